@@ -1,0 +1,43 @@
+# Every target sets up what it needs, on a machine that has Python 3.10 to 3.13, make and git.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PACKAGES := source-wecantrack destination-wicked-reports
+READY  := $(VENV)/.ready
+
+.PHONY: setup demo test lint bench campaign lock clean
+
+setup: $(READY)
+
+# Hash-pinned and host-free: the lock names no registry, so the machine's own settings decide where packages come from.
+$(READY): requirements/lock.txt $(PACKAGES:%=%/pyproject.toml)
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/lock.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation $(PACKAGES:%=-e ./%)
+	touch $@
+
+demo: $(READY)
+	$(BIN)/python -m integration_tests.demo
+
+test: $(READY)
+	$(BIN)/python -m pytest -m "not campaign and not image_tests" $(PYTEST_ARGS)
+
+campaign: $(READY)
+	$(BIN)/python -m pytest -m campaign $(PYTEST_ARGS)
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy $(foreach p,$(PACKAGES),$(p)/$(subst -,_,$(p)))
+
+bench: $(READY)
+	$(BIN)/python -m benchmarks.run
+
+lock: $(READY)
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.10 \
+		$(PACKAGES:%=%/pyproject.toml) requirements/dev.in -o requirements/lock.txt
+
+clean:
+	rm -rf $(VENV) .demo
