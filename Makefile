@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 PACKAGES := source-wecantrack destination-wicked-reports
 READY  := $(VENV)/.ready
 
-.PHONY: setup demo test lint bench campaign lock clean
+.PHONY: setup demo test lint bench campaign spec lock clean
 
 setup: $(READY)
 
@@ -14,7 +14,7 @@ setup: $(READY)
 $(READY): requirements/lock.txt $(PACKAGES:%=%/pyproject.toml)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/lock.txt
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes -r requirements/lock.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation $(PACKAGES:%=-e ./%)
 	touch $@
 
@@ -34,6 +34,12 @@ lint: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks.run
+
+# The destination's spec.json, made from its typed models; a test keeps the two the same.
+spec: $(READY)
+	$(BIN)/python -c "import json; from destination_wicked_reports.spec import specification; \
+		print(json.dumps(specification(), indent=2, ensure_ascii=False))" > spec.json.new
+	mv spec.json.new destination-wicked-reports/destination_wicked_reports/spec.json
 
 lock: $(READY)
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.10 \

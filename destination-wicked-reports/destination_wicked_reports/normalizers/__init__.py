@@ -1,0 +1,1 @@
+"""Records of one source system to rows for Wicked's endpoints, one module per source system."""

@@ -1,0 +1,171 @@
+"""HTTP to Wicked's inbound API: one POST with its retries, and the read that proves a key."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import requests
+from airbyte_cdk.models import FailureType
+from airbyte_cdk.utils.traced_exception import AirbyteTracedException
+from requests.adapters import HTTPAdapter
+from urllib3.exceptions import InvalidHeader, NewConnectionError
+from urllib3.util.retry import Retry
+
+from destination_wicked_reports.normalizers.base import Row
+from destination_wicked_reports.replies import Outcome, Verdict, read_reply
+
+logger = logging.getLogger("airbyte")
+
+CONNECT_TIMEOUT, READ_TIMEOUT = 20.0, 120.0
+#: Seconds between tries; together they outlast a rate-limit window of a minute.
+BACKOFF = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0)
+#: Airbyte wants a sign of life every 15 minutes; a longer wait is better spent in the next scheduled run.
+LONGEST_WAIT = 900.0
+#: A 504 says that the gateway lost the answer: for rows without an id that is a lost reply like any other.
+LOST_REPLY_STATUS = 504
+#: These say what is wrong with the key, the plan or the address, and nothing about the rows.
+KEY_REFUSED = frozenset({401, 403})
+WRONG_ADDRESS = frozenset({301, 302, 303, 307, 308, 404, 405})
+KEY_MESSAGE = (
+    "Wicked Reports refused the API key ({status}). Copy it again from the Authorizations page in Wicked Reports."
+)
+
+
+def _fatal(message: str, failure_type: FailureType) -> AirbyteTracedException:
+    return AirbyteTracedException(message=message, internal_message=message, failure_type=failure_type)
+
+
+class WickedClient:
+    """Talks to one account. `post` may be called from several threads at once."""
+
+    def __init__(
+        self,
+        api_url: str,
+        api_key: str,
+        *,
+        test_mode: bool,
+        connections: int,
+        pause: Callable[[float], object] | None = None,
+    ):
+        self._url = api_url
+        self._stopping = threading.Event()
+        self._pause = pause or self._stopping.wait
+        self._session = requests.Session()
+        adapter = HTTPAdapter(pool_connections=1, pool_maxsize=connections)
+        self._session.mount("https://", adapter)
+        self._session.mount("http://", adapter)
+        self._session.headers.update(
+            {"apikey": api_key, "Accept": "application/json", "Content-Type": "application/json"}
+        )
+        if test_mode:
+            self._session.headers["test"] = "1"
+
+    def close(self) -> None:
+        """Wake every waiting retry, so that it gives up, and close the connections."""
+        self._stopping.set()
+        self._session.close()
+
+    def prove_key(self) -> int:
+        """Send the cheapest read there is, `GET /latest` (wicked-facts.md section 2.9), and return its status.
+
+        Raises config_error for 401 and 403, transient_error if nothing answers.
+        """
+        try:
+            response = self._session.get(
+                f"{self._url}/latest",
+                params={"sourcesystem": "airbyte", "datatype": "contacts"},
+                timeout=(CONNECT_TIMEOUT, READ_TIMEOUT),
+                allow_redirects=False,
+            )
+        except requests.RequestException as error:
+            raise _fatal(
+                f"Wicked Reports cannot be reached at {self._url} ({type(error).__name__}). "
+                "Check the network, the proxy and the firewall.",
+                FailureType.transient_error,
+            ) from None
+        if response.status_code in KEY_REFUSED:
+            raise _fatal(KEY_MESSAGE.format(status=response.status_code), FailureType.config_error)
+        return response.status_code
+
+    def post(self, path: str, body: bytes, rows: Sequence[Row], *, repeatable: bool) -> Verdict:
+        """POST one batch until its fate is known.
+
+        `repeatable` rows have an id at Wicked, so that sending them twice is harmless. All others are repeated only
+        after an answer that says that they were not taken, or if they never left.
+        Raises config_error for a refused key or a wrong address, transient_error when all tries are used up.
+        """
+        what = f"POST {path}"
+        for attempt in range(len(BACKOFF) + 1):
+            verdict, trouble, asked = self._try(path, body, rows, repeatable)
+            if verdict is not None:
+                return verdict
+            if attempt == len(BACKOFF):
+                break
+            delay = BACKOFF[attempt] if asked is None else asked
+            if delay > LONGEST_WAIT:
+                raise _fatal(
+                    f"Wicked Reports asks to wait {delay / 60:.0f} minutes before the next {what}. "
+                    "Run the sync again then.",
+                    FailureType.transient_error,
+                )
+            logger.info("%s: %s. Next try in %.0f s (%d of %d).", what, trouble, delay, attempt + 2, len(BACKOFF) + 1)
+            self._pause(delay)
+            if self._stopping.is_set():
+                break
+        raise _fatal(
+            f"Wicked Reports did not take {what}: {trouble}. What it took so far is remembered; run the sync again.",
+            FailureType.transient_error,
+        )
+
+    def _try(
+        self, path: str, body: bytes, rows: Sequence[Row], repeatable: bool
+    ) -> tuple[Verdict | None, str, float | None]:
+        """Make one attempt: a verdict, or what went wrong and how long Wicked asks to wait."""
+        # A kept-alive connection that the server is just closing looks like a lost reply. Rows that must not be repeated
+        # travel on a fresh one, where only a real loss looks like a loss.
+        send = self._session.post if repeatable else partial(requests.post, headers=self._session.headers)
+        try:
+            response = send(self._url + path, data=body, timeout=(CONNECT_TIMEOUT, READ_TIMEOUT), allow_redirects=False)
+        except requests.RequestException as error:
+            trouble = f"no answer ({type(error).__name__})"
+            if repeatable or _never_left(error):
+                return None, trouble, None
+            return Verdict(Outcome.UNKNOWN, {}, f"Wicked Reports gave {trouble}."), trouble, None
+        status = response.status_code
+        trouble = f"answer {status}"
+        if status in KEY_REFUSED:
+            raise _fatal(KEY_MESSAGE.format(status=status), FailureType.config_error)
+        if status in WRONG_ADDRESS:
+            raise _fatal(
+                f"There is no POST {path} at {self._url} (answer {status}). Check the API URL.",
+                FailureType.config_error,
+            )
+        if status == LOST_REPLY_STATUS and not repeatable:
+            return Verdict(Outcome.UNKNOWN, {}, "Wicked Reports' gateway lost the answer (504)."), trouble, None
+        if status in (408, 425, 429) or status >= 500:
+            return None, trouble, _retry_after(response)
+        verdict = read_reply(status, response.content, rows)
+        if verdict.outcome is Outcome.UNKNOWN and repeatable:
+            return None, verdict.reason.rstrip("."), None
+        return verdict, trouble, None
+
+
+def _never_left(error: requests.RequestException) -> bool:
+    """Tell whether the connection was never made, so that Wicked cannot have the rows."""
+    if isinstance(error, requests.ConnectTimeout):
+        return True
+    cause = error.args[0] if error.args else None
+    return isinstance(getattr(cause, "reason", cause), NewConnectionError)
+
+
+def _retry_after(response: requests.Response) -> float | None:
+    header = response.headers.get("Retry-After")
+    if not header:
+        return None
+    try:
+        return Retry().parse_retry_after(header)
+    except InvalidHeader:
+        return None

@@ -1,0 +1,289 @@
+"""Rows on their way: what goes next, what must wait for what, and what became of it.
+
+Rows leave in Wicked's order (products, contacts, orders, order items, order payments, clicks, marketing): a batch waits
+until no batch of an earlier endpoint is under way. Batches of one endpoint travel side by side.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Iterable
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+
+from airbyte_cdk.utils.traced_exception import AirbyteTracedException
+
+from destination_wicked_reports.client import WickedClient
+from destination_wicked_reports.endpoints import ENDPOINTS
+from destination_wicked_reports.ledger import ACCEPTED, HELD, Batch, Ledger, OrderBook
+from destination_wicked_reports.normalizers.base import Row
+from destination_wicked_reports.rejects import DeadLetters
+from destination_wicked_reports.replies import Outcome, Verdict
+
+#: Wicked takes 10 MB (10,000,000) a request (wicked-facts.md section 2.1); stay under it whatever is counted.
+BATCH_BYTES = 9_500_000
+ROW_BYTES = 10_000_000 - len("[]")
+#: A changed contact or product may be sent again; of orders and their items Wicked knows no update, so they may not.
+UPDATABLE = frozenset({"contacts", "products"})
+LOAD_ORDER = tuple(ENDPOINTS)
+RANK = {endpoint: rank for rank, endpoint in enumerate(LOAD_ORDER)}
+
+SENT, UNCHANGED, CHANGED, REJECTED, WITHHELD = FATES = ("sent", "unchanged", "changed", "rejected", "held")
+
+TOO_LARGE = "The row alone is larger than the 10 MB that Wicked Reports takes in one request."
+ORDER_REJECTED = "An earlier row of the same order was rejected, and this one was computed from it."
+FATE_UNKNOWN = "An earlier run ended after this row may have been sent and before Wicked's answer came."
+
+
+class Delivery:
+    """Takes rows, sends each at most once, and knows the oldest that is not settled yet. Used by one thread."""
+
+    def __init__(
+        self,
+        client: WickedClient,
+        ledger: Ledger,
+        letters: DeadLetters,
+        *,
+        batch_rows: int,
+        in_flight: int,
+        clock: Callable[[], float] = time.monotonic,
+    ):
+        self.orders = OrderBook(ledger)
+        self.counts: dict[str, Counter[str]] = {endpoint: Counter() for endpoint in LOAD_ORDER}
+        self._client = client
+        self._ledger = ledger
+        self._letters = letters
+        self._batch_rows = batch_rows
+        self._in_flight = in_flight
+        self._clock = clock
+        self._threads = ThreadPoolExecutor(in_flight, thread_name_prefix="post")
+        self._queues: dict[str, deque[Row]] = {endpoint: deque() for endpoint in LOAD_ORDER}
+        self._queued_bytes: Counter[str] = Counter()
+        self._queued_at: dict[str, float] = {}
+        self._under_way: dict[Future[Verdict], Batch] = {}
+        #: halves of refused batches, marked and waiting for a free place; they go before anything else does.
+        self._halves: deque[Batch] = deque()
+        #: batches that this run will not deliver any more; they hold their STATEs back for good.
+        self._failed: list[Batch] = []
+        #: digest of every row that is queued or under way, so that its twin is known before the ledger knows it.
+        self._digests: dict[tuple[str, str], bytes] = {}
+        #: orders of which a row was rejected while later ones, computed from it, are still queued.
+        self._doomed: set[str] = set()
+
+    # -- taking rows ------------------------------------------------------------------------------------------------
+
+    def add(self, rows: Iterable[Row]) -> None:
+        """Queue what is new among these rows, and send every batch that is full."""
+        by_endpoint: dict[str, list[Row]] = defaultdict(list)
+        for row in rows:
+            by_endpoint[row.endpoint].append(row)
+        for endpoint in LOAD_ORDER:
+            if endpoint in by_endpoint:
+                self._queue_new(endpoint, by_endpoint[endpoint])
+        for endpoint in LOAD_ORDER:
+            while len(self._queues[endpoint]) >= self._batch_rows or self._queued_bytes[endpoint] >= BATCH_BYTES:
+                self._send_up_to(endpoint, one_batch=True)
+
+    def _queue_new(self, endpoint: str, rows: list[Row]) -> None:
+        known = self._ledger.known(endpoint, [row.key for row in rows])
+        counts, queue, digests = self.counts[endpoint], self._queues[endpoint], self._digests
+        for row in rows:
+            name = (endpoint, row.key)
+            digest = digests.get(name) or known.get(row.key)
+            if digest is not None and (digest == row.digest or endpoint not in UPDATABLE):
+                counts[UNCHANGED if digest == row.digest else CHANGED] += 1
+            elif len(row.body) > ROW_BYTES:
+                self._reject([(row, TOO_LARGE)])
+            else:
+                digests[name] = row.digest
+                self.orders.queue(row)
+                queue.append(row)
+                self._queued_bytes[endpoint] += len(row.body) + 1
+        if queue:
+            self._queued_at.setdefault(endpoint, self._clock())
+
+    # -- what is not settled ----------------------------------------------------------------------------------------
+
+    @property
+    def busy(self) -> bool:
+        """Tell whether any request is under way."""
+        return bool(self._under_way)
+
+    def oldest(self) -> float:
+        """Return the lowest sequence among records with a row queued or under way; infinity if there is none."""
+        queued = [queue[0].sequence for queue in self._queues.values() if queue]
+        return min(queued + [batch.sequence for batch in self._ahead() + self._failed], default=float("inf"))
+
+    def waiting_since(self) -> float:
+        """Return when the longest-waiting queue was begun, by the clock; infinity if all are empty."""
+        return min(self._queued_at.values(), default=float("inf"))
+
+    # -- sending ----------------------------------------------------------------------------------------------------
+
+    def recover(self) -> None:
+        """Deal with what an earlier run sent without learning its fate, before anything new goes out.
+
+        Rows with an id are sent again, byte for byte. Payments, clicks and marketing rows have none, and Wicked may
+        store them twice (wicked-facts.md section 2.5): they are held and reported.
+        """
+        for batch in sorted(self._ledger.unfinished(), key=lambda batch: RANK[batch.endpoint]):
+            for row in batch.rows:
+                self._digests[batch.endpoint, row.key] = row.digest
+                self.orders.queue(row)
+            if not ENDPOINTS[batch.endpoint].key:
+                self._hold(batch, FATE_UNKNOWN)
+            else:
+                self._submit(batch)
+
+    def flush(self) -> None:
+        """Send everything queued, in Wicked's order, and wait for every outcome."""
+        self._send_up_to(LOAD_ORDER[-1])
+        while self._under_way:
+            self.settle(block=True)
+
+    def drain(self) -> None:
+        """Send nothing more, but learn what became of what is under way. For a run that is failing already."""
+        while self._under_way:
+            with contextlib.suppress(AirbyteTracedException):
+                self.settle(block=True)
+            while self._halves:
+                self._failed.append(self._halves.popleft())
+                self._ledger.settle(self._failed[-1], [])
+
+    def close(self) -> None:
+        """End the threads; nothing may be under way any more."""
+        self._threads.shutdown()
+
+    def _send_up_to(self, last: str, *, one_batch: bool = False) -> None:
+        """Send the queues up to this endpoint: whatever its rows may refer to goes first, however few rows it is."""
+        for endpoint in LOAD_ORDER[: RANK[last] + 1]:
+            while self._queues[endpoint]:
+                self._submit(self._next_batch(endpoint))
+                if endpoint == last and one_batch:
+                    break
+
+    def _next_batch(self, endpoint: str) -> Batch:
+        """Cut a batch: within the limits of rows and bytes, and with no two rows of one identity."""
+        queue, size = self._queues[endpoint], 0
+        rows: list[Row] = []
+        names: set[str] = set()
+        while queue and len(rows) < self._batch_rows and _identity(queue[0]) not in names:
+            row_size = len(queue[0].body) + 1
+            if rows and size + row_size > BATCH_BYTES:
+                break
+            names.add(_identity(queue[0]))
+            rows.append(queue.popleft())
+            size += row_size
+        self._queued_bytes[endpoint] -= size
+        if not queue:
+            self._queued_at.pop(endpoint, None)
+        return Batch(endpoint, rows)
+
+    def _submit(self, batch: Batch) -> None:
+        """Mark the batch in the ledger and post it, once nothing that must come first is under way."""
+        names = frozenset(map(_identity, batch.rows))
+        while self._must_wait(RANK[batch.endpoint], names):
+            self.settle(block=True)
+        if not self._doomed.isdisjoint(names):
+            self._reject([(row, ORDER_REJECTED) for row in batch.rows if row.order_key in self._doomed])
+            rest = batch.without(self._doomed)
+            self._doomed -= names
+            if rest is None:
+                return
+            batch = rest
+        if not batch.mark:
+            self._ledger.mark(batch)
+        self._post(batch)
+
+    def _post(self, batch: Batch) -> None:
+        endpoint = ENDPOINTS[batch.endpoint]
+        future = self._threads.submit(
+            self._client.post, endpoint.path, batch.body, batch.rows, repeatable=bool(endpoint.key)
+        )
+        self._under_way[future] = batch
+
+    def _must_wait(self, rank: int, names: frozenset[str]) -> bool:
+        ahead = self._ahead()
+        return len(ahead) >= self._in_flight or any(
+            RANK[other.endpoint] < rank or not names.isdisjoint(map(_identity, other.rows)) for other in ahead
+        )
+
+    def _ahead(self) -> list[Batch]:
+        return [*self._under_way.values(), *self._halves]
+
+    # -- outcomes ---------------------------------------------------------------------------------------------------
+
+    def settle(self, *, block: bool = False) -> None:
+        """Record the outcome of every request that has ended; with `block`, wait until one has."""
+        if not self._under_way:
+            return
+        done, _ = wait(self._under_way, timeout=None if block else 0, return_when=FIRST_COMPLETED)
+        for future in done:
+            batch = self._under_way[future]
+            repeatable = bool(ENDPOINTS[batch.endpoint].key)
+            try:
+                verdict = future.result()
+            except AirbyteTracedException:
+                self._failed.append(self._under_way.pop(future))
+                if not repeatable:  # the client raises for these only when Wicked certainly did not take them
+                    self._ledger.settle(batch, [])
+                raise
+            self._judge(batch, verdict, repeatable)
+            del self._under_way[future]  # not before: whatever interrupts us, its STATE must not leave
+        while self._halves and len(self._under_way) < self._in_flight:
+            self._post(self._halves.popleft())
+
+    def _judge(self, batch: Batch, verdict: Verdict, repeatable: bool) -> None:
+        match verdict.outcome:
+            case Outcome.ACCEPTED:
+                accepted = [row for place, row in enumerate(batch.rows) if place not in verdict.rejected]
+                self._reject([(batch.rows[place], reason) for place, reason in verdict.rejected.items()])
+                self._remember(batch, accepted, ACCEPTED)
+                self.counts[batch.endpoint][SENT] += len(accepted)
+            case Outcome.REFUSED | Outcome.UNCLEAR if repeatable or verdict.outcome is Outcome.REFUSED:
+                self._halve(batch, verdict.reason)
+            case _:
+                self._hold(batch, verdict.reason)
+
+    def _halve(self, batch: Batch, reason: str) -> None:
+        """Find the bad row of a batch that was refused whole."""
+        if len(batch.rows) == 1:
+            self._reject([(batch.rows[0], reason)])
+            self._remember(batch, [], ACCEPTED)
+            return
+        middle = len(batch.rows) // 2
+        halves = [Batch(batch.endpoint, batch.rows[:middle]), Batch(batch.endpoint, batch.rows[middle:])]
+        self._ledger.mark(*halves, instead_of=batch)
+        self._halves.extend(halves)
+
+    def _hold(self, batch: Batch, reason: str) -> None:
+        """Give up rows that Wicked may or may not have: reported, remembered, never sent again by themselves."""
+        for row in batch.rows:
+            self._letters.hold(row, reason)
+        self.counts[batch.endpoint][WITHHELD] += len(batch.rows)
+        self._remember(batch, batch.rows, HELD)
+
+    def _remember(self, batch: Batch, rows: list[Row], status: str) -> None:
+        self._letters.sync()  # a rejected or held row is in the dead-letter file before the ledger forgets it
+        self._ledger.settle(batch, rows, status)
+        self._leave(rows)
+
+    def _reject(self, refused: list[tuple[Row, str]]) -> None:
+        for row, reason in refused:
+            self._letters.reject_row(row, reason)
+            self.counts[row.endpoint][REJECTED] += 1
+        self._leave([row for row, _ in refused])
+        self._doomed.update(
+            row.order_key for row, _ in refused if row.order_key and self.orders.is_queued(row.order_key)
+        )
+
+    def _leave(self, rows: list[Row]) -> None:
+        for row in rows:
+            self._digests.pop((row.endpoint, row.key), None)
+        self.orders.settle(rows)
+
+
+def _identity(row: Row) -> str:
+    """Return what no two rows under way may share: the order whose story they tell, else their own key."""
+    return row.order_key or row.key

@@ -1,0 +1,373 @@
+"""What was sent, so that nothing is sent twice and every later change becomes a payment.
+
+Four facts are kept: rows Wicked has accepted (or whose fate nobody knows), what Wicked was told of each affiliate
+order, the rows that are under way right now, and whose ledger this is. The rows under way are written down *before*
+the request leaves, and struck out in the same transaction that records its outcome. A run that dies in between leaves
+them behind, and the next one finds them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import time
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import orjson
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    Engine,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Select,
+    String,
+    Table,
+    and_,
+    create_engine,
+    delete,
+    event,
+    func,
+    insert,
+    select,
+)
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.exc import DatabaseError, OperationalError
+
+from destination_wicked_reports.normalizers.base import OrderState, Row
+
+SCHEMA_VERSION = "1"
+#: A second run on the same file waits this long for the first to end.
+LOCK_WAIT_SECONDS = 30
+
+ACCEPTED, HELD = "accepted", "held"
+
+metadata = MetaData()
+info = Table("ledger", metadata, Column("name", String, primary_key=True), Column("value", String, nullable=False))
+sent = Table(
+    "sent",
+    metadata,
+    Column("store", String, primary_key=True),  # live or test: Wicked keeps two stores, so do we
+    Column("endpoint", String, primary_key=True),
+    Column("key", String, primary_key=True),
+    Column("digest", LargeBinary, nullable=False),
+    Column("status", String, nullable=False),
+    Column("stream", String, nullable=False),
+    Column("sent_at", BigInteger, nullable=False),  # UNIX seconds
+    sqlite_with_rowid=False,
+)
+orders = Table(
+    "orders",
+    metadata,
+    Column("store", String, primary_key=True),
+    Column("key", String, primary_key=True),
+    Column("total", String, nullable=False),  # money is decimal text: no database rounds it
+    Column("approved", String, nullable=False),
+    Column("refunded", String, nullable=False),
+    Column("status", String, nullable=False),
+    Column("payments", Integer, nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("currency", String, nullable=False),
+    sqlite_with_rowid=False,
+)
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("store", String, nullable=False),
+    Column("endpoint", String, nullable=False),
+    Column("body", LargeBinary, nullable=False),  # the request as it was sent, to be sent again byte for byte
+    Column("rows", LargeBinary, nullable=False),  # what its rows are called, and what they do to their orders
+    Column("marked_at", BigInteger, nullable=False),
+)
+
+
+class LedgerError(Exception):
+    """The ledger cannot be used; the message says why and what to do."""
+
+
+@dataclass(slots=True, eq=False)
+class Batch:
+    """Rows for one endpoint that travel in one request; `mark` is their line in the outbox, 0 before there is one."""
+
+    endpoint: str
+    rows: list[Row]
+    mark: int = 0
+    sequence: int = field(init=False)
+    _body: bytes = field(init=False, default=b"")
+
+    def __post_init__(self) -> None:
+        self.sequence = min(row.sequence for row in self.rows)
+
+    @property
+    def body(self) -> bytes:
+        """The request body: a JSON array of rows that were encoded when they were made."""
+        if not self._body:
+            self._body = b"[" + b",".join([row.body for row in self.rows]) + b"]"
+        return self._body
+
+    def without(self, orders: Collection[str]) -> Batch | None:
+        """Return the batch less the rows of these orders, or None if nothing is left."""
+        rows = [row for row in self.rows if row.order_key not in orders]
+        return Batch(self.endpoint, rows) if rows else None
+
+
+def fingerprint(api_key: str) -> str:
+    """Return what the ledger keeps of an API key: enough to know it again, not enough to use it."""
+    return hashlib.sha256(b"wicked-reports\0" + api_key.encode()).hexdigest()[:16]
+
+
+class Ledger:
+    """One store (`live` or `test`) of one ledger. Used by one thread."""
+
+    def __init__(self, engine: Engine, store: str, description: str):
+        self.store = store
+        self.description = description
+        self._engine = engine
+        try:
+            metadata.create_all(engine)
+            self._connection: Connection = engine.connect()
+            with self._connection.begin():
+                self._check_version()
+        except OperationalError as error:
+            if "locked" in str(error.orig):
+                raise LedgerError(
+                    f"Another run is using {description}. Let it end, or give this connection a ledger of its own."
+                ) from None
+            raise LedgerError(f"{description} cannot be opened: {error.orig}.") from None
+        except DatabaseError as error:
+            raise LedgerError(
+                f"{description} is not a readable ledger ({error.orig}). Nothing was changed: move it away or restore "
+                "a backup. Starting without it would send everything again."
+            ) from None
+
+    @classmethod
+    def sqlite(cls, path: Path, store: str) -> Ledger:
+        """Open, or make, the ledger file; its folder must exist. One run at a time: the file stays locked."""
+        # hide_parameters: an error text must never carry a customer's row into a log.
+        engine = create_engine(f"sqlite:///{path}", hide_parameters=True, connect_args={"timeout": LOCK_WAIT_SECONDS})
+        event.listen(engine, "connect", _durable_and_exclusive)
+        return cls(engine, store, f"The ledger {path}")
+
+    @classmethod
+    def in_memory(cls, store: str) -> Ledger:
+        """Open a ledger that dies with the run."""
+        return cls(create_engine("sqlite://", hide_parameters=True), store, "The in-memory ledger")
+
+    def _check_version(self) -> None:
+        found = self._connection.scalar(select(info.c.value).where(info.c.name == "schema_version"))
+        if found is None:
+            self._connection.execute(insert(info).values(name="schema_version", value=SCHEMA_VERSION))
+        elif found != SCHEMA_VERSION:
+            raise LedgerError(
+                f"{self.description} has schema version {found}; this release knows {SCHEMA_VERSION}. "
+                "Use the release that wrote it, or a newer one."
+            )
+
+    def close(self) -> None:
+        """Let go of the ledger, and of its lock."""
+        with contextlib.suppress(DatabaseError):
+            self._connection.close()
+        self._engine.dispose()
+
+    # -- whose ledger this is ---------------------------------------------------------------------------------------
+
+    def belongs_to(self, api_key: str) -> bool:
+        """Tell whether this key filled the ledger; a ledger that nobody filled belongs to everybody."""
+        names = select(info.c.name).where(info.c.name.startswith(f"key.{self.store}."))
+        with self._connection.begin():
+            owners = set(self._connection.scalars(names))
+        return not owners or self._owner(api_key) in owners
+
+    def adopt(self, api_key: str) -> None:
+        """Write down that this key's account is the one the ledger remembers."""
+        with self._connection.begin():
+            self._connection.execute(
+                sqlite.insert(info)
+                .values(name=self._owner(api_key), value=str(int(time.time())))
+                .on_conflict_do_nothing()
+            )
+
+    def _owner(self, api_key: str) -> str:
+        return f"key.{self.store}.{fingerprint(api_key)}"
+
+    # -- what was sent ----------------------------------------------------------------------------------------------
+
+    def known(self, endpoint: str, keys: Sequence[str]) -> dict[str, bytes]:
+        """Return key -> digest of the rows among `keys` that were sent (or are held: their fate is unknown)."""
+        query = select(sent.c.key, sent.c.digest).where(
+            sent.c.store == self.store, sent.c.endpoint == endpoint, sent.c.key.in_(_listed(keys))
+        )
+        with self._connection.begin():
+            return {row.key: row.digest for row in self._connection.execute(query)}
+
+    def orders(self, keys: Sequence[str]) -> dict[str, OrderState]:
+        """Return what Wicked was told of these affiliate orders."""
+        query = select(orders).where(orders.c.store == self.store, orders.c.key.in_(_listed(keys)))
+        with self._connection.begin():
+            return {
+                row.key: OrderState(
+                    total=Decimal(row.total),
+                    approved=Decimal(row.approved),
+                    refunded=Decimal(row.refunded),
+                    status=row.status,
+                    payments=row.payments,
+                    revision=row.revision,
+                    currency=row.currency,
+                )
+                for row in self._connection.execute(query)
+            }
+
+    # -- what is under way ------------------------------------------------------------------------------------------
+
+    def mark(self, *batches: Batch, instead_of: Batch | None = None) -> None:
+        """Write batches down before they leave; `instead_of` is the refused batch that they are the halves of."""
+        with self._connection.begin():
+            if instead_of is not None:
+                self._connection.execute(delete(outbox).where(outbox.c.id == instead_of.mark))
+            for batch in batches:
+                result = self._connection.execute(
+                    insert(outbox).values(
+                        store=self.store,
+                        endpoint=batch.endpoint,
+                        body=batch.body,
+                        rows=_dump(batch.rows),
+                        marked_at=int(time.time()),
+                    )
+                )
+                batch.mark = result.inserted_primary_key[0]  # type: ignore[index]
+
+    def settle(self, batch: Batch, remembered: Sequence[Row], status: str = ACCEPTED) -> None:
+        """Record the outcome of a marked batch: these of its rows are remembered, and none is under way any more."""
+        now = int(time.time())
+        states = {row.order_key: row.order for row in remembered if row.order_key and row.order}
+        with self._connection.begin():
+            self._connection.execute(delete(outbox).where(outbox.c.id == batch.mark))
+            self._upsert(
+                sent, [(self.store, row.endpoint, row.key, row.digest, status, row.stream, now) for row in remembered]
+            )
+            self._upsert(
+                orders,
+                [
+                    (
+                        self.store,
+                        key,
+                        str(state.total),
+                        str(state.approved),
+                        str(state.refunded),
+                        state.status,
+                        state.payments,
+                        state.revision,
+                        state.currency,
+                    )
+                    for key, state in states.items()
+                ],
+            )
+
+    def _upsert(self, table: Table, rows: list[tuple[Any, ...]]) -> None:
+        """Insert or replace rows, given as tuples in the table's order of columns.
+
+        The statement is compiled by SQLAlchemy and executed as text: its own many-row path costs more per row than
+        everything else that the ledger does.
+        """
+        if rows:
+            insertion = sqlite.insert(table)
+            fresh = {column.name: insertion.excluded[column.name] for column in table.columns if not column.primary_key}
+            statement = insertion.on_conflict_do_update(index_elements=list(table.primary_key), set_=fresh)
+            self._connection.exec_driver_sql(str(statement.compile(self._engine)), rows)
+
+    def unfinished(self) -> list[Batch]:
+        """Return the batches that an earlier run marked and never settled, oldest first."""
+        query = select(outbox).where(outbox.c.store == self.store).order_by(outbox.c.id)
+        with self._connection.begin():
+            return [
+                Batch(row.endpoint, _load(row.endpoint, row.body, row.rows), row.id)
+                for row in self._connection.execute(query)
+            ]
+
+    def history(self) -> Iterator[tuple[str, str, str, str, int]]:
+        """Yield (endpoint, key, status, stream, sent_at) of everything in this store, in endpoint and key order."""
+        columns = (sent.c.endpoint, sent.c.key, sent.c.status, sent.c.stream, sent.c.sent_at)
+        with self._connection.begin():
+            yield from self._connection.execute(
+                select(*columns).where(and_(sent.c.store == self.store)).order_by(sent.c.endpoint, sent.c.key)
+            ).tuples()
+
+
+def _durable_and_exclusive(connection: Any, _: Any) -> None:
+    """Survive power loss, and keep a second run off the file: it would take our rows under way for a dead run's."""
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA locking_mode=EXCLUSIVE")
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA synchronous=FULL")
+    cursor.close()
+
+
+def _listed(keys: Sequence[str]) -> Select[tuple[str]]:
+    """Return the keys as one parameter: no limit on their number, and one statement to prepare whatever it is."""
+    each = func.json_each(orjson.dumps(list(keys)).decode()).table_valued("value")
+    return select(each.c.value)
+
+
+def _dump(rows: Sequence[Row]) -> bytes:
+    """Encode everything about rows but their bodies, of which only the lengths are kept."""
+    return orjson.dumps(
+        [(row.key, row.digest.hex(), row.stream, row.order_key, row.order, len(row.body)) for row in rows], default=str
+    )
+
+
+def _load(endpoint: str, body: bytes, dumped: bytes) -> list[Row]:
+    rows, start = [], len(b"[")
+    for key, digest, stream, order_key, order, size in orjson.loads(dumped):
+        if order is not None:
+            order = OrderState(**order | {name: Decimal(order[name]) for name in ("total", "approved", "refunded")})
+        row = Row(endpoint, key, body[start : start + size], bytes.fromhex(digest), stream)
+        row.order_key, row.order = order_key, order
+        rows.append(row)
+        start += size + len(b",")
+    return rows
+
+
+class OrderBook:
+    """The ledger's affiliate orders, with what is queued but not yet accepted laid over them (see `base.Orders`).
+
+    Memory is bounded: an order is held only while a row of it is on its way, and between `load` and the next `load`.
+    """
+
+    def __init__(self, ledger: Ledger):
+        self._ledger = ledger
+        self._queued: dict[str, tuple[OrderState, int]] = {}
+        self._loaded: dict[str, OrderState] = {}
+
+    def load(self, keys: Iterable[str]) -> None:
+        """Fetch these orders in one go; see `base.Orders.load`."""
+        self._loaded = self._ledger.orders([key for key in dict.fromkeys(keys) if key not in self._queued])
+
+    def get(self, key: str) -> OrderState | None:
+        """Return the order as of the last row made for it; see `base.Orders.get`."""
+        queued = self._queued.get(key)
+        return queued[0] if queued else self._loaded.get(key)
+
+    def is_queued(self, key: str) -> bool:
+        """Tell whether any row of this order is on its way."""
+        return key in self._queued
+
+    def queue(self, row: Row) -> None:
+        """Remember the order as this row, now on its way, will leave it."""
+        if row.order_key and row.order:
+            _, count = self._queued.get(row.order_key, (None, 0))
+            self._queued[row.order_key] = row.order, count + 1
+
+    def settle(self, rows: Iterable[Row]) -> None:
+        """Forget rows whose outcome is known: from here on the ledger answers."""
+        for row in rows:
+            if row.order_key in self._queued:
+                state, count = self._queued.pop(row.order_key)
+                if count > 1:
+                    self._queued[row.order_key] = state, count - 1

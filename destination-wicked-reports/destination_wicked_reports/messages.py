@@ -1,0 +1,104 @@
+"""Airbyte messages as bytes: lines in from a pipe, messages out through one buffer that is flushed at once."""
+
+from __future__ import annotations
+
+import logging
+import os
+import select
+import sys
+import threading
+from collections.abc import Iterator
+from typing import Any, BinaryIO
+
+import orjson
+from airbyte_cdk.logger import AirbyteLogFormatter
+from airbyte_cdk.models import FailureType
+from airbyte_cdk.utils.traced_exception import AirbyteTracedException
+
+CHUNK = 1 << 20
+#: Message types that are no business of a destination's.
+PASSED_OVER = frozenset({"LOG", "CONTROL", "SPEC", "CATALOG", "CONNECTION_STATUS", "DESTINATION_CATALOG"})
+
+
+class ForeignInput(AirbyteTracedException):
+    """A line that is not a whole Airbyte message. It is not quoted: it may hold a customer's data."""
+
+    def __init__(self, number: int, what: str):
+        text = (
+            f"Line {number} of the input {what}. Everything before it was delivered; see whether the source failed "
+            "in the middle of a line, then run the sync again."
+        )
+        super().__init__(message=text, internal_message=text, failure_type=FailureType.system_error)
+
+
+def parse(line: bytes, number: int) -> dict[str, Any]:
+    """Return one message as it came, its parts checked as far as the writer uses them; raises ForeignInput."""
+    try:
+        message: dict[str, Any] = orjson.loads(line)
+        kind = message["type"]
+        if kind == "RECORD":
+            record = message["record"]
+            whole = isinstance(record["stream"], str) and isinstance(record["data"], dict)
+        elif kind == "STATE":
+            state = message["state"]
+            whole = state.get("type") != "STREAM" or isinstance(state["stream"]["stream_descriptor"]["name"], str)
+        elif kind == "TRACE":
+            whole = isinstance(message["trace"], dict)
+        else:
+            whole = kind in PASSED_OVER
+    except orjson.JSONDecodeError:
+        raise ForeignInput(number, "is not whole JSON") from None
+    except (KeyError, TypeError, AttributeError):
+        whole = False
+    if not whole:
+        raise ForeignInput(number, "is not a whole Airbyte message")
+    return message
+
+
+class Output:
+    """Standard output, one whole message at a time from any thread, each visible at once."""
+
+    def __init__(self, stream: BinaryIO | None = None):
+        self._stream = stream or sys.stdout.buffer
+        self._lock = threading.Lock()
+
+    def emit(self, message: Any) -> None:
+        """Write one message, given as a JSON-ready object or as an encoded line without its end."""
+        line = message if isinstance(message, bytes) else orjson.dumps(message)
+        with self._lock:
+            self._stream.write(line + b"\n")
+            self._stream.flush()
+
+
+class OutputHandler(logging.Handler):
+    """Turns log records into LOG messages on the same output, so that no message is ever torn by another."""
+
+    def __init__(self, output: Output):
+        super().__init__()
+        self._output = output
+        self.setFormatter(AirbyteLogFormatter("%(message)s"))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one LOG message."""
+        self._output.emit(self.format(record).encode())
+
+
+def read_lines(descriptor: int, patience: float) -> Iterator[list[bytes]]:
+    """Yield the lines of a pipe as they come, a list at a time; an empty list when none came for `patience` seconds.
+
+    The empty lists let the caller look after its requests and its clock while the source is silent. The last list may
+    end with a line that has no end: the source may have died in the middle of it.
+    """
+    rest = b""
+    while True:
+        ready, _, _ = select.select([descriptor], [], [], patience)
+        if not ready:
+            yield []
+            continue
+        chunk = os.read(descriptor, CHUNK)
+        if not chunk:
+            break
+        *lines, rest = (rest + chunk).split(b"\n")
+        yield lines
+    if rest:
+        yield [rest]

@@ -1,0 +1,106 @@
+"""Streams that are already in Wicked's own fields: one per inbound endpoint, checked and sent as they are.
+
+An order may carry OrderItems and OrderPayments. They leave as rows of their own, on /orderitems and /orderpayments:
+an order is sent once and then known by its key, so a payment that is nested in it on a later read would never be
+sent if it could only travel inside the order.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import orjson
+
+from destination_wicked_reports.endpoints import ENDPOINTS, ORDER_ITEMS, ORDER_PAYMENTS, ORDERS
+from destination_wicked_reports.fields import FieldError
+from destination_wicked_reports.normalizers.base import Normalizer, Orders, Record, Reject, Row, Skip
+from destination_wicked_reports.normalizers.rows import FieldChecker, RowMaker
+
+_CHILDREN = {"OrderItems": ORDER_ITEMS.name, "OrderPayments": ORDER_PAYMENTS.name}
+#: As written, and as PyAirbyte's cache writes them (clients.md 1.3).
+_NESTED_COLUMNS = {**{name: name for name in _CHILDREN}, **{name.lower(): name for name in _CHILDREN}}
+#: Fields of the standalone rows that integrations also put into nested ones, where they say nothing new
+#: (wicked-facts 2.1).
+_INHERITED = ("SourceSystem", "OrderID", "SourceID")
+
+
+class NativeNormalizer(Normalizer):
+    """Checks records that already have Wicked's field names.
+
+    `unknown_fields` gathers, per stream, the names that no document knows; they are not sent.
+    """
+
+    streams = frozenset(ENDPOINTS)
+
+    def __init__(self) -> None:
+        self._makers = {name: RowMaker(endpoint) for name, endpoint in ENDPOINTS.items()}
+        self.unknown_fields: dict[str, set[str]] = {name: maker.fields.unknown for name, maker in self._makers.items()}
+        self._children = {
+            name: FieldChecker(fields, _INHERITED, self.unknown_fields[ORDERS.name], f"{name}.")
+            for name, fields in ORDERS.nested.items()
+        }
+
+    def normalize(self, records: Sequence[Record], orders: Orders) -> Iterator[Row | Reject | Skip]:
+        """Yield a row per record, and one per line and payment nested in an order."""
+        makers = self._makers
+        for record in records:
+            stream, data = record.stream, record.data
+            maker = makers[stream]
+            try:
+                fields = maker.check(data)
+                yield maker.encode(fields, stream, record.sequence)
+            except FieldError as error:
+                yield Reject(error.reason, error.field, stream, stream, data, record.sequence)
+                continue
+            if stream == "orders" and not _NESTED_COLUMNS.keys().isdisjoint(data):
+                inherited = {"SourceSystem": fields["SourceSystem"], "OrderID": fields["SourceID"]}
+                for column, name in _NESTED_COLUMNS.items():
+                    if data.get(column):
+                        yield from self._explode(name, data[column], inherited, record)
+
+    def _explode(self, name: str, nested: Any, inherited: dict[str, str], record: Record) -> Iterator[Row | Reject]:
+        """Yield the lines or payments of one order; a bad one is rejected alone, the order stays."""
+        maker = self._makers[_CHILDREN[name]]
+        seen: Counter[str] = Counter()
+        for child in _listed(nested):
+            standalone = _standalone(inherited, child)
+            try:
+                if not isinstance(child, dict):
+                    raise FieldError(name, "not a list of objects")
+                fields = self._children[name].check(child)
+                row = maker.encode(_standalone(inherited, fields), record.stream, record.sequence)
+            except FieldError as error:
+                # The row is kept in the form its own stream takes, so that it can be repaired and replayed there.
+                yield Reject(error.reason, error.field, maker.endpoint, maker.endpoint, standalone, record.sequence)
+                continue
+            # Payments have no id. Two equal ones in one list are two payments; in two reads of the list they are the
+            # same two again, so counting within the list gives each its lasting name.
+            seen[row.key] += 1
+            if seen[row.key] > 1 and name == "OrderPayments":
+                row.key = f"{row.key}#{seen[row.key]}"
+            yield row
+
+
+def _listed(nested: Any) -> list[Any]:
+    """Return the nested rows; a warehouse may hand the list over as JSON text."""
+    if isinstance(nested, str):
+        try:
+            nested = orjson.loads(nested)
+        except orjson.JSONDecodeError:
+            return [nested]
+    return nested if isinstance(nested, list) else [nested]
+
+
+def _standalone(inherited: dict[str, Any], child: Any) -> dict[str, Any]:
+    """Return a nested row as its own endpoint wants it: OrderItemID is called SourceID there (wicked-facts 2.4)."""
+    if not isinstance(child, dict):
+        return {**inherited, "value": child}
+    row = dict(inherited)
+    for name, value in child.items():
+        if name.lower() == "orderitemid":
+            row["SourceID"] = value
+        elif name not in _INHERITED:
+            row[name] = value
+    return row

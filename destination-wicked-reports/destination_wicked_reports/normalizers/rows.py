@@ -1,0 +1,153 @@
+"""Checked, encoded, named: what turns a mapping of Wicked's field names to values into a Row.
+
+Everything that depends on the endpoint alone is worked out once, and what depends on the names a record carries once
+per set of names, so that a row costs its values and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from hashlib import blake2b
+from operator import itemgetter
+from typing import Any
+
+import orjson
+
+from destination_wicked_reports.endpoints import Endpoint, Field, Need
+from destination_wicked_reports.fields import MISSING, BlankError, Check, FieldError, Kind, checker
+from destination_wicked_reports.normalizers.base import OrderState, Row
+
+#: Between the parts of a key; no id may hold it, or two different rows could share a key.
+SEPARATOR = "\x1f"
+DIGEST_SIZE = 16
+_MOST_SHAPES = 64
+_MOST_UNKNOWN = 100
+
+#: Per field: the record's column, Wicked's name, the most characters if it is text and else 0, the check, the need.
+_Plan = list[tuple[str, str, int, Check, Need]]
+
+
+class FieldChecker:
+    """Checks rows against one table of fields; the result holds the table's fields only, in the table's order.
+
+    Names are matched exactly, else without regard to case, for PyAirbyte's cache lower-cases columns
+    (clients.md 1.3). Other names are gathered in `unknown` (under `prefix`) and not sent; Airbyte's own columns and
+    those in `ignored` go unmentioned.
+    """
+
+    def __init__(
+        self,
+        fields: Sequence[Field],
+        ignored: Collection[str] = (),
+        unknown: set[str] | None = None,
+        prefix: str = "",
+    ) -> None:
+        self.unknown: set[str] = set() if unknown is None else unknown
+        self._prefix = prefix
+        self._fields = [
+            (f.name, f.limit if f.kind is Kind.TEXT else 0, checker(f.kind, f.name, f.limit), f.need) for f in fields
+        ]
+        self._ignored = {name.lower() for name in ignored}
+        self._plans: dict[tuple[str, ...], _Plan] = {}
+
+    def check(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what goes on the wire, or raise FieldError for the first field that may not."""
+        row: dict[str, Any] = {}
+        names = tuple(data)
+        get = data.get
+        for column, name, limit, check, need in self._plans.get(names) or self._plan(names):
+            value = get(column)
+            # Most fields are sound text (starting behind the blanks, short enough): `check` would say so, but slower.
+            if type(value) is str and value >= "!" and len(value) <= limit:
+                row[name] = value
+                continue
+            if value is not None and value != "":
+                try:
+                    row[name] = check(value)
+                    continue
+                except BlankError:
+                    pass
+            if need is Need.REQUIRED:
+                raise FieldError(name, MISSING)
+            if need is Need.PRESENT:
+                row[name] = ""
+        return row
+
+    def _plan(self, names: tuple[str, ...]) -> _Plan:
+        """Decide once per set of names which column feeds which field."""
+        folded = {name.lower(): name for name in names}
+        plan: _Plan = []
+        used = set()
+        for name, limit, check, need in self._fields:
+            column = name if name in names else folded.get(name.lower(), name)
+            if column in names or need is not Need.OPTIONAL:
+                plan.append((column, name, limit, check, need))
+                used.add(column)
+        for column in names:
+            if column in used or column.startswith("_airbyte_") or column.lower() in self._ignored:
+                continue
+            if len(self.unknown) < _MOST_UNKNOWN:
+                self.unknown.add(self._prefix + column)
+        if len(self._plans) >= _MOST_SHAPES:
+            self._plans.clear()
+        self._plans[names] = plan
+        return plan
+
+
+class RowMaker:
+    """Makes the rows of one endpoint."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.endpoint = endpoint.name
+        self.fields = FieldChecker(endpoint.fields, ignored=endpoint.nested)
+        self._key = itemgetter(*endpoint.key) if endpoint.key else None
+        self._last_key = endpoint.key[-1] if endpoint.key else ""
+        self._separators = len(endpoint.key) - 1
+        self._rule = endpoint.rule
+
+    def make(self, data: Mapping[str, Any], stream: str, sequence: int) -> Row:
+        """Return the row, or raise FieldError."""
+        return self.encode(self.check(data), stream, sequence)
+
+    def check(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the row's fields as they go on the wire, or raise FieldError."""
+        fields = self.fields.check(data)
+        if self._rule is not None:
+            self._rule(fields)
+        return fields
+
+    def encode(
+        self,
+        fields: dict[str, Any],
+        stream: str,
+        sequence: int,
+        key: str | None = None,
+        order_key: str | None = None,
+        order: OrderState | None = None,
+    ) -> Row:
+        """Return the row of fields that are already checked; without a key of its own it gets the endpoint's.
+
+        Where Wicked knows no id, the key is the digest of the whole content.
+        """
+        try:
+            body = orjson.dumps(fields)
+        except TypeError:
+            raise FieldError(_unwritable(fields), "text that is not valid Unicode") from None
+        digest = blake2b(body, digest_size=DIGEST_SIZE).digest()
+        if key is None:
+            if self._key is None:
+                key = digest.hex()
+            else:
+                key = SEPARATOR.join(self._key(fields))
+                if key.count(SEPARATOR) != self._separators:
+                    raise FieldError(self._last_key, "a key with a control character in it")
+        return Row(self.endpoint, key, body, digest, stream, sequence, order_key, order)
+
+
+def _unwritable(fields: Mapping[str, Any]) -> str:
+    for name, value in fields.items():
+        try:
+            orjson.dumps(value)
+        except TypeError:
+            return name
+    return ""

@@ -1,0 +1,202 @@
+"""The RECORD/STATE loop, and the durability rule: a STATE leaves only when every row before it is settled.
+
+Settled means accepted by Wicked and written to the ledger, or written to the dead-letter file, or known to be there
+already. STATEs leave in the order in which they came, whole (`id` included), with `destinationStats.recordCount`.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from airbyte_cdk.models import FailureType
+from airbyte_cdk.utils.traced_exception import AirbyteTracedException
+
+from destination_wicked_reports.delivery import BATCH_BYTES, FATES, REJECTED, WITHHELD, Delivery
+from destination_wicked_reports.messages import ForeignInput, parse
+from destination_wicked_reports.normalizers.base import Normalizer, Record, Row, Skip
+from destination_wicked_reports.rejects import DeadLetters
+
+logger = logging.getLogger("airbyte")
+
+#: Airbyte wants a STATE at least every 15 minutes (conventions.md section 4.3).
+FLUSH_SECONDS = 600.0
+#: STATEs may lag this many full requests behind the input before partly filled requests are sent to free them.
+LAG_BATCHES = 10
+StreamKey = tuple[str, str]
+
+
+@dataclass(slots=True)
+class HeldState:
+    """A STATE that waits for the records up to `sequence`."""
+
+    sequence: int
+    message: dict[str, Any]
+
+
+class Writer:
+    """Feeds records through a normalizer into a delivery, and lets STATEs go."""
+
+    def __init__(
+        self,
+        normalizer: Normalizer,
+        delivery: Delivery,
+        letters: DeadLetters,
+        emit: Callable[[Any], None],
+        streams: Collection[str],
+        *,
+        batch_rows: int,
+        fail_fast: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+    ):
+        self._normalizer = normalizer
+        self._delivery = delivery
+        self._letters = letters
+        self._emit = emit
+        self._streams = streams
+        self._batch_rows = batch_rows
+        self._fail_fast = fail_fast
+        self._clock = clock
+        self.skipped: Counter[str] = Counter()
+        self._lines = 0
+        self._sequence = 0
+        self._records: list[Record] = []
+        self._records_bytes = 0
+        self._records_since = float("inf")
+        self._states: deque[HeldState] = deque()
+        self._record_counts: Counter[StreamKey] = Counter()
+
+    # -- the durability rule ----------------------------------------------------------------------------------------
+
+    def write(self, input_lines: Iterable[list[bytes]]) -> None:
+        """Deliver everything in the input; whatever happens, the STATEs that were earned leave."""
+        try:
+            self._delivery.recover()
+            for lines in input_lines:
+                for line in lines:
+                    self._take(line)
+                self._delivery.settle()
+                self._release()
+                if self._overdue():
+                    self._flush()
+                self._check()
+            self._flush()
+            self._check()
+        except ForeignInput:
+            self._flush()
+            raise
+        except BaseException:
+            self._delivery.drain()
+            self._release()
+            raise
+
+    def _flush(self) -> None:
+        self._normalize()
+        self._delivery.flush()
+        self._release()
+
+    def _release(self) -> None:
+        """Let go every STATE whose records are all settled, in order of arrival."""
+        unsettled = min(self._delivery.oldest(), self._records[0].sequence if self._records else float("inf"))
+        while self._states and self._states[0].sequence < unsettled:
+            self._letters.sync()
+            self._emit(self._states.popleft().message)
+
+    def _overdue(self) -> bool:
+        since = min(self._records_since, self._delivery.waiting_since())
+        if self._clock() - since >= FLUSH_SECONDS:
+            return True
+        return bool(self._states) and self._sequence - self._states[0].sequence > LAG_BATCHES * self._batch_rows
+
+    # -- taking messages --------------------------------------------------------------------------------------------
+
+    def _take(self, line: bytes) -> None:
+        self._lines += 1
+        if not line.strip():
+            return
+        message = parse(line, self._lines)
+        kind = message["type"]
+        if kind == "RECORD":
+            self._take_record(message["record"], len(line))
+        elif kind == "STATE":
+            self._take_state(message)
+        elif kind == "LOG":
+            self._emit(line)  # in a shell pipe nobody else would show what the source is doing
+        elif kind == "TRACE" and message["trace"].get("type") == "ERROR":
+            logger.warning("The source failed: %s", (message["trace"].get("error") or {}).get("message"))
+
+    def _take_record(self, record: dict[str, Any], size: int) -> None:
+        stream = record["stream"]
+        if stream not in self._streams:
+            raise ForeignInput(self._lines, "is a record of a stream that the catalog does not name")
+        self._sequence += 1
+        self._record_counts[record.get("namespace") or "", stream] += 1
+        if not self._records:
+            self._records_since = self._clock()
+        self._records.append(Record(stream, record["data"], self._sequence))
+        self._records_bytes += size
+        if len(self._records) >= self._batch_rows or self._records_bytes >= BATCH_BYTES:
+            self._normalize()
+
+    def _take_state(self, message: dict[str, Any]) -> None:
+        """Keep a STATE whole and count its records: since the last STATE of its stream, or of all for a global one."""
+        state = message["state"]
+        if state.get("type") == "STREAM":
+            descriptor = state["stream"]["stream_descriptor"]
+            count = self._record_counts.pop((descriptor.get("namespace") or "", descriptor["name"]), 0)
+        else:
+            count = sum(self._record_counts.values())
+            self._record_counts.clear()
+        state["destinationStats"] = {**(state.get("destinationStats") or {}), "recordCount": float(count)}
+        self._states.append(HeldState(self._sequence, message))
+
+    # -- records to rows --------------------------------------------------------------------------------------------
+
+    def _normalize(self) -> None:
+        """Turn the records at hand into rows, dead letters and counts."""
+        if not self._records:
+            return
+        rows: list[Row] = []
+        for made in self._normalizer.normalize(self._records, self._delivery.orders):
+            if isinstance(made, Row):
+                rows.append(made)
+            elif isinstance(made, Skip):
+                self.skipped[made.reason] += 1
+            else:
+                self._letters.reject(made)
+                self._delivery.counts[made.endpoint][REJECTED] += 1
+        self._records = []
+        self._records_bytes = 0
+        self._records_since = float("inf")
+        self._delivery.add(rows)
+
+    # -- the end ----------------------------------------------------------------------------------------------------
+
+    @property
+    def refused(self) -> int:
+        """How many rows were rejected or held so far; each is in the dead-letter file."""
+        return sum(counts[REJECTED] + counts[WITHHELD] for counts in self._delivery.counts.values())
+
+    def _check(self) -> None:
+        if self._fail_fast and self.refused:
+            raise self.failure()
+
+    def failure(self) -> AirbyteTracedException:
+        """Return the error that ends a run of which rows did not reach Wicked."""
+        text = (
+            f"{self.refused:,} rows were rejected or held. Each is in {self._letters.path} with its reason: "
+            "mend them at the source or in the mapping."
+        )
+        return AirbyteTracedException(message=text, internal_message=text, failure_type=FailureType.config_error)
+
+    def summary(self) -> Iterator[str]:
+        """Yield the lines of the closing log: per endpoint what was sent, unchanged, changed, rejected and held."""
+        for endpoint, counts in self._delivery.counts.items():
+            if counts:
+                yield f"{endpoint}: " + ", ".join(f"{counts[what]:,} {what}" for what in FATES)
+        for reason, count in self.skipped.items():
+            yield f"skipped {count:,} records: {reason}"

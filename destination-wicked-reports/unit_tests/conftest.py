@@ -1,0 +1,50 @@
+"""What the destination's unit tests share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from destination_builders import ScriptedServer
+from destination_wicked_reports.ledger import Ledger
+from destination_wicked_reports.rejects import DeadLetters
+
+
+@pytest.fixture
+def ledger() -> Iterator[Ledger]:
+    opened = Ledger.in_memory("live")
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def letters(tmp_path) -> Iterator[DeadLetters]:
+    opened = DeadLetters(tmp_path / "rejected.jsonl")
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def wicked() -> Iterator[ScriptedServer]:
+    server = ScriptedServer()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def catalog_of() -> Callable[..., dict[str, Any]]:
+    def make(*streams: str, mode: str = "append", **extra: Any) -> dict[str, Any]:
+        return {
+            "streams": [
+                {
+                    "stream": {"name": name, "json_schema": {}, "supported_sync_modes": ["full_refresh"]},
+                    "sync_mode": "full_refresh",
+                    "destination_sync_mode": mode,
+                    **extra,
+                }
+                for name in streams
+            ]
+        }
+
+    return make

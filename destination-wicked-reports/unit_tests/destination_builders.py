@@ -1,0 +1,101 @@
+"""Rows and a scripted Wicked for the destination's unit tests."""
+
+from __future__ import annotations
+
+import http.server
+import threading
+from collections.abc import Callable, Sequence
+from hashlib import blake2b
+from typing import Any
+
+import orjson
+from destination_wicked_reports.normalizers.base import OrderState, Row
+from destination_wicked_reports.rejects import DeadLetters
+from destination_wicked_reports.replies import Outcome, Verdict
+
+ACCEPTED = Verdict(Outcome.ACCEPTED, {})
+
+
+def make_row(
+    endpoint: str = "orders",
+    number: int = 1,
+    *,
+    sequence: int = 0,
+    order_key: str | None = None,
+    order: OrderState | None = None,
+    **fields: Any,
+) -> Row:
+    """One small row; its SourceID is its number."""
+    body = orjson.dumps({"SourceSystem": "shop", "SourceID": str(number), **fields})
+    digest = blake2b(body, digest_size=16).digest()
+    return Row(endpoint, f"shop\x1f{number}", body, digest, endpoint, sequence, order_key, order)
+
+
+def read_letters(letters: DeadLetters) -> list[dict[str, Any]]:
+    return [orjson.loads(line) for line in letters.path.read_bytes().splitlines()] if letters.path.exists() else []
+
+
+class ScriptedServer:
+    """A real HTTP server whose every answer is scripted: (status, headers, body), or None to hang up without one."""
+
+    def __init__(self) -> None:
+        self.answers: list[tuple[int, dict[str, str], bytes] | None] = []
+        self.requests: list[tuple[str, str, dict[str, str], bytes]] = []
+        server = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def log_message(self, *_: Any) -> None:
+                """Stay silent: the tests look at what the connector prints."""
+
+            def _answer(self) -> None:
+                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                server.requests.append((self.command, self.path, dict(self.headers), body))
+                answer = server.answers.pop(0) if server.answers else (200, {}, b'{"success":"Successfully"}')
+                if answer is None:
+                    self.close_connection = True
+                    return
+                status, headers, content = answer
+                self.send_response(status)
+                for name, value in headers.items():
+                    self.send_header(name, value)
+                self.send_header("Content-Length", str(len(content)))
+                self.end_headers()
+                self.wfile.write(content)
+
+            do_GET = do_POST = _answer
+
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
+        self._thread.start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+
+class ScriptedClient:
+    """Stands where the HTTP client stands: every post is written down and answered by a function of its rows."""
+
+    def __init__(self, answer: Callable[[str, Sequence[Row]], Verdict] | None = None) -> None:
+        self.posts: list[tuple[str, list[str]]] = []
+        self.most_at_once = 0
+        self._at_once = 0
+        self._lock = threading.Lock()
+        self._answer = answer or (lambda path, rows: ACCEPTED)
+
+    def post(self, path: str, body: bytes, rows: Sequence[Row], *, repeatable: bool) -> Verdict:
+        with self._lock:
+            self.posts.append((path, [row.key.rpartition("\x1f")[2] for row in rows]))
+            self._at_once += 1
+            self.most_at_once = max(self.most_at_once, self._at_once)
+        try:
+            assert body == b"[" + b",".join(row.body for row in rows) + b"]"
+            return self._answer(path, rows)
+        finally:
+            with self._lock:
+                self._at_once -= 1

@@ -1,0 +1,142 @@
+"""HTTP: what is tried again, what is not, and what the user is told."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+from airbyte_cdk.models import FailureType
+from airbyte_cdk.utils.traced_exception import AirbyteTracedException
+from destination_builders import make_row
+from destination_wicked_reports import client as module
+from destination_wicked_reports.client import WickedClient
+from destination_wicked_reports.replies import Outcome
+
+OK = (200, {}, b'{"success":"Successfully"}')
+
+
+@pytest.fixture
+def waits():
+    return []
+
+
+@pytest.fixture
+def client(wicked, waits):
+    opened = WickedClient(wicked.url, "secret-key", test_mode=False, connections=2, pause=waits.append)
+    yield opened
+    opened.close()
+
+
+def post(client, endpoint="orders", *, repeatable=True):
+    rows = [make_row(endpoint)]
+    return client.post(f"/{endpoint}", b"[" + rows[0].body + b"]", rows, repeatable=repeatable)
+
+
+def test_a_post_carries_the_key_in_a_header_and_never_in_the_url(client, wicked):
+    assert post(client).outcome is Outcome.ACCEPTED
+    method, path, headers, body = wicked.requests[0]
+    assert (method, path) == ("POST", "/orders")
+    assert headers["apikey"] == "secret-key"
+    assert headers["Content-Type"] == "application/json"
+    assert "test" not in headers
+    assert body == b"[" + make_row().body + b"]"
+
+
+def test_test_mode_says_so_in_every_post(wicked):
+    client = WickedClient(wicked.url, "k", test_mode=True, connections=1)
+    post(client)
+    client.close()
+    assert wicked.requests[0][2]["test"] == "1"
+
+
+@pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 520])
+@pytest.mark.parametrize("repeatable", [True, False])
+def test_an_answer_that_refuses_the_request_for_now_is_tried_again(client, wicked, waits, status, repeatable):
+    wicked.answers = [(status, {}, b"{}"), (status, {}, b"<html>"), OK]
+    assert post(client, repeatable=repeatable).outcome is Outcome.ACCEPTED
+    assert waits == [1.0, 2.0]
+
+
+def test_a_lost_reply_is_repeated_for_rows_with_an_id_and_for_no_others(client, wicked):
+    wicked.answers = [None, OK]
+    assert post(client, repeatable=True).outcome is Outcome.ACCEPTED
+    wicked.answers = [None, OK]
+    assert post(client, "order_payments", repeatable=False).outcome is Outcome.UNKNOWN
+    assert len(wicked.requests) == 3
+
+
+def test_a_gateway_timeout_is_a_lost_reply(client, wicked):
+    wicked.answers = [(504, {}, b""), OK]
+    assert post(client, repeatable=True).outcome is Outcome.ACCEPTED
+    wicked.answers = [(504, {}, b""), OK]
+    assert post(client, repeatable=False).outcome is Outcome.UNKNOWN
+
+
+def test_a_2xx_that_is_no_receipt_is_repeated_for_rows_with_an_id_only(client, wicked):
+    wicked.answers = [(200, {}, b"<html>"), OK]
+    assert post(client, repeatable=True).outcome is Outcome.ACCEPTED
+    wicked.answers = [(200, {}, b"<html>"), OK]
+    assert post(client, repeatable=False).outcome is Outcome.UNKNOWN
+
+
+def test_rows_that_never_left_are_tried_again_whatever_they_are(waits):
+    client = WickedClient("http://127.0.0.1:1", "k", test_mode=False, connections=1, pause=waits.append)
+    with pytest.raises(AirbyteTracedException) as caught:
+        post(client, repeatable=False)
+    client.close()
+    assert caught.value.failure_type is FailureType.transient_error
+    assert waits == list(module.BACKOFF)
+    assert sum(waits) > 60, "the tries must outlast a rate-limit window of a minute"
+
+
+@pytest.mark.parametrize(("header", "expected"), [("7", 7.0), ("garbage", 1.0), ("", 1.0)])
+def test_retry_after_is_obeyed_where_it_can_be_read(client, wicked, waits, header, expected):
+    wicked.answers = [(429, {"Retry-After": header}, b"{}"), OK]
+    post(client)
+    assert waits == [expected]
+
+
+def test_a_wait_beyond_airbytes_patience_ends_the_run_with_the_time(client, wicked, waits):
+    wicked.answers = [(429, {"Retry-After": "7200"}, b"{}")]
+    with pytest.raises(AirbyteTracedException, match="wait 120 minutes"):
+        post(client)
+    assert waits == []
+
+
+def test_every_wait_is_logged_before_it_starts(client, wicked, caplog):
+    wicked.answers = [(503, {}, b"{}"), OK]
+    with caplog.at_level(logging.INFO, logger="airbyte"):
+        post(client)
+    assert "POST /orders: answer 503. Next try in 1 s (2 of 8)." in caplog.text
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_refused_key_is_a_config_error_at_once(client, wicked, waits, status):
+    wicked.answers = [(status, {}, b'{"message":"Forbidden"}')]
+    with pytest.raises(AirbyteTracedException, match="refused the API key") as caught:
+        post(client)
+    assert caught.value.failure_type is FailureType.config_error
+    assert waits == []
+
+
+@pytest.mark.parametrize("status", [301, 302, 404, 405])
+def test_a_wrong_address_is_a_config_error_and_redirects_are_not_followed(client, wicked, status):
+    wicked.answers = [(status, {"Location": f"{wicked.url}/elsewhere"}, b"")]
+    with pytest.raises(AirbyteTracedException, match="Check the API URL"):
+        post(client)
+    assert len(wicked.requests) == 1
+
+
+def test_a_refused_batch_is_a_verdict_and_no_retry(client, wicked, waits):
+    wicked.answers = [(400, {}, b"{}")]
+    assert post(client).outcome is Outcome.REFUSED
+    assert waits == []
+
+
+def test_closing_the_client_ends_a_waiting_retry(wicked):
+    client = WickedClient(wicked.url, "k", test_mode=False, connections=1)
+    wicked.answers = [(503, {"Retry-After": "600"}, b"{}")]
+    client._stopping.set()
+    with pytest.raises(AirbyteTracedException):
+        post(client)
+    client.close()

@@ -1,0 +1,265 @@
+"""Rows on their way: order between endpoints, batches, refusals, lost replies."""
+
+from __future__ import annotations
+
+import threading
+from decimal import Decimal
+
+import pytest
+from airbyte_cdk.models import FailureType
+from airbyte_cdk.utils.traced_exception import AirbyteTracedException
+from destination_builders import ACCEPTED, ScriptedClient, make_row, read_letters
+from destination_wicked_reports import delivery as module
+from destination_wicked_reports.delivery import Delivery
+from destination_wicked_reports.ledger import Batch
+from destination_wicked_reports.normalizers.base import OrderState
+from destination_wicked_reports.replies import Outcome, Verdict
+
+REFUSED = Verdict(Outcome.REFUSED, {}, "refused whole")
+
+
+@pytest.fixture
+def deliver(ledger, letters):
+    made = []
+
+    def make(client, *, batch_rows=1000, in_flight=4):
+        made.append(Delivery(client, ledger, letters, batch_rows=batch_rows, in_flight=in_flight))
+        return made[-1]
+
+    yield make
+    for delivery in made:
+        delivery.drain()
+        delivery.close()
+
+
+def test_rows_leave_in_wickeds_order_whatever_order_they_came_in(deliver):
+    client = ScriptedClient()
+    delivery = deliver(client)
+    names = ["marketing", "clicks", "order_payments", "order_items", "orders", "contacts", "products"]
+    delivery.add(make_row(endpoint) for endpoint in names)
+    delivery.flush()
+    assert [path for path, _ in client.posts] == [
+        "/products",
+        "/contacts",
+        "/orders",
+        "/orderitems",
+        "/orderpayments",
+        "/clicks",
+        "/marketing",
+    ]
+    assert client.most_at_once == 1
+
+
+def test_a_full_batch_takes_along_what_its_rows_may_refer_to(deliver):
+    client = ScriptedClient()
+    delivery = deliver(client, batch_rows=2)
+    delivery.add([make_row("contacts", 1), make_row("order_payments", 1)])
+    delivery.add([make_row("orders", 1), make_row("orders", 2), make_row("orders", 3)])
+    while delivery.busy:
+        delivery.settle(block=True)
+    assert client.posts == [("/contacts", ["1"]), ("/orders", ["1", "2"])]
+    delivery.flush()
+    assert client.posts[2:] == [("/orders", ["3"]), ("/orderpayments", ["1"])]
+
+
+def test_batches_of_one_endpoint_travel_side_by_side_and_never_more_than_allowed(deliver):
+    together = threading.Barrier(3, timeout=10)
+
+    def answer(path, rows):
+        together.wait()
+        return ACCEPTED
+
+    client = ScriptedClient(answer)
+    delivery = deliver(client, batch_rows=10, in_flight=3)
+    delivery.add(make_row(number=n) for n in range(60))
+    delivery.flush()
+    assert client.most_at_once == 3
+    assert [len(keys) for _, keys in client.posts] == [10] * 6
+
+
+def test_a_batch_ends_before_it_is_too_large(deliver, monkeypatch):
+    monkeypatch.setattr(module, "BATCH_BYTES", 1000)
+    client = ScriptedClient()
+    delivery = deliver(client)
+    rows = [make_row(number=n, text="x" * 300) for n in range(10)]
+    delivery.add(rows)
+    delivery.flush()
+    assert max(sum(len(rows[int(key)].body) + 1 for key in keys) for _, keys in client.posts) <= 1000
+    assert sum(len(keys) for _, keys in client.posts) == 10
+
+
+def test_a_row_that_no_request_can_hold_is_rejected_unsent(deliver, letters, monkeypatch):
+    monkeypatch.setattr(module, "ROW_BYTES", 100)
+    client = ScriptedClient()
+    delivery = deliver(client)
+    delivery.add([make_row(number=1, text="x" * 200), make_row(number=2)])
+    delivery.flush()
+    assert client.posts == [("/orders", ["2"])]
+    assert [letter["reason"] for letter in read_letters(letters)] == [module.TOO_LARGE]
+
+
+def test_the_same_row_again_is_not_sent_in_this_run_or_the_next(deliver):
+    client = ScriptedClient()
+    delivery = deliver(client)
+    delivery.add([make_row(), make_row()])
+    delivery.add([make_row()])
+    delivery.flush()
+    delivery.add([make_row()])
+    again = deliver(client)
+    again.add([make_row()])
+    again.flush()
+    assert client.posts == [("/orders", ["1"])]
+    assert delivery.counts["orders"] == {"sent": 1, "unchanged": 3}
+    assert again.counts["orders"] == {"unchanged": 1}
+
+
+def test_a_changed_contact_is_sent_again_and_a_changed_order_is_not(deliver):
+    client = ScriptedClient()
+    delivery = deliver(client)
+    for city in ("Oslo", "Rome"):
+        delivery.add([make_row("contacts", City=city), make_row("orders", City=city)])
+    delivery.flush()
+    assert client.posts == [("/contacts", ["1"]), ("/contacts", ["1"]), ("/orders", ["1"])]
+    assert delivery.counts["orders"] == {"sent": 1, "changed": 1}
+
+
+def test_a_row_that_wicked_names_is_rejected_and_the_others_stay(deliver, letters, ledger):
+    client = ScriptedClient(lambda path, rows: Verdict(Outcome.ACCEPTED, {1: "bad date"}))
+    delivery = deliver(client)
+    rows = [make_row(number=n) for n in (1, 2, 3)]
+    delivery.add(rows)
+    delivery.flush()
+    assert [(letter["outcome"], letter["reason"], letter["row"]["SourceID"]) for letter in read_letters(letters)] == [
+        ("rejected", "bad date", "2")
+    ]
+    assert set(ledger.known("orders", [row.key for row in rows])) == {rows[0].key, rows[2].key}
+
+
+@pytest.mark.parametrize("bad", [0, 1, 499, 998, 999])
+def test_a_batch_refused_whole_is_halved_until_the_bad_row_stands_alone(deliver, letters, ledger, bad):
+    client = ScriptedClient(lambda path, rows: REFUSED if any(r.key.endswith(f"\x1f{bad}") for r in rows) else ACCEPTED)
+    delivery = deliver(client)
+    delivery.add(make_row(number=n) for n in range(1000))
+    delivery.flush()
+    assert [letter["row"]["SourceID"] for letter in read_letters(letters)] == [str(bad)]
+    assert delivery.counts["orders"] == {"sent": 999, "rejected": 1}
+    assert len(client.posts) <= 21
+    assert ledger.unfinished() == []
+
+
+def test_a_batch_of_bad_rows_only_is_rejected_row_by_row_and_the_next_endpoint_waits(deliver):
+    client = ScriptedClient(lambda path, rows: REFUSED if path == "/orders" else ACCEPTED)
+    delivery = deliver(client)
+    delivery.add([*(make_row("orders", n) for n in range(64)), make_row("clicks", 1)])
+    delivery.flush()
+    assert delivery.counts["orders"] == {"rejected": 64}
+    assert client.posts[-1] == ("/clicks", ["1"])
+    assert len(client.posts) == 128
+
+
+def test_an_unclear_answer_splits_rows_with_an_id_and_holds_all_others(deliver, letters):
+    def answer(path, rows):
+        return Verdict(Outcome.UNCLEAR, {}, "some") if len(rows) > 1 else ACCEPTED
+
+    client = ScriptedClient(answer)
+    delivery = deliver(client)
+    delivery.add([make_row("orders", 1), make_row("orders", 2)])
+    delivery.add([make_row("order_payments", 1), make_row("order_payments", 2)])
+    delivery.flush()
+    assert delivery.counts["orders"] == {"sent": 2}
+    assert delivery.counts["order_payments"] == {"held": 2}
+    assert [letter["outcome"] for letter in read_letters(letters)] == ["held", "held"]
+
+
+def test_a_held_row_is_never_sent_again(deliver):
+    client = ScriptedClient(lambda path, rows: Verdict(Outcome.UNKNOWN, {}, "no answer"))
+    delivery = deliver(client)
+    delivery.add([make_row("order_payments")])
+    delivery.flush()
+    again = deliver(client)
+    again.add([make_row("order_payments")])
+    again.flush()
+    assert len(client.posts) == 1
+    assert again.counts["order_payments"] == {"unchanged": 1}
+
+
+def test_after_a_kill_rows_with_an_id_are_sent_again_and_all_others_are_held(deliver, ledger, letters):
+    for endpoint in ("order_payments", "orders"):
+        ledger.mark(Batch(endpoint, [make_row(endpoint)]))
+    client = ScriptedClient()
+    delivery = deliver(client)
+    delivery.recover()
+    delivery.flush()
+    assert client.posts == [("/orders", ["1"])]
+    assert [letter["reason"] for letter in read_letters(letters)] == [module.FATE_UNKNOWN]
+    assert ledger.unfinished() == []
+    delivery.add([make_row("orders"), make_row("order_payments")])
+    delivery.flush()
+    assert len(client.posts) == 1
+
+
+def state(approved: str, payments: int) -> OrderState:
+    return OrderState(Decimal(10), Decimal(approved), status="approved", payments=payments)
+
+
+def test_a_payment_computed_from_a_rejected_order_is_rejected_too(deliver, letters, ledger):
+    client = ScriptedClient(lambda path, rows: REFUSED if path == "/orders" else ACCEPTED)
+    delivery = deliver(client)
+    delivery.add([make_row("orders", order_key="o", order=state("10", 1))])
+    delivery.add([make_row("order_payments", order_key="o", order=state("12", 2)), make_row("order_payments", 2)])
+    delivery.flush()
+    assert client.posts == [("/orders", ["1"]), ("/orderpayments", ["2"])]
+    assert [letter["reason"] for letter in read_letters(letters)] == ["refused whole", module.ORDER_REJECTED]
+    assert ledger.orders(["o"]) == {}
+    delivery.orders.load(["o"])
+    assert delivery.orders.get("o") is None
+
+
+def test_two_payments_of_one_order_never_share_a_request(deliver, ledger):
+    client = ScriptedClient()
+    delivery = deliver(client)
+    delivery.add(make_row("order_payments", n, order_key="o", order=state(str(n), n)) for n in (1, 2))
+    delivery.flush()
+    assert client.posts == [("/orderpayments", ["1"]), ("/orderpayments", ["2"])]
+    assert client.most_at_once == 1
+    assert ledger.orders(["o"])["o"].payments == 2
+
+
+def fail(path, rows):
+    raise AirbyteTracedException(message="503 for ever", failure_type=FailureType.transient_error)
+
+
+def test_when_wicked_stays_away_payments_are_not_taken_for_sent_and_not_held(deliver, ledger):
+    delivery = deliver(ScriptedClient(fail))
+    delivery.add([make_row("order_payments")])
+    with pytest.raises(AirbyteTracedException):
+        delivery.flush()
+    assert ledger.unfinished() == []
+    assert ledger.known("order_payments", [make_row().key]) == {}
+
+
+def test_when_wicked_stays_away_orders_are_kept_for_the_next_run(deliver, ledger):
+    delivery = deliver(ScriptedClient(fail))
+    delivery.add([make_row("orders")])
+    with pytest.raises(AirbyteTracedException):
+        delivery.flush()
+    assert [row.key for batch in ledger.unfinished() for row in batch.rows] == [make_row().key]
+
+
+def test_the_oldest_unsettled_record_is_known_through_queue_and_flight(deliver):
+    gate = threading.Event()
+
+    def answer(path, rows):
+        gate.wait(10)
+        return ACCEPTED
+
+    delivery = deliver(ScriptedClient(answer), batch_rows=2)
+    assert delivery.oldest() == float("inf")
+    delivery.add(make_row(number=n, sequence=n) for n in (1, 2, 3))
+    assert delivery.oldest() == 1
+    gate.set()
+    while delivery.busy:
+        delivery.settle(block=True)
+    assert delivery.oldest() == 3
+    delivery.flush()
+    assert delivery.oldest() == float("inf")

@@ -1,0 +1,163 @@
+"""The ledger: what was sent, what is under way, whose it is."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from destination_builders import make_row
+from destination_wicked_reports import ledger as module
+from destination_wicked_reports.ledger import HELD, Batch, Ledger, LedgerError, OrderBook
+from destination_wicked_reports.normalizers.base import OrderState
+
+STATE = OrderState(Decimal("10.10"), Decimal("10.10"), Decimal("0"), "approved", 1, 1, "EUR")
+
+
+def sent(ledger: Ledger, *rows, status: str = "accepted") -> None:
+    batch = Batch(rows[0].endpoint, list(rows))
+    ledger.mark(batch)
+    ledger.settle(batch, list(rows), status)
+
+
+def test_what_was_settled_is_known_by_key_and_content(ledger):
+    row = make_row()
+    sent(ledger, row)
+    assert ledger.known("orders", [row.key, "other"]) == {row.key: row.digest}
+    assert ledger.known("contacts", [row.key]) == {}
+
+
+def test_ten_thousand_keys_are_asked_for_at_once(ledger):
+    rows = [make_row(number=n) for n in range(10_000)]
+    sent(ledger, *rows)
+    assert len(ledger.known("orders", [row.key for row in rows])) == 10_000
+
+
+def test_an_order_is_remembered_to_the_cent(ledger):
+    sent(ledger, make_row(order_key="o1", order=STATE))
+    assert ledger.orders(["o1", "o2"]) == {"o1": STATE}
+
+
+def test_the_last_row_of_an_order_says_what_is_remembered(ledger):
+    later = OrderState(Decimal(10), Decimal(10), Decimal(4), "declined", 2, 1, "EUR")
+    sent(ledger, make_row(number=1, order_key="o1", order=STATE), make_row(number=2, order_key="o1", order=later))
+    assert ledger.orders(["o1"])["o1"] == later
+
+
+def test_a_marked_batch_is_found_again_byte_for_byte(tmp_path):
+    path = tmp_path / "ledger.sqlite"
+    first = Ledger.sqlite(path, "live")
+    rows = [make_row(number=1, name="ü€"), make_row(number=2, order_key="o", order=STATE)]
+    first.mark(Batch("orders", rows))
+    first.close()
+    second = Ledger.sqlite(path, "live")
+    (found,) = second.unfinished()
+    assert [(r.key, r.body, r.digest, r.order_key, r.order) for r in found.rows] == [
+        (r.key, r.body, r.digest, r.order_key, r.order) for r in rows
+    ]
+    second.settle(found, [])
+    assert second.unfinished() == []
+    second.close()
+
+
+def test_halves_stand_in_for_the_batch_they_were_cut_from(ledger):
+    rows = [make_row(number=n) for n in (1, 2)]
+    whole = Batch("orders", rows)
+    ledger.mark(whole)
+    ledger.mark(Batch("orders", rows[:1]), Batch("orders", rows[1:]), instead_of=whole)
+    assert [[row.key for row in batch.rows] for batch in ledger.unfinished()] == [[rows[0].key], [rows[1].key]]
+
+
+def test_the_test_store_and_the_live_store_do_not_know_each_other(tmp_path):
+    path = tmp_path / "ledger.sqlite"
+    test = Ledger.sqlite(path, "test")
+    sent(test, make_row(order_key="o", order=STATE))
+    test.mark(Batch("orders", [make_row(number=2)]))
+    test.close()
+    live = Ledger.sqlite(path, "live")
+    assert live.known("orders", [make_row().key]) == {}
+    assert live.orders(["o"]) == {}
+    assert live.unfinished() == []
+    live.close()
+
+
+def test_held_rows_count_as_sent(ledger):
+    row = make_row("order_payments")
+    sent(ledger, row, status=HELD)
+    assert ledger.known("order_payments", [row.key]) == {row.key: row.digest}
+    assert [entry[2] for entry in ledger.history()] == ["held"]
+
+
+def test_a_ledger_belongs_to_the_key_that_filled_it(ledger):
+    assert ledger.belongs_to("key-1")
+    ledger.adopt("key-1")
+    ledger.adopt("key-1")
+    assert ledger.belongs_to("key-1")
+    assert not ledger.belongs_to("key-2")
+
+
+def test_the_key_itself_is_not_in_the_file(tmp_path):
+    opened = Ledger.sqlite(tmp_path / "ledger.sqlite", "live")
+    opened.adopt("very-secret-key")
+    opened.close()
+    assert all(b"very-secret-key" not in file.read_bytes() for file in tmp_path.iterdir())
+
+
+def test_a_file_that_is_no_ledger_is_refused_and_left_alone(tmp_path):
+    path = tmp_path / "ledger.sqlite"
+    path.write_bytes(b"not a database, but somebody's notes" * 100)
+    with pytest.raises(LedgerError, match="Nothing was changed"):
+        Ledger.sqlite(path, "live")
+    assert path.read_bytes() == b"not a database, but somebody's notes" * 100
+
+
+def test_a_ledger_of_a_newer_release_is_refused(tmp_path, monkeypatch):
+    path = tmp_path / "ledger.sqlite"
+    monkeypatch.setattr(module, "SCHEMA_VERSION", "99")
+    Ledger.sqlite(path, "live").close()
+    monkeypatch.undo()
+    with pytest.raises(LedgerError, match="schema version 99"):
+        Ledger.sqlite(path, "live")
+
+
+def test_a_second_run_on_the_same_file_is_told_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "LOCK_WAIT_SECONDS", 0)
+    path = tmp_path / "ledger.sqlite"
+    first = Ledger.sqlite(path, "live")
+    with pytest.raises(LedgerError, match="Another run is using"):
+        Ledger.sqlite(path, "live")
+    first.close()
+    Ledger.sqlite(path, "live").close()
+
+
+def test_what_was_settled_survives_a_kill(tmp_path):
+    path = tmp_path / "ledger.sqlite"
+    script = (
+        "import os, sys; sys.path.insert(0, sys.argv[2])\n"
+        "from pathlib import Path\n"
+        "from destination_builders import make_row\n"
+        "from destination_wicked_reports.ledger import Batch, Ledger\n"
+        "ledger = Ledger.sqlite(Path(sys.argv[1]), 'live')\n"
+        "for number in (1, 2):\n"
+        "    batch = Batch('orders', [make_row(number=number)]); ledger.mark(batch)\n"
+        "    ledger.settle(batch, batch.rows) if number == 1 else os.kill(os.getpid(), 9)\n"
+    )
+    subprocess.run([sys.executable, "-c", script, path, Path(__file__).parent], check=False)
+    opened = Ledger.sqlite(path, "live")
+    assert list(opened.known("orders", [make_row(number=n).key for n in (1, 2)])) == [make_row(number=1).key]
+    assert [row.key for batch in opened.unfinished() for row in batch.rows] == [make_row(number=2).key]
+    opened.close()
+
+
+def test_the_book_answers_with_what_is_on_its_way_until_it_is_settled(ledger):
+    book, row = OrderBook(ledger), make_row(order_key="o", order=STATE)
+    book.load(["o"])
+    assert book.get("o") is None
+    book.queue(row)
+    book.load(["o"])
+    assert book.get("o") == STATE
+    book.settle([row])
+    book.load(["o"])
+    assert book.get("o") is None, "the ledger never heard of it: the row was rejected"

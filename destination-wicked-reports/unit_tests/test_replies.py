@@ -1,0 +1,82 @@
+"""What a reply says about each row: a 2xx is not yet a yes."""
+
+from __future__ import annotations
+
+import orjson
+import pytest
+from destination_builders import make_row
+from destination_wicked_reports.replies import Outcome, read_reply
+
+ROWS = [make_row(number=n, OrderTotal=n) for n in (1, 2, 3)]
+PAYMENTS = [make_row("order_payments", n, Amount=n, Status="APPROVED") for n in (1, 1, 2)]
+
+
+def judge(reply: object, rows=ROWS, status: int = 200):
+    return read_reply(status, orjson.dumps(reply), rows)
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        {"success": "Successfully inserted 3 rows"},
+        {"success": "Successfully", "records": 3, "totalRecords": 3, "errors": []},
+        {"status": "success"},
+        {"records": 3},
+    ],
+)
+def test_a_receipt_without_errors_accepts_every_row(reply):
+    assert judge(reply).outcome is Outcome.ACCEPTED
+    assert judge(reply).rejected == {}
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b"null", b"[]", b"{}", b'"ok"', b'{"succ', b"1"])
+def test_a_2xx_without_a_receipt_proves_nothing(body):
+    assert read_reply(200, body, ROWS).outcome is Outcome.UNKNOWN
+
+
+@pytest.mark.parametrize("reply", [{"status": "error", "message": "no"}, {"error": "no"}])
+def test_an_error_with_status_200_is_a_refusal(reply):
+    verdict = judge(reply)
+    assert verdict.outcome is Outcome.REFUSED
+    assert verdict.reason == "no"
+
+
+def test_errors_name_their_rows_by_id():
+    verdict = judge({"records": 2, "totalRecords": 3, "errors": [{"error": "bad date", "item": {"SourceID": "2"}}]})
+    assert verdict.outcome is Outcome.ACCEPTED
+    assert verdict.rejected == {1: "bad date"}
+
+
+def test_an_id_that_comes_back_as_a_number_still_names_its_row():
+    assert judge({"errors": [{"error": "x", "item": {"SourceID": 3}}]}).rejected == {2: "x"}
+
+
+def test_a_row_that_the_server_tidied_is_known_by_its_id():
+    item = {"SourceID": "2", "OrderTotal": "2.00", "SourceSystem": "SHOP"}
+    assert judge({"errors": [{"error": "x", "item": item}]}).rejected == {1: "x"}
+
+
+def test_rows_without_an_id_are_known_by_their_content_and_each_error_takes_one():
+    item = orjson.loads(PAYMENTS[0].body)
+    del item["SourceID"]
+    reply = {"errors": [{"error": "x", "item": item}, {"error": "y", "item": item}]}
+    assert judge(reply, PAYMENTS).rejected == {0: "x", 1: "y"}
+
+
+@pytest.mark.parametrize("errors", [["bad"], [{"error": "bad"}], [{"error": "b", "item": {"SourceID": "9"}}], "bad", 1])
+def test_errors_that_name_no_row_leave_the_batch_unclear(errors):
+    assert judge({"records": 2, "totalRecords": 3, "errors": errors}).outcome is Outcome.UNCLEAR
+
+
+def test_errors_that_name_no_row_are_a_refusal_when_nothing_was_stored():
+    assert judge({"records": 0, "totalRecords": 3, "errors": ["bad"]}).outcome is Outcome.REFUSED
+
+
+def test_fewer_rows_stored_than_sent_is_unclear():
+    assert judge({"success": "Successfully", "records": 2, "totalRecords": 3}).outcome is Outcome.UNCLEAR
+
+
+def test_a_client_error_is_a_refusal_and_its_text_is_not_quoted():
+    verdict = read_reply(400, b'{"message":"jane@example.com is wrong"}', ROWS)
+    assert verdict.outcome is Outcome.REFUSED
+    assert "jane" not in verdict.reason

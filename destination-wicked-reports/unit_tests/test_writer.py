@@ -1,0 +1,238 @@
+"""The RECORD/STATE loop: which STATE leaves when, and what ends a run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import orjson
+import pytest
+from airbyte_cdk.models import FailureType
+from airbyte_cdk.utils.traced_exception import AirbyteTracedException
+from destination_builders import ACCEPTED, ScriptedClient, make_row, read_letters
+from destination_wicked_reports import writer as module
+from destination_wicked_reports.delivery import Delivery
+from destination_wicked_reports.messages import ForeignInput
+from destination_wicked_reports.normalizers.base import Normalizer, Reject, Skip
+from destination_wicked_reports.replies import Outcome, Verdict
+from destination_wicked_reports.writer import Writer
+
+
+class PlainNormalizer(Normalizer):
+    """One row per record; `bad` records are rejected, `dull` ones skipped."""
+
+    streams = frozenset({"orders", "contacts"})
+
+    def normalize(self, records, orders) -> Iterator:
+        for record in records:
+            if record.data.get("bad"):
+                yield Reject("is bad", "Field", record.stream, record.stream, record.data, record.sequence)
+            elif record.data.get("dull"):
+                yield Skip("dull", record.sequence)
+            else:
+                yield make_row(record.stream, record.data["n"], sequence=record.sequence)
+
+
+def record(number: int, stream: str = "orders", namespace: str | None = None, **data) -> bytes:
+    body = {"stream": stream, "namespace": namespace, "emitted_at": 1, "data": {"n": number, **data}}
+    return orjson.dumps({"type": "RECORD", "record": body})
+
+
+def state(number: int, stream: str = "orders", namespace: str | None = None, **extra) -> bytes:
+    descriptor = {"name": stream, "namespace": namespace}
+    body = {"type": "STREAM", "stream": {"stream_descriptor": descriptor, "stream_state": {"at": number}}, **extra}
+    return orjson.dumps({"type": "STATE", "state": body})
+
+
+@pytest.fixture
+def run(ledger, letters):
+    """Write these lines; what was emitted is in `run.out`, the client in `run.client`."""
+
+    def write(lines, client=None, *, batch_rows=1000, in_flight=2, fail_fast=False, clock=lambda: 0.0):
+        write.client = client or ScriptedClient()
+        write.out = []
+        delivery = Delivery(write.client, ledger, letters, batch_rows=batch_rows, in_flight=in_flight, clock=clock)
+        write.writer = Writer(
+            PlainNormalizer(),
+            delivery,
+            letters,
+            write.out.append,
+            {"orders", "contacts"},
+            batch_rows=batch_rows,
+            fail_fast=fail_fast,
+            clock=clock,
+        )
+        try:
+            write.writer.write(chunk if isinstance(chunk, list) else [chunk] for chunk in lines)
+        finally:
+            delivery.close()
+        return write.out
+
+    return write
+
+
+def states(out) -> list[int]:
+    return [m["state"]["stream"]["stream_state"]["at"] for m in out if isinstance(m, dict) and m["type"] == "STATE"]
+
+
+def test_a_state_leaves_only_after_every_row_before_it_is_in_the_ledger(run, ledger):
+    seen = []
+
+    def answer(path, rows):
+        seen.append((len(run.out), [row.key for row in rows]))
+        return ACCEPTED
+
+    run([record(1), state(1), record(2), record(3), state(3)], ScriptedClient(answer))
+    assert states(run.out) == [1, 3]
+    assert [emitted for emitted, _ in seen] == [0], "nothing was emitted before the only post was answered"
+    assert len(ledger.known("orders", [make_row(number=n).key for n in (1, 2, 3)])) == 3
+
+
+def test_states_leave_in_order_of_arrival_across_streams(run):
+    run([record(1, "orders"), state(1, "orders"), state(2, "contacts"), record(3, "contacts"), state(3, "contacts")])
+    assert states(run.out) == [1, 2, 3]
+
+
+def test_a_state_before_any_record_leaves_at_once(run):
+    out = []
+
+    def lines():
+        yield [state(1)]
+        yield []
+        out.extend(run.out)
+
+    run(lines())
+    assert states(out) == [1]
+
+
+def test_a_state_is_passed_on_whole_with_its_id_and_the_count_of_its_records(run):
+    message = {
+        "type": "STATE",
+        "extra": 1,
+        "state": {
+            "type": "STREAM",
+            "id": 77,
+            "partition_id": "p",
+            "stream": {"stream_descriptor": {"name": "orders"}, "stream_state": {"a": None}},
+            "sourceStats": {"recordCount": 2.0},
+        },
+    }
+    run([record(1), record(2), record(9, "contacts"), orjson.dumps(message)])
+    message["state"]["destinationStats"] = {"recordCount": 2.0}
+    assert run.out == [message]
+
+
+def test_counts_are_since_the_last_state_of_the_same_stream_and_namespace(run):
+    run([record(1), record(2, namespace="a"), state(1), record(3), state(2), state(3, namespace="a"), state(4)])
+    counts = [message["state"]["destinationStats"]["recordCount"] for message in run.out]
+    assert counts == [1.0, 1.0, 1.0, 0.0]
+
+
+@pytest.mark.parametrize("kind", ["GLOBAL", "LEGACY"])
+def test_a_state_of_all_streams_counts_the_records_of_all(run, kind):
+    run([record(1), record(2, "contacts"), orjson.dumps({"type": "STATE", "state": {"type": kind, "data": {}}})])
+    assert run.out[0]["state"]["destinationStats"] == {"recordCount": 2.0}
+
+
+def test_rejected_and_skipped_records_free_their_state_and_are_counted(run, letters):
+    run([record(1, bad=True), record(2, dull=True), state(2)])
+    assert states(run.out) == [2]
+    assert run.out[0]["state"]["destinationStats"] == {"recordCount": 2.0}
+    assert [(x["reason"], x["field"], x["endpoint"], x["stream"]) for x in read_letters(letters)] == [
+        ("is bad", "Field", "orders", "orders")
+    ]
+    assert list(run.writer.summary()) == [
+        "orders: 0 sent, 0 unchanged, 0 changed, 1 rejected, 0 held",
+        "skipped 1 records: dull",
+    ]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"type":"RECORD","record":{"stream":"orders","da',
+        b"jane@example.com",
+        b"[]",
+        b"null",
+        b'{"type":"RECORD"}',
+        b'{"type":"RECORD","record":{"stream":"orders","data":[]}}',
+        b'{"type":"STATE","state":{"type":"STREAM"}}',
+        b'{"type":"jane@example.com"}',
+        b'{"record":{}}',
+        b'{"type":"RECORD","record":{"stream":"strangers","data":{"email":"jane@example.com"}}}',
+    ],
+)
+def test_a_torn_or_foreign_line_ends_the_run_unquoted_after_everything_before_it(run, line):
+    with pytest.raises(ForeignInput) as caught:
+        run([[record(1), state(1), line, record(2), state(2)]])
+    assert states(run.out) == [1]
+    assert run.client.posts == [("/orders", ["1"])]
+    assert "Line 3" in caught.value.message
+    assert "jane" not in caught.value.message
+
+
+def test_empty_lines_and_other_messages_are_no_concern(run):
+    others = [b"", b"  ", b'{"type":"CONTROL","control":{}}', b'{"type":"TRACE","trace":{"type":"STREAM_STATUS"}}']
+    run([*others, record(1), state(1)])
+    assert states(run.out) == [1]
+
+
+def test_the_sources_log_is_passed_on_for_who_watches_the_pipe(run):
+    line = b'{"type":"LOG","log":{"level":"INFO","message":"waiting 60 s"}}'
+    run([line])
+    assert run.out == [line]
+
+
+def test_rows_are_flushed_after_ten_minutes_even_if_the_source_is_silent(run):
+    now = [0.0]
+    seen = []
+
+    def lines():
+        yield [record(1), state(1)]
+        now[0] = 599
+        yield []
+        seen.append(states(run.out))
+        now[0] = 600
+        yield []
+        seen.append(states(run.out))
+
+    run(lines(), clock=lambda: now[0])
+    assert seen == [[], [1]]
+
+
+def test_a_state_does_not_lag_far_behind_because_of_a_few_rows_of_a_later_endpoint(run, monkeypatch):
+    monkeypatch.setattr(module, "LAG_BATCHES", 3)
+    seen = []
+
+    def lines():
+        yield [record(1, "orders"), state(1)]
+        for n in range(40):
+            yield [record(n, "contacts")]
+            seen.append(states(run.out))
+
+    run(lines(), batch_rows=10)
+    assert seen[-1] == [1]
+
+
+def test_when_the_key_is_refused_in_mid_run_earned_states_leave_and_later_ones_do_not(run):
+    def answer(path, rows):
+        if any(row.key.endswith("\x1f3") for row in rows):
+            raise AirbyteTracedException(message="key", failure_type=FailureType.config_error)
+        return ACCEPTED
+
+    with pytest.raises(AirbyteTracedException, match="key"):
+        run([[record(1), record(2), state(2)], [record(3), record(4), state(4)]], ScriptedClient(answer), batch_rows=2)
+    assert states(run.out) == [2]
+
+
+def test_fail_fast_stops_at_the_first_rejected_row(run):
+    client = ScriptedClient(lambda path, rows: Verdict(Outcome.ACCEPTED, {0: "no"}))
+    with pytest.raises(AirbyteTracedException, match="1 rows were rejected or held") as caught:
+        run([[record(n) for n in range(4)], [], [record(n) for n in range(4, 8)]], client, batch_rows=4, fail_fast=True)
+    assert caught.value.failure_type is FailureType.config_error
+    assert len(client.posts) == 1
+
+
+def test_the_closing_error_says_how_many_and_where(run, letters):
+    run([record(1, bad=True), record(2, bad=True)])
+    assert str(letters.path) in run.writer.failure().message
+    assert run.writer.refused == 2
