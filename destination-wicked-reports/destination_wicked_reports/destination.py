@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import io
+import argparse
 import logging
 import signal
 import sys
@@ -21,14 +21,20 @@ from airbyte_cdk.models import (
     DestinationSyncMode,
     FailureType,
     Status,
+    Type,
 )
+from airbyte_cdk.utils.airbyte_secrets_utils import get_secrets, update_secrets
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from destination_wicked_reports.client import WickedClient
 from destination_wicked_reports.delivery import Delivery
 from destination_wicked_reports.ledger import Ledger, LedgerError
 from destination_wicked_reports.messages import Output, OutputHandler, read_lines
+from destination_wicked_reports.normalizers.affiliate import AffiliateRules
 from destination_wicked_reports.normalizers.base import Normalizer
+from destination_wicked_reports.normalizers.identity import ContactRule
+from destination_wicked_reports.normalizers.native import NativeNormalizer
+from destination_wicked_reports.normalizers.wecantrack import WecantrackNormalizer
 from destination_wicked_reports.places import dies_with_container, ledger_path, rejects_path
 from destination_wicked_reports.rejects import DeadLetters
 from destination_wicked_reports.spec import Config, ConfigurationError, NativeMapping
@@ -86,13 +92,6 @@ class DestinationWickedReports(Destination):
         """Not used: this connector reads raw lines, so that STATE messages stay whole. See `deliver`."""
         raise AirbyteTracedException(message="Use `deliver`.", failure_type=FailureType.system_error)
 
-    def _run_write(
-        self, config: Mapping[str, Any], configured_catalog_path: str, input_stream: io.TextIOWrapper
-    ) -> Iterable[AirbyteMessage]:
-        catalog = _read_catalog(Path(configured_catalog_path))
-        self.deliver(config, catalog, read_lines(input_stream.fileno(), PATIENCE))
-        return ()
-
     def deliver(
         self, config: Mapping[str, Any], catalog: ConfiguredAirbyteCatalog, input_lines: Iterable[list[bytes]]
     ) -> None:
@@ -143,6 +142,19 @@ class DestinationWickedReports(Destination):
             self._output = Output()
         return self._output
 
+    def run_cmd(self, parsed_args: argparse.Namespace) -> Iterable[AirbyteMessage]:
+        """Run one command. The base class's version would validate first, in words that only a developer reads."""
+        spec = self.spec(logger)
+        if parsed_args.command == "spec":
+            yield AirbyteMessage(type=Type.SPEC, spec=spec)
+            return
+        config = self.read_config(parsed_args.config)
+        update_secrets(get_secrets(spec.connectionSpecification, config))
+        if parsed_args.command == "check":
+            yield self._run_check(config)
+        else:
+            self.deliver(config, _read_catalog(Path(parsed_args.catalog)), read_lines(sys.stdin.fileno(), PATIENCE))
+
     @staticmethod
     def read_config(config_path: str) -> MutableMapping[str, Any]:
         """Return the configuration file's content; raises config_error if it is missing or no JSON object."""
@@ -186,14 +198,12 @@ class DestinationWickedReports(Destination):
 
 def make_normalizer(config: Config) -> Normalizer:
     """Return the normalizer that the mapping names."""
-    from destination_wicked_reports.normalizers.native import NativeNormalizer
-
-    if isinstance(config.mapping, NativeMapping):
+    mapping = config.mapping
+    if isinstance(mapping, NativeMapping):
         return NativeNormalizer()
-    from destination_wicked_reports.normalizers.affiliate import AffiliateRules
-    from destination_wicked_reports.normalizers.wecantrack import WecantrackNormalizer
-
-    return WecantrackNormalizer(AffiliateRules(**config.mapping.model_dump(exclude={"type"})))
+    settings = mapping.model_dump(exclude={"type", "contact_rules"})
+    rules = [ContactRule(rule.field, rule.pattern) for rule in mapping.contact_rules]
+    return WecantrackNormalizer(AffiliateRules(**settings, contact_rules=rules))
 
 
 def refuse_impossible(catalog: ConfiguredAirbyteCatalog, normalizer: Normalizer, config: Config) -> None:

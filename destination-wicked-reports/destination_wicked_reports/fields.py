@@ -78,16 +78,18 @@ def text(field: str, limit: int) -> Check:
     """
 
     def check(value: Any) -> str:
+        written: str
         if isinstance(value, str):
             if not value.strip(_BLANKS):
                 raise BlankError(field, MISSING)
+            written = value
         elif type(value) is int:
-            value = str(value) if value.bit_length() <= 4096 else "9" * 1024  # Python will not spell out longer ones
+            written = str(value) if value.bit_length() <= 4096 else "9" * 1024  # Python will not spell out longer ones
         else:
             raise FieldError(field, _FLOAT_ID if isinstance(value, float) else _NOT_TEXT)
-        if len(value) > limit:
+        if len(written) > limit:
             raise FieldError(field, f"longer than {limit} characters")
-        return value
+        return written
 
     return check
 
@@ -114,6 +116,8 @@ def decimal(field: str, value: Any) -> Decimal:
 
 def number_text(field: str, value: Any) -> str:
     """Return a number as plain decimal text: no exponent, no leading or trailing zeros."""
+    if isinstance(value, Decimal):
+        value = str(value)
     if not (isinstance(value, str) and len(value) <= 64 and _PLAIN_NUMBER(value)):
         number = decimal(field, value)
         if not number:
@@ -179,7 +183,7 @@ _TIME = re.compile(
 #: The two forms nearly all values have, on days that every month has: sound without a look at the calendar.
 _COMMON_TIME = re.compile(
     r"(?:20[0-9]{2}|19[7-9][0-9])-(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])"
-    r"[ T](?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]+)?Z?"
+    r"[ T](?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]+)?(?:Z|[+]00:00)?"
 ).fullmatch
 #: What the fallback may look at: a full date, then a time of day. pendulum would also take "now" and "12:30".
 _DATE_AND_TIME = re.compile(r"[0-9]{4}-?[0-9W][0-9-]*[ T][0-9:.,]+(Z|[+-][0-9:]+)?").fullmatch

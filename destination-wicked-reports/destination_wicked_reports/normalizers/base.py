@@ -24,7 +24,9 @@ class Record:
 class OrderState:
     """What Wicked has been told about one affiliate order; the ledger keeps it, money in the order's currency.
 
-    `payments` counts the payment rows so far and numbers the next one, so that two equal payments stay two.
+    `status` is that of the last payment told, empty before the first. `payments` counts the payments so far, over all
+    revisions, and numbers the next one, so that two equal payments stay two. `revision` counts the orders that stand
+    for the sale: 2 once it was told anew after a decline or a refund.
     """
 
     total: Decimal
@@ -39,6 +41,14 @@ class OrderState:
     def net(self) -> Decimal:
         """What Wicked counts as revenue now: approved less refunded."""
         return self.approved - self.refunded
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """Where this state stands in the order's story: of two, the greater place is the later.
+
+        Rows leave by endpoint, so a new order can be settled before the refund that made it necessary.
+        """
+        return self.revision, self.payments
 
 
 class Orders(Protocol):

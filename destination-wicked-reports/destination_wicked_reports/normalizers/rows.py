@@ -145,9 +145,12 @@ class RowMaker:
 
 
 def _unwritable(fields: Mapping[str, Any]) -> str:
-    for name, value in fields.items():
-        try:
-            orjson.dumps(value)
-        except TypeError:
-            return name
-    return ""
+    return next((name for name, value in fields.items() if not _writable(value)), "")
+
+
+def _writable(value: Any) -> bool:
+    try:
+        orjson.dumps(value)
+    except TypeError:
+        return False
+    return True

@@ -1,0 +1,26 @@
+"""What the whole-connector tests share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from integration_tests.connectors import Workspace
+from integration_tests.simulator.client import SimulatorClient
+from integration_tests.simulator.server import running_simulator
+
+
+@pytest.fixture
+def simulator() -> Iterator[SimulatorClient]:
+    """Run a simulator for one test, its clock standing at noon of a day in spring."""
+    with running_simulator(start="2026-04-01T12:00:00", frozen=True) as client:
+        yield client
+
+
+@pytest.fixture
+def workspace(tmp_path) -> Iterator[Workspace]:
+    """Give a folder, and look through everything that was printed: no key, no e-mail address, nothing but messages."""
+    space = Workspace(tmp_path, [SimulatorClient.wecantrack_key, SimulatorClient.wicked_key])
+    yield space
+    assert list(space.leaks()) == []

@@ -1,0 +1,385 @@
+"""destination-wicked-reports as a process, against the simulator's Wicked."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+
+import pytest
+
+from integration_tests.connectors import catalog
+
+NAME = "destination-wicked-reports"
+
+
+@pytest.fixture
+def config(simulator, tmp_path):
+    def make(**extra):
+        return {
+            "api_key": simulator.wicked_key,
+            "api_url": simulator.url,
+            "ledger": {"type": "sqlite", "path": str(tmp_path / "ledger.sqlite")},
+            "rejected_records_path": str(tmp_path / "rejected.jsonl"),
+            **extra,
+        }
+
+    return make
+
+
+def order(number: int, **extra):
+    fields = {
+        "SourceSystem": "shop",
+        "SourceID": str(number),
+        "CreateDate": "2026-03-01T10:00:00Z",
+        "ContactEmail": f"buyer{number}@example.com",
+        "OrderTotal": "19.90",
+        "OrderCurrency": "EUR",
+        **extra,
+    }
+    return record("orders", fields)
+
+
+def record(stream: str, fields: dict):
+    return {"type": "RECORD", "record": {"stream": stream, "emitted_at": 1767225600000, "data": fields}}
+
+
+def payment(number: int, **extra):
+    fields = {
+        "SourceSystem": "shop",
+        "OrderID": str(number),
+        "PaymentDate": "2026-03-01 10:00:00",
+        "Amount": 19.9,
+        "Status": "APPROVED",
+        **extra,
+    }
+    return record("order_payments", fields)
+
+
+def state(at: int, stream: str = "orders"):
+    return {
+        "type": "STATE",
+        "state": {
+            "type": "STREAM",
+            "id": at,
+            "stream": {"stream_descriptor": {"name": stream}, "stream_state": {"at": at}},
+            "sourceStats": {"recordCount": 1.0},
+        },
+    }
+
+
+# -- spec and check ---------------------------------------------------------------------------------------------------
+
+
+def test_spec_is_one_message(workspace):
+    result = workspace.run(NAME, "spec")
+    assert result.code == 0
+    (spec,) = result.of("SPEC")
+    assert spec["supported_destination_sync_modes"] == ["append", "append_dedup"]
+    assert spec["connectionSpecification"]["properties"]["api_key"]["airbyte_secret"] is True
+
+
+def check(workspace, config):
+    result = workspace.run(NAME, "check", config=config)
+    assert result.code == 0
+    (status,) = result.of("CONNECTION_STATUS")
+    return status["status"], status["message"]
+
+
+def test_check_reads_and_writes_nothing(workspace, simulator, config, tmp_path):
+    status, message = check(workspace, config())
+    assert (status, "did not refuse the API key" in message) == ("SUCCEEDED", True)
+    assert [(entry["method"], entry["path"]) for entry in simulator.requests()] == [("GET", "/latest")]
+    assert not (tmp_path / "rejected.jsonl").exists()
+
+
+@pytest.mark.parametrize("switch", ["forbidden_403", "unauthorized_401"])
+def test_check_names_a_refused_key(workspace, simulator, config, switch):
+    simulator.switch("wicked.key_refused", switch)
+    status, message = check(workspace, config(api_key="wrong-key-123"))
+    assert status == "FAILED"
+    assert "refused the API key" in message
+    assert "Authorizations" in message
+
+
+def test_check_says_no_more_than_an_odd_answer_proves(workspace, simulator, config):
+    simulator.fault("status_404", "/latest")
+    status, message = check(workspace, config())
+    assert status == "SUCCEEDED"
+    assert "answered 404" in message
+
+
+def test_check_names_an_unreachable_host(workspace, config):
+    status, message = check(workspace, config(api_url="http://127.0.0.1:1"))
+    assert status == "FAILED"
+    assert "cannot be reached" in message
+
+
+def test_check_fails_while_the_server_fails(workspace, simulator, config):
+    simulator.fault("status_503", "/latest")
+    status, message = check(workspace, config())
+    assert status == "FAILED"
+    assert "Try again later" in message
+
+
+def test_check_tries_the_ledger_and_the_dead_letter_file(workspace, config, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    status, message = check(workspace, config(ledger={"type": "sqlite", "path": str(tmp_path / "file" / "x.sqlite")}))
+    assert (status, "ledger" in message) == ("FAILED", True)
+    status, message = check(workspace, config(rejected_records_path=str(tmp_path)))
+    assert (status, "rejected_records_path" in message) == ("FAILED", True)
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        ({"api_url": "http://api.wickedreports.com"}, "https"),
+        ({"batch_rows": 1001}, "batch_rows"),
+        ({"mapping": {"type": "wecantrack", "contact_rules": [{"field": "sub_ids.*", "pattern": "(("}]}}, "regular"),
+        ({"mapping": {"type": "wecantrack", "contact_rules": [{"field": "x", "pattern": "a"}]}}, "named group"),
+        ({"mapping": {"type": "unheard-of"}}, "mapping"),
+        ({"api_key": ""}, "api_key"),
+    ],
+)
+def test_check_says_what_is_wrong_with_a_configuration(workspace, config, fault, words):
+    status, message = check(workspace, config(**fault))
+    assert status == "FAILED"
+    assert words in message
+
+
+# -- write ------------------------------------------------------------------------------------------------------------
+
+
+def write(workspace, config, messages, streams=("orders",), **options):
+    return workspace.run(NAME, "write", config=config, catalog=catalog(*streams, **options), stdin=messages)
+
+
+def test_rows_arrive_and_the_state_comes_back(workspace, simulator, config):
+    result = write(workspace, config(), [order(1), order(2), state(7)])
+    assert result.code == 0
+    assert [row["SourceID"] for row in simulator.wicked_rows("orders")] == ["1", "2"]
+    (returned,) = result.states
+    assert returned["id"] == 7
+    assert returned["destinationStats"] == {"recordCount": 2.0}
+    assert "orders: 2 sent, 0 unchanged, 0 changed, 0 rejected, 0 held" in result.logs
+
+
+def test_all_seven_endpoints_take_what_the_tables_allow(workspace, simulator, config):
+    utms = {"Source": "s", "Medium": "m", "Campaign": "c", "Content": "n", "Term": "t"}
+    shop = {"SourceSystem": "shop"}
+    rows = {
+        "products": {**shop, "SourceID": 5, "ProductName": "Mug", "ProductPrice": "7.50"},
+        "contacts": {**shop, "SourceID": "c1", "CreateDate": "2026-01-01T00:00:00+02:00", "Email": "c1@example.com"},
+        "orders": order(1)["record"]["data"],
+        "order_items": {**shop, "OrderID": "1", "SourceID": "1-1", "ProductID": 5, "Qty": 2.0, "PPU": 7.5},
+        "order_payments": payment(1)["record"]["data"],
+        "clicks": {
+            "Email": "c1@example.com",
+            "Date_Time": "2026-01-01 10:00:00",
+            "Timezone": "UTC-5",
+            "ConversionType": "NEW_LEAD",
+            "TimeOffset": -2,
+            **utms,
+        },
+        "marketing": {
+            "Date_Time": "2026-01-01T00:00:00Z",
+            "Clicks": 3,
+            "Cost": 1.25,
+            "AdId": 9,
+            "AccountId": "a",
+            **utms,
+        },
+    }
+    messages = [record(stream, fields) for stream, fields in reversed(rows.items())]
+    result = write(workspace, config(), messages, streams=tuple(rows))
+    assert result.code == 0, result.said
+    paths = [entry["path"] for entry in simulator.requests()]
+    assert paths == ["/products", "/contacts", "/orders", "/orderitems", "/orderpayments", "/clicks", "/marketing"]
+    assert {entry["status"] for entry in simulator.requests()} == {200}
+    assert simulator.wicked_rows("contacts")[0]["CreateDate"] == "2025-12-31 22:00:00"
+    assert simulator.wicked_rows("products")[0]["SourceID"] == "5"
+
+
+def test_a_second_run_sends_nothing_again(workspace, simulator, config):
+    messages = [order(1), payment(1), state(1)]
+    for _ in range(2):
+        result = write(workspace, config(), messages, streams=("orders", "order_payments"))
+        assert result.code == 0
+    assert len(simulator.wicked_rows("orders")) == 1
+    assert len(simulator.wicked_rows("orderpayments")) == 1
+    assert simulator.stats()["requests"]["by_path"] == {"POST /orders": 1, "POST /orderpayments": 1}
+
+
+def test_test_mode_fills_the_test_store_and_remembers_it_apart(workspace, simulator, config):
+    assert write(workspace, config(test_mode=True), [order(1)]).code == 0
+    assert simulator.wicked_rows("orders") == []
+    assert len(simulator.wicked_rows("orders", test=True)) == 1
+    assert write(workspace, config(), [order(1)]).code == 0
+    assert len(simulator.wicked_rows("orders")) == 1
+
+
+def letters(tmp_path):
+    path = tmp_path / "rejected.jsonl"
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def test_a_bad_row_goes_to_the_dead_letters_and_the_run_fails_after_everything_good(
+    workspace, simulator, config, tmp_path
+):
+    result = write(workspace, config(), [order(1), order(2, OrderTotal="twelve"), order(3), state(1)])
+    assert result.code != 0
+    assert [row["SourceID"] for row in simulator.wicked_rows("orders")] == ["1", "3"]
+    assert len(result.states) == 1
+    (letter,) = letters(tmp_path)
+    assert set(letter) >= {"reason", "field", "endpoint", "stream", "row"}
+    assert (letter["field"], letter["endpoint"], letter["stream"]) == ("OrderTotal", "orders", "orders")
+    assert letter["row"]["SourceID"] == "2"
+    assert "twelve" not in result.said
+    assert str(tmp_path / "rejected.jsonl") in result.errors[-1]["message"]
+    assert (tmp_path / "rejected.jsonl").stat().st_mode & 0o077 == 0
+
+
+def test_skip_lets_the_run_succeed(workspace, config, tmp_path):
+    result = write(workspace, config(on_rejected_record="skip"), [order(1, OrderTotal=None), state(1)])
+    assert result.code == 0
+    assert len(letters(tmp_path)) == 1
+
+
+@pytest.mark.parametrize("way", ["row_errors", "whole_request"])
+@pytest.mark.parametrize("reply", ["full", "success_only"])
+def test_what_only_wicked_finds_wrong_is_rejected_alone(workspace, simulator, config, tmp_path, way, reply):
+    simulator.switch("wicked.bad_row", way)
+    simulator.switch("wicked.success_reply", reply)
+    simulator.switch("wicked.unknown_contact", "reject")
+    contact = record(
+        "contacts",
+        {"SourceSystem": "shop", "SourceID": "1", "CreateDate": "2026-01-01 00:00:00", "Email": "buyer1@example.com"},
+    )
+    result = write(workspace, config(), [contact, order(1), order(2), state(1)], streams=("contacts", "orders"))
+    assert result.code != 0
+    assert [row["SourceID"] for row in simulator.wicked_rows("orders")] == ["1"]
+    assert [letter["row"]["SourceID"] for letter in letters(tmp_path)] == ["2"]
+    assert len(result.states) == 1
+
+
+@pytest.mark.parametrize("fault", ["status_503", "status_500", "throttled", "throttled_bare", "close_before_answer"])
+def test_a_passing_fault_costs_nothing_for_rows_with_an_id(workspace, simulator, config, fault):
+    simulator.fault(fault, "/orders", seconds=1)
+    result = write(workspace, config(), [order(1), state(1)])
+    assert result.code == 0, result.said
+    assert len(simulator.wicked_rows("orders")) == 1
+    assert any("Next try in" in line for line in result.logs)
+
+
+def test_a_lost_reply_doubles_no_order(workspace, simulator, config):
+    simulator.fault("store_then_close", "/orders")
+    assert write(workspace, config(), [order(1), state(1)]).code == 0
+    assert len(simulator.wicked_rows("orders")) == 1
+
+
+def test_a_lost_reply_holds_payments_and_doubles_none(workspace, simulator, config, tmp_path):
+    simulator.fault("store_then_close", "/orderpayments")
+    streams = ("orders", "order_payments")
+    result = write(workspace, config(), [order(1), payment(1), state(1)], streams=streams)
+    assert result.code != 0
+    assert len(result.states) == 1
+    assert [letter["outcome"] for letter in letters(tmp_path)] == ["held"]
+    assert write(workspace, config(), [order(1), payment(1), state(1)], streams=streams).code == 0
+    assert len(simulator.wicked_rows("orderpayments")) == 1
+
+
+@pytest.mark.parametrize("kind", ["html_200", "empty_200", "null_200", "list_200", "object_200"])
+def test_a_2xx_without_a_receipt_is_not_taken_for_a_yes(workspace, simulator, config, kind):
+    simulator.fault(kind, "/orders")
+    assert write(workspace, config(), [order(1), state(1)]).code == 0
+    assert len(simulator.wicked_rows("orders")) == 1
+
+
+def test_a_refused_key_ends_the_run_as_a_config_error_and_no_state_leaves(workspace, config):
+    result = write(workspace, config(api_key="wrong-key-123"), [order(1), state(1)])
+    assert result.code != 0
+    assert result.states == []
+    assert result.errors[-1]["failure_type"] == "config_error"
+    assert "wrong-key-123" not in result.said
+
+
+def test_after_the_key_is_mended_the_rows_arrive(workspace, simulator, config):
+    write(workspace, config(api_key="wrong-key-123"), [order(1), state(1)])
+    result = write(workspace, config(new_api_key=True), [order(1), state(1)])
+    assert result.code == 0
+    assert len(simulator.wicked_rows("orders")) == 1
+
+
+def test_the_ledger_of_another_account_is_refused_before_anything_is_sent(workspace, simulator, config):
+    simulator.key("wicked", "another-account")
+    assert write(workspace, config(), [order(1)]).code == 0
+    result = write(workspace, config(api_key="another-account"), [order(2), state(1)])
+    assert result.errors[-1]["failure_type"] == "config_error"
+    assert "another API key" in result.errors[-1]["message"]
+    assert len(simulator.wicked_rows("orders")) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"destination_mode": "overwrite"}, "neither replace nor delete"),
+        ({"destination_mode": "update"}, "neither replace nor delete"),
+        ({"destination_mode": "soft_delete"}, "neither replace nor delete"),
+    ],
+)
+def test_a_mode_that_wicked_cannot_do_is_refused_at_start(workspace, simulator, config, options, words):
+    result = write(workspace, config(), [order(1)], **options)
+    assert result.code != 0
+    assert words in result.errors[-1]["message"]
+    assert result.errors[-1]["failure_type"] == "config_error"
+    assert simulator.requests() == []
+
+
+def test_a_truncating_refresh_is_refused_and_pyairbytes_constant_is_not(workspace, config):
+    asked = catalog("orders")
+    asked["streams"][0] |= {"generation_id": 2, "minimum_generation_id": 2, "sync_id": 5}
+    result = workspace.run(NAME, "write", config=config(), catalog=asked, stdin=[order(1)])
+    assert "refresh" in result.errors[-1]["message"]
+    asked["streams"][0] |= {"generation_id": 1, "minimum_generation_id": 1, "sync_id": 1}
+    assert workspace.run(NAME, "write", config=config(), catalog=asked, stdin=[order(1)]).code == 0
+
+
+def test_a_stream_without_a_place_in_wicked_is_refused_at_start(workspace, config):
+    result = write(workspace, config(), [], streams=("orders", "invoices"))
+    assert "invoices" in result.errors[-1]["message"]
+    assert result.errors[-1]["failure_type"] == "config_error"
+
+
+def test_without_a_ledger_the_user_is_warned(workspace, config):
+    result = write(workspace, config(ledger={"type": "none"}), [order(1)])
+    assert result.code == 0
+    assert any("nothing is remembered" in line for line in result.logs)
+
+
+def test_a_missing_configuration_file_is_named(workspace, tmp_path):
+    result = workspace.run(NAME, "check", config=tmp_path / "nowhere.json")
+    assert result.code != 0
+    assert "nowhere.json" in result.errors[-1]["message"]
+
+
+def test_sigterm_acknowledges_what_was_accepted_and_exits_143(workspace, simulator, config):
+    command = workspace.command(NAME, "write", config=config(batch_rows=1), catalog=catalog("orders"))
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    for message in (order(1), state(1)):
+        process.stdin.write(json.dumps(message).encode() + b"\n")
+    process.stdin.flush()
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if b'"STATE"' in line:
+            break
+    process.stdin.write(json.dumps(order(2)).encode() + b"\n")
+    process.stdin.flush()
+    process.send_signal(signal.SIGTERM)
+    stdout, stderr = process.communicate(timeout=60)
+    result = workspace.keep(process.returncode, b"".join(lines) + stdout, stderr)
+    assert result.code == 143
+    assert [state["id"] for state in result.states] == [1]
+    assert "Traceback" not in result.stderr
