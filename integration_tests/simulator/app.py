@@ -1,0 +1,79 @@
+"""The wiring: which path belongs to which vendor, and what happens around every vendor's answer."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
+from starlette.routing import Mount, Route
+from starlette.types import Receive, Scope, Send
+
+from . import wecantrack, wicked_inbound, wire
+from .admin import admin_routes
+from .clock import iso
+from .world import World
+
+Answer = Callable[[World, Request, bytes], Response]
+
+
+class VendorEndpoint:
+    """One vendor behind the log and the faults: read the body, note it, answer it or spoil the answer."""
+
+    def __init__(self, world: World, answer: Answer) -> None:
+        self._world = world
+        self._answer = answer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        world, request = self._world, Request(scope, receive)
+        body = await request.body()
+        fault = world.faults.due(request.method, request.url.path, request.url.query)
+        entry = world.log.open(
+            at=iso(world.clock.now()),
+            method=request.method,
+            path=request.url.path,
+            query=request.query_params.multi_items(),
+            headers=dict(request.headers),
+            body=body,
+            fault=fault.kind if fault else None,
+            processed=False,
+        )
+
+        def process() -> Response:
+            entry.processed = True
+            world.transactions.advance(world.clock.second())
+            try:
+                return self._answer(world, request, body)
+            except Exception:  # a mistake in here must not pass for a vendor's answer
+                traceback.print_exc()
+                return PlainTextResponse("This is a bug in the simulator.", 500, {"X-Simulator-Bug": "1"})
+
+        if fault is not None:
+            world.log.close(entry, await wire.deliver(fault, scope, receive, send, process))
+            return
+        response = process()
+        world.log.close(entry, response.status_code)
+        await response(scope, receive, send)
+
+
+async def _front_page(_request: Request) -> Response:
+    """Serve what a redirect leads to: a page for people, which a connector must not take for an answer."""
+    return HTMLResponse(wecantrack.HTML_PAGE)
+
+
+def build_app(world: World) -> Starlette:
+    """Put all vendors and the admin API on one application; paths are the vendors' own, unchanged."""
+    read_side = VendorEndpoint(world, wecantrack.answer)
+    inbound = VendorEndpoint(world, wicked_inbound.answer)
+    return Starlette(
+        routes=[
+            Route("/", _front_page, methods=["GET"]),
+            *(Route(path, read_side, methods=["GET"]) for path in wecantrack.PATHS),
+            *(Route(path, inbound, methods=["POST"]) for path in wicked_inbound.PATHS),
+            Route("/latest", inbound, methods=["GET"]),
+            Mount("/_sim", routes=admin_routes(world)),
+        ]
+    )

@@ -1,0 +1,145 @@
+"""A small typed client of the admin API, for tests and the demo."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Any
+
+import requests
+
+from .keys import WECANTRACK_KEY, WICKED_KEY
+
+Json = Any
+_TIMEOUT_SECONDS = 300  # 200,000 transactions take a while to make up
+
+
+class SimulatorClient:
+    """One simulator. `url` is the `api_url` of every connector; the two keys are fake and public."""
+
+    wecantrack_key = WECANTRACK_KEY
+    wicked_key = WICKED_KEY
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._session = requests.Session()
+        self._session.trust_env = False  # a proxy set for the outside world must not see loopback calls
+
+    def __enter__(self) -> SimulatorClient:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._session.close()
+
+    def _call(self, method: str, path: str, *, params: Any = None, json: Json = None) -> Json:
+        response = self._session.request(
+            method, f"{self.url}/_sim/{path}", params=params, json=json, timeout=_TIMEOUT_SECONDS
+        )
+        if response.status_code != 200:
+            raise ValueError(f"{method} /_sim/{path}: {response.status_code} {response.text}")
+        return response.json()
+
+    # --- time ---------------------------------------------------------------------------------------------------
+
+    def now(self) -> str:
+        """Tell the simulated time, as `YYYY-MM-DDTHH:MM:SSZ`."""
+        return str(self._call("GET", "clock")["now"])
+
+    def set_clock(self, now: str | int, *, frozen: bool | None = None) -> str:
+        """Set the clock, and freeze or thaw it."""
+        mode = {} if frozen is None else {"frozen": frozen}
+        return str(self._call("POST", "clock", json={"now": now, **mode})["now"])
+
+    def move_clock(self, *, days: float = 0, seconds: float = 0) -> str:
+        """Let time pass at once."""
+        return str(self._call("POST", "clock", json={"days": days, "seconds": seconds})["now"])
+
+    # --- data ---------------------------------------------------------------------------------------------------
+
+    def generate(self, **settings: Any) -> dict[str, Any]:
+        """Generate a scenario; the settings are those of `ScenarioSettings`."""
+        return dict(self._call("POST", "scenario", json=settings))
+
+    def upsert(
+        self, rows: Iterable[dict[str, Any]], *, at: str | int | None = None, website_id: int | None = None
+    ) -> list[dict[str, Any]]:
+        """Write transactions with explicit fields; returns them as wecantrack now shows them."""
+        body: dict[str, Any] = {"rows": list(rows), "website_id": website_id}
+        return list(self._call("POST", "transactions", json=body if at is None else {**body, "at": at})["rows"])
+
+    def transactions(self) -> list[dict[str, Any]]:
+        """Return every transaction that is visible now."""
+        return list(self._call("GET", "transactions"))
+
+    def mutate(self, **mutation: Any) -> None:
+        """Schedule a change between pages; the settings are those of `Mutation`."""
+        self._call("POST", "mutations", json=mutation)
+
+    def mutations(self) -> list[dict[str, Any]]:
+        """Return the journal of changes that were made between pages."""
+        return list(self._call("GET", "mutations")["journal"])
+
+    def clear_mutations(self) -> None:
+        """Forget schedule and journal."""
+        self._call("DELETE", "mutations")
+
+    # --- behaviour ----------------------------------------------------------------------------------------------
+
+    def switch(self, name: str, value: str) -> None:
+        """Turn one switch."""
+        self._call("POST", "switches", json={name: value})
+
+    def switches(self) -> dict[str, str]:
+        """Return the position of every switch."""
+        return dict(self._call("GET", "switches"))
+
+    def fault(self, kind: str, path: str = "*", **settings: Any) -> None:
+        """Set a fault; the settings are those of `Fault`."""
+        self._call("POST", "faults", json={"kind": kind, "path": path, **settings})
+
+    def faults(self) -> list[dict[str, Any]]:
+        """Return the faults that are set, with how often each was seen and has struck."""
+        return list(self._call("GET", "faults"))
+
+    def clear_faults(self) -> None:
+        """Remove every fault."""
+        self._call("DELETE", "faults")
+
+    def throttle(self, limit: int, path: str | None = None) -> None:
+        """Set wecantrack's limit per minute, for one path or for all."""
+        self._call("POST", "throttle", json={"limit": limit, "path": path})
+
+    def key(self, vendor: str, key: str, state: str = "accepted") -> None:
+        """Accept a key, take its plan away (`plan_off`), or forget it (`unknown`)."""
+        self._call("POST", "keys", json={"vendor": vendor, "key": key, "state": state})
+
+    def reset(self, *parts: str) -> None:
+        """Put the named parts, or everything, back to the start."""
+        self._call("POST", "reset", json={"parts": parts} if parts else {})
+
+    # --- what happened ------------------------------------------------------------------------------------------
+
+    def requests(
+        self, path: str | None = None, *, since: int = 0, limit: int = 1000, rows: bool = False
+    ) -> list[dict[str, Any]]:
+        """Return received requests, oldest first; with `rows` also what was posted."""
+        params = {"path": path, "since": since, "limit": limit, "rows": int(rows)}
+        return list(self._call("GET", "requests", params=params))
+
+    def stats(self) -> dict[str, Any]:
+        """Return every counter."""
+        return dict(self._call("GET", "stats"))
+
+    def wicked_rows(self, endpoint: str, *, test: bool = False) -> list[dict[str, Any]]:
+        """Return what Wicked holds of one endpoint, raw."""
+        return list(self._call("GET", f"wicked/{endpoint}", params={"test": int(test)}))
+
+    def truth(self, at: Iterable[str | int] = (), *, orders: bool = False, **settings: Any) -> Json:
+        """Return what Wicked must hold after syncs at these instants; the settings are those of `TruthSettings`."""
+        return self._call("GET", "truth", params={"at": list(at), "orders": int(orders), **settings})
+
+    def held(self, *, test: bool = False, orders: bool = False) -> Json:
+        """Return what Wicked does hold, in the same shape."""
+        return self._call("GET", "held", params={"test": int(test), "orders": int(orders)})

@@ -1,0 +1,30 @@
+"""The keys that the simulator accepts. They are fake, printed in the open, and open nothing anywhere else."""
+
+from __future__ import annotations
+
+WECANTRACK_KEY = "sim-wecantrack-key"
+WICKED_KEY = "sim-wicked-key"
+VENDORS = ("wecantrack", "wicked")
+#: `plan_off`: the key is right, but the account's plan does not include the API.
+STATES = ("accepted", "plan_off", "unknown")
+
+
+class Keys:
+    """Which keys are good at which vendor."""
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Accept the two default keys only."""
+        self._states = {("wecantrack", WECANTRACK_KEY): "accepted", ("wicked", WICKED_KEY): "accepted"}
+
+    def set(self, vendor: str, key: str, state: str) -> None:
+        """Accept a key, take its plan away, or forget it."""
+        if vendor not in VENDORS or state not in STATES:
+            raise ValueError(f"vendor is one of {VENDORS}, state one of {STATES}")
+        self._states[vendor, key] = state
+
+    def state(self, vendor: str, key: str) -> str:
+        """Return what a key is worth at a vendor."""
+        return self._states.get((vendor, key), "unknown")

@@ -1,0 +1,82 @@
+"""The named switches: every point on which the vendors' documents are silent, with the other ways it may be.
+
+The first value is the default. Evidence marks are those of the facts files: [seed], [doc], [sdk], [wild], [code],
+[laravel], [derived], [guess].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Switch:
+    """One undecided behaviour: its default, what else it may be, and why the default is the default."""
+
+    name: str
+    values: tuple[str, ...]
+    evidence: str
+    meaning: str
+
+    @property
+    def default(self) -> str:
+        """Return the value that the evidence favours."""
+        return self.values[0]
+
+
+SWITCHES: tuple[Switch, ...] = (
+    Switch("wecantrack.key_in", ("header_or_query", "header_only"), "[seed]", "where the key is looked for"),
+    Switch("wecantrack.unauthorised_body", ("error", "laravel"), "[code] / [laravel]", "the body of a 401"),
+    Switch("wecantrack.links", ("on", "off", "with_page"), "[laravel]", "the paginator's `links` by Laravel's age"),
+    Switch("wecantrack.order", ("id", "date", "unordered"), "[guess]", "the order of rows over the pages"),
+    Switch("wecantrack.over_limit", ("clamp", "422"), "[guess]", "`limit` above 1000"),
+    Switch("wecantrack.bounds", ("inclusive", "end_exclusive"), "[guess]", "whether `end_date` is inside"),
+    Switch("wecantrack.throttle_headers", ("on", "no_retry_after", "none"), "[laravel]", "what the 429 tells"),
+    Switch("wecantrack.throttle_body", ("json", "html"), "[laravel]", "the body of the 429"),
+    Switch("wecantrack.throttle_reset", ("simulated", "real"), "-", "whose clock X-RateLimit-Reset is on"),
+    Switch("wicked.key_refused", ("forbidden_403", "unauthorized_401", "plan_403"), "[guess]", "missing or bad key"),
+    Switch("wicked.success_reply", ("full", "success_only"), "[guess]", "the reply when every row is good"),
+    Switch("wicked.bad_row", ("row_errors", "whole_request"), "[wild]", "what one bad row does to the request"),
+    Switch("wicked.duplicates", ("first_kept", "last_wins", "both_kept"), "[guess]", "same SourceSystem and SourceID"),
+    Switch("wicked.payments_repeated", ("stored_again", "collapse"), "[guess]", "equal payment, click or cost row"),
+    Switch("wicked.unknown_contact", ("accept", "reject"), "[guess]", "an order whose contact is not there"),
+    Switch("wicked.unknown_order", ("orphan", "row_error"), "[guess]", "a payment or item whose order is not there"),
+    Switch("wicked.known_email", ("update_names", "off"), "[doc]", "a new contact with an e-mail already held"),
+    Switch("wicked.bare_object", ("refuse", "accept"), "[guess]", "one object instead of an array"),
+    Switch("wicked.row_count", ("400", "413"), "[guess]", "the status for 0 or more than 1,000 rows"),
+    Switch("wicked.body_size", ("413", "400"), "[guess]", "the status for more than 10,000,000 bytes"),
+    Switch("wicked.ids", ("sdk", "lenient"), "[sdk]", "whether ids must be text and `0` counts as empty"),
+    Switch("wicked.contact_keys", ("one_of", "both_present"), "[doc] / [sdk]", "ContactID and ContactEmail"),
+    Switch("wicked.email", ("checked", "unchecked"), "[guess]", "whether an e-mail must look like one"),
+    Switch("wicked.latest_max", ("text", "numeric"), "[guess]", "how `max=SourceID` compares"),
+)
+
+
+class Switches(Mapping[str, str]):
+    """The present position of every switch."""
+
+    def __init__(self) -> None:
+        self._known = {switch.name: switch for switch in SWITCHES}
+        self.reset()
+
+    def reset(self) -> None:
+        """Put every switch back to its default."""
+        self._positions = {name: switch.default for name, switch in self._known.items()}
+
+    def set(self, name: str, value: str) -> None:
+        """Turn one switch; a wrong name or value is refused, so that a test cannot test nothing."""
+        if name not in self._known:
+            raise ValueError(f"no switch {name!r}; there are {', '.join(self._known)}")
+        if value not in self._known[name].values:
+            raise ValueError(f"{name} takes {', '.join(self._known[name].values)}, not {value!r}")
+        self._positions[name] = value
+
+    def __getitem__(self, name: str) -> str:
+        return self._positions[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._positions)
+
+    def __len__(self) -> int:
+        return len(self._positions)

@@ -1,0 +1,46 @@
+"""The whole state of the simulated world: one clock, one set of switches, one store per vendor."""
+
+from __future__ import annotations
+
+from .clock import Clock
+from .directory import Directory
+from .faults import Faults
+from .keys import Keys
+from .mutations import Mutations
+from .request_log import RequestLog
+from .store import TransactionStore
+from .switches import Switches
+from .throttle import Throttle
+from .wicked_store import WickedStore
+
+PARTS = ("switches", "keys", "faults", "throttle", "log", "mutations", "wecantrack", "wicked", "clock")
+
+
+class World:
+    """Everything in memory; handlers run one at a time on one loop, so nothing here needs a lock."""
+
+    def __init__(self, clock: Clock | None = None) -> None:
+        self.clock = clock or Clock()
+        self.switches = Switches()
+        self.keys = Keys()
+        self.faults = Faults()
+        self.throttle = Throttle(self.clock)
+        self.log = RequestLog()
+        self.mutations = Mutations(self)
+        self.directory = Directory()
+        self.transactions = TransactionStore()
+        self.wicked = WickedStore()
+        self.wicked_test = WickedStore()
+
+    def reset(self, parts: tuple[str, ...] = PARTS) -> None:
+        """Put the named parts back to how they were at the start."""
+        if unknown := set(parts) - set(PARTS):
+            raise ValueError(f"nothing named {sorted(unknown)}; there are {', '.join(PARTS)}")
+        for part in parts:
+            if part == "wecantrack":
+                self.directory = Directory()
+                self.transactions = TransactionStore()
+            elif part == "wicked":
+                self.wicked, self.wicked_test = WickedStore(), WickedStore()
+            else:
+                getattr(self, part).reset()
