@@ -22,7 +22,7 @@ demo: $(READY)
 	$(BIN)/python -m integration_tests.demo
 
 test: $(READY)
-	$(BIN)/python -m pytest -m "not campaign and not image_tests" $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n 2 -m "not campaign and not image_tests" $(PYTEST_ARGS)
 
 campaign: $(READY)
 	$(BIN)/python -m pytest -m campaign $(PYTEST_ARGS)

@@ -1,0 +1,1 @@
+"""Whole connectors as processes, against a local simulator of the vendors."""

@@ -60,16 +60,23 @@ class Result:
 
 def read_output(stdout: bytes) -> tuple[list[Message], list[str]]:
     """Split output into messages and what is none."""
-    messages, foreign = [], []
+    messages: list[Message] = []
+    foreign: list[str] = []
     for line in stdout.splitlines():
-        try:
-            message = json.loads(line)
-            message["type"]
-        except (ValueError, TypeError, KeyError):
+        message = _message(line)
+        if message is None:
             foreign.append(line.decode(errors="replace"))
         else:
             messages.append(message)
     return messages, foreign
+
+
+def _message(line: bytes) -> Message | None:
+    try:
+        message = json.loads(line)
+    except ValueError:
+        return None
+    return message if isinstance(message, dict) and "type" in message else None
 
 
 class Workspace:

@@ -1,4 +1,4 @@
-"""`make demo`: the main job on made-up data. wecantrack's commissions arrive in Wicked Reports, and so do their changes.
+"""`make demo`: the main job on made-up data. Commissions from wecantrack arrive in Wicked Reports, then their changes.
 
 Two real connectors, joined by a pipe, against the local simulator of both vendors. Everything it runs is printed so
 that it can be run again by hand.
@@ -25,6 +25,8 @@ from integration_tests.simulator.server import simulator_process
 
 FOLDER = Path(".demo")
 DAYS, LATER_DAYS, TRANSACTIONS = 90, 45, 20_000
+#: records between two lines of progress
+STEP = 4_000
 AMOUNTS = ("gross", "approved", "refunded", "net")
 COUNTS = ("orders", "live", "declined")
 
@@ -112,14 +114,15 @@ def sync(config: str, *, state: bool) -> bool:
     console.print(f"   $ {keep}", soft_wrap=True, markup=False)
     begun = time.monotonic()
     reader = subprocess.Popen([str(part) for part in read], stdout=subprocess.PIPE)
-    with messages.open("wb") as kept, console.status("   …"):
+    with messages.open("wb") as kept:
         writer = subprocess.Popen([str(part) for part in write], stdin=reader.stdout, stdout=subprocess.PIPE)
         assert reader.stdout is not None
         assert writer.stdout is not None
         reader.stdout.close()
+        delivered = Progress()
         for line in writer.stdout:
             kept.write(line)
-            show(json.loads(line))
+            delivered.show(json.loads(line))
     if writer.wait() or reader.wait():
         console.print(f"   [red]The sync failed[/red]: {messages} says why.")
         return False
@@ -128,12 +131,25 @@ def sync(config: str, *, state: bool) -> bool:
     return True
 
 
-def show(message: dict[str, Any]) -> None:
-    """Show one message as progress: what is logged, and how far the state has come."""
-    if message["type"] == "LOG":
-        console.print(f"     {message['log']['message']}", markup=False, soft_wrap=True)
-    elif message["type"] == "TRACE" and message["trace"]["type"] == "ERROR":
-        console.print(f"     {message['trace']['error']['message']}", style="red", markup=False, soft_wrap=True)
+class Progress:
+    """Shows what is logged, and now and then how far the delivery has come: STATEs tell what is safe in Wicked."""
+
+    def __init__(self) -> None:
+        self._records = 0
+        self._told = 0
+
+    def show(self, message: dict[str, Any]) -> None:
+        """Show one message, if a person would want to see it."""
+        if message["type"] == "LOG":
+            console.print(f"     {message['log']['message']}", markup=False, soft_wrap=True)
+        elif message["type"] == "TRACE" and message["trace"]["type"] == "ERROR":
+            console.print(f"     {message['trace']['error']['message']}", style="red", markup=False, soft_wrap=True)
+        elif message["type"] == "STATE":
+            self._records += int(message["state"]["destinationStats"]["recordCount"])
+            if self._records - self._told >= STEP:
+                self._told = self._records
+                reached = ", ".join(message["state"]["stream"]["stream_state"].values())
+                console.print(f"     {self._records:,} records delivered, up to {reached}")
 
 
 def compare(held: list[dict[str, Any]], truth: list[dict[str, Any]]) -> bool:

@@ -305,7 +305,7 @@ def test_a_refused_key_ends_the_run_as_a_config_error_and_no_state_leaves(worksp
 
 def test_after_the_key_is_mended_the_rows_arrive(workspace, simulator, config):
     write(workspace, config(api_key="wrong-key-123"), [order(1), state(1)])
-    result = write(workspace, config(new_api_key=True), [order(1), state(1)])
+    result = write(workspace, config(), [order(1), state(1)])
     assert result.code == 0
     assert len(simulator.wicked_rows("orders")) == 1
 
@@ -317,6 +317,10 @@ def test_the_ledger_of_another_account_is_refused_before_anything_is_sent(worksp
     assert result.errors[-1]["failure_type"] == "config_error"
     assert "another API key" in result.errors[-1]["message"]
     assert len(simulator.wicked_rows("orders")) == 1
+    result = write(workspace, config(api_key="another-account", new_api_key=True), [order(1), order(2), state(1)])
+    assert result.code == 0
+    assert simulator.stats()["requests"]["by_path"]["POST /orders"] == 2
+    assert len(simulator.wicked_rows("orders")) == 2
 
 
 @pytest.mark.parametrize(

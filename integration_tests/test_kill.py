@@ -1,4 +1,4 @@
-"""kill -9 at random points of both processes, run again: nothing is lost, nothing is doubled, what is unsure is reported."""
+"""kill -9 at random points of both processes, run again: nothing lost, nothing doubled, what is unsure is reported."""
 
 from __future__ import annotations
 

@@ -85,13 +85,18 @@ def test_a_reset_puts_everything_back() -> None:
     with running_simulator(start="2026-04-01", frozen=True) as client:
         client.generate(transactions=5)
         client.switch("wicked.ids", "lenient")
-        client.fault("html_200")
+        client.fault("html_200", "/api/*")
         client.key("wicked", "other")
         client.throttle(1)
         client.mutate(after_page=1, touch=1)
         client.move_clock(days=3)
-        requests.get(f"{client.url}/api/v2/networks", timeout=10)
+        for test in ("0", "1"):
+            row = {"SourceSystem": "s", "SourceID": "p", "ProductName": "Thing", "ProductPrice": 1}
+            headers = {"apikey": client.wicked_key, "test": test}
+            requests.post(f"{client.url}/products", json=[row], headers=headers, timeout=10)
+            assert len(client.wicked_rows("products", test=test == "1")) == 1
         client.reset()
+        assert client.wicked_rows("products") == client.wicked_rows("products", test=True) == []
         assert client.transactions() == client.faults() == client.requests() == client.mutations() == []
         assert client.switches()["wicked.ids"] == "sdk"
         assert client.now() == "2026-04-01T00:00:00Z"

@@ -121,6 +121,8 @@ def test_the_envelope_is_laravels(sim: SimulatorClient) -> None:
     assert body["path"] == sim.url + PATH
     assert body["next_page_url"].endswith("&limit=10&page=3")
     assert body["prev_page_url"].endswith("&limit=10&page=1")
+    last = get(sim, params={**WINDOW, "limit": 10, "page": 3}).json()
+    assert (len(last["data"]), last["next_page_url"]) == (5, None)
     assert [link["label"] for link in body["links"]] == ["&laquo; Previous", "1", "2", "3", "Next &raquo;"]
     assert [link["active"] for link in body["links"]] == [False, False, True, False, False]
 

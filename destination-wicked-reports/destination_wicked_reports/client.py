@@ -63,9 +63,13 @@ class WickedClient:
         if test_mode:
             self._session.headers["test"] = "1"
 
-    def close(self) -> None:
-        """Wake every waiting retry, so that it gives up, and close the connections."""
+    def stop(self) -> None:
+        """Let every request end, but try none again: retries that wait give up at once."""
         self._stopping.set()
+
+    def close(self) -> None:
+        """Stop, and close the connections."""
+        self.stop()
         self._session.close()
 
     def prove_key(self) -> int:
@@ -124,8 +128,8 @@ class WickedClient:
         self, path: str, body: bytes, rows: Sequence[Row], repeatable: bool
     ) -> tuple[Verdict | None, str, float | None]:
         """Make one attempt: a verdict, or what went wrong and how long Wicked asks to wait."""
-        # A kept-alive connection that the server is just closing looks like a lost reply. Rows that must not be repeated
-        # travel on a fresh one, where only a real loss looks like a loss.
+        # A kept-alive connection that the server is just closing looks like a lost reply. Rows that must not be
+        # repeated travel on a fresh one, where only a real loss looks like a loss.
         send = self._session.post if repeatable else partial(requests.post, headers=self._session.headers)
         try:
             response = send(self._url + path, data=body, timeout=(CONNECT_TIMEOUT, READ_TIMEOUT), allow_redirects=False)

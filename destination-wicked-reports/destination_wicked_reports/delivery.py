@@ -12,6 +12,7 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
+from airbyte_cdk.models import FailureType
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from destination_wicked_reports.client import WickedClient
@@ -124,10 +125,15 @@ class Delivery:
     def recover(self) -> None:
         """Deal with what an earlier run sent without learning its fate, before anything new goes out.
 
-        Rows with an id are sent again, byte for byte. Payments, clicks and marketing rows have none, and Wicked may
-        store them twice (wicked-facts.md section 2.5): they are held and reported.
+        Affiliate orders are sent again, byte for byte: the commission may have changed since, and what Wicked was told
+        first must be what the ledger remembers. Other rows with an id come again from the source. Payments, clicks and
+        marketing rows have no id, and Wicked may store them twice (wicked-facts.md section 2.5): they are held and
+        reported.
         """
         for batch in sorted(self._ledger.unfinished(), key=lambda batch: RANK[batch.endpoint]):
+            if not batch.rows:
+                self._ledger.settle(batch, [])
+                continue
             for row in batch.rows:
                 self._digests[batch.endpoint, row.key] = row.digest
                 self.orders.queue(row)
@@ -144,6 +150,7 @@ class Delivery:
 
     def drain(self) -> None:
         """Send nothing more, but learn what became of what is under way. For a run that is failing already."""
+        self._client.stop()
         while self._under_way:
             with contextlib.suppress(AirbyteTracedException):
                 self.settle(block=True)
@@ -178,7 +185,8 @@ class Delivery:
         self._queued_bytes[endpoint] -= size
         if not queue:
             self._queued_at.pop(endpoint, None)
-        return Batch(endpoint, rows)
+        kept = not ENDPOINTS[endpoint].key or any(row.order_key for row in rows)
+        return Batch(endpoint, rows, kept)
 
     def _submit(self, batch: Batch) -> None:
         """Mark the batch in the ledger and post it, once nothing that must come first is under way."""
@@ -224,9 +232,11 @@ class Delivery:
             repeatable = bool(ENDPOINTS[batch.endpoint].key)
             try:
                 verdict = future.result()
-            except AirbyteTracedException:
+            except AirbyteTracedException as error:
                 self._failed.append(self._under_way.pop(future))
-                if not repeatable:  # the client raises for these only when Wicked certainly did not take them
+                # For rows without an id the client raises only when Wicked certainly did not take them, and a refused
+                # key or address takes nothing.
+                if not repeatable or error.failure_type is FailureType.config_error:
                     self._ledger.settle(batch, [])
                 raise
             self._judge(batch, verdict, repeatable)
@@ -253,7 +263,7 @@ class Delivery:
             self._remember(batch, [], ACCEPTED)
             return
         middle = len(batch.rows) // 2
-        halves = [Batch(batch.endpoint, batch.rows[:middle]), Batch(batch.endpoint, batch.rows[middle:])]
+        halves = [Batch(batch.endpoint, rows, batch.kept) for rows in (batch.rows[:middle], batch.rows[middle:])]
         self._ledger.mark(*halves, instead_of=batch)
         self._halves.extend(halves)
 

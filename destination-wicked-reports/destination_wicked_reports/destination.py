@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import logging
 import signal
 import sys
@@ -28,7 +29,7 @@ from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from destination_wicked_reports.client import WickedClient
 from destination_wicked_reports.delivery import Delivery
-from destination_wicked_reports.ledger import Ledger, LedgerError
+from destination_wicked_reports.ledger import LOCK_WAIT_SECONDS, Ledger, LedgerBusyError, LedgerError
 from destination_wicked_reports.messages import Output, OutputHandler, read_lines
 from destination_wicked_reports.normalizers.affiliate import AffiliateRules
 from destination_wicked_reports.normalizers.base import Normalizer
@@ -61,7 +62,8 @@ class DestinationWickedReports(Destination):
             parsed = Config.parse(config)
             make_normalizer(parsed)
             status = _client(parsed).prove_key()
-            _open_ledger(parsed).close()
+            with contextlib.suppress(LedgerBusyError):  # a run that uses it right now has proven it
+                _open_ledger(parsed, patience=0).close()
             _open_letters(parsed).try_out()
         except (ConfigurationError, LedgerError) as error:
             return AirbyteConnectionStatus(status=Status.FAILED, message=str(error))
@@ -101,6 +103,10 @@ class DestinationWickedReports(Destination):
             normalizer = make_normalizer(parsed)
             refuse_impossible(catalog, normalizer, parsed)
             ledger = _open_ledger(parsed)
+        except LedgerBusyError as error:
+            raise AirbyteTracedException(
+                message=str(error), internal_message=str(error), failure_type=FailureType.transient_error
+            ) from None
         except (ConfigurationError, LedgerError) as error:
             raise _config_error(str(error)) from None
         letters = _open_letters(parsed)
@@ -240,7 +246,7 @@ def _client(config: Config) -> WickedClient:
     )
 
 
-def _open_ledger(config: Config) -> Ledger:
+def _open_ledger(config: Config, patience: float = LOCK_WAIT_SECONDS) -> Ledger:
     store = "test" if config.test_mode else "live"
     path = ledger_path(config)
     if path is None:
@@ -249,7 +255,7 @@ def _open_ledger(config: Config) -> Ledger:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise LedgerError(f"The ledger's folder {path.parent} cannot be made ({error.strerror}).") from None
-    return Ledger.sqlite(path, store)
+    return Ledger.sqlite(path, store, patience)
 
 
 def _open_letters(config: Config) -> DeadLetters:

@@ -167,7 +167,7 @@ def whole(field: str, minimum: int | None) -> Check:
             number = int(value)
         else:
             raise FieldError(field, _NOT_WHOLE)
-        if abs(number) >= _TOO_BIG:
+        if not -_TOO_BIG // 10 < number < _TOO_BIG:  # the sign is a character, too
             raise FieldError(field, _TOO_LONG_NUMBER)
         if minimum is not None and number < minimum:
             raise FieldError(field, _NEGATIVE)
@@ -178,7 +178,7 @@ def whole(field: str, minimum: int | None) -> Check:
 
 _TIME = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2})[ T]((?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9])(?:[.,][0-9]+)?"
-    r"(?: ?(?:([Zz]|UTC)|([+-])([0-9]{2})(?::?([0-5][0-9]))?))?"
+    r"(?: ?(?:([Zz]|UTC)|([+-])(0[0-9]|1[0-4])(?::?([0-5][0-9]))?))?"
 ).fullmatch
 #: The two forms nearly all values have, on days that every month has: sound without a look at the calendar.
 _COMMON_TIME = re.compile(
@@ -186,7 +186,9 @@ _COMMON_TIME = re.compile(
     r"[ T](?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]+)?(?:Z|[+]00:00)?"
 ).fullmatch
 #: What the fallback may look at: a full date, then a time of day. pendulum would also take "now" and "12:30".
-_DATE_AND_TIME = re.compile(r"[0-9]{4}-?[0-9W][0-9-]*[ T][0-9:.,]+(Z|[+-][0-9:]+)?").fullmatch
+_DATE_AND_TIME = re.compile(
+    r"[0-9]{4}-?[0-9W][0-9-]*[ T][0-9:.,]+(Z|[+-](?:0[0-9]|1[0-4])(?::?[0-5][0-9])?)?"
+).fullmatch
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}").fullmatch
 
 
@@ -233,8 +235,6 @@ def _moment(field: str, value: Any) -> tuple[str, bool]:
     if sign is None:
         return f"{day} {clock}", zulu is not None
     offset = timedelta(hours=int(hours), minutes=int(minutes or 0))
-    if offset > timedelta(hours=15):
-        raise FieldError(field, _NOT_A_TIME)
     moment = datetime.fromisoformat(f"{day} {clock}")
     return _written(field, moment - offset if sign == "+" else moment + offset), True
 

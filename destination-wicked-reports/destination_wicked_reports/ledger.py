@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -35,6 +36,7 @@ from sqlalchemy import (
     event,
     func,
     insert,
+    literal,
     select,
 )
 from sqlalchemy.dialects import sqlite
@@ -92,18 +94,27 @@ class LedgerError(Exception):
     """The ledger cannot be used; the message says why and what to do."""
 
 
+class LedgerBusyError(LedgerError):
+    """Another run holds the ledger."""
+
+
 @dataclass(slots=True, eq=False)
 class Batch:
-    """Rows for one endpoint that travel in one request; `mark` is their line in the outbox, 0 before there is one."""
+    """Rows for one endpoint that travel in one request; `mark` is their line in the outbox, 0 before there is one.
+
+    `kept` says that the outbox holds the rows themselves: a later run must send the same bytes again or report them.
+    Other rows come again from the source, whose STATE does not leave before they are settled.
+    """
 
     endpoint: str
     rows: list[Row]
+    kept: bool = True
     mark: int = 0
     sequence: int = field(init=False)
     _body: bytes = field(init=False, default=b"")
 
     def __post_init__(self) -> None:
-        self.sequence = min(row.sequence for row in self.rows)
+        self.sequence = min([row.sequence for row in self.rows], default=0)
 
     @property
     def body(self) -> bytes:
@@ -115,7 +126,7 @@ class Batch:
     def without(self, orders: Collection[str]) -> Batch | None:
         """Return the batch less the rows of these orders, or None if nothing is left."""
         rows = [row for row in self.rows if row.order_key not in orders]
-        return Batch(self.endpoint, rows) if rows else None
+        return Batch(self.endpoint, rows, self.kept) if rows else None
 
 
 def fingerprint(api_key: str) -> str:
@@ -137,7 +148,7 @@ class Ledger:
                 self._check_version()
         except OperationalError as error:
             if "locked" in str(error.orig):
-                raise LedgerError(
+                raise LedgerBusyError(
                     f"Another run is using {description}. Let it end, or give this connection a ledger of its own."
                 ) from None
             raise LedgerError(f"{description} cannot be opened: {error.orig}.") from None
@@ -148,10 +159,17 @@ class Ledger:
             ) from None
 
     @classmethod
-    def sqlite(cls, path: Path, store: str) -> Ledger:
-        """Open, or make, the ledger file; its folder must exist. One run at a time: the file stays locked."""
+    def sqlite(cls, path: Path, store: str, patience: float = LOCK_WAIT_SECONDS) -> Ledger:
+        """Open, or make, the ledger file; its folder must exist. One run at a time: the file stays locked.
+
+        It holds customers' rows, so only its owner may read it. `patience` is in seconds.
+        """
+        try:
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        except OSError as error:
+            raise LedgerError(f"The ledger {path} cannot be opened ({error.strerror}).") from None
         # hide_parameters: an error text must never carry a customer's row into a log.
-        engine = create_engine(f"sqlite:///{path}", hide_parameters=True, connect_args={"timeout": LOCK_WAIT_SECONDS})
+        engine = create_engine(f"sqlite:///{path}", hide_parameters=True, connect_args={"timeout": patience})
         event.listen(engine, "connect", _durable_and_exclusive)
         return cls(engine, store, f"The ledger {path}")
 
@@ -179,11 +197,14 @@ class Ledger:
     # -- whose ledger this is ---------------------------------------------------------------------------------------
 
     def belongs_to(self, api_key: str) -> bool:
-        """Tell whether this key filled the ledger; a ledger that nobody filled belongs to everybody."""
-        names = select(info.c.name).where(info.c.name.startswith(f"key.{self.store}."))
+        """Tell whether this key filled the ledger; one that nothing was ever written to belongs to everybody."""
         with self._connection.begin():
-            owners = set(self._connection.scalars(names))
-        return not owners or self._owner(api_key) in owners
+            if not any(self._connection.scalar(self._any_row(table)) for table in (sent, outbox)):
+                return True
+            return bool(self._connection.scalar(select(info.c.value).where(info.c.name == self._owner(api_key))))
+
+    def _any_row(self, table: Table) -> Select[tuple[int]]:
+        return select(literal(1)).where(table.c.store == self.store).limit(1)
 
     def adopt(self, api_key: str) -> None:
         """Write down that this key's account is the one the ledger remembers."""
@@ -236,8 +257,8 @@ class Ledger:
                     insert(outbox).values(
                         store=self.store,
                         endpoint=batch.endpoint,
-                        body=batch.body,
-                        rows=_dump(batch.rows),
+                        body=batch.body if batch.kept else b"",
+                        rows=_dump(batch.rows if batch.kept else ()),
                         marked_at=int(time.time()),
                     )
                 )
@@ -287,7 +308,7 @@ class Ledger:
         query = select(outbox).where(outbox.c.store == self.store).order_by(outbox.c.id)
         with self._connection.begin():
             return [
-                Batch(row.endpoint, _load(row.endpoint, row.body, row.rows), row.id)
+                Batch(row.endpoint, _load(row.endpoint, row.body, row.rows), mark=row.id)
                 for row in self._connection.execute(query)
             ]
 

@@ -121,26 +121,24 @@ class Writer:
         message = parse(line, self._lines)
         kind = message["type"]
         if kind == "RECORD":
-            self._take_record(message["record"], len(line))
+            record = message["record"]
+            stream = record["stream"]
+            if stream not in self._streams:
+                raise ForeignInput(self._lines, "is a record of a stream that the catalog does not name")
+            self._sequence += 1
+            self._record_counts[record.get("namespace") or "", stream] += 1
+            self._records.append(Record(stream, record["data"], self._sequence))
+            self._records_bytes += len(line)
+            if len(self._records) == 1:
+                self._records_since = self._clock()
+            if len(self._records) >= self._batch_rows or self._records_bytes >= BATCH_BYTES:
+                self._normalize()
         elif kind == "STATE":
             self._take_state(message)
         elif kind == "LOG":
             self._emit(line)  # in a shell pipe nobody else would show what the source is doing
         elif kind == "TRACE" and message["trace"].get("type") == "ERROR":
             logger.warning("The source failed: %s", (message["trace"].get("error") or {}).get("message"))
-
-    def _take_record(self, record: dict[str, Any], size: int) -> None:
-        stream = record["stream"]
-        if stream not in self._streams:
-            raise ForeignInput(self._lines, "is a record of a stream that the catalog does not name")
-        self._sequence += 1
-        self._record_counts[record.get("namespace") or "", stream] += 1
-        if not self._records:
-            self._records_since = self._clock()
-        self._records.append(Record(stream, record["data"], self._sequence))
-        self._records_bytes += size
-        if len(self._records) >= self._batch_rows or self._records_bytes >= BATCH_BYTES:
-            self._normalize()
 
     def _take_state(self, message: dict[str, Any]) -> None:
         """Keep a STATE whole and count its records: since the last STATE of its stream, or of all for a global one."""

@@ -88,6 +88,9 @@ class ScriptedClient:
         self._lock = threading.Lock()
         self._answer = answer or (lambda path, rows: ACCEPTED)
 
+    def stop(self) -> None:
+        """There is nothing that waits."""
+
     def post(self, path: str, body: bytes, rows: Sequence[Row], *, repeatable: bool) -> Verdict:
         with self._lock:
             self.posts.append((path, [row.key.rpartition("\x1f")[2] for row in rows]))

@@ -133,10 +133,10 @@ def test_a_refused_batch_is_a_verdict_and_no_retry(client, wicked, waits):
     assert waits == []
 
 
-def test_closing_the_client_ends_a_waiting_retry(wicked):
+def test_a_stopped_client_does_not_wait_for_another_try(wicked):
     client = WickedClient(wicked.url, "k", test_mode=False, connections=1)
     wicked.answers = [(503, {"Retry-After": "600"}, b"{}")]
-    client._stopping.set()
+    client.stop()
     with pytest.raises(AirbyteTracedException):
         post(client)
     client.close()

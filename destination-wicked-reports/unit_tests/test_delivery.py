@@ -183,19 +183,35 @@ def test_a_held_row_is_never_sent_again(deliver):
     assert again.counts["order_payments"] == {"unchanged": 1}
 
 
-def test_after_a_kill_rows_with_an_id_are_sent_again_and_all_others_are_held(deliver, ledger, letters):
-    for endpoint in ("order_payments", "orders"):
-        ledger.mark(Batch(endpoint, [make_row(endpoint)]))
+def test_after_a_kill_affiliate_orders_are_sent_again_and_rows_without_an_id_are_held(deliver, ledger, letters):
+    order = make_row("orders", order_key="o", order=state("10", 1))
+    for row in (make_row("order_payments"), order):
+        ledger.mark(Batch(row.endpoint, [row]))
     client = ScriptedClient()
     delivery = deliver(client)
     delivery.recover()
     delivery.flush()
     assert client.posts == [("/orders", ["1"])]
+    assert ledger.orders(["o"]) == {"o": state("10", 1)}
     assert [letter["reason"] for letter in read_letters(letters)] == [module.FATE_UNKNOWN]
     assert ledger.unfinished() == []
     delivery.add([make_row("orders"), make_row("order_payments")])
     delivery.flush()
     assert len(client.posts) == 1
+
+
+def test_after_a_kill_other_rows_with_an_id_are_sent_when_the_source_brings_them_again(deliver, ledger):
+    client = ScriptedClient(fail)
+    delivery = deliver(client)
+    delivery.add([make_row("contacts")])
+    with pytest.raises(AirbyteTracedException):
+        delivery.flush()
+    again = deliver(ScriptedClient())
+    again.recover()
+    again.add([make_row("contacts")])
+    again.flush()
+    assert again.counts["contacts"] == {"sent": 1}
+    assert ledger.unfinished() == []
 
 
 def state(approved: str, payments: int) -> OrderState:
@@ -238,9 +254,9 @@ def test_when_wicked_stays_away_payments_are_not_taken_for_sent_and_not_held(del
     assert ledger.known("order_payments", [make_row().key]) == {}
 
 
-def test_when_wicked_stays_away_orders_are_kept_for_the_next_run(deliver, ledger):
+def test_when_wicked_stays_away_affiliate_orders_are_kept_for_the_next_run(deliver, ledger):
     delivery = deliver(ScriptedClient(fail))
-    delivery.add([make_row("orders")])
+    delivery.add([make_row("orders", order_key="o", order=state("10", 1))])
     with pytest.raises(AirbyteTracedException):
         delivery.flush()
     assert [row.key for batch in ledger.unfinished() for row in batch.rows] == [make_row().key]

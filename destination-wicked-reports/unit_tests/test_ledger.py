@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from destination_builders import make_row
 from destination_wicked_reports import ledger as module
-from destination_wicked_reports.ledger import HELD, Batch, Ledger, LedgerError, OrderBook
+from destination_wicked_reports.ledger import HELD, Batch, Ledger, LedgerBusyError, LedgerError, OrderBook
 from destination_wicked_reports.normalizers.base import OrderState
 
 STATE = OrderState(Decimal("10.10"), Decimal("10.10"), Decimal("0"), "approved", 1, 1, "EUR")
@@ -91,11 +91,19 @@ def test_held_rows_count_as_sent(ledger):
 
 
 def test_a_ledger_belongs_to_the_key_that_filled_it(ledger):
-    assert ledger.belongs_to("key-1")
+    ledger.adopt("mistyped-key")
+    assert ledger.belongs_to("key-1"), "nothing was sent with the other key"
     ledger.adopt("key-1")
     ledger.adopt("key-1")
+    sent(ledger, make_row())
     assert ledger.belongs_to("key-1")
     assert not ledger.belongs_to("key-2")
+
+
+def test_only_its_owner_may_read_the_file(tmp_path):
+    path = tmp_path / "ledger.sqlite"
+    Ledger.sqlite(path, "live").close()
+    assert path.stat().st_mode & 0o077 == 0
 
 
 def test_the_key_itself_is_not_in_the_file(tmp_path):
@@ -122,12 +130,11 @@ def test_a_ledger_of_a_newer_release_is_refused(tmp_path, monkeypatch):
         Ledger.sqlite(path, "live")
 
 
-def test_a_second_run_on_the_same_file_is_told_so(tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "LOCK_WAIT_SECONDS", 0)
+def test_a_second_run_on_the_same_file_is_told_so(tmp_path):
     path = tmp_path / "ledger.sqlite"
     first = Ledger.sqlite(path, "live")
-    with pytest.raises(LedgerError, match="Another run is using"):
-        Ledger.sqlite(path, "live")
+    with pytest.raises(LedgerBusyError, match="Another run is using"):
+        Ledger.sqlite(path, "live", patience=0)
     first.close()
     Ledger.sqlite(path, "live").close()
 

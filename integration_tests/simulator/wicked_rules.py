@@ -142,8 +142,8 @@ def _datetime(value: Any, _field: Field) -> str | None:
 
 
 def _integer(value: Any, field: Field) -> str | None:
-    text = value if isinstance(value, str) else str(value)
-    if isinstance(value, (bool, float, Decimal)) or not re.fullmatch(r"-?\d+", text):
+    text = str(value)  # a decimal such as 1.0 keeps its point, and with it is no whole number
+    if isinstance(value, bool) or not re.fullmatch(r"-?\d+", text):
         return "must be a whole number"
     return _within(text, field)
 

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 ZERO = Decimal(0)
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True)
 class Record:
     """One RECORD message: its stream, its fields, and its place in the input (which STATEs it holds back)."""
 

@@ -90,7 +90,8 @@ class WecantrackNormalizer(AffiliateNormalizer):
         match = _CLICK_ID(sale.click)
         if match:
             try:
-                return _time(re.sub(r"(..)(..)(..)(..)(..)(..)", r"20\1-\2-\3 \4:\5:\6", match[1])), utms
+                year, month, day, hour, minute, second = (match[1][place : place + 2] for place in range(0, 12, 2))
+                return _time(f"20{year}-{month}-{day} {hour}:{minute}:{second}"), utms
             except FieldError:
                 pass
         return data.get("click_date"), utms

@@ -1,0 +1,193 @@
+"""`make bench`: CPU per record of source and destination beside bare loops, start-up beside stock, memory.
+
+CPU seconds are user + system of the whole process, start-up included, as the kernel counts them (`wait4`); the figure
+is the least of the rounds, which are interleaved so that whatever else the machine does falls on all alike.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from benchmarks.server import FIRST_DAY
+from integration_tests.connectors import BIN, catalog
+
+ROWS, PAGES, DAYS = 1000, 200, 8
+FEW_PAGES = 8
+ROUNDS = int(os.environ.get("BENCH_ROUNDS", "3"))
+PYTHON = sys.executable
+
+
+@dataclass
+class Run:
+    """What one process cost: CPU seconds and its peak resident memory in MB."""
+
+    cpu: float
+    memory: float
+
+
+def measure(command: list[str], stdin: Path | None = None) -> Run:
+    """Run a command to its end, its output thrown away."""
+    with open(stdin or os.devnull, "rb") as given:
+        process = subprocess.Popen(command, stdin=given, stdout=subprocess.DEVNULL)
+        _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise RuntimeError(f"{Path(command[0]).name} ended with {process.returncode}")
+    return Run(usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+
+
+class Bench:
+    """The files and commands of one benchmark."""
+
+    def __init__(self, folder: Path, url: str, pages: int) -> None:
+        self.folder, self.url, self.pages = folder, url, pages
+        days = min(DAYS, pages)
+        last = FIRST_DAY.replace(day=days)
+        config = {"api_key": "k", "api_url": url, "start_date": str(FIRST_DAY), "end_date": str(last)}
+        target: dict[str, Any] = {"api_key": "k", "api_url": url}
+        target["ledger"] = {"type": "sqlite", "path": str(folder / "ledger.sqlite")}
+        self.source = [str(BIN / "source-wecantrack"), "read", *self._files("source", config, "transactions")]
+        self.destination = [str(BIN / "destination-wicked-reports"), "write", *self._files("native", target, "orders")]
+        target = {**target, "mapping": {"type": "wecantrack", "without_contact": "synthetic"}}
+        self.affiliate = [
+            str(BIN / "destination-wicked-reports"),
+            "write",
+            *self._files("wecantrack", target, "transactions"),
+        ]
+        self.bare_source = [PYTHON, "-m", "benchmarks.bare", "read", url, str(pages), str(days)]
+        self.bare_destination = [PYTHON, "-m", "benchmarks.bare", "write", url]
+
+    def _files(self, name: str, config: dict[str, Any], stream: str) -> list[str]:
+        paths = {"config": self.folder / f"{name}.json", "catalog": self.folder / f"{name}.catalog.json"}
+        paths["config"].write_text(json.dumps(config))
+        paths["catalog"].write_text(json.dumps(catalog(stream)))
+        return [part for flag, path in paths.items() for part in (f"--{flag}", str(path))]
+
+    def fresh_ledger(self) -> None:
+        """Forget what was sent."""
+        for path in self.folder.glob("ledger.sqlite*"):
+            path.unlink()
+
+    def orders(self) -> Path:
+        """Write RECORD lines of Wicked orders, with a STATE after every thousand."""
+        path = self.folder / "orders.jsonl"
+        with path.open("w") as lines:
+            for number in range(self.pages * ROWS):
+                fields = {
+                    "SourceSystem": "shop",
+                    "SourceID": str(number),
+                    "CreateDate": "2026-01-02T03:04:05Z",
+                    "ContactID": "",
+                    "ContactEmail": f"buyer{number}@example.com",
+                    "OrderTotal": "12.50",
+                    "OrderCurrency": "USD",
+                    "Country": "US",
+                    "City": "City " * 30,
+                    "State": "State " * 20,
+                    "SubscriptionID": "s" * 250,
+                    "IP_Address": "192.0.2.1",
+                }
+                record = {"stream": "orders", "emitted_at": 1, "data": fields}
+                lines.write(json.dumps({"type": "RECORD", "record": record}) + "\n")
+                if number % ROWS == ROWS - 1:
+                    descriptor = {"stream_descriptor": {"name": "orders"}, "stream_state": {"n": number}}
+                    lines.write(json.dumps({"type": "STATE", "state": {"type": "STREAM", "stream": descriptor}}) + "\n")
+        return path
+
+    def transactions(self) -> Path:
+        """Write what the source prints."""
+        path = self.folder / "transactions.jsonl"
+        with path.open("wb") as lines:
+            subprocess.run(self.source, stdout=lines, check=True)
+        return path
+
+
+def run_all(bench: Bench, rounds: int) -> dict[str, Run]:
+    """Run every case in every round; return the least CPU and the largest memory of each."""
+    orders, transactions = bench.orders(), bench.transactions()
+    cases: dict[str, Callable[[], Run]] = {
+        "bare source": lambda: measure(bench.bare_source),
+        "source-wecantrack": lambda: measure(bench.source),
+        "bare destination": lambda: measure(bench.bare_destination, orders),
+        "destination, native, ledger": lambda: measure(bench.destination, orders),
+        "destination, native, all known": lambda: measure(bench.destination, orders),
+        "destination, wecantrack, ledger": lambda: measure(bench.affiliate, transactions),
+    }
+    found: dict[str, list[Run]] = defaultdict(list)
+    for name, case in track(list(cases.items()) * rounds, description=f"{bench.pages * ROWS:,} records"):
+        if name.endswith("ledger"):
+            bench.fresh_ledger()
+        found[name].append(case())
+    return {name: Run(min(r.cpu for r in runs), max(r.memory for r in runs)) for name, runs in found.items()}
+
+
+def start_up(rounds: int) -> dict[str, Run]:
+    """Measure `spec`, ours and stock."""
+    cases = {
+        "stock CDK, spec": [PYTHON, "-m", "benchmarks.stock", "spec"],
+        "source-wecantrack spec": [str(BIN / "source-wecantrack"), "spec"],
+        "destination-wicked-reports spec": [str(BIN / "destination-wicked-reports"), "spec"],
+    }
+    found: dict[str, list[Run]] = defaultdict(list)
+    for _ in range(rounds):
+        for name, command in cases.items():
+            found[name].append(measure(command))
+    return {name: Run(min(r.cpu for r in runs), max(r.memory for r in runs)) for name, runs in found.items()}
+
+
+def main() -> None:
+    """Print the tables."""
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+    results = {}
+    for pages in (FEW_PAGES, PAGES):
+        server = subprocess.Popen(
+            [PYTHON, "-m", "benchmarks.server", str(ROWS), str(pages), str(min(DAYS, pages))], stdout=subprocess.PIPE
+        )
+        folder = Path(tempfile.mkdtemp(prefix="bench-"))
+        try:
+            assert server.stdout is not None
+            url = f"http://127.0.0.1:{int(server.stdout.readline())}"
+            results[pages] = run_all(Bench(folder, url, pages), ROUNDS if pages == PAGES else 1)
+        finally:
+            server.terminate()
+            server.wait()
+            shutil.rmtree(folder)
+    many, few = results[PAGES], results[FEW_PAGES]
+    table = Table(title=f"{PAGES * ROWS:,} records of about 1 kB, least of {ROUNDS} rounds", box=None)
+    for column in ("", "CPU s", "µs / record", "times bare loop", "peak MB", f"MB above {FEW_PAGES * ROWS:,} records"):
+        table.add_column(column, justify="left" if not column else "right", no_wrap=True)
+    for name, run in many.items():
+        base = many["bare source" if "source" in name else "bare destination"]
+        table.add_row(
+            name,
+            f"{run.cpu:.2f}",
+            f"{run.cpu / PAGES / ROWS * 1e6:.1f}",
+            f"{run.cpu / base.cpu:.1f}",
+            f"{run.memory:.0f}",
+            f"{run.memory - few[name].memory:.0f}",
+        )
+    console.print(table)
+    starts = Table(title="start-up", box=None)
+    for column in ("", "CPU s", "peak MB"):
+        starts.add_column(column, justify="left" if not column else "right")
+    for name, run in start_up(ROUNDS).items():
+        starts.add_row(name, f"{run.cpu:.2f}", f"{run.memory:.0f}")
+    console.print(starts)
+
+
+if __name__ == "__main__":
+    main()

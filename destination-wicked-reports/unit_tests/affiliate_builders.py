@@ -1,0 +1,84 @@
+"""Records, a book of orders and readers of rows for the tests of the affiliate mappings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import orjson
+from destination_wicked_reports.normalizers.affiliate import AffiliateRules
+from destination_wicked_reports.normalizers.base import OrderState, Record, Reject, Row, Skip
+from destination_wicked_reports.normalizers.identity import ContactRule
+from destination_wicked_reports.normalizers.wecantrack import WecantrackNormalizer
+
+BY_USER = ContactRule("sub_ids.*", r"^(?P<contact_id>U\d+)-")
+ORDER_KEY = "wecantrack\x1fwct-7-T1"
+
+
+class Book:
+    """The ledger's orders, of a ledger to which everything is accepted at once."""
+
+    def __init__(self) -> None:
+        self.states: dict[str, OrderState] = {}
+        self.loads: list[list[str]] = []
+
+    def load(self, keys: Iterable[str]) -> None:
+        self.loads.append(list(keys))
+
+    def get(self, key: str) -> OrderState | None:
+        return self.states.get(key)
+
+
+def transaction(**changes: Any) -> dict[str, Any]:
+    """One transaction as the vendor's page shows it, with a user's id in front of the click id (A9)."""
+    return {
+        "transaction_id": "T1",
+        "user_network_account_id": 7,
+        "last_wct_update": "2024-05-14 21:26:05",
+        "modified_date": "2024-05-14 14:06:15",
+        "reference": "WCT240514135314e7x4d",
+        "sub_ids": {"clickRef": "U42-WCT240514135314e7x4d"},
+        "sale_amount": "100.00",
+        "commission_amount": "10.00",
+        "sale_amount_euro": "92.00",
+        "commission_amount_euro": "9.20",
+        "currency_id": "USD",
+        "status": "pending",
+        "order_date": "2024-05-14 14:06:15",
+        "click_date": None,
+        "validation_date": None,
+        "advertiser_id": "A1",
+        "advertiser_name": "Shoe Shop",
+        "decline_reason": None,
+        "order_ref": None,
+        "clickout_url": None,
+        "click_metadata": None,
+        **changes,
+    }
+
+
+def make_normalizer(**rules: Any) -> WecantrackNormalizer:
+    return WecantrackNormalizer(AffiliateRules(**{"source_system": "wecantrack", "contact_rules": [BY_USER], **rules}))
+
+
+def feed(normalizer: WecantrackNormalizer, book: Book, *transactions: dict[str, Any]) -> list[Row | Reject | Skip]:
+    """Normalize the records in one call; the book then knows what the rows have told."""
+    records = [Record("transactions", data, place) for place, data in enumerate(transactions)]
+    made = list(normalizer.normalize(records, book))
+    for row in made:
+        if isinstance(row, Row) and row.order_key and row.order:
+            book.states[row.order_key] = row.order
+    return made
+
+
+def bodies(made: Iterable[Row | Reject | Skip], endpoint: str) -> list[dict[str, Any]]:
+    return [orjson.loads(row.body) for row in made if isinstance(row, Row) and row.endpoint == endpoint]
+
+
+def payments(made: Iterable[Row | Reject | Skip]) -> list[tuple[str, float, str]]:
+    """Every payment in the rows, nested or not: status, amount, date."""
+    nested = [payment for order in bodies(made, "orders") for payment in order.get("OrderPayments", ())]
+    return [
+        (payment["Status"], payment["Amount"], payment["PaymentDate"])
+        for payment in nested + bodies(made, "order_payments")
+    ]
