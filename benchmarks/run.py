@@ -6,15 +6,14 @@ is the least of the rounds, which are interleaved so that whatever else the mach
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
 from collections import defaultdict
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from benchmarks.cost import Cost, measure
 from benchmarks.server import FIRST_DAY
 from integration_tests.connectors import BIN, catalog
 
@@ -31,23 +31,16 @@ ROUNDS = int(os.environ.get("BENCH_ROUNDS", "3"))
 PYTHON = sys.executable
 
 
-@dataclass
-class Run:
-    """What one process cost: CPU seconds and its peak resident memory in MB."""
-
-    cpu: float
-    memory: float
-
-
-def measure(command: list[str], stdin: Path | None = None) -> Run:
-    """Run a command to its end, its output thrown away."""
-    with open(stdin or os.devnull, "rb") as given:
-        process = subprocess.Popen(command, stdin=given, stdout=subprocess.DEVNULL)
-        _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise RuntimeError(f"{Path(command[0]).name} ended with {process.returncode}")
-    return Run(usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+@contextlib.contextmanager
+def pages_server(pages: int) -> Iterator[str]:
+    """Serve this many pages from a process of its own and yield the address."""
+    command = [PYTHON, "-m", "benchmarks.server", str(ROWS), str(pages), str(min(DAYS, pages))]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as server:
+        try:
+            assert server.stdout is not None
+            yield f"http://127.0.0.1:{int(server.stdout.readline())}"
+        finally:
+            server.terminate()
 
 
 class Bench:
@@ -116,10 +109,10 @@ class Bench:
         return path
 
 
-def run_all(bench: Bench, rounds: int) -> dict[str, Run]:
+def run_all(bench: Bench, rounds: int) -> dict[str, Cost]:
     """Run every case in every round; return the least CPU and the largest memory of each."""
     orders, transactions = bench.orders(), bench.transactions()
-    cases: dict[str, Callable[[], Run]] = {
+    cases: dict[str, Callable[[], Cost]] = {
         "bare source": lambda: measure(bench.bare_source),
         "source-wecantrack": lambda: measure(bench.source),
         "bare destination": lambda: measure(bench.bare_destination, orders),
@@ -127,26 +120,26 @@ def run_all(bench: Bench, rounds: int) -> dict[str, Run]:
         "destination, native, all known": lambda: measure(bench.destination, orders),
         "destination, wecantrack, ledger": lambda: measure(bench.affiliate, transactions),
     }
-    found: dict[str, list[Run]] = defaultdict(list)
+    found: dict[str, list[Cost]] = defaultdict(list)
     for name, case in track(list(cases.items()) * rounds, description=f"{bench.pages * ROWS:,} records"):
         if name.endswith("ledger"):
             bench.fresh_ledger()
         found[name].append(case())
-    return {name: Run(min(r.cpu for r in runs), max(r.memory for r in runs)) for name, runs in found.items()}
+    return {name: Cost(min(r.cpu for r in runs), max(r.memory for r in runs)) for name, runs in found.items()}
 
 
-def start_up(rounds: int) -> dict[str, Run]:
+def start_up(rounds: int) -> dict[str, Cost]:
     """Measure `spec`, ours and stock."""
     cases = {
         "stock CDK, spec": [PYTHON, "-m", "benchmarks.stock", "spec"],
         "source-wecantrack spec": [str(BIN / "source-wecantrack"), "spec"],
         "destination-wicked-reports spec": [str(BIN / "destination-wicked-reports"), "spec"],
     }
-    found: dict[str, list[Run]] = defaultdict(list)
+    found: dict[str, list[Cost]] = defaultdict(list)
     for _ in range(rounds):
         for name, command in cases.items():
             found[name].append(measure(command))
-    return {name: Run(min(r.cpu for r in runs), max(r.memory for r in runs)) for name, runs in found.items()}
+    return {name: Cost(min(r.cpu for r in runs), max(r.memory for r in runs)) for name, runs in found.items()}
 
 
 def main() -> None:
@@ -154,18 +147,8 @@ def main() -> None:
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
     results = {}
     for pages in (FEW_PAGES, PAGES):
-        server = subprocess.Popen(
-            [PYTHON, "-m", "benchmarks.server", str(ROWS), str(pages), str(min(DAYS, pages))], stdout=subprocess.PIPE
-        )
-        folder = Path(tempfile.mkdtemp(prefix="bench-"))
-        try:
-            assert server.stdout is not None
-            url = f"http://127.0.0.1:{int(server.stdout.readline())}"
-            results[pages] = run_all(Bench(folder, url, pages), ROUNDS if pages == PAGES else 1)
-        finally:
-            server.terminate()
-            server.wait()
-            shutil.rmtree(folder)
+        with tempfile.TemporaryDirectory(prefix="bench-") as folder, pages_server(pages) as url:
+            results[pages] = run_all(Bench(Path(folder), url, pages), ROUNDS if pages == PAGES else 1)
     many, few = results[PAGES], results[FEW_PAGES]
     table = Table(title=f"{PAGES * ROWS:,} records of about 1 kB, least of {ROUNDS} rounds", box=None)
     for column in ("", "CPU s", "µs / record", "times bare loop", "peak MB", f"MB above {FEW_PAGES * ROWS:,} records"):

@@ -1,0 +1,110 @@
+"""What the manifest cannot say: how wecantrack's kinds of lists are read to their end, and what a reply must be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from airbyte_cdk.sources.declarative.requesters import HttpRequester
+from airbyte_cdk.sources.declarative.retrievers import Retriever
+from airbyte_cdk.sources.types import Config, Record, StreamSlice
+
+from .pages import Page, ShiftingPages
+from .strict_http import BadReplyError, Budget, StrictApi, natural_number, rows_of, utc_now
+
+#: wecantrack publishes no limit (affiliate-facts A8): this many requests a minute until its headers tell.
+REQUESTS_PER_MINUTE = 30
+
+
+@dataclass
+class ArrayRetriever(Retriever):
+    """A list that comes as one bare JSON array."""
+
+    name: str
+    config: Config
+    requester: HttpRequester
+
+    def __post_init__(self) -> None:
+        self._api = StrictApi(
+            self.requester,
+            Budget(REQUESTS_PER_MINUTE),  # the vendor counts per endpoint, and so does each stream
+            tries=self.config.get("max_tries", 7),
+            longest_wait=self.config.get("longest_wait_seconds", 900),
+            read_seconds=self.config.get("read_timeout_seconds", 120),
+        )
+
+    def read_records(
+        self, records_schema: Mapping[str, Any], stream_slice: StreamSlice | None = None
+    ) -> Iterable[Record]:
+        """Yield the rows of one slice."""
+        for row in self._rows(stream_slice):
+            yield Record(row, self.name, stream_slice)
+
+    def _rows(self, stream_slice: StreamSlice | None) -> Iterator[dict[str, Any]]:
+        yield from self._api.get(rows_of)
+
+
+@dataclass
+class SnapshotRetriever(ArrayRetriever):
+    """Bare arrays over several pages, without a word on how many; each row is stamped with the time of extraction.
+
+    The end is an empty page, or a page equal to the one before (an API that does not know `page`); never a short page.
+    """
+
+    def _rows(self, stream_slice: StreamSlice | None) -> Iterator[dict[str, Any]]:
+        extracted_at = utc_now().strftime("%Y-%m-%dT%H:%M:%SZ")
+        previous: list[dict[str, Any]] = []
+        number, last = 1, None
+        while last is None or number <= last:
+            rows, last = self._api.get(lambda body, n=number: _part(body, n), token={"page": number})  # type: ignore[misc]
+            if last is None and (not rows or rows == previous):
+                return
+            yield from ({**row, "extracted_at": extracted_at} for row in rows)
+            previous, number = rows, number + 1
+
+
+@dataclass
+class TransactionsRetriever(ArrayRetriever):
+    """The numbered pages of one window of transactions, read so that rows which move between pages are not lost."""
+
+    def _rows(self, stream_slice: StreamSlice | None) -> Iterator[dict[str, Any]]:
+        def fetch(number: int) -> Page:
+            return self._api.get(
+                lambda body: _transactions(body, number), stream_slice=stream_slice, token={"page": number}
+            )
+
+        return ShiftingPages(fetch).rows()
+
+
+def _part(body: Any, number: int) -> tuple[list[dict[str, Any]], int | None]:
+    """Read one page of click totals: a bare array, or the paginator around one; with the last page, if it is told."""
+    if isinstance(body, list):
+        return rows_of(body), None
+    rows, last_page, _, _ = _paginated(body, number)
+    return rows, last_page
+
+
+def _transactions(body: Any, number: int) -> Page:
+    rows, last_page, per_page, total = _paginated(body, number)
+    for row in rows:
+        transaction_id = row.get("transaction_id")
+        if transaction_id in (None, "") or "user_network_account_id" not in row:
+            raise BadReplyError("a transaction comes without its ids")
+        account = row["user_network_account_id"]
+        row["transaction_key"] = f"{'' if account is None else account}-{transaction_id}"
+    return Page(last_page, per_page, total, [(row["transaction_key"], row) for row in rows])
+
+
+def _paginated(body: Any, number: int) -> tuple[list[dict[str, Any]], int, int, int]:
+    """Check Laravel's `LengthAwarePaginator` (affiliate-facts A4) and return rows, last_page, per_page and total."""
+    if not isinstance(body, dict):
+        raise BadReplyError("the body is no page of a list")
+    current, last_page, per_page, total = (
+        natural_number(body.get(name)) for name in ("current_page", "last_page", "per_page", "total")
+    )
+    if current is None or last_page is None or per_page is None or total is None:
+        raise BadReplyError("the body lacks current_page, last_page, per_page or total")
+    if current != number:
+        raise BadReplyError(f"page {number} was asked for, page {current} came")
+    return rows_of(body, "data"), last_page, per_page, total

@@ -1,0 +1,193 @@
+"""Rows that move between pages while they are read are not lost."""
+
+import math
+
+import pytest
+from airbyte_cdk.sources.declarative.requesters.paginators.strategies import PageIncrement
+from airbyte_cdk.utils.traced_exception import AirbyteTracedException
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from source_wecantrack.digests import Digests, Seen
+from source_wecantrack.pages import Page, ShiftingPages
+
+from .conftest import fill
+
+
+class Listing:
+    """Laravel's paginator over a list that changes between two requests, as `changes` says, request by request."""
+
+    def __init__(self, rows: list[int], per_page: int, changes: list[list[int]]) -> None:
+        self.rows, self.per_page, self.changes, self.asked = list(rows), per_page, list(changes), []
+
+    def fetch(self, number: int) -> Page:
+        if self.asked and self.changes:
+            for place in self.changes.pop(0):
+                if place >= 0 and self.rows:
+                    self.rows.pop(place % len(self.rows))
+                elif place < 0:
+                    self.rows.insert(-place % (len(self.rows) + 1), 1_000_000 + len(self.asked) * 1000 - place)
+        self.asked.append(number)
+        total, first = len(self.rows), (number - 1) * self.per_page
+        rows = [(f"7-{row}", {"id": row}) for row in self.rows[first : first + self.per_page]]
+        return Page(max(math.ceil(total / self.per_page), 1), self.per_page, total, rows)
+
+
+def stock_read(listing: Listing) -> list[int]:
+    """Read as the CDK's PageIncrement does: forward, until a page is short."""
+    strategy, seen, token = (
+        PageIncrement(page_size=listing.per_page, start_from_page=1, config={}, parameters={}),
+        [],
+        1,
+    )
+    while token is not None:
+        rows = listing.fetch(token).rows
+        seen += [row["id"] for _, row in rows]
+        token = strategy.next_page_token(None, len(rows), rows[-1][1] if rows else None, token)
+    return seen
+
+
+removals = st.lists(st.lists(st.integers(min_value=0, max_value=60), max_size=4), max_size=12)
+
+
+@settings(max_examples=400, deadline=None)
+@given(count=st.integers(min_value=0, max_value=60), per_page=st.integers(min_value=1, max_value=12), removed=removals)
+def test_however_rows_leave_between_pages_no_row_that_stays_is_missed(count, per_page, removed):
+    listing = Listing(list(range(count)), per_page, removed)
+    given_rows = [row["id"] for row in ShiftingPages(listing.fetch).rows()]
+    assert set(listing.rows) <= set(given_rows)
+    assert len(given_rows) == len(set(given_rows))  # nothing changed but its place: nothing comes twice
+
+
+both = st.lists(st.lists(st.integers(min_value=-30, max_value=60), max_size=2), max_size=8)
+
+
+@settings(max_examples=400, deadline=None)
+@given(count=st.integers(min_value=0, max_value=40), per_page=st.integers(min_value=1, max_value=12), entered=both)
+def test_when_rows_also_enter_one_at_a_time_the_window_is_read_again_until_it_is_whole(count, per_page, entered):
+    changes = [[change for change in step if change < 0][:1] for step in entered]
+    listing = Listing(list(range(count)), per_page, changes)
+    given_rows = [row["id"] for row in ShiftingPages(listing.fetch, passes=20).rows()]
+    assert set(range(count)) <= set(given_rows)
+
+
+def test_given_one_row_leaves_after_page_1_the_cdk_loses_a_row_and_we_do_not():
+    def listing() -> Listing:
+        return Listing(list(range(10)), 3, [[0]])
+
+    assert 3 not in stock_read(listing())
+    assert 3 in [row["id"] for row in ShiftingPages(listing().fetch).rows()]
+
+
+def test_given_nothing_moves_then_every_page_is_asked_for_once():
+    listing = Listing(list(range(10)), 3, [])
+    assert len(list(ShiftingPages(listing.fetch).rows())) == 10
+    assert listing.asked == [1, 4, 3, 2]
+
+
+def test_given_a_row_enters_and_a_seen_one_leaves_so_that_the_counts_agree_then_it_is_read_again():
+    listing = Listing(list(range(10)), 3, [[], [-11], [1]])  # 8 slips back onto page 4, which was read; 0 leaves
+    given_rows = [row["id"] for row in ShiftingPages(listing.fetch).rows()]
+    assert set(listing.rows) <= set(given_rows)
+    assert listing.asked == [1, 4, 3, 2, 1, 1, 4, 3, 2]
+
+
+def test_given_a_list_that_grows_for_ever_then_it_fails_as_transient_after_a_few_passes():
+    listing = Listing(list(range(10)), 3, [[-1]] * 1000)
+    with pytest.raises(AirbyteTracedException) as failure:
+        list(ShiftingPages(listing.fetch).rows())
+    assert failure.value.failure_type.value == "transient_error"
+    assert listing.asked.count(4) <= 8
+
+
+def test_given_an_api_that_tells_of_more_rows_than_it_gives_then_it_fails():
+    def fetch(number: int) -> Page:
+        return Page(1, 1000, 5, [("1-a", {"id": "a"})])
+
+    with pytest.raises(AirbyteTracedException, match="1 of 5"):
+        list(ShiftingPages(fetch).rows())
+
+
+def test_given_a_row_that_changes_between_two_passes_then_it_is_given_again():
+    replies = [Page(1, 5, 2, [("a", {"v": 1})]), Page(1, 5, 2, [("a", {"v": 2}), ("b", {"v": 1})])]
+    assert list(ShiftingPages(lambda _: replies.pop(0)).rows()) == [{"v": 1}, {"v": 2}, {"v": 1}]
+
+
+def test_given_two_rows_with_one_key_on_a_list_that_holds_still_then_both_come_with_a_warning(caplog):
+    page = Page(1, 5, 2, [("a", {"v": 1}), ("a", {"v": 2})])
+    assert list(ShiftingPages(lambda _: page).rows()) == [{"v": 1}, {"v": 2}]
+    assert "share account and transaction id" in caplog.text
+
+
+def test_digests_know_a_row_by_key_and_content_beyond_their_first_size():
+    digests = Digests()
+    assert {digests.put(f"k{n}", b"%d" % n) for n in range(20_000)} == {Seen.NEW}
+    assert {digests.put(f"k{n}", b"%d" % n) for n in range(20_000)} == {Seen.SAME}
+    assert {digests.put(f"k{n}", b"x%d" % n) for n in range(20_000)} == {Seen.CHANGED}
+    assert len(digests) == 20_000
+
+
+def test_digests_of_two_hundred_thousand_rows_take_less_than_ten_megabytes():
+    digests = Digests()
+    for number in range(200_000):
+        digests.put(str(number), b"x")
+    assert digests._keys.itemsize * len(digests._keys) + digests._contents.itemsize * len(digests._contents) < 10e6
+
+
+def test_given_rows_that_leave_while_we_read_when_read_then_all_others_come_and_once(sim, config, read):
+    expected = fill(sim, days=1, per_day=95)
+    sim.mutate(after_request=1, touch=3, place="served", repeat=True)
+    outcome = read({**config, "end_date": "2026-01-01", "page_size": 10})
+    left = {f"{account}-{name}" for entry in sim.mutations() for account, name in entry["touched"]}
+    assert outcome.error is None
+    assert left
+    assert expected - left <= set(outcome.keys())
+    assert len(outcome.keys()) == len(set(outcome.keys()))
+
+
+def test_given_a_late_row_that_enters_while_we_read_when_read_then_it_comes_too(sim, config, read):
+    fill(sim, days=1, per_day=30)
+    sim.mutate(after_request=2, add=2)
+    outcome = read({**config, "end_date": "2026-01-01", "page_size": 7})
+    assert outcome.error is None
+    assert len(outcome.keys()) == len(set(outcome.keys())) == 32
+
+
+def test_given_rows_that_enter_for_ever_when_read_then_it_fails_as_transient_and_the_window_stays_open(
+    sim, config, read
+):
+    fill(sim, days=2, per_day=30)
+    sim.mutate(after_request=1, add=1, repeat=True)
+    outcome = read({**config, "page_size": 7})
+    assert outcome.error is not None
+    assert outcome.error.failure_type.value == "transient_error"
+    assert outcome.states() == []
+
+
+@pytest.mark.parametrize("order", ["id", "date"])
+def test_given_a_server_that_clamps_the_limit_when_read_then_its_own_page_count_is_followed(order, sim, config, read):
+    sim.switch("wecantrack.order", order)
+    expected = fill(sim, days=1, per_day=2300)
+    assert sorted(read(config).keys()) == sorted(expected)
+    assert len(sim.requests("/api/v3/transactions")) == 3 + 2  # three pages of the full day, one of each empty one
+
+
+def test_click_totals_are_read_page_by_page_until_an_empty_one_and_stamped(sim, config, read):
+    sim.generate(transactions=200, days=5, later_days=0)
+    whole = read(config, "clicks_aggregation").rows("clicks_aggregation")
+    paged = read({**config, "page_size": 2}, "clicks_aggregation").rows("clicks_aggregation")
+    assert len(whole) > 2
+    assert [{**row, "extracted_at": ""} for row in paged] == [{**row, "extracted_at": ""} for row in whole]
+    assert whole[0]["extracted_at"].endswith("Z")
+
+
+def test_click_totals_of_an_api_that_ignores_page_are_given_once(sim, config, read):
+    body = '[{"clicks":1},{"clicks":2}]'
+    sim.fault("status", "/api/v2/clicks/aggregation", status=200, times=0, body=body)
+    assert [row["clicks"] for row in read(config, "clicks_aggregation").rows("clicks_aggregation")] == [1, 2]
+
+
+def test_click_totals_inside_a_paginator_are_followed_to_its_last_page(sim, config, read):
+    for number in (1, 2):
+        body = f'{{"current_page":{number},"last_page":2,"per_page":1,"total":2,"data":[{{"clicks":5}}]}}'
+        sim.fault("status", "/api/v2/clicks/aggregation", status=200, times=0, body=body, query=f"page={number}&limit")
+    assert [row["clicks"] for row in read(config, "clicks_aggregation").rows("clicks_aggregation")] == [5, 5]

@@ -1,0 +1,101 @@
+"""No reply is mistaken for an empty page."""
+
+import pytest
+
+from .conftest import fill
+
+FAULTS = [
+    "html_200", "empty_200", "null_200", "list_200", "object_200", "error_200", "half_body", "half_body_no_length",
+    "half_body_longer_length", "broken_chunked", "reset_mid_body", "close_before_answer", "nan_in_json", "status_500",
+    "status_503", "throttled_bare", "throttled_garbage", "hang",
+]  # fmt: skip
+REFUSALS = {"status_401": "config_error", "status_403": "config_error", "status_422": "config_error",
+            "redirect_302": "config_error", "status_404": "config_error"}  # fmt: skip
+SMALL = {
+    "network_accounts": "/api/v2/network_accounts",
+    "networks": "/api/v2/networks",
+    "websites": "/api/v1/websites",
+    "clicks_aggregation": "/api/v2/clicks/aggregation",
+}
+CANNOT_BE_TOLD = {"list_200", "nan_in_json"}  # an empty array is a true answer there, and there are no amounts to spoil
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_given_a_fault_once_when_read_then_every_row_comes_after_a_retry(fault, sim, config, read):
+    expected = fill(sim)
+    sim.fault(fault, "/api/v3/transactions", nth=2, times=1, seconds=3)
+    outcome = read({**config, "read_timeout_seconds": 1})
+    assert outcome.error is None
+    assert sorted(outcome.keys()) == sorted(expected)
+    assert outcome.states()[-1] == {"last_wct_update": "2026-01-03T23:59:59"}
+    assert sim.faults()[0]["struck"] == 1
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_given_a_fault_for_ever_when_read_then_it_fails_as_transient_and_state_stays_before_the_hole(
+    fault, sim, config, read
+):
+    fill(sim)
+    sim.fault(fault, "/api/v3/transactions", nth=2, times=0, seconds=2)
+    outcome = read({**config, "read_timeout_seconds": 0.3, "max_tries": 3})
+    assert outcome.error is not None
+    assert outcome.error.failure_type.value == "transient_error"
+    assert outcome.states() == [{"last_wct_update": "2026-01-01T23:59:59"}]
+    assert outcome.statuses()[-1] == ("transactions", "INCOMPLETE")
+
+
+@pytest.mark.parametrize(("fault", "kind"), REFUSALS.items())
+def test_given_a_refusal_when_read_then_it_ends_at_once_with_the_right_type(fault, kind, sim, config, read, clock):
+    fill(sim)
+    sim.fault(fault, "/api/v3/transactions", nth=2, times=0)
+    outcome = read(config)
+    assert outcome.error is not None
+    assert outcome.error.failure_type.value == kind
+    assert outcome.states() == [{"last_wct_update": "2026-01-01T23:59:59"}]
+    assert len(sim.requests("/api/v3/transactions")) == 2
+    assert clock.slept == []
+
+
+@pytest.mark.parametrize("stream", ["networks", "clicks_aggregation"])
+@pytest.mark.parametrize("fault", [fault for fault in FAULTS if fault not in CANNOT_BE_TOLD])
+def test_given_a_fault_once_when_a_small_stream_is_read_then_it_is_whole(stream, fault, sim, config, read):
+    fill(sim)
+    sim.generate(transactions=50, days=5, later_days=0)
+    expected = len(read(config, stream).rows(stream))
+    sim.fault(fault, SMALL[stream], times=1, seconds=3)
+    outcome = read({**config, "read_timeout_seconds": 1}, stream)
+    assert outcome.error is None
+    assert len(outcome.rows(stream)) == expected > 0
+
+
+@pytest.mark.parametrize("stream", SMALL)
+@pytest.mark.parametrize("fault", ["html_200", "object_200", "null_200", "error_200", "half_body"])
+def test_given_a_bad_body_for_ever_when_a_small_stream_is_read_then_it_fails(stream, fault, sim, config, read):
+    sim.fault(fault, SMALL[stream], times=0)
+    outcome = read(config, stream)
+    assert outcome.error is not None
+    assert outcome.error.failure_type.value == "transient_error"
+    assert outcome.states(stream) == []
+
+
+def test_given_rows_without_ids_when_read_then_the_page_does_not_count(sim, config, read):
+    fill(sim)
+    body = '{"current_page":1,"last_page":1,"per_page":1000,"total":1,"data":[{"sale_amount":"1"}]}'
+    sim.fault("status", "/api/v3/transactions", status=200, times=1, body=body)
+    assert len(read(config).rows()) == 15
+
+
+def test_given_counts_written_as_text_when_read_then_they_are_taken(sim, config, read):
+    body = (
+        '{"current_page":"1","last_page":1,"per_page":"1000","total":1,'
+        '"data":[{"transaction_id":"a","user_network_account_id":1}]}'
+    )
+    sim.fault("status", "/api/v3/transactions", status=200, times=1, body=body)
+    assert read(config).keys() == ["1-a"]
+
+
+def test_given_another_page_than_asked_for_when_read_then_it_does_not_count(sim, config, read):
+    expected = fill(sim)
+    body = '{"current_page":2,"last_page":1,"per_page":1000,"total":0,"data":[]}'
+    sim.fault("status", "/api/v3/transactions", status=200, times=1, body=body)
+    assert sorted(read(config).keys()) == sorted(expected)

@@ -1,0 +1,126 @@
+"""State follows the closed window, and a run that was cut off goes on where it was."""
+
+from datetime import datetime, timedelta, timezone
+
+import pytest
+
+from .conftest import fill
+
+
+def windows(sim):
+    return [
+        (dict(request["query"])["start_date"], dict(request["query"])["end_date"])
+        for request in sim.requests("/api/v3/transactions")
+    ]
+
+
+def test_windows_are_whole_days_and_each_closed_one_gives_one_state(sim, config, read):
+    fill(sim)
+    outcome = read(config)
+    assert windows(sim) == [(f"2026-01-0{day}T00:00:00", f"2026-01-0{day}T23:59:59") for day in (1, 2, 3)]
+    assert outcome.states() == [{"last_wct_update": f"2026-01-0{day}T23:59:59"} for day in (1, 2, 3)]
+
+
+def test_empty_windows_advance_the_state(sim, config, read):
+    assert read(config).states()[-1] == {"last_wct_update": "2026-01-03T23:59:59"}
+
+
+def test_states_count_the_records_since_the_one_before(sim, config, read):
+    fill(sim, days=2)
+    messages = [message for message in read(config).messages if message.state]
+    assert [message.state.sourceStats.recordCount for message in messages] == [5.0, 5.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        {"last_wct_update": "2026-01-03T10:00:00"},
+        {"last_wct_update": "2026-01-03 10:00:00"},
+        {
+            "state_type": "date-range",
+            "legacy": {},
+            "slices": [{"start": "2026-01-01T00:00:00", "end": "2026-01-03T10:00:00"}],
+        },
+    ],
+)
+def test_a_resume_reads_from_the_state_less_the_lookback(state, sim, config, read):
+    outcome = read(config, state=state)
+    assert windows(sim) == [
+        ("2026-01-02T10:00:00", "2026-01-02T23:59:59"),
+        ("2026-01-03T00:00:00", "2026-01-03T23:59:59"),
+    ]
+    assert outcome.states() == [
+        {"last_wct_update": "2026-01-03T10:00:00"},  # a window below the state does not pull it back
+        {"last_wct_update": "2026-01-03T23:59:59"},
+    ]
+
+
+def test_the_lookback_never_reaches_before_the_start(sim, config, read):
+    read({**config, "lookback_hours": 8760}, state={"last_wct_update": "2026-01-02T00:00:00"})
+    assert windows(sim)[0][0] == "2026-01-01T00:00:00"
+
+
+def test_a_start_after_the_state_wins(sim, config, read):
+    read({**config, "start_date": "2026-01-03"}, state={"last_wct_update": "2026-01-01T00:00:00"})
+    assert windows(sim) == [("2026-01-03T00:00:00", "2026-01-03T23:59:59")]
+
+
+def test_a_state_after_the_end_is_kept(sim, config, read):
+    outcome = read({**config, "lookback_hours": 0}, state={"last_wct_update": "2026-01-10T00:00:00"})
+    assert windows(sim) == []
+    assert outcome.states() == [{"last_wct_update": "2026-01-10T00:00:00"}]
+
+
+def test_a_state_in_the_future_is_taken_as_now_with_a_warning(sim, config, read, clock, caplog):
+    now = datetime.now(timezone.utc)
+    clock.time = now.timestamp()
+    outcome = read(
+        {**config, "end_date": "", "start_date": "2026-01-01"}, state={"last_wct_update": "2999-01-01T00:00:00"}
+    )
+    assert "future" in caplog.text
+    assert windows(sim)[0][0] == (now - timedelta(hours=24)).strftime("%Y-%m-%dT%H:%M:%S")
+    assert outcome.states()[-1]["last_wct_update"] <= now.strftime("%Y-%m-%dT%H:%M:%S")
+
+
+def test_without_an_end_the_last_minute_is_left_to_the_next_run(sim, config, read, clock):
+    now = datetime.now(timezone.utc)
+    start = (now - timedelta(days=2)).strftime("%Y-%m-%d")
+    read({**config, "start_date": start, "end_date": "2999-01-01"})
+    end = datetime.strptime(windows(sim)[-1][1], "%Y-%m-%dT%H:%M:%S").replace(tzinfo=timezone.utc)
+    assert timedelta(seconds=58) <= now - end <= timedelta(seconds=61)
+
+
+def test_with_another_date_type_state_and_windows_go_by_that_date(sim, config, read):
+    fill(sim)
+    outcome = read({**config, "date_type": "order_date"}, state={"last_wct_update": "2026-01-03T00:00:00"})
+    assert dict(sim.requests("/api/v3/transactions")[0]["query"])["date_type"] == "order_date"
+    assert outcome.states()[0] == {"order_date": "2026-01-01T23:59:59"}
+
+
+@pytest.mark.parametrize("cut", range(1, 7))
+def test_a_run_cut_off_anywhere_and_run_again_gives_the_same_set(cut, sim, config, read):
+    expected = fill(sim, days=3, per_day=12)
+    config = {**config, "page_size": 7, "lookback_hours": 0}
+    sim.fault("status_401", "/api/v3/transactions", nth=cut, times=0)
+    first = read(config)
+    assert first.error is not None
+    sim.clear_faults()
+    second = read(config, state=first.states()[-1] if first.states() else None)
+    assert set(first.keys()) | set(second.keys()) == expected
+    assert second.states()[-1] == {"last_wct_update": "2026-01-03T23:59:59"}
+
+
+def test_a_late_change_comes_with_the_next_run(sim, config, read):
+    fill(sim, days=1, per_day=3)
+    first = read(config)
+    sim.upsert(
+        [{"transaction_id": "T010001", "user_network_account_id": 7, "status": "declined"}], at="2026-01-20T08:00:00Z"
+    )
+    second = read({**config, "end_date": "2026-01-21"}, state=first.states()[-1])
+    assert [(row["transaction_key"], row["status"]) for row in second.rows()] == [("7-T010001", "declined")]
+
+
+def test_an_unreadable_state_is_a_config_error(sim, config, read):
+    outcome = read(config, state={"last_wct_update": "yesterday"})
+    assert outcome.error is not None
+    assert outcome.error.failure_type.value == "config_error"
