@@ -31,6 +31,7 @@ from sqlalchemy import (
     String,
     Table,
     and_,
+    bindparam,
     create_engine,
     delete,
     event,
@@ -38,6 +39,7 @@ from sqlalchemy import (
     insert,
     literal,
     select,
+    tuple_,
 )
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import DatabaseError, OperationalError
@@ -88,6 +90,8 @@ outbox = Table(
     Column("rows", LargeBinary, nullable=False),  # what its rows are called, and what they do to their orders
     Column("marked_at", BigInteger, nullable=False),
 )
+#: Keys travel as one JSON parameter: no limit on their number, and one statement whatever it is.
+KEYS = select(func.json_each(bindparam("keys")).table_valued("value").c.value)
 
 
 class LedgerError(Exception):
@@ -223,14 +227,14 @@ class Ledger:
     def known(self, endpoint: str, keys: Sequence[str]) -> dict[str, bytes]:
         """Return key -> digest of the rows among `keys` that were sent (or are held: their fate is unknown)."""
         query = select(sent.c.key, sent.c.digest).where(
-            sent.c.store == self.store, sent.c.endpoint == endpoint, sent.c.key.in_(_listed(keys))
+            sent.c.store == self.store, sent.c.endpoint == endpoint, sent.c.key.in_(KEYS)
         )
         with self._connection.begin():
-            return {row.key: row.digest for row in self._connection.execute(query)}
+            return {row.key: row.digest for row in self._connection.execute(query, _listed(keys))}
 
     def orders(self, keys: Sequence[str]) -> dict[str, OrderState]:
         """Return what Wicked was told of these affiliate orders."""
-        query = select(orders).where(orders.c.store == self.store, orders.c.key.in_(_listed(keys)))
+        query = select(orders).where(orders.c.store == self.store, orders.c.key.in_(KEYS))
         with self._connection.begin():
             return {
                 row.key: OrderState(
@@ -242,7 +246,7 @@ class Ledger:
                     revision=row.revision,
                     currency=row.currency,
                 )
-                for row in self._connection.execute(query)
+                for row in self._connection.execute(query, _listed(keys))
             }
 
     # -- what is under way ------------------------------------------------------------------------------------------
@@ -267,7 +271,10 @@ class Ledger:
     def settle(self, batch: Batch, remembered: Sequence[Row], status: str = ACCEPTED) -> None:
         """Record the outcome of a marked batch: these of its rows are remembered, and none is under way any more."""
         now = int(time.time())
-        states = {row.order_key: row.order for row in remembered if row.order_key and row.order}
+        states: dict[str, OrderState] = {}
+        for row in remembered:
+            if row.order_key and row.order:
+                states[row.order_key] = max(states.get(row.order_key, row.order), row.order, key=_place)
         with self._connection.begin():
             self._connection.execute(delete(outbox).where(outbox.c.id == batch.mark))
             self._upsert(
@@ -300,7 +307,15 @@ class Ledger:
         if rows:
             insertion = sqlite.insert(table)
             fresh = {column.name: insertion.excluded[column.name] for column in table.columns if not column.primary_key}
-            statement = insertion.on_conflict_do_update(index_elements=list(table.primary_key), set_=fresh)
+            # Rows leave by endpoint, so the order of a revived sale may be settled before the refund of its former one.
+            forward = None
+            if table is orders:
+                forward = tuple_(insertion.excluded.revision, insertion.excluded.payments) >= tuple_(
+                    orders.c.revision, orders.c.payments
+                )
+            statement = insertion.on_conflict_do_update(
+                index_elements=list(table.primary_key), set_=fresh, where=forward
+            )
             self._connection.exec_driver_sql(str(statement.compile(self._engine)), rows)
 
     def unfinished(self) -> list[Batch]:
@@ -330,10 +345,8 @@ def _durable_and_exclusive(connection: Any, _: Any) -> None:
     cursor.close()
 
 
-def _listed(keys: Sequence[str]) -> Select[tuple[str]]:
-    """Return the keys as one parameter: no limit on their number, and one statement to prepare whatever it is."""
-    each = func.json_each(orjson.dumps(list(keys)).decode()).table_valued("value")
-    return select(each.c.value)
+def _listed(keys: Sequence[str]) -> dict[str, str]:
+    return {"keys": orjson.dumps(list(keys)).decode()}
 
 
 def _dump(rows: Sequence[Row]) -> bytes:
@@ -353,6 +366,10 @@ def _load(endpoint: str, body: bytes, dumped: bytes) -> list[Row]:
         rows.append(row)
         start += size + len(b",")
     return rows
+
+
+def _place(state: OrderState) -> tuple[int, int]:
+    return state.place
 
 
 class OrderBook:
@@ -382,8 +399,8 @@ class OrderBook:
     def queue(self, row: Row) -> None:
         """Remember the order as this row, now on its way, will leave it."""
         if row.order_key and row.order:
-            _, count = self._queued.get(row.order_key, (None, 0))
-            self._queued[row.order_key] = row.order, count + 1
+            known, count = self._queued.get(row.order_key, (row.order, 0))
+            self._queued[row.order_key] = max(known, row.order, key=_place), count + 1
 
     def settle(self, rows: Iterable[Row]) -> None:
         """Forget rows whose outcome is known: from here on the ledger answers."""

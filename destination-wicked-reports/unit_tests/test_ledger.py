@@ -46,6 +46,24 @@ def test_the_last_row_of_an_order_says_what_is_remembered(ledger):
     assert ledger.orders(["o1"])["o1"] == later
 
 
+def test_what_is_remembered_of_an_order_never_goes_back(ledger):
+    """The order of a revived sale leaves before the refund of its former one: orders go before payments."""
+    refunded = OrderState(Decimal(10), Decimal(10), Decimal(10), "REFUNDED", 2, 1, "EUR")
+    revived = OrderState(Decimal(9), Decimal(9), Decimal(0), "APPROVED", 3, 2, "EUR")
+    order = make_row(number=1, order_key="o", order=revived)
+    payment = make_row("order_payments", 2, order_key="o", order=refunded)
+    book = OrderBook(ledger)
+    book.queue(order)
+    book.queue(payment)
+    assert book.get("o") == revived
+    sent(ledger, order)
+    sent(ledger, payment)
+    assert ledger.orders(["o"])["o"] == revived
+    together = [make_row(number=n, order_key="p", order=state) for n, state in ((3, revived), (4, refunded))]
+    sent(ledger, *together)
+    assert ledger.orders(["p"])["p"] == revived
+
+
 def test_a_marked_batch_is_found_again_byte_for_byte(tmp_path):
     path = tmp_path / "ledger.sqlite"
     first = Ledger.sqlite(path, "live")

@@ -93,7 +93,7 @@ class WecantrackNormalizer(AffiliateNormalizer):
                 year, month, day, hour, minute, second = (match[1][place : place + 2] for place in range(0, 12, 2))
                 return _time(f"20{year}-{month}-{day} {hour}:{minute}:{second}"), utms
             except FieldError:
-                pass
+                pass  # twelve digits that are no time: an id of the publisher's own making
         return data.get("click_date"), utms
 
     def _currency(self, data: Mapping[str, Any]) -> str:
@@ -108,11 +108,14 @@ class WecantrackNormalizer(AffiliateNormalizer):
 
 
 def _text(data: Mapping[str, Any], name: str) -> str:
+    value = data.get(name)
+    if value is None:
+        raise FieldError("SourceID", f"{name} is missing")
     try:
-        value: str = _id(data.get(name))
+        checked: str = _id(value)
     except FieldError as error:
         raise FieldError(error.field, f"{name}: {error.reason}") from None
-    return value
+    return checked
 
 
 def _cents(data: Mapping[str, Any], name: str) -> Decimal:
