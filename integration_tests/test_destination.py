@@ -210,6 +210,13 @@ def test_a_second_run_sends_nothing_again(workspace, simulator, config):
     assert simulator.stats()["requests"]["by_path"] == {"POST /orders": 1, "POST /orderpayments": 1}
 
 
+def test_fields_that_no_document_knows_are_named_and_not_sent(workspace, simulator, config):
+    result = write(workspace, config(), [order(1, Colour="red", _airbyte_raw_id="x")])
+    assert result.code == 0
+    assert "orders: fields unknown to Wicked Reports were not sent: Colour" in result.logs
+    assert "Colour" not in simulator.requests("/orders", rows=True)[0]["rows"][0]
+
+
 def test_test_mode_fills_the_test_store_and_remembers_it_apart(workspace, simulator, config):
     assert write(workspace, config(test_mode=True), [order(1)]).code == 0
     assert simulator.wicked_rows("orders") == []

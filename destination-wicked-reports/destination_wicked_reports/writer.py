@@ -198,3 +198,4 @@ class Writer:
                 yield f"{endpoint}: " + ", ".join(f"{counts[what]:,} {what}" for what in FATES)
         for reason, count in self.skipped.items():
             yield f"skipped {count:,} records: {reason}"
+        yield from self._normalizer.notes()

@@ -131,6 +131,11 @@ class AffiliateNormalizer(Normalizer):
                     told[key] = row.order
                 yield row
 
+    def notes(self) -> Iterator[str]:
+        """Yield how many sales came back."""
+        if self.revivals:
+            yield f"{self.revivals:,} sales came back after a decline or refund and were sent as new orders"
+
     def _read(self, record: Record) -> Sale | Skip | Reject:
         try:
             return self.read(record)

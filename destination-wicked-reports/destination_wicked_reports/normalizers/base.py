@@ -111,3 +111,7 @@ class Normalizer(ABC):
     @abstractmethod
     def normalize(self, records: Sequence[Record], orders: Orders) -> Iterator[Row | Reject | Skip]:
         """Yield what these records become, in their order; never raises for a bad record."""
+
+    def notes(self) -> Iterator[str]:
+        """Yield what the user should hear at the end of the run, without any value of a record."""
+        yield from ()

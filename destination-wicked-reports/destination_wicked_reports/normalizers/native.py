@@ -60,6 +60,12 @@ class NativeNormalizer(Normalizer):
                     if data.get(column):
                         yield from self._explode(name, data[column], inherited, record)
 
+    def notes(self) -> Iterator[str]:
+        """Yield which fields were not sent because no document knows them."""
+        for stream, names in self.unknown_fields.items():
+            if names:
+                yield f"{stream}: fields unknown to Wicked Reports were not sent: {', '.join(sorted(names))}"
+
     def _explode(self, name: str, nested: Any, inherited: dict[str, str], record: Record) -> Iterator[Row | Reject]:
         """Yield the lines or payments of one order; a bad one is rejected alone, the order stays."""
         maker = self._makers[_CHILDREN[name]]
