@@ -21,6 +21,6 @@ def simulator() -> Iterator[SimulatorClient]:
 @pytest.fixture
 def workspace(tmp_path) -> Iterator[Workspace]:
     """Give a folder, and look through everything that was printed: no key, no e-mail address, nothing but messages."""
-    space = Workspace(tmp_path, [SimulatorClient.wecantrack_key, SimulatorClient.wicked_key])
+    space = Workspace(tmp_path, [SimulatorClient.wecantrack_key, SimulatorClient.wicked_key, SimulatorClient.sovrn_key])
     yield space
     assert list(space.leaks()) == []

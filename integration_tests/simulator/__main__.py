@@ -11,7 +11,7 @@ from .client import SimulatorClient
 from .server import running_simulator
 
 DESCRIPTION = """
-A local stand-in for the APIs of wecantrack and Wicked Reports, for tests and demonstrations.
+A local stand-in for the APIs of wecantrack, Sovrn and Wicked Reports, for tests and demonstrations.
 It is test equipment built from the vendors' documents; it is not the vendors, holds no real data, and proves
 nothing about their live services. Its keys are fake. It listens on 127.0.0.1 only.
 """
@@ -23,6 +23,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--port-file", type=Path, help="file to write the port to once the simulator answers")
     parser.add_argument("--seed", type=int, default=7, help="seed of the made-up transactions (default 7)")
     parser.add_argument("--transactions", type=int, default=20_000, help="how many in the first period; 0 for none")
+    parser.add_argument("--sovrn-transactions", type=int, default=2_000, help="the same for Sovrn; 0 for none")
     parser.add_argument("--days", type=int, default=90, help="length of the first period, which ends now")
     parser.add_argument("--later-days", type=int, default=45, help="how long things go on happening after it")
     parser.add_argument("--now", help="the clock's first instant, e.g. 2026-04-01T00:00:00 (default: the real time)")
@@ -34,6 +35,7 @@ def _greeting(client: SimulatorClient) -> str:
     url = client.url
     return f"""Simulator (test equipment, not the vendors): {url}
   clock                    {client.now()}, {client.stats()["wecantrack"]["visible"]} transactions visible
+  Sovrn, Authorization     secret {client.sovrn_key}
   wecantrack, X-API-Key    {client.wecantrack_key}
   Wicked Reports, apikey   {client.wicked_key}
 
@@ -57,6 +59,13 @@ def main() -> None:
             client.generate(
                 seed=arguments.seed,
                 transactions=arguments.transactions,
+                days=arguments.days,
+                later_days=arguments.later_days,
+            )
+        if arguments.sovrn_transactions:
+            client.sovrn.generate(
+                seed=arguments.seed,
+                transactions=arguments.sovrn_transactions,
                 days=arguments.days,
                 later_days=arguments.later_days,
             )

@@ -35,7 +35,8 @@ class Admin:
 
     def index(self, _request: Request, _body: Body) -> Any:
         """Say what this is."""
-        return {"what": "a local simulator for tests; not wecantrack, not Wicked Reports", "admin": sorted(ADMIN)}
+        what = "a local simulator for tests; not wecantrack, not Sovrn, not Wicked Reports"
+        return {"what": what, "admin": sorted(ADMIN)}
 
     def get_clock(self, _request: Request, _body: Body) -> Any:
         """Tell the time."""
@@ -137,6 +138,11 @@ class Admin:
                 "throttled": world.throttle.refused,
             },
             "wecantrack": {"visible": world.transactions.visible, "states_to_come": world.transactions.to_come()},
+            "sovrn": {
+                "visible": world.sovrn.visible,
+                "states_to_come": world.sovrn.to_come(),
+                "refused": world.sovrn_pace.refused,
+            },
             "wicked": +world.wicked.counters,
             "wicked_test": +world.wicked_test.counters,
             "wicked_repeated": world.wicked.repeats(),
@@ -209,17 +215,21 @@ ADMIN: dict[str, tuple[str, ...]] = {
 
 
 def _route(world: World, path: str, name: str) -> Route:
-    handler: Handler = getattr(Admin(world), name)
+    method = name.split("_", maxsplit=1)[0].upper() if "_" in name else "GET"
+    return handled(world, path, method, getattr(Admin(world), name))
+
+
+def handled(world: World, path: str, method: str, handler: Handler) -> Route:
+    """Make the route of one handler; `sovrn_admin` uses it too."""
 
     async def endpoint(request: Request) -> Response:
         raw = await request.body()
-        world.transactions.advance(world.clock.second())
+        world.advance()
         try:
             return _reply(handler(request, orjson.loads(raw) if raw else {}))
         except (ValueError, KeyError, TypeError, re.error) as wrong:
             return _reply({"error": f"{type(wrong).__name__}: {wrong}"}, 400)
 
-    method = name.split("_", maxsplit=1)[0].upper() if "_" in name else "GET"
     return Route(f"/{path}", endpoint, methods=[method])
 
 

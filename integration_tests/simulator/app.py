@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import traceback
 from collections.abc import Callable
 
@@ -11,9 +12,10 @@ from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Mount, Route
 from starlette.types import Receive, Scope, Send
 
-from . import wecantrack, wicked_inbound, wire
+from . import sovrn, wecantrack, wicked_inbound, wire
 from .admin import admin_routes
 from .clock import iso
+from .sovrn_admin import sovrn_routes
 from .world import World
 
 Answer = Callable[[World, Request, bytes], Response]
@@ -33,6 +35,8 @@ class VendorEndpoint:
         fault = world.faults.due(request.method, request.url.path, request.url.query)
         entry = world.log.open(
             at=iso(world.clock.now()),
+            clock=world.clock.now(),
+            monotonic=time.monotonic(),
             method=request.method,
             path=request.url.path,
             query=request.query_params.multi_items(),
@@ -44,7 +48,7 @@ class VendorEndpoint:
 
         def process() -> Response:
             entry.processed = True
-            world.transactions.advance(world.clock.second())
+            world.advance()
             try:
                 return self._answer(world, request, body)
             except Exception:  # a mistake in here must not pass for a vendor's answer
@@ -68,12 +72,15 @@ def build_app(world: World) -> Starlette:
     """Put all vendors and the admin API on one application; paths are the vendors' own, unchanged."""
     read_side = VendorEndpoint(world, wecantrack.answer)
     inbound = VendorEndpoint(world, wicked_inbound.answer)
+    reports = VendorEndpoint(world, sovrn.answer)
     return Starlette(
         routes=[
             Route("/", _front_page, methods=["GET"]),
             *(Route(path, read_side, methods=["GET"]) for path in wecantrack.PATHS),
             *(Route(path, inbound, methods=["POST"]) for path in wicked_inbound.PATHS),
             Route("/latest", inbound, methods=["GET"]),
+            *(Route(path, reports, methods=["GET"]) for path in sovrn.PATHS),
+            Mount("/_sim/sovrn", routes=sovrn_routes(world)),
             Mount("/_sim", routes=admin_routes(world)),
         ]
     )

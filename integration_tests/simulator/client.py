@@ -8,20 +8,23 @@ from typing import Any
 
 import requests
 
-from .keys import WECANTRACK_KEY, WICKED_KEY
+from .keys import SOVRN_KEY, WECANTRACK_KEY, WICKED_KEY
+from .sovrn_client import SovrnClient
 
 Json = Any
 _TIMEOUT_SECONDS = 300  # 200,000 transactions take a while to make up
 
 
 class SimulatorClient:
-    """One simulator. `url` is the `api_url` of every connector; the two keys are fake and public."""
+    """One simulator. `url` is the `api_url` of every connector; the keys are fake and public."""
 
     wecantrack_key = WECANTRACK_KEY
     wicked_key = WICKED_KEY
+    sovrn_key = SOVRN_KEY
 
     def __init__(self, url: str) -> None:
         self.url = url
+        self.sovrn = SovrnClient(self._call)
         self._session = requests.Session()
         self._session.trust_env = False  # a proxy set for the outside world must not see loopback calls
 

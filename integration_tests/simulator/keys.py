@@ -4,7 +4,8 @@ from __future__ import annotations
 
 WECANTRACK_KEY = "sim-wecantrack-key"
 WICKED_KEY = "sim-wicked-key"
-VENDORS = ("wecantrack", "wicked")
+SOVRN_KEY = "sim-sovrn-key"
+VENDORS = ("wecantrack", "wicked", "sovrn")
 #: `plan_off`: the key is right, but the account's plan does not include the API.
 STATES = ("accepted", "plan_off", "unknown")
 
@@ -16,8 +17,9 @@ class Keys:
         self.reset()
 
     def reset(self) -> None:
-        """Accept the two default keys only."""
-        self._states = {("wecantrack", WECANTRACK_KEY): "accepted", ("wicked", WICKED_KEY): "accepted"}
+        """Accept the default keys only."""
+        defaults = {"wecantrack": WECANTRACK_KEY, "wicked": WICKED_KEY, "sovrn": SOVRN_KEY}
+        self._states = dict.fromkeys(defaults.items(), "accepted")
 
     def set(self, vendor: str, key: str, state: str) -> None:
         """Accept a key, take its plan away, or forget it."""

@@ -15,10 +15,15 @@ _MAX_BODY_BYTES = 64_000_000
 
 @dataclass
 class Entry:
-    """One received request and what became of it; status 0 means that no reply was sent."""
+    """One received request and what became of it; status 0 means that no reply was sent.
+
+    `clock` (simulated, epoch seconds) and `monotonic` (real) are for measuring the pauses between requests.
+    """
 
     number: int
     at: str
+    clock: float
+    monotonic: float
     method: str
     path: str
     query: list[tuple[str, str]]
@@ -33,6 +38,8 @@ class Entry:
         shown: dict[str, Any] = {
             "number": self.number,
             "at": self.at,
+            "clock": round(self.clock, 3),
+            "monotonic": round(self.monotonic, 3),
             "method": self.method,
             "path": self.path,
             "query": [[name, "***" if name == "api_key" else value] for name, value in self.query],

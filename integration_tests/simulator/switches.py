@@ -50,6 +50,17 @@ SWITCHES: tuple[Switch, ...] = (
     Switch("wicked.contact_keys", ("one_of", "both_present"), "[doc] / [sdk]", "ContactID and ContactEmail"),
     Switch("wicked.email", ("checked", "unchecked"), "[guess]", "whether an e-mail must look like one"),
     Switch("wicked.latest_max", ("text", "numeric"), "[guess]", "how `max=SourceID` compares"),
+    Switch("sovrn.shape", ("nested", "flat", "mixed"), "[seed] / [spec]", "the shape of a transaction"),
+    Switch("sovrn.ids", ("string", "number"), "[seed] / [spec]", "how revenueId is written"),
+    Switch("sovrn.numbers", ("plain", "exponent"), "[guess]", "how amounts below a thousandth are written"),
+    Switch("sovrn.day_zone", ("utc", "us_pacific"), "[guess]", "the zone of the days"),
+    Switch("sovrn.empty_day", ("200", "404"), "[guess]", "the answer for a day without transactions"),
+    Switch("sovrn.empty_aggregate", ("404", "200"), "[spec]", "the answer for an aggregate of nothing"),
+    Switch("sovrn.aggregates", ("equal", "mismatch"), "-", "whether one sum of an aggregate is 1.25 too high"),
+    Switch("sovrn.over_limit", ("429", "block_403", "stall"), "[guess]", "what a call before its time meets"),
+    Switch("sovrn.pace_scope", ("shared", "per_endpoint"), "[guess]", "what the one call per 60 s counts over"),
+    Switch("sovrn.refused_call", ("free", "restarts"), "[guess]", "whether a refused call starts the 60 s anew"),
+    Switch("sovrn.primary", ("all", "by_name"), "[guess]", "which campaigns PRIMARY stands for"),
 )
 
 

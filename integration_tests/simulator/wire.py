@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gzip
 import http
 import re
 import socket
@@ -102,7 +103,10 @@ def _throttled(fault: Fault) -> Response:
 
 
 def _nan(body: bytes) -> bytes:
-    changed, count = re.subn(rb'("[a-z_]*amount":)"[^"]*"', rb"\1NaN", body, count=1)
+    if body[:2] == b"\x1f\x8b":
+        return gzip.compress(_nan(gzip.decompress(body)), 1)
+    amount = rb'("[a-z_]*amount":|"publisher[A-Za-z]*Revenue":)("[^"]*"|[-0-9.E]+)'
+    changed, count = re.subn(amount, rb"\1NaN", body, count=1)
     return changed if count else body.replace(b"{", b'{"nan":NaN,', 1)
 
 

@@ -8,12 +8,14 @@ from .faults import Faults
 from .keys import Keys
 from .mutations import Mutations
 from .request_log import RequestLog
+from .sovrn_pace import SovrnPace
+from .sovrn_store import SovrnStore
 from .store import TransactionStore
 from .switches import Switches
 from .throttle import Throttle
 from .wicked_store import WickedStore
 
-PARTS = ("switches", "keys", "faults", "throttle", "log", "mutations", "wecantrack", "wicked", "clock")
+PARTS = ("switches", "keys", "faults", "throttle", "log", "mutations", "wecantrack", "wicked", "sovrn", "clock")
 
 
 class World:
@@ -31,6 +33,13 @@ class World:
         self.transactions = TransactionStore()
         self.wicked = WickedStore()
         self.wicked_test = WickedStore()
+        self.sovrn = SovrnStore()
+        self.sovrn_pace = SovrnPace(self.clock)
+
+    def advance(self) -> None:
+        """Let everything happen that is scripted up to now."""
+        self.transactions.advance(self.clock.second())
+        self.sovrn.advance(self.clock.second())
 
     def reset(self, parts: tuple[str, ...] = PARTS) -> None:
         """Put the named parts back to how they were at the start."""
@@ -42,5 +51,8 @@ class World:
                 self.transactions = TransactionStore()
             elif part == "wicked":
                 self.wicked, self.wicked_test = WickedStore(), WickedStore()
+            elif part == "sovrn":
+                self.sovrn = SovrnStore()
+                self.sovrn_pace.reset()
             else:
                 getattr(self, part).reset()
