@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from airbyte_cdk.models import AirbyteStateMessage, ConfiguredAirbyteCatalog
+from airbyte_cdk.models import AirbyteMessage, AirbyteStateMessage, ConfiguredAirbyteCatalog
 
+from . import strict_http
 from .dates import refuse_bad_dates
+from .strict_http import LOGGER
 from .strict_source import StrictSource
 
+#: a sign of life for who watches, without a line for each of a thousand days
+SECONDS_BETWEEN_LINES = 10.0
 _MANIFEST = str(Path(__file__).with_name("manifest.yaml"))
 
 
@@ -25,6 +29,15 @@ class SourceWecantrack(StrictSource):
         config_path: str | None = None,
     ) -> None:
         super().__init__(_MANIFEST, catalog=catalog, config=config, state=state, config_path=config_path)
+
+    def progress(self, stream: str, window: int, windows: int, rows: int, total: int) -> Iterable[AirbyteMessage]:
+        """Log how far the days have come, now and then: a backfill of a year is hours at the declared budget."""
+        if window == 0:
+            self._told = strict_http.CLOCK.now()
+        elif window < windows and strict_http.CLOCK.now() - self._told >= SECONDS_BETWEEN_LINES:
+            self._told = strict_http.CLOCK.now()
+            LOGGER.info("%s: window %s of %s, %s rows so far", stream, f"{window:,}", f"{windows:,}", f"{total:,}")
+        return ()
 
     def validate_config(self, config: Mapping[str, Any]) -> None:
         """Refuse what the vendor would refuse, before it is asked."""

@@ -275,7 +275,7 @@ class StrictApi:
     def _throttled_pause(self, response: requests.Response, attempt: int) -> float:
         now = CLOCK.now()
         asked = asked_wait(response.headers, now)
-        least = self._growing(attempt, _FIRST_BLIND_WAIT)  # from 5 s, it outlasts a window of 60 s at the fourth attempt
+        least = self._growing(attempt, _FIRST_BLIND_WAIT)  # from 5 s on, the fourth outlasts a window of 60 s
         if asked is None:
             return least
         if asked > self._longest_wait:

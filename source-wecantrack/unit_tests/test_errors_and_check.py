@@ -29,7 +29,7 @@ def test_check_tells_a_missing_plan(sim, config):
     status = check(config)
     assert status.status.value == "FAILED"
     assert 'switch on the feature "Reporting API & Webhook"' in status.message
-    assert "the stream network_accounts" in status.message
+    assert "(stream network_accounts)" in status.message
 
 
 def test_check_tells_an_unreachable_host_without_long_retries(sim, config, clock):

@@ -8,10 +8,24 @@ from .conftest import fill
 
 
 def windows(sim):
+    """Return the windows that were asked for: one second longer on the wire, in case the vendor's end is exclusive."""
     return [
-        (dict(request["query"])["start_date"], dict(request["query"])["end_date"])
+        (dict(request["query"])["start_date"], a_second_before(dict(request["query"])["end_date"]))
         for request in sim.requests("/api/v3/transactions")
     ]
+
+
+def a_second_before(stamp):
+    return (datetime.fromisoformat(stamp) - timedelta(seconds=1)).isoformat()
+
+
+@pytest.mark.parametrize("bounds", ["inclusive", "end_exclusive"])
+def test_the_last_second_of_a_window_is_read_whether_its_end_is_inside_or_not(sim, config, read, bounds):
+    sim.switch("wecantrack.bounds", bounds)
+    sim.upsert([{"transaction_id": "LAST", "user_network_account_id": 1}], at="2026-01-01T23:59:59")
+    sim.upsert([{"transaction_id": "VERY", "user_network_account_id": 1}], at="2026-01-03T23:59:59")
+    keys = [message.record.data["transaction_key"] for message in read(config).messages if message.record]
+    assert sorted(set(keys)) == ["1-LAST", "1-VERY"]
 
 
 def test_windows_are_whole_days_and_each_closed_one_gives_one_state(sim, config, read):
