@@ -1,0 +1,153 @@
+"""No reply is mistaken for an empty day."""
+
+import gzip
+import json
+
+import pytest
+
+from .conftest import TOTALS, TRANSACTIONS, fill, serve
+
+FAULTS = [
+    "html_200", "empty_200", "null_200", "list_200", "object_200", "error_200", "half_body", "half_body_no_length",
+    "half_body_longer_length", "broken_chunked", "reset_mid_body", "close_before_answer", "nan_in_json", "status_500",
+    "status_503", "throttled_bare", "throttled_garbage", "hang",
+]  # fmt: skip
+REFUSALS = {"status_401": "config_error", "status_400": "config_error", "status_404": "config_error",
+            "redirect_302": "config_error"}  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_given_a_fault_once_when_read_then_every_row_comes_after_a_retry(fault, sim, config, read):
+    expected = fill(sim)
+    sim.fault(fault, TRANSACTIONS, nth=2, times=1, seconds=3)
+    outcome = read({**config, "read_timeout_seconds": 1})
+    assert outcome.error is None
+    assert sorted(outcome.keys()) == sorted(expected)
+    assert outcome.states() == [{"update_date": f"2026-01-0{day}"} for day in (1, 2, 3)]
+    assert sim.faults()[0]["struck"] == 1
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_given_a_fault_for_ever_when_read_then_it_fails_as_transient_and_state_stays_before_the_hole(
+    fault, sim, config, read
+):
+    fill(sim)
+    sim.fault(fault, TRANSACTIONS, nth=2, times=0, seconds=2)
+    outcome = read({**config, "read_timeout_seconds": 0.3, "max_tries": 3})
+    assert outcome.error is not None
+    assert outcome.error.failure_type.value == "transient_error"
+    assert outcome.states() == [{"update_date": "2026-01-01"}]
+    assert len(outcome.rows()) == 5
+    assert outcome.statuses()[-1] == ("transactions", "INCOMPLETE")
+
+
+@pytest.mark.parametrize(("fault", "kind"), REFUSALS.items())
+def test_given_a_refusal_when_read_then_it_ends_at_once_with_the_right_type(fault, kind, sim, config, read, clock):
+    fill(sim)
+    sim.fault(fault, TRANSACTIONS, nth=2, times=0)
+    outcome = read(config)
+    assert outcome.error is not None
+    assert outcome.error.failure_type.value == kind
+    assert outcome.states() == [{"update_date": "2026-01-01"}]
+    assert len(sim.requests(TRANSACTIONS)) == 2
+    assert clock.slept == [61.0, 61.0]
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_given_a_fault_once_when_the_totals_are_read_then_they_are_whole(fault, sim, config, read):
+    fill(sim)
+    expected = read(config, "merchants_by_date").rows("merchants_by_date")
+    sim.fault(fault, TOTALS, times=1, seconds=3)
+    outcome = read({**config, "read_timeout_seconds": 1}, "merchants_by_date")
+    assert outcome.error is None
+    assert outcome.rows("merchants_by_date") == expected != []
+
+
+@pytest.mark.parametrize("fault", [fault for fault in FAULTS if fault != "nan_in_json"])
+def test_given_a_fault_once_when_the_campaigns_are_read_then_they_are_whole(fault, sim, config, read):
+    expected = [row["campaignId"] for row in sim.sovrn.campaigns({"campaign_id": 7, "name": "PRIMARY"})]
+    sim.fault(fault, times=1, seconds=3)
+    outcome = read({**config, "read_timeout_seconds": 1}, "campaigns")
+    assert outcome.error is None
+    assert [int(row["campaign_id"]) for row in outcome.rows("campaigns")] == expected
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{"transactions":[{"account":{}}]}',
+        '{"transactions":[1]}',
+        '{"transactions":{}}',
+        '{"transactions":[]',
+        '{"transactions":[]}]',
+        '{"transactions":[],}',
+        '{"transactions":[{"commission":{"revenueId":"1"}},]}',
+        '{"results":[]}',
+        '{"transactions":[{"commission":{"revenueId":"1","orderValue":Infinity}}]}',
+        '{"transactions":[{"a":' + "[" * 5000 + "]" * 5000 + "}]}",
+        '{1:[],"transactions":[]}',
+    ],
+)
+def test_given_a_body_that_is_no_day_when_read_then_it_does_not_count(body, sim, config, read):
+    expected = fill(sim)
+    serve(sim, body)
+    outcome = read(config)
+    assert outcome.error is None
+    assert sorted(outcome.keys()) == sorted(expected)
+
+
+@pytest.mark.parametrize("cut", [1, 10, 60, -9, -1])
+def test_given_a_packed_body_cut_short_when_read_then_it_does_not_count(cut, sim, config, tmp_path):
+    from source_sovrn.bodies import rows
+    from source_sovrn.strict_http import BadReplyError
+
+    whole = gzip.compress(json.dumps({"transactions": [{"revenueId": n} for n in range(100)]}).encode())
+    file = tmp_path / "body"
+    file.write_bytes(whole)
+    with file.open("rb") as spool:
+        assert len(list(rows(spool, "transactions"))) == 100
+    file.write_bytes(whole[:cut])
+    with file.open("rb") as spool, pytest.raises(BadReplyError):
+        list(rows(spool, "transactions"))
+
+
+def test_an_empty_list_is_an_empty_day(sim, config, read):
+    outcome = read(config)
+    assert outcome.error is None
+    assert outcome.rows() == []
+    assert outcome.states()[-1] == {"update_date": "2026-01-03"}
+
+
+def test_given_a_404_that_says_no_data_when_transactions_are_read_then_the_day_is_empty_with_a_warning(
+    sim, config, read, caplog
+):
+    sim.switch("sovrn.empty_day", "404")
+    expected = fill(sim, days=2)
+    outcome = read(config)
+    assert outcome.error is None
+    assert set(outcome.keys()) == expected
+    assert outcome.states()[-1] == {"update_date": "2026-01-03"}
+    assert "taken as a day without transactions" in caplog.text
+
+
+@pytest.mark.parametrize("body", ["", '{"message":"Not Found"}', "<html>data not found</html>", "no Route matched"])
+def test_given_another_404_when_transactions_are_read_then_it_is_never_an_empty_day(body, sim, config, read):
+    serve(sim, body, status=404, times=0)
+    outcome = read(config)
+    assert outcome.error is not None
+    assert outcome.error.failure_type.value == "config_error"
+    assert outcome.states() == []
+
+
+@pytest.mark.parametrize("body", ["", '{"message":"Merchant data not found"}'])
+def test_a_404_of_the_totals_means_that_there_are_none(body, sim, config, read):
+    serve(sim, body, TOTALS, status=404, times=0)
+    outcome = read(config, "merchants_by_date")
+    assert outcome.error is None
+    assert outcome.rows("merchants_by_date") == []
+    assert outcome.states("merchants_by_date") == [{"date": "2026-01-03"}]
+
+
+def test_a_web_page_under_404_is_no_answer_of_the_totals(sim, config, read):
+    serve(sim, "<html>not found</html>", TOTALS, status=404, times=0)
+    assert read(config, "merchants_by_date").error.failure_type.value == "config_error"
