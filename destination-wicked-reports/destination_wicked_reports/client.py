@@ -29,6 +29,7 @@ LOST_REPLY_STATUS = 504
 #: These say what is wrong with the key, the plan or the address, and nothing about the rows.
 KEY_REFUSED = frozenset({401, 403})
 WRONG_ADDRESS = frozenset({301, 302, 303, 307, 308, 404, 405})
+OUTBOUND_OFF = "Outbound API not enabled"
 KEY_MESSAGE = (
     "Wicked Reports refused the API key ({status}). Copy it again from the Authorizations page in Wicked Reports."
 )
@@ -56,7 +57,7 @@ class WickedClient:
         self._session = requests.Session()
         adapter = HTTPAdapter(pool_connections=1, pool_maxsize=connections)
         self._session.mount("https://", adapter)
-        self._session.mount("http://", adapter)
+        self._session.mount("http://", adapter)  # ignore-https-check: loopback only, see spec.py
         self._session.headers.update(
             {"apikey": api_key, "Accept": "application/json", "Content-Type": "application/json"}
         )
@@ -75,7 +76,8 @@ class WickedClient:
     def prove_key(self) -> int:
         """Send the cheapest read there is, `GET /latest` (wicked-facts.md section 2.9), and return its status.
 
-        Raises config_error for 401 and 403, transient_error if nothing answers.
+        Raises config_error for 401 and 403, transient_error if nothing answers. The documented 401 "Outbound API not
+        enabled for client." (section 1) is an answer to a key that Wicked knows; writing does not need that plan.
         """
         try:
             response = self._session.get(
@@ -90,7 +92,7 @@ class WickedClient:
                 "Check the network, the proxy and the firewall.",
                 FailureType.transient_error,
             ) from None
-        if response.status_code in KEY_REFUSED:
+        if response.status_code in KEY_REFUSED and OUTBOUND_OFF not in response.text:
             raise _fatal(KEY_MESSAGE.format(status=response.status_code), FailureType.config_error)
         return response.status_code
 
@@ -170,6 +172,6 @@ def _retry_after(response: requests.Response) -> float | None:
     if not header:
         return None
     try:
-        return Retry().parse_retry_after(header)
+        return Retry(retry_after_max=10**9).parse_retry_after(header)
     except InvalidHeader:
         return None

@@ -52,6 +52,8 @@ class Delivery:
     ):
         self.orders = OrderBook(ledger)
         self.counts: dict[str, Counter[str]] = {endpoint: Counter() for endpoint in LOAD_ORDER}
+        #: called after outcomes are recorded; raises to end the run there
+        self.after_settling: Callable[[], None] = lambda: None
         self._client = client
         self._ledger = ledger
         self._letters = letters
@@ -65,6 +67,7 @@ class Delivery:
         self._under_way: dict[Future[Verdict], Batch] = {}
         #: halves of refused batches, marked and waiting for a free place; they go before anything else does.
         self._halves: deque[Batch] = deque()
+        self._in_hand: list[Batch] = []
         #: batches that this run will not deliver any more; they hold their STATEs back for good.
         self._failed: list[Batch] = []
         #: digest of every row that is queued or under way, so that its twin is known before the ledger knows it.
@@ -114,7 +117,9 @@ class Delivery:
     def oldest(self) -> float:
         """Return the lowest sequence among records with a row queued or under way; infinity if there is none."""
         queued = [queue[0].sequence for queue in self._queues.values() if queue]
-        return min(queued + [batch.sequence for batch in self._ahead() + self._failed], default=float("inf"))
+        return min(
+            queued + [batch.sequence for batch in self._ahead() + self._in_hand + self._failed], default=float("inf")
+        )
 
     def waiting_since(self) -> float:
         """Return when the longest-waiting queue was begun, by the clock; infinity if all are empty."""
@@ -190,6 +195,7 @@ class Delivery:
 
     def _submit(self, batch: Batch) -> None:
         """Mark the batch in the ledger and post it, once nothing that must come first is under way."""
+        self._in_hand.append(batch)  # out of its queue and not yet under way: its STATE must not leave either
         names = frozenset(map(_identity, batch.rows))
         while self._must_wait(RANK[batch.endpoint], names):
             self.settle(block=True)
@@ -198,11 +204,15 @@ class Delivery:
             rest = batch.without(self._doomed)
             self._doomed -= names
             if rest is None:
+                self._in_hand.remove(batch)
                 return
+            self._in_hand.append(rest)
+            self._in_hand.remove(batch)
             batch = rest
         if not batch.mark:
             self._ledger.mark(batch)
         self._post(batch)
+        self._in_hand.remove(batch)
 
     def _post(self, batch: Batch) -> None:
         endpoint = ENDPOINTS[batch.endpoint]
@@ -243,6 +253,8 @@ class Delivery:
             del self._under_way[future]  # not before: whatever interrupts us, its STATE must not leave
         while self._halves and len(self._under_way) < self._in_flight:
             self._post(self._halves.popleft())
+        if done:
+            self.after_settling()
 
     def _judge(self, batch: Batch, verdict: Verdict, repeatable: bool) -> None:
         match verdict.outcome:

@@ -26,6 +26,7 @@ from airbyte_cdk.models import (
 )
 from airbyte_cdk.utils.airbyte_secrets_utils import get_secrets, update_secrets
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
+from sqlalchemy.exc import DatabaseError
 
 from destination_wicked_reports.client import WickedClient
 from destination_wicked_reports.delivery import Delivery
@@ -35,10 +36,19 @@ from destination_wicked_reports.normalizers.affiliate import AffiliateRules
 from destination_wicked_reports.normalizers.base import Normalizer
 from destination_wicked_reports.normalizers.identity import ContactRule
 from destination_wicked_reports.normalizers.native import NativeNormalizer
+from destination_wicked_reports.normalizers.sovrn import SovrnNormalizer
+from destination_wicked_reports.normalizers.sovrn_rows import SovrnRules
 from destination_wicked_reports.normalizers.wecantrack import WecantrackNormalizer
 from destination_wicked_reports.places import dies_with_container, ledger_path, rejects_path
 from destination_wicked_reports.rejects import DeadLetters
-from destination_wicked_reports.spec import Config, ConfigurationError, NativeMapping
+from destination_wicked_reports.spec import (
+    AffiliateMapping,
+    Config,
+    ConfigurationError,
+    NativeMapping,
+    NoLedger,
+    SovrnMapping,
+)
 from destination_wicked_reports.writer import Writer
 
 logger = logging.getLogger("airbyte")
@@ -62,19 +72,16 @@ class DestinationWickedReports(Destination):
             parsed = Config.parse(config)
             make_normalizer(parsed)
             status = _client(parsed).prove_key()
-            with contextlib.suppress(LedgerBusyError):  # a run that uses it right now has proven it
-                _open_ledger(parsed, patience=0).close()
+            busy = contextlib.suppress(LedgerBusyError)  # a run that uses the ledger right now has proven it
+            with busy, contextlib.closing(_open_ledger(parsed, patience=0)) as ledger:
+                refuse_strange_ledger(parsed, ledger)
             _open_letters(parsed).try_out()
         except (ConfigurationError, LedgerError) as error:
             return AirbyteConnectionStatus(status=Status.FAILED, message=str(error))
         except AirbyteTracedException as error:
             return AirbyteConnectionStatus(status=Status.FAILED, message=error.message)
         except OSError as error:
-            return AirbyteConnectionStatus(
-                status=Status.FAILED,
-                message=f"The dead-letter file {rejects_path(parsed)} cannot be written ({error.strerror}). "
-                "Choose another rejected_records_path.",
-            )
+            return AirbyteConnectionStatus(status=Status.FAILED, message=_unwritable(parsed, error))
         if status >= 500:
             return AirbyteConnectionStatus(
                 status=Status.FAILED,
@@ -109,7 +116,12 @@ class DestinationWickedReports(Destination):
             ) from None
         except (ConfigurationError, LedgerError) as error:
             raise _config_error(str(error)) from None
-        letters = _open_letters(parsed)
+        try:
+            letters = _open_letters(parsed)
+            letters.try_out()
+        except OSError as error:
+            ledger.close()
+            raise _config_error(_unwritable(parsed, error)) from None
         client = _client(parsed)
         delivery = Delivery(
             client, ledger, letters, batch_rows=parsed.batch_rows, in_flight=parsed.max_requests_in_flight
@@ -124,9 +136,15 @@ class DestinationWickedReports(Destination):
             fail_fast=parsed.on_rejected_record == "fail_fast",
         )
         try:
-            _check_owner(parsed, ledger, client)
+            take_ledger(parsed, ledger, client)
             _say_where(parsed, letters)
             writer.write(input_lines)
+        except DatabaseError as error:
+            raise _out_of_order(f"{ledger.description} could not be written ({error.orig})") from None
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise _out_of_order(f"{letters.path} could not be written ({error.strerror})") from None
         finally:
             client.close()
             delivery.close()
@@ -209,6 +227,13 @@ def make_normalizer(config: Config) -> Normalizer:
         return NativeNormalizer()
     settings = mapping.model_dump(exclude={"type", "contact_rules"})
     rules = [ContactRule(rule.field, rule.pattern) for rule in mapping.contact_rules]
+    if isinstance(mapping, SovrnMapping):
+        if mapping.cpc == "rollup" and isinstance(config.ledger, NoLedger):
+            raise ConfigurationError(
+                "mapping: cpc `rollup` needs a ledger, in which rows wait for their day to be complete. Choose another "
+                "ledger than `none`, or cpc `skip`."
+            )
+        return SovrnNormalizer(SovrnRules(**settings, contact_rules=rules))
     return WecantrackNormalizer(AffiliateRules(**settings, contact_rules=rules))
 
 
@@ -264,15 +289,43 @@ def _open_letters(config: Config) -> DeadLetters:
     return DeadLetters(path)
 
 
-def _check_owner(config: Config, ledger: Ledger, client: WickedClient) -> None:
-    """Refuse a ledger that another account filled: its rows would count as sent here, and be lost."""
+def refuse_strange_ledger(config: Config, ledger: Ledger) -> None:
+    """Refuse a ledger that another account or another measure of revenue filled: its memory would be wrong here."""
     if not ledger.belongs_to(config.api_key) and not config.new_api_key:
-        client.prove_key()  # a mistyped key should be called a wrong key, not a stranger's ledger
-        raise _config_error(
+        raise ConfigurationError(
             f"{ledger.description} was filled with another API key. If this is another Wicked account, give it its own "
             'ledger path; if the key of the same account was renewed, set "new_api_key": true for one run.'
         )
+    if isinstance(config.mapping, AffiliateMapping):
+        basis, former = config.mapping.revenue_basis, ledger.agreed(_basis_name(config.mapping, ledger))
+        if former not in (None, basis):
+            raise ConfigurationError(
+                f"{ledger.description} remembers orders by {former}, and revenue_basis is now {basis}: every order "
+                "would seem to have changed. Go back, or start anew with another source_system."
+            )
+
+
+def take_ledger(config: Config, ledger: Ledger, client: WickedClient) -> None:
+    """Make the ledger this account's own, unless it is a stranger's."""
+    try:
+        refuse_strange_ledger(config, ledger)
+    except ConfigurationError as error:
+        client.prove_key()  # a mistyped key should be called a wrong key, not a stranger's ledger
+        raise _config_error(str(error)) from None
     ledger.adopt(config.api_key)
+    if isinstance(config.mapping, AffiliateMapping):
+        ledger.agree(_basis_name(config.mapping, ledger), config.mapping.revenue_basis)
+
+
+def _basis_name(mapping: AffiliateMapping, ledger: Ledger) -> str:
+    return f"revenue_basis.{ledger.store}.{mapping.source_system}"
+
+
+def _unwritable(config: Config, error: OSError) -> str:
+    return (
+        f"The dead-letter file {rejects_path(config)} cannot be written ({error.strerror}). "
+        "Choose another rejected_records_path."
+    )
 
 
 def _say_where(config: Config, letters: DeadLetters) -> None:
@@ -299,6 +352,11 @@ def _read_catalog(path: Path) -> ConfiguredAirbyteCatalog:
         raise _config_error(f"The catalog {path} cannot be read ({error.strerror}).") from None
     except Exception as error:
         raise _config_error(f"The catalog {path} is not a configured catalog ({type(error).__name__}).") from None
+
+
+def _out_of_order(what: str) -> AirbyteTracedException:
+    text = f"{what}. What was acknowledged is safe: make room or mend the disk, and run the sync again."
+    return AirbyteTracedException(message=text, internal_message=text, failure_type=FailureType.transient_error)
 
 
 def _config_error(message: str) -> AirbyteTracedException:

@@ -15,6 +15,7 @@ import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,6 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
-    Select,
     String,
     Table,
     and_,
@@ -44,7 +44,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import DatabaseError, OperationalError
 
-from destination_wicked_reports.normalizers.base import OrderState, Row
+from destination_wicked_reports.normalizers.base import OrderState, Row, Sums
 
 SCHEMA_VERSION = "1"
 #: A second run on the same file waits this long for the first to end.
@@ -78,6 +78,7 @@ orders = Table(
     Column("payments", Integer, nullable=False),
     Column("revision", Integer, nullable=False),
     Column("currency", String, nullable=False),
+    Column("changed", String, nullable=False),
     sqlite_with_rowid=False,
 )
 outbox = Table(
@@ -153,7 +154,8 @@ class Ledger:
         except OperationalError as error:
             if "locked" in str(error.orig):
                 raise LedgerBusyError(
-                    f"Another run is using {description}. Let it end, or give this connection a ledger of its own."
+                    f"Another run is using {description[0].lower()}{description[1:]}. Let it end, or give this "
+                    "connection a ledger of its own."
                 ) from None
             raise LedgerError(f"{description} cannot be opened: {error.orig}.") from None
         except DatabaseError as error:
@@ -192,6 +194,11 @@ class Ledger:
                 "Use the release that wrote it, or a newer one."
             )
 
+    @property
+    def connection(self) -> Connection:
+        """The one connection, for the tables that `sums.py` keeps in the same file."""
+        return self._connection
+
     def close(self) -> None:
         """Let go of the ledger, and of its lock."""
         with contextlib.suppress(DatabaseError):
@@ -203,20 +210,29 @@ class Ledger:
     def belongs_to(self, api_key: str) -> bool:
         """Tell whether this key filled the ledger; one that nothing was ever written to belongs to everybody."""
         with self._connection.begin():
-            if not any(self._connection.scalar(self._any_row(table)) for table in (sent, outbox)):
+            if not self._filled():
                 return True
             return bool(self._connection.scalar(select(info.c.value).where(info.c.name == self._owner(api_key))))
 
-    def _any_row(self, table: Table) -> Select[tuple[int]]:
-        return select(literal(1)).where(table.c.store == self.store).limit(1)
+    def _filled(self) -> bool:
+        any_row = (select(literal(1)).where(table.c.store == self.store).limit(1) for table in (sent, outbox))
+        return any(self._connection.scalar(query) for query in any_row)
 
     def adopt(self, api_key: str) -> None:
         """Write down that this key's account is the one the ledger remembers."""
+        self.agree(self._owner(api_key), str(int(time.time())))
+
+    def agreed(self, name: str) -> str | None:
+        """Return what the rows of this ledger have in common under this name; None if it has no rows yet."""
+        with self._connection.begin():
+            return self._connection.scalar(select(info.c.value).where(info.c.name == name)) if self._filled() else None
+
+    def agree(self, name: str, value: str) -> None:
+        """Write down what the rows of this ledger have in common."""
+        insertion = sqlite.insert(info).values(name=name, value=value)
         with self._connection.begin():
             self._connection.execute(
-                sqlite.insert(info)
-                .values(name=self._owner(api_key), value=str(int(time.time())))
-                .on_conflict_do_nothing()
+                insertion.on_conflict_do_update(index_elements=[info.c.name], set_={"value": value})
             )
 
     def _owner(self, api_key: str) -> str:
@@ -245,6 +261,7 @@ class Ledger:
                     payments=row.payments,
                     revision=row.revision,
                     currency=row.currency,
+                    changed=row.changed,
                 )
                 for row in self._connection.execute(query, _listed(keys))
             }
@@ -293,6 +310,7 @@ class Ledger:
                         state.payments,
                         state.revision,
                         state.currency,
+                        state.changed,
                     )
                     for key, state in states.items()
                 ],
@@ -391,6 +409,13 @@ class OrderBook:
         """Return the order as of the last row made for it; see `base.Orders.get`."""
         queued = self._queued.get(key)
         return queued[0] if queued else self._loaded.get(key)
+
+    @cached_property
+    def sums(self) -> Sums:
+        """What the rows of a source add up to; its tables are made when first asked for. See `base.Sums`."""
+        from destination_wicked_reports.sums import SumBook
+
+        return SumBook(self._ledger)
 
     def is_queued(self, key: str) -> bool:
         """Tell whether any row of this order is on its way."""

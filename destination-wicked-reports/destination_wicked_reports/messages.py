@@ -39,11 +39,19 @@ def parse(line: bytes, number: int) -> dict[str, Any]:
         if kind == "RECORD":
             record = message["record"]
             whole = isinstance(record["stream"], str) and isinstance(record["data"], dict)
+            whole = whole and isinstance(record.get("namespace"), str | None)
         elif kind == "STATE":
             state = message["state"]
-            whole = state.get("type") != "STREAM" or isinstance(state["stream"]["stream_descriptor"]["name"], str)
+            whole = isinstance(state.get("destinationStats"), dict | None)
+            if state.get("type") == "STREAM":
+                descriptor = state["stream"]["stream_descriptor"]
+                whole = (
+                    whole
+                    and isinstance(descriptor["name"], str)
+                    and isinstance(descriptor.get("namespace"), str | None)
+                )
         elif kind == "TRACE":
-            whole = isinstance(message["trace"], dict)
+            whole = isinstance(message["trace"].get("error"), dict | None)
         else:
             whole = kind in PASSED_OVER
     except orjson.JSONDecodeError:

@@ -9,7 +9,7 @@ from platformdirs import user_data_path
 
 from destination_wicked_reports.spec import Config, SqliteLedger
 
-#: Airbyte mounts this folder from the host into every destination's container.
+#: Airbyte on one machine mounts this folder from the host; in Kubernetes only where an administrator set it up.
 AIRBYTE_VOLUME = Path("/local")
 CONTAINER_SIGNS = (Path("/.dockerenv"), Path("/run/.containerenv"))
 
@@ -38,6 +38,6 @@ def rejects_path(config: Config) -> Path:
 
 def dies_with_container(path: Path) -> bool:
     """Tell whether this file is inside a container and on no volume, so that it ends when the container does."""
-    if not any(sign.exists() for sign in CONTAINER_SIGNS):
+    if "KUBERNETES_SERVICE_HOST" not in os.environ and not any(sign.exists() for sign in CONTAINER_SIGNS):
         return False
     return not any(os.path.ismount(folder) for folder in path.absolute().parents if folder != Path("/"))

@@ -17,9 +17,6 @@ import orjson
 
 from destination_wicked_reports.normalizers.base import Row
 
-#: A JSON object with one of these, and no error in it, is a receipt.
-RECEIPT_KEYS = frozenset({"success", "records", "totalRecords", "status", "message"})
-
 
 class Outcome(Enum):
     """What became of a request's rows."""
@@ -47,28 +44,44 @@ def read_reply(status: int, body: bytes, rows: Sequence[Row]) -> Verdict:
         reply = orjson.loads(body)
     except orjson.JSONDecodeError:
         return Verdict(Outcome.UNKNOWN, {}, f"Wicked Reports answered {status} without JSON.")
-    if not isinstance(reply, dict) or not reply.keys() & (RECEIPT_KEYS | {"errors", "error"}):
+    if not isinstance(reply, dict):
         return Verdict(Outcome.UNKNOWN, {}, f"Wicked Reports answered {status} without a receipt.")
     if _says_error(reply):
         return Verdict(Outcome.REFUSED, {}, _text(reply.get("message") or reply.get("error")))
-    stored, total = reply.get("records"), reply.get("totalRecords")
+    stored, total = _count(reply.get("records")), _count(reply.get("totalRecords"))
     errors = reply.get("errors")
     if errors:
         rejected = _match(errors, rows) if isinstance(errors, list) else None
         if rejected is not None:
             return Verdict(Outcome.ACCEPTED, rejected)
         reason = "Wicked Reports named errors that match no row."
-    elif isinstance(stored, int) and isinstance(total, int) and stored < total:
+    elif stored is not None and stored < max(total or 0, len(rows)):
         reason = "Wicked Reports stored fewer rows than it was sent and did not say which it refused."
-    else:
+    elif stored is not None or _says_success(reply):
         return Verdict(Outcome.ACCEPTED, {})
+    else:
+        return Verdict(Outcome.UNKNOWN, {}, f"Wicked Reports answered {status} without a receipt.")
     return Verdict(Outcome.REFUSED if stored == 0 else Outcome.UNCLEAR, {}, reason)
 
 
+def _count(value: Any) -> int | None:
+    """Return a count, also one that comes as text."""
+    if isinstance(value, str) and value.isascii() and value.isdigit():
+        return int(value)
+    return value if type(value) is int else None
+
+
+def _says_success(reply: dict[str, Any]) -> bool:
+    """Tell whether the reply says in so many words that the rows were taken ("Successfully …", "success")."""
+    said = (reply.get("success"), reply.get("status"), reply.get("message"))
+    return reply.get("success") is True or any(isinstance(text, str) and "success" in text.lower() for text in said)
+
+
 def _says_error(reply: dict[str, Any]) -> bool:
-    return str(reply.get("status", "")).lower() == "error" or (
-        bool(reply.get("error")) and not reply.get("success") and not reply.get("errors")
-    )
+    """Tell whether the reply says that nothing was taken."""
+    if str(reply.get("status", "")).lower() in ("error", "fail", "failed") or reply.get("success") is False:
+        return True
+    return bool(reply.get("error")) and not reply.get("success") and not reply.get("errors")
 
 
 def _text(value: Any) -> str:

@@ -61,6 +61,8 @@ class NativeMapping(BaseModel):
 class AffiliateMapping(BaseModel):
     """What every affiliate network's mapping lets a user decide (DESIGN.md section 5)."""
 
+    source_system: str
+
     revenue_basis: Literal["commission", "sale_amount"] = Field(
         default="commission",
         title="Revenue Basis",
@@ -81,7 +83,7 @@ class AffiliateMapping(BaseModel):
         default="skip",
         title="Without a Contact",
         description="When no rule finds a person: `skip` the commission (it is counted in the log), or make one "
-        "`synthetic` contact and click per commission at the reserved domain .invalid, which can never be mailed.",
+        "`synthetic` contact for the click behind it, at the reserved domain .invalid, which can never be mailed.",
     )
     on_revival: Literal["new_order", "skip"] = Field(
         default="new_order",
@@ -112,8 +114,57 @@ class WecantrackMapping(AffiliateMapping):
     exclude_networks: list[str] = Field(
         default_factory=list,
         title="Excluded Networks",
-        description="Network ids to leave out, such as Sovrn's when source-sovrn delivers the same sales.",
+        description="Networks whose sales another source brings, such as Sovrn's: ids of networks or, because "
+        "wecantrack does not always send those, of network accounts.",
     )
+
+
+class SovrnMapping(AffiliateMapping):
+    """The `transactions` stream of source-sovrn as orders and payments."""
+
+    model_config = _choice("Sovrn Commerce")
+
+    type: Literal["sovrn"] = "sovrn"
+    recognise: Literal["pending", "approved"] = Field(
+        default="pending",
+        title="Recognise Revenue When",
+        description="Has no effect here: Sovrn reports no status, so a commission counts when it appears.",
+        json_schema_extra={"airbyte_hidden": True},
+    )
+    source_system: str = Field(
+        default="sovrn",
+        title="Source System",
+        description="The name of the origin in Wicked Reports, one word. Do not change it after the first sync.",
+        pattern=r"^\S+$",
+        max_length=255,
+    )
+    order_currency: str = Field(
+        default="USD",
+        title="Order Currency",
+        description="Sovrn names no currency. Dollars are inferred from how it pays; change it if you know better.",
+        pattern=r"^[A-Z]{3}$",
+    )
+    cpc: Literal["skip", "rollup"] = Field(
+        default="skip",
+        title="Clicks Paid by the Click",
+        description="Rows worth fractions of a cent: `skip` them (they are counted in the log), or `rollup` them into "
+        "one order per day, campaign, page UTM and merchant, sent when the day is older than 5 days.",
+    )
+    exclude_networks: list[str] = Field(
+        default_factory=list,
+        title="Excluded Networks",
+        description="Networks connected to Sovrn, by name, to leave out because source-wecantrack delivers the same "
+        "sales.",
+    )
+
+    @field_validator("exclude_networks")
+    @classmethod
+    def _leaves_sovrn(cls, networks: list[str]) -> list[str]:
+        if "sovrn" in {network.strip().casefold() for network in networks}:
+            raise ValueError(
+                "cannot name Sovrn itself, which would leave nothing of its own; exclude it in wecantrack's mapping"
+            )
+        return networks
 
 
 class SqliteLedger(BaseModel):
@@ -139,7 +190,7 @@ class NoLedger(BaseModel):
     type: Literal["none"] = "none"
 
 
-Mapping = Annotated[NativeMapping | WecantrackMapping, Field(discriminator="type")]
+Mapping = Annotated[NativeMapping | WecantrackMapping | SovrnMapping, Field(discriminator="type")]
 LedgerChoice = Annotated[SqliteLedger | NoLedger, Field(discriminator="type")]
 
 
@@ -211,7 +262,7 @@ class Config(BaseModel):
         default=False,
         title="The API Key Was Renewed",
         description="Set this once after renewing the key of the same Wicked account, so that its ledger is kept.",
-        json_schema_extra={"airbyte_hidden": True, "order": 9},
+        json_schema_extra={"order": 9},
     )
 
     @field_validator("api_url")

@@ -18,7 +18,7 @@ from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from destination_wicked_reports.delivery import BATCH_BYTES, FATES, REJECTED, WITHHELD, Delivery
 from destination_wicked_reports.messages import ForeignInput, parse
-from destination_wicked_reports.normalizers.base import Normalizer, Record, Row, Skip
+from destination_wicked_reports.normalizers.base import Normalizer, Record, Reject, Row, Skip
 from destination_wicked_reports.rejects import DeadLetters
 
 logger = logging.getLogger("airbyte")
@@ -60,6 +60,7 @@ class Writer:
         self._streams = streams
         self._batch_rows = batch_rows
         self._fail_fast = fail_fast
+        delivery.after_settling = self._check
         self._clock = clock
         self.skipped: Counter[str] = Counter()
         self._lines = 0
@@ -76,19 +77,20 @@ class Writer:
         """Deliver everything in the input; whatever happens, the STATEs that were earned leave."""
         try:
             self._delivery.recover()
-            for lines in input_lines:
-                for line in lines:
-                    self._take(line)
-                self._delivery.settle()
-                self._release()
-                if self._overdue():
-                    self._flush()
-                self._check()
+            try:
+                for lines in input_lines:
+                    for line in lines:
+                        self._take(line)
+                    self._delivery.settle()
+                    self._release()
+                    if self._overdue():
+                        self._flush()
+            except ForeignInput:
+                self._flush()
+                raise
             self._flush()
-            self._check()
-        except ForeignInput:
+            self._finish()
             self._flush()
-            raise
         except BaseException:
             self._delivery.drain()
             self._release()
@@ -158,8 +160,29 @@ class Writer:
         """Turn the records at hand into rows, dead letters and counts."""
         if not self._records:
             return
+        self._delivery.add(self._sift(self._normalizer.normalize(self._records, self._delivery.orders)))
+        self._records = []  # not before: if anything fails on the way, their STATE must not leave
+        self._records_bytes = 0
+        self._records_since = float("inf")
+
+    def _finish(self) -> None:
+        """Hand over what the normalizer could not tell before the input ended, a request's worth at a time.
+
+        One by one: a dead letter is on disk before the normalizer goes on, and forgets that it was to be written.
+        """
         rows: list[Row] = []
-        for made in self._normalizer.normalize(self._records, self._delivery.orders):
+        for made in self._normalizer.finish(self._delivery.orders):
+            rows += self._sift([made])
+            self._letters.sync()
+            if len(rows) >= self._batch_rows:
+                self._delivery.add(rows)
+                rows = []
+        self._delivery.add(rows)
+
+    def _sift(self, normalized: Iterable[Row | Reject | Skip]) -> list[Row]:
+        """Return the rows; write dead letters down, and count what was skipped."""
+        rows: list[Row] = []
+        for made in normalized:
             if isinstance(made, Row):
                 rows.append(made)
             elif isinstance(made, Skip):
@@ -167,10 +190,8 @@ class Writer:
             else:
                 self._letters.reject(made)
                 self._delivery.counts[made.endpoint][REJECTED] += 1
-        self._records = []
-        self._records_bytes = 0
-        self._records_since = float("inf")
-        self._delivery.add(rows)
+        self._check()
+        return rows
 
     # -- the end ----------------------------------------------------------------------------------------------------
 

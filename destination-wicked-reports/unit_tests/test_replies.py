@@ -21,7 +21,10 @@ def judge(reply: object, rows=ROWS, status: int = 200):
         {"success": "Successfully inserted 3 rows"},
         {"success": "Successfully", "records": 3, "totalRecords": 3, "errors": []},
         {"status": "success"},
+        {"success": True},
+        {"message": "Successfully inserted"},
         {"records": 3},
+        {"records": "3", "totalRecords": "3"},
     ],
 )
 def test_a_receipt_without_errors_accepts_every_row(reply):
@@ -34,7 +37,42 @@ def test_a_2xx_without_a_receipt_proves_nothing(body):
     assert read_reply(200, body, ROWS).outcome is Outcome.UNKNOWN
 
 
-@pytest.mark.parametrize("reply", [{"status": "error", "message": "no"}, {"error": "no"}])
+@pytest.mark.parametrize(
+    "reply",
+    [
+        {"message": "Forbidden"},
+        {"message": "Endpoint request timed out"},
+        {"success": None},
+        {"success": ""},
+        {"success": "Failed: nothing stored"},
+        {"status": 500, "message": "x"},
+        {"success": 0},
+    ],
+)
+def test_a_key_of_a_receipt_without_its_word_proves_nothing(reply):
+    assert judge(reply).outcome is Outcome.UNKNOWN
+
+
+@pytest.mark.parametrize("counts", [(0, 0), (0, 3), ("0", "3")])
+def test_a_count_of_nothing_is_a_refusal_whatever_else_is_said(counts):
+    stored, total = counts
+    reply = {"success": "Successfully", "records": stored, "totalRecords": total}
+    assert judge(reply).outcome is Outcome.REFUSED
+
+
+def test_a_count_below_the_rows_sent_is_unclear_even_if_the_server_says_it_is_all():
+    assert judge({"success": "Successfully", "records": 2, "totalRecords": 2}).outcome is Outcome.UNCLEAR
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        {"status": "error", "message": "no"},
+        {"error": "no"},
+        {"success": False, "message": "no"},
+        {"status": "fail", "message": "no"},
+    ],
+)
 def test_an_error_with_status_200_is_a_refusal(reply):
     verdict = judge(reply)
     assert verdict.outcome is Outcome.REFUSED

@@ -158,6 +158,9 @@ def test_rejected_and_skipped_records_free_their_state_and_are_counted(run, lett
         b'{"type":"STATE","state":{"type":"STREAM"}}',
         b'{"type":"jane@example.com"}',
         b'{"record":{}}',
+        b'{"type":"TRACE","trace":{"type":"ERROR","error":5}}',
+        b'{"type":"RECORD","record":{"stream":"orders","namespace":{},"data":{"n":1}}}',
+        b'{"type":"STATE","state":{"type":"LEGACY","data":{},"destinationStats":5}}',
         b'{"type":"RECORD","record":{"stream":"strangers","data":{"email":"jane@example.com"}}}',
     ],
 )
@@ -230,6 +233,14 @@ def test_fail_fast_stops_at_the_first_rejected_row(run):
         run([[record(n) for n in range(4)], [], [record(n) for n in range(4, 8)]], client, batch_rows=4, fail_fast=True)
     assert caught.value.failure_type is FailureType.config_error
     assert len(client.posts) == 1
+
+
+def test_fail_fast_sends_nothing_more_once_wicked_has_rejected_a_row(run):
+    client = ScriptedClient(lambda path, rows: Verdict(Outcome.ACCEPTED, {0: "no"}))
+    with pytest.raises(AirbyteTracedException):
+        run([[record(1, "contacts"), record(2, "orders"), state(2)]], client, fail_fast=True)
+    assert [path for path, _ in client.posts] == ["/contacts"]
+    assert states(run.out) == []
 
 
 def test_the_closing_error_says_how_many_and_where(run, letters):

@@ -4,9 +4,8 @@ A sale becomes one order, keyed, with its first payment nested in it, so that bo
 reply may be answered by sending the row again. Later changes become payments, computed from what the ledger says
 Wicked was told, never from an earlier record.
 
-Records are taken in the order they come and each is the vendor's present word: a source that reads a window again
-gets the rows as they are by then, so an older `last_wct_update` beside a newer one does not occur, and is not
-looked for.
+Each record is the vendor's present word: a source that reads a window again gets the rows as they are by then, so an
+older update beside a newer one does not occur, and is not looked for.
 """
 
 from __future__ import annotations
@@ -18,11 +17,10 @@ from decimal import Decimal
 from typing import Any, ClassVar, Literal
 
 from destination_wicked_reports.endpoints import CLICKS, CONTACTS, ORDER_PAYMENTS, ORDERS, PRODUCTS
-from destination_wicked_reports.fields import FieldError
+from destination_wicked_reports.fields import NUMBER_LIMIT, FieldError, decimal, text
 from destination_wicked_reports.normalizers.base import (
     ZERO,
     Normalizer,
-    Orders,
     OrderState,
     Record,
     Reject,
@@ -32,7 +30,7 @@ from destination_wicked_reports.normalizers.base import (
 from destination_wicked_reports.normalizers.identity import Contact, ContactRule, find_contact, synthetic_contact
 from destination_wicked_reports.normalizers.payments import APPROVED, CLOSING, after, next_payment
 from destination_wicked_reports.normalizers.recent import Recent
-from destination_wicked_reports.normalizers.rows import SEPARATOR, FieldChecker, RowMaker
+from destination_wicked_reports.normalizers.rows import FieldChecker, RowMaker
 
 NO_CONTACT = "no contact rule matched"
 REVIVED = "declined or refunded before, and live again"
@@ -80,7 +78,7 @@ class Sale:
 
 
 class AffiliateNormalizer(Normalizer):
-    """Turns sales into products, contacts, orders, payments and clicks; a subclass reads one source's records."""
+    """Turns sales into products, contacts, orders, payments and clicks; a subclass finds them in a source's records."""
 
     #: The domain of synthetic contacts: <click>@<source>.invalid
     source: ClassVar[str]
@@ -102,45 +100,13 @@ class AffiliateNormalizer(Normalizer):
         self._recent = Recent()
 
     @abstractmethod
-    def read(self, record: Record) -> Sale | Skip:
-        """Return the sale that a record tells of, or raise FieldError."""
-
-    @abstractmethod
     def clicked(self, sale: Sale) -> tuple[Any, Mapping[str, Any]]:
         """Return when the click behind a sale happened, None if unknown, and its UTMs in Wicked's names."""
-
-    def normalize(self, records: Sequence[Record], orders: Orders) -> Iterator[Row | Reject | Skip]:
-        """Yield the rows of each record; a record sees what those before it have made of its order."""
-        sales = [self._read(record) for record in records]
-        # The ledger's name for a sale is that of its first order, whatever later orders it may get.
-        start = self.rules.source_system + SEPARATOR
-        keys = [start + sale.source_id if isinstance(sale, Sale) else "" for sale in sales]
-        orders.load([key for key in keys if key])
-        told: dict[str, OrderState] = {}
-        for sale, key in zip(sales, keys, strict=True):
-            if not isinstance(sale, Sale):
-                yield sale
-                continue
-            try:
-                rows = self._rows(sale, key, told.get(key) or orders.get(key))
-            except FieldError as error:
-                yield _reject(error, ORDERS.name, sale.record)
-                continue
-            for row in rows:
-                if isinstance(row, Row) and row.order is not None:
-                    told[key] = row.order
-                yield row
 
     def notes(self) -> Iterator[str]:
         """Yield how many sales came back."""
         if self.revivals:
             yield f"{self.revivals:,} sales came back after a decline or refund and were sent as new orders"
-
-    def _read(self, record: Record) -> Sale | Skip | Reject:
-        try:
-            return self.read(record)
-        except FieldError as error:
-            return _reject(error, ORDERS.name, record)
 
     def _target(self, sale: Sale, net: Decimal) -> Decimal:
         """Return what Wicked should count for a sale now."""
@@ -246,7 +212,7 @@ class AffiliateNormalizer(Normalizer):
         try:
             yield self._products.make(product, sale.record.stream, sale.record.sequence)
         except FieldError as error:
-            yield _reject(error, PRODUCTS.name, sale.record)
+            yield rejected(error, PRODUCTS.name, sale.record)
 
     def _synthetic_contact(self, sale: Sale, contact: Contact) -> Iterator[Row]:
         when, _ = self.clicked(sale)
@@ -278,7 +244,7 @@ class AffiliateNormalizer(Normalizer):
             click = self._clicks.check(fields)
             yield self._clicks.encode(click, sale.record.stream, sale.record.sequence, name)
         except FieldError as error:
-            yield _reject(error, CLICKS.name, sale.record)
+            yield rejected(error, CLICKS.name, sale.record)
 
 
 def _order_id(sale: Sale, state: OrderState) -> str:
@@ -292,5 +258,35 @@ def _payment_fields(sale: Sale, status: str, amount: Decimal) -> dict[str, Any]:
     return {"PaymentDate": when, "Amount": amount, "Status": status}
 
 
-def _reject(error: FieldError, endpoint: str, record: Record) -> Reject:
+def rejected(error: FieldError, endpoint: str, record: Record) -> Reject:
+    """Return the dead letter of a record that cannot make a row."""
     return Reject(error.reason, error.field, endpoint, record.stream, record.data, record.sequence)
+
+
+_id = text("SourceID", 500)
+
+
+def read_id(data: Mapping[str, Any], name: str) -> str:
+    """Return an id of the source's that becomes part of an order's, or raise FieldError."""
+    value = data.get(name)
+    if value is None:
+        raise FieldError("SourceID", f"{name} is missing")
+    try:
+        checked: str = _id(value)
+    except FieldError as error:
+        raise FieldError(error.field, f"{name}: {error.reason}") from None
+    return checked
+
+
+def read_amount(data: Mapping[str, Any], name: str) -> Decimal:
+    """Return an amount digit for digit, of any sign, or raise FieldError."""
+    value = data.get(name)
+    if value is None or value == "":
+        raise FieldError("OrderTotal", f"{name} is missing")
+    try:
+        amount = decimal("OrderTotal", value)
+    except FieldError as error:
+        raise FieldError(error.field, f"{name}: {error.reason}") from None
+    if amount.adjusted() > NUMBER_LIMIT - 4:
+        raise FieldError("OrderTotal", f"{name} has too many digits")
+    return amount

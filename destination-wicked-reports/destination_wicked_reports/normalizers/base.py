@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Protocol
 
 ZERO = Decimal(0)
+#: The sequence of a row that holds no STATE back, because what it is made from is in the ledger.
+AFTER_ALL = sys.maxsize
 
 
 @dataclass(slots=True)
@@ -26,7 +29,8 @@ class OrderState:
 
     `status` is that of the last payment told, empty before the first. `payments` counts the payments so far, over all
     revisions, and numbers the next one, so that two equal payments stay two. `revision` counts the orders that stand
-    for the sale: 2 once it was told anew after a decline or a refund.
+    for the sale: 2 once it was told anew after a decline or a refund. `changed` is the source's own time of the change
+    that was told last, "" where there is none: what is older is not told any more.
     """
 
     total: Decimal
@@ -36,6 +40,7 @@ class OrderState:
     payments: int = 0
     revision: int = 1
     currency: str = ""
+    changed: str = ""
 
     @property
     def net(self) -> Decimal:
@@ -51,6 +56,64 @@ class OrderState:
         return self.revision, self.payments
 
 
+@dataclass(slots=True, frozen=True)
+class Part:
+    """What one row of a source adds to the sale `whole`; below zero if it takes back.
+
+    `click` and `commission` are what other rows of the same sale may have in common with it; empty if nothing.
+    """
+
+    key: str
+    whole: str
+    amount: Decimal
+    click: str = ""
+    commission: str = ""
+
+
+@dataclass(slots=True)
+class Whole:
+    """A sale as the sum of its parts. `facts`: the record, as JSON, that its rows are made from.
+
+    `due` says that `Normalizer.finish` must look at it, and from which day on; empty if nothing waits.
+    """
+
+    key: str
+    facts: bytes
+    amount: Decimal = ZERO
+    due: str = ""
+
+
+class Sums(Protocol):
+    """The ledger's memory of what a source's rows add up to; what is `put` or `set` counts once it is saved."""
+
+    def load(self, keys: Collection[str], whole_keys: Collection[str], aliases: Collection[str]) -> None:
+        """Fetch parts by their keys and by what they have in common, and the wholes named or reached by them."""
+
+    def part(self, key: str) -> Part | None:
+        """Return what a row adds, or None if it was never counted."""
+
+    def kin(self, alias: str) -> list[Part]:
+        """Return the parts that have this click or commission in common."""
+
+    def whole(self, key: str) -> Whole | None:
+        """Return the sum of a sale, or None if no row was ever counted for it."""
+
+    def loaded(self) -> list[str]:
+        """Return the keys of all wholes at hand."""
+
+    def due(self, limit: str) -> Iterator[list[Whole]]:
+        """Yield, in pages, the wholes that are due by this day."""
+
+    def put(self, part: Part, facts: bytes | None = None, due: str | None = None) -> None:
+        """Count a row as this part, in place of what it counted as before; facts and due are the whole's."""
+
+    def set(self, key: str, facts: bytes | None = None, due: str | None = None) -> None:
+        """Change what is known of a whole; None leaves it."""
+
+    def save(self) -> None:
+        """Make everything durable at once."""
+
+
 class Orders(Protocol):
     """The ledger's memory of affiliate orders, with what is queued but not yet accepted laid over it."""
 
@@ -59,6 +122,10 @@ class Orders(Protocol):
 
     def get(self, key: str) -> OrderState | None:
         """Return the order as of the last row made for it, or None if none was ever made."""
+
+    @property
+    def sums(self) -> Sums:
+        """What the source's rows add up to, for sources whose rows are not whole sales."""
 
 
 @dataclass(slots=True)
@@ -115,3 +182,7 @@ class Normalizer(ABC):
     def notes(self) -> Iterator[str]:
         """Yield what the user should hear at the end of the run, without any value of a record."""
         yield from ()
+
+    def finish(self, orders: Orders) -> Iterator[Row | Reject | Skip]:
+        """Yield what can be told only after the last record of a run; asked for once the input has ended."""
+        return iter(())

@@ -7,7 +7,7 @@ and a change that was missed is made up for by the next one.
 
 from __future__ import annotations
 
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 
 from destination_wicked_reports.normalizers.base import OrderState
 
@@ -16,6 +16,8 @@ APPROVED = "APPROVED"
 DECLINED = "DECLINED"
 REFUNDED = "REFUNDED"
 PARTIALLY_REFUNDED = "PARTIALLY REFUNDED"
+
+CENT = Decimal("0.01")
 
 #: After these nothing can be added to an order that Wicked would count: it has no inverse of them.
 CLOSING = frozenset({DECLINED, REFUNDED})
@@ -49,3 +51,8 @@ def after(state: OrderState, status: str, amount: Decimal) -> OrderState:
         revision=state.revision,
         currency=state.currency,
     )
+
+
+def cents(amount: Decimal) -> Decimal:
+    """Return an amount in whole cents, rounded half up (away from zero): done once, and nowhere else."""
+    return amount.quantize(CENT, ROUND_HALF_UP)

@@ -7,22 +7,28 @@ its dates are UTC as documented (A6), its amounts decimal text (A5).
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from decimal import ROUND_HALF_UP, Decimal
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
-from destination_wicked_reports.fields import NUMBER_LIMIT, FieldError, decimal, text, utc
+from destination_wicked_reports.endpoints import ORDERS
+from destination_wicked_reports.fields import FieldError, utc
 from destination_wicked_reports.normalizers.affiliate import (
     EXCLUDED_NETWORK,
     AffiliateNormalizer,
     AffiliateRules,
     Sale,
     Status,
+    read_amount,
+    read_id,
+    rejected,
 )
-from destination_wicked_reports.normalizers.base import Record, Skip
+from destination_wicked_reports.normalizers.base import Orders, OrderState, Record, Reject, Row, Skip
 from destination_wicked_reports.normalizers.identity import unpacked
+from destination_wicked_reports.normalizers.payments import cents
+from destination_wicked_reports.normalizers.rows import SEPARATOR
 
-CENT = Decimal("0.01")
 _STATUSES: Mapping[str, Status] = {"pending": "pending", "approved": "approved", "declined": "declined"}
 _CURRENCY = re.compile(r"[A-Z]{3}").fullmatch
 #: wecantrack's click id holds the time of the click as yymmddHHMMSS (A5).
@@ -35,8 +41,11 @@ _UTMS = {
     "utm_term": "Term",
 }
 
-_id = text("SourceID", 500)
 _time = utc("Date_Time")
+
+
+#: The source reads the present state, but a file that is written twice, or a host that buffers, brings former ones.
+OUTDATED = "older than what Wicked was told of the order"
 
 
 class WecantrackNormalizer(AffiliateNormalizer):
@@ -51,14 +60,50 @@ class WecantrackNormalizer(AffiliateNormalizer):
         self._amount = f"{basis}_euro" if rules.currency == "euro" else basis
         self._excluded = frozenset(network.casefold() for network in rules.exclude_networks)
 
+    def normalize(self, records: Sequence[Record], orders: Orders) -> Iterator[Row | Reject | Skip]:
+        """Yield the rows of each record; a record sees what those before it have made of its order."""
+        sales = [self._read(record) for record in records]
+        # The ledger's name for a sale is that of its first order, whatever later orders it may get.
+        start = self.rules.source_system + SEPARATOR
+        keys = [start + sale.source_id if isinstance(sale, Sale) else "" for sale in sales]
+        orders.load([key for key in keys if key])
+        told: dict[str, OrderState] = {}
+        for sale, key in zip(sales, keys, strict=True):
+            if not isinstance(sale, Sale):
+                yield sale
+                continue
+            state, changed = told.get(key) or orders.get(key), _stamp(sale)
+            if state is not None and changed and changed < state.changed:
+                yield Skip(OUTDATED, sale.record.sequence)
+                continue
+            try:
+                rows = self._rows(sale, key, state)
+            except FieldError as error:
+                yield rejected(error, ORDERS.name, sale.record)
+                continue
+            for row in rows:
+                if isinstance(row, Row) and row.order is not None:
+                    row.order = told[key] = replace(row.order, changed=changed)
+                yield row
+
+    def _read(self, record: Record) -> Sale | Skip | Reject:
+        try:
+            return self.read(record)
+        except FieldError as error:
+            return rejected(error, ORDERS.name, record)
+
     def read(self, record: Record) -> Sale | Skip:
-        """Return the sale, or a Skip for a network that another source brings already (affiliate-facts 0.10)."""
+        """Return the sale, or a Skip for a network that another source brings already (affiliate-facts 0.10).
+
+        Raises FieldError for a record that is no sale.
+        """
         data = record.data
-        network = data.get("network_id")
-        if self._excluded and network is not None and str(network).casefold() in self._excluded:
+        # wecantrack does not always send network_id (A5); the account id is always there
+        names = {str(data.get("network_id")).casefold(), str(data.get("user_network_account_id")).casefold()}
+        if not self._excluded.isdisjoint(names):
             return Skip(EXCLUDED_NETWORK, record.sequence)
         # A transaction id is unique within an account only (A5).
-        name = f"{_text(data, 'user_network_account_id')}-{_text(data, 'transaction_id')}"
+        name = f"{read_id(data, 'user_network_account_id')}-{read_id(data, 'transaction_id')}"
         status = _STATUSES.get(str(data.get("status")).lower())
         if status is None:
             raise FieldError("Status", "status is none of pending, approved, declined")
@@ -107,28 +152,16 @@ class WecantrackNormalizer(AffiliateNormalizer):
         return currency.upper()
 
 
-def _text(data: Mapping[str, Any], name: str) -> str:
-    value = data.get(name)
-    if value is None:
-        raise FieldError("SourceID", f"{name} is missing")
-    try:
-        checked: str = _id(value)
-    except FieldError as error:
-        raise FieldError(error.field, f"{name}: {error.reason}") from None
-    return checked
-
-
 def _cents(data: Mapping[str, Any], name: str) -> Decimal:
-    """Return an amount in whole cents: rounded here, half up, and nowhere else."""
-    value = data.get(name)
-    if value is None or value == "":
-        raise FieldError("OrderTotal", f"{name} is missing")
-    try:
-        amount = decimal("OrderTotal", value)
-    except FieldError as error:
-        raise FieldError(error.field, f"{name}: {error.reason}") from None
+    amount = read_amount(data, name)
     if amount < 0:
         raise FieldError("OrderTotal", f"{name} is negative")
-    if amount.adjusted() > NUMBER_LIMIT - 4:
-        raise FieldError("OrderTotal", f"{name} has too many digits")
-    return amount.quantize(CENT, ROUND_HALF_UP)
+    return cents(amount)
+
+
+def _stamp(sale: Sale) -> str:
+    """Return when wecantrack last wrote the transaction, in a form that sorts; "" if that is no date."""
+    try:
+        return str(_time(sale.changed))
+    except FieldError:
+        return ""
