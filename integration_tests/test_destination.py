@@ -115,6 +115,19 @@ def test_check_names_an_unreachable_host(workspace, config):
     assert "cannot be reached" in message
 
 
+def test_check_takes_the_answer_that_the_outbound_plan_is_off_for_a_key_that_is_known(workspace, simulator, config):
+    body = '{"status":"error","message":"Outbound API not enabled for client."}'
+    simulator.fault("status_401", "/latest", body=body)
+    assert check(workspace, config())[0] == "SUCCEEDED"
+
+
+def test_check_names_a_ledger_that_another_account_filled(workspace, simulator, config):
+    simulator.key("wicked", "another-account")
+    assert write(workspace, config(), [order(1)]).code == 0
+    status, message = check(workspace, config(api_key="another-account"))
+    assert (status, "another API key" in message) == ("FAILED", True)
+
+
 def test_check_fails_while_the_server_fails(workspace, simulator, config):
     simulator.fault("status_503", "/latest")
     status, message = check(workspace, config())
@@ -328,6 +341,58 @@ def test_the_ledger_of_another_account_is_refused_before_anything_is_sent(worksp
     assert result.code == 0
     assert simulator.stats()["requests"]["by_path"]["POST /orders"] == 2
     assert len(simulator.wicked_rows("orders")) == 2
+
+
+def test_a_ledger_filled_by_one_measure_of_revenue_is_not_used_with_another(workspace, simulator, config):
+    def mapping(basis):
+        return {"type": "wecantrack", "revenue_basis": basis, "without_contact": "synthetic"}
+
+    sale = {
+        "transaction_id": "T1",
+        "user_network_account_id": 7,
+        "commission_amount": "1.00",
+        "sale_amount": "99.00",
+        "currency_id": "EUR",
+        "status": "approved",
+        "order_date": "2026-03-01 10:00:00",
+        "last_wct_update": "2026-03-01 10:00:00",
+    }
+    for basis, code in (("commission", 0), ("sale_amount", 1), ("commission", 0)):
+        chosen = config(mapping=mapping(basis))
+        result = write(workspace, chosen, [record("transactions", sale)], streams=("transactions",))
+        assert result.code == code
+    assert len(simulator.wicked_rows("orderpayments")) == 1
+    assert len(simulator.wicked_rows("orders")) == 1
+
+
+def test_the_same_history_written_again_tells_nothing_again(workspace, simulator, config):
+    """A captured file, or a host that buffers, brings former states of a transaction behind later ones."""
+    life = [("pending", "10.00", "02"), ("approved", "9.00", "03"), ("declined", "9.00", "04")]
+    sales = [
+        {
+            "transaction_id": "T1",
+            "user_network_account_id": 7,
+            "commission_amount": amount,
+            "currency_id": "EUR",
+            "status": status,
+            "order_date": "2026-03-01 10:00:00",
+            "last_wct_update": f"2026-03-{day} 10:00:00",
+        }
+        for status, amount, day in life
+    ]
+    chosen = config(mapping={"type": "wecantrack", "without_contact": "synthetic"})
+    messages = [record("transactions", sale) for sale in sales]
+    for _ in range(3):
+        assert write(workspace, chosen, messages, streams=("transactions",)).code == 0
+    assert [row["SourceID"] for row in simulator.wicked_rows("orders")] == ["wct-7-T1"]
+    payments = [(row["Status"], float(row["Amount"])) for row in simulator.wicked_rows("orderpayments")]
+    assert payments == [("APPROVED", 10.0), ("PARTIALLY REFUNDED", 1.0), ("REFUNDED", 9.0)]
+
+
+def test_a_dead_letter_path_that_cannot_be_is_named_before_anything_is_sent(workspace, simulator, config, tmp_path):
+    result = write(workspace, config(rejected_records_path=str(tmp_path)), [order(1)])
+    assert "rejected_records_path" in result.errors[-1]["message"]
+    assert simulator.requests() == []
 
 
 @pytest.mark.parametrize(
