@@ -1,36 +1,22 @@
 """`make demo`: the main job on made-up data. Commissions from wecantrack arrive in Wicked Reports, then their changes.
 
-Two real connectors, joined by a pipe, against the local simulator of both vendors. Everything it runs is printed so
-that it can be run again by hand.
+Real connectors, joined by a pipe, against the local simulator of the vendors. Everything it runs is printed so that it
+can be run again by hand. Sovrn's part follows, shorter: see `demo_sovrn.py`.
 """
 
 from __future__ import annotations
 
-import json
-import shlex
 import shutil
-import subprocess
 import sys
-import time
 from datetime import datetime, timedelta, timezone
-from pathlib import Path
-from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-
-from integration_tests.connectors import BIN, catalog
+from integration_tests import demo_sovrn
+from integration_tests.connectors import catalog
+from integration_tests.demo_steps import FOLDER, compare, console, save, stamp, sync
 from integration_tests.simulator.client import SimulatorClient
 from integration_tests.simulator.server import simulator_process
 
-FOLDER = Path(".demo")
 DAYS, LATER_DAYS, TRANSACTIONS = 90, 45, 20_000
-#: records between two lines of progress
-STEP = 4_000
-AMOUNTS = ("gross", "approved", "refunded", "net")
-COUNTS = ("orders", "live", "declined")
-
-console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
 
 
 def main() -> int:
@@ -46,7 +32,8 @@ def main() -> int:
     arguments = ("--transactions", str(TRANSACTIONS), "--days", str(DAYS), "--later-days", str(LATER_DAYS))
     with simulator_process("--now", stamp(first), "--freeze", *arguments) as simulator:
         simulator.throttle(6000)
-        return tell(simulator, first, second)
+        code = tell(simulator, first, second)
+    return code or demo_sovrn.main(second)
 
 
 def tell(simulator: SimulatorClient, first: datetime, second: datetime) -> int:
@@ -69,12 +56,12 @@ def tell(simulator: SimulatorClient, first: datetime, second: datetime) -> int:
     save("catalog.json", catalog("transactions"))
 
     console.print(f"\n[bold]2. First sync[/bold], {DAYS} days up to {first.date()}:")
-    if not sync("source.first.json", state=False):
+    if not sync("source-wecantrack", "source.first.json", "destination.json", "state.json", resume=False):
         return 1
     console.print(f"\n[bold]3. {LATER_DAYS} days pass[/bold]: approved, declined, lowered, raised, and new ones.")
     console.print(f"   The simulator's clock: {simulator.set_clock(stamp(second), frozen=True)}")
     console.print("\n[bold]4. Second sync[/bold], from the saved state:")
-    if not sync("source.json", state=True):
+    if not sync("source-wecantrack", "source.json", "destination.json", "state.json", resume=True):
         return 1
     console.print("\n[bold]5. What Wicked holds now, beside the truth[/bold] that only the simulator knows:\n")
     held = simulator.held()
@@ -87,7 +74,7 @@ def tell(simulator: SimulatorClient, first: datetime, second: datetime) -> int:
     console.print(
         f"   ledger             {FOLDER}/ledger.sqlite   what was sent, and what Wicked was told of each order"
     )
-    console.print(f"   rejected records   {FOLDER}/rejected_records.jsonl   ({rejected():,} rows)")
+    console.print(f"   rejected records   {FOLDER}/rejected_records.jsonl   if there are any")
     console.print(f"   state              {FOLDER}/state.json   where the next run starts")
     console.print("\n[bold]7. By hand[/bold]: keep a simulator running in another shell,")
     console.print("   .venv/bin/python -m integration_tests.simulator")
@@ -95,107 +82,6 @@ def tell(simulator: SimulatorClient, first: datetime, second: datetime) -> int:
         f"   put the address it prints into {FOLDER}/*.json as api_url, and run what is printed above with a $."
     )
     return 0 if equal and not doubled else 1
-
-
-def sync(config: str, *, state: bool) -> bool:
-    """Run `source read | destination write`, show what they log, and save the state that the destination gives back."""
-    read = [BIN / "source-wecantrack", "read", "--config", FOLDER / config, "--catalog", FOLDER / "catalog.json"]
-    if state:
-        read += ["--state", FOLDER / "state.json"]
-    write = [BIN / "destination-wicked-reports", "write", "--config", FOLDER / "destination.json"]
-    write += ["--catalog", FOLDER / "catalog.json"]
-    messages = FOLDER / "messages.jsonl"
-    console.print(f"   $ {shell(read)} \\\n     | {shell(write)} > {messages}", soft_wrap=True)
-    # The last STATE that came back, as the list of states that a source takes: plain text tools are enough.
-    keep = (
-        f'grep \'^{{"type":"STATE"\' {messages} | tail -n 1 '
-        f'| sed -e \'s/^{{"type":"STATE","state":/[/\' -e \'s/}}$/]/\' > {FOLDER}/state.json'
-    )
-    console.print(f"   $ {keep}", soft_wrap=True, markup=False)
-    begun = time.monotonic()
-    reader = subprocess.Popen([str(part) for part in read], stdout=subprocess.PIPE)
-    with messages.open("wb") as kept:
-        writer = subprocess.Popen([str(part) for part in write], stdin=reader.stdout, stdout=subprocess.PIPE)
-        assert reader.stdout is not None
-        assert writer.stdout is not None
-        reader.stdout.close()
-        delivered = Progress()
-        for line in writer.stdout:
-            kept.write(line)
-            delivered.show(json.loads(line))
-    if writer.wait() or reader.wait():
-        console.print(f"   [red]The sync failed[/red]: {messages} says why.")
-        return False
-    subprocess.run(keep, shell=True, check=True)
-    console.print(f"   {time.monotonic() - begun:.1f} s")
-    return True
-
-
-class Progress:
-    """Shows what is logged, and now and then how far the delivery has come: STATEs tell what is safe in Wicked."""
-
-    def __init__(self) -> None:
-        self._records = 0
-        self._told = 0
-
-    def show(self, message: dict[str, Any]) -> None:
-        """Show one message, if a person would want to see it."""
-        if message["type"] == "LOG":
-            console.print(f"     {message['log']['message']}", markup=False, soft_wrap=True)
-        elif message["type"] == "TRACE" and message["trace"]["type"] == "ERROR":
-            console.print(f"     {message['trace']['error']['message']}", style="red", markup=False, soft_wrap=True)
-        elif message["type"] == "STATE":
-            self._records += int(message["state"]["destinationStats"]["recordCount"])
-            if self._records - self._told >= STEP:
-                self._told = self._records
-                reached = ", ".join(message["state"]["stream"]["stream_state"].values())
-                console.print(f"     {self._records:,} records delivered, up to {reached}")
-
-
-def compare(held: list[dict[str, Any]], truth: list[dict[str, Any]]) -> bool:
-    """Print both tables as one; return whether they are the same."""
-    by_key = {(row["month"], row["currency"]): row for row in held}
-    table = Table("   month", "", *COUNTS, *AMOUNTS, "", box=None, pad_edge=False)
-    for column in table.columns:
-        column.no_wrap = True
-    for column in table.columns[2:-1]:
-        column.justify = "right"
-    equal = len(by_key) == len(truth)
-    for row in truth:
-        mine = by_key.get((row["month"], row["currency"]), {})
-        same = all(mine.get(name) == row[name] for name in (*COUNTS, *AMOUNTS))
-        equal = equal and same
-        for who, shown in (("Wicked", mine), ("truth", row)):
-            cells = [str(shown.get(name, "-")) for name in (*COUNTS, *AMOUNTS)]
-            mark = "" if who == "Wicked" else "[green]equal[/green]" if same else "[red]differs[/red]"
-            table.add_row(f"   {row['month']} {row['currency']}" if who == "Wicked" else "", who, *cells, mark)
-    console.print(table)
-    return equal
-
-
-def rejected() -> int:
-    """Count the dead letters."""
-    path = FOLDER / "rejected_records.jsonl"
-    return len(path.read_bytes().splitlines()) if path.exists() else 0
-
-
-def save(name: str, content: Any) -> None:
-    """Write one of the demo's files."""
-    (FOLDER / name).write_text(json.dumps(content, indent=2) + "\n")
-
-
-def stamp(instant: datetime) -> str:
-    """Return an instant as both vendors write it."""
-    return instant.strftime("%Y-%m-%dT%H:%M:%S")
-
-
-def shell(command: list[Any]) -> str:
-    """Return a command as a shell takes it."""
-    here = Path.cwd()
-    return shlex.join(
-        str(part.relative_to(here)) if isinstance(part, Path) and part.is_relative_to(here) else str(part)
-        for part in command
-    )
 
 
 if __name__ == "__main__":

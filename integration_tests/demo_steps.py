@@ -1,0 +1,125 @@
+"""What the demo is made of: a sync as two processes and a pipe, its progress, and the table at the end."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import subprocess
+import sys
+import time
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from integration_tests.connectors import BIN
+
+FOLDER = Path(".demo")
+#: records between two lines of progress; of the days that Sovrn's source announces, the first ones and every so manieth
+STEP, FIRST_DAYS, EVERY_DAYS = 4_000, 3, 20
+DAY = re.compile(r"day (\d+) of (\d+)")
+AMOUNTS = ("gross", "approved", "refunded", "net")
+COUNTS = ("orders", "live", "declined")
+
+console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+
+
+def sync(source: str, config: str, destination: str, state: str, *, resume: bool) -> bool:
+    """Run `source read | destination write`, show what they log, and save the state that the destination gives back."""
+    read = [BIN / source, "read", "--config", FOLDER / config, "--catalog", FOLDER / "catalog.json"]
+    if resume:
+        read += ["--state", FOLDER / state]
+    write = [BIN / "destination-wicked-reports", "write", "--config", FOLDER / destination]
+    write += ["--catalog", FOLDER / "catalog.json"]
+    messages = FOLDER / "messages.jsonl"
+    console.print(f"   $ {shell(read)} \\\n     | {shell(write)} > {messages}", soft_wrap=True)
+    # The last STATE that came back, as the list of states that a source takes: plain text tools are enough.
+    keep = (
+        f'grep \'^{{"type":"STATE"\' {messages} | tail -n 1 '
+        f'| sed -e \'s/^{{"type":"STATE","state":/[/\' -e \'s/}}$/]/\' > {FOLDER}/{state}'
+    )
+    console.print(f"   $ {keep}", soft_wrap=True, markup=False)
+    begun = time.monotonic()
+    reader = subprocess.Popen([str(part) for part in read], stdout=subprocess.PIPE)
+    with messages.open("wb") as kept:
+        writer = subprocess.Popen([str(part) for part in write], stdin=reader.stdout, stdout=subprocess.PIPE)
+        assert reader.stdout is not None
+        assert writer.stdout is not None
+        reader.stdout.close()
+        delivered = Progress()
+        for line in writer.stdout:
+            kept.write(line)
+            delivered.show(json.loads(line))
+    if writer.wait() or reader.wait():
+        console.print(f"   [red]The sync failed[/red]: {messages} says why.")
+        return False
+    subprocess.run(keep, shell=True, check=True)
+    console.print(f"   {time.monotonic() - begun:.1f} s")
+    return True
+
+
+class Progress:
+    """Shows what is logged, and now and then how far the delivery has come: STATEs tell what is safe in Wicked."""
+
+    def __init__(self) -> None:
+        self._records = 0
+        self._told = 0
+
+    def show(self, message: dict[str, Any]) -> None:
+        """Show one message, if a person would want to see it."""
+        if message["type"] == "LOG":
+            day = DAY.match(message["log"]["message"])
+            if day and int(day[1]) > FIRST_DAYS and int(day[1]) % EVERY_DAYS and day[1] != day[2]:
+                return
+            console.print(f"     {message['log']['message']}", markup=False, soft_wrap=True)
+        elif message["type"] == "TRACE" and message["trace"]["type"] == "ERROR":
+            console.print(f"     {message['trace']['error']['message']}", style="red", markup=False, soft_wrap=True)
+        elif message["type"] == "STATE":
+            self._records += int(message["state"]["destinationStats"]["recordCount"])
+            if self._records - self._told >= STEP:
+                self._told = self._records
+                reached = ", ".join(message["state"]["stream"]["stream_state"].values())
+                console.print(f"     {self._records:,} records delivered, up to {reached}")
+
+
+def compare(held: list[dict[str, Any]], truth: list[dict[str, Any]]) -> bool:
+    """Print both tables as one; return whether they are the same."""
+    by_key = {(row["month"], row["currency"]): row for row in held}
+    table = Table("   month", "", *COUNTS, *AMOUNTS, "", box=None, pad_edge=False)
+    for column in table.columns:
+        column.no_wrap = True
+    for column in table.columns[2:-1]:
+        column.justify = "right"
+    equal = len(by_key) == len(truth)
+    for row in truth:
+        mine = by_key.get((row["month"], row["currency"]), {})
+        same = all(mine.get(name) == row[name] for name in (*COUNTS, *AMOUNTS))
+        equal = equal and same
+        for who, shown in (("Wicked", mine), ("truth", row)):
+            cells = [str(shown.get(name, "-")) for name in (*COUNTS, *AMOUNTS)]
+            mark = "" if who == "Wicked" else "[green]equal[/green]" if same else "[red]differs[/red]"
+            table.add_row(f"   {row['month']} {row['currency']}" if who == "Wicked" else "", who, *cells, mark)
+    console.print(table)
+    return equal
+
+
+def save(name: str, content: Any) -> None:
+    """Write one of the demo's files."""
+    (FOLDER / name).write_text(json.dumps(content, indent=2) + "\n")
+
+
+def stamp(instant: datetime) -> str:
+    """Return an instant as both vendors write it."""
+    return instant.strftime("%Y-%m-%dT%H:%M:%S")
+
+
+def shell(command: list[Any]) -> str:
+    """Return a command as a shell takes it."""
+    here = Path.cwd()
+    return shlex.join(
+        str(part.relative_to(here)) if isinstance(part, Path) and part.is_relative_to(here) else str(part)
+        for part in command
+    )
