@@ -18,8 +18,8 @@ def main(second: datetime) -> int:
     """Run Sovrn's part; the exit code says whether Wicked holds the truth."""
     first = second - timedelta(days=LATER_DAYS)
     console.print(
-        f"\n[bold]8. Sovrn[/bold] allows one request a minute, and one day a request. Here the interval is {INTERVAL} s "
-        "instead of 61 s, so that you need not wait."
+        f"\n[bold]8. Sovrn[/bold] allows one request a minute, and one day a request. Here it is one in {INTERVAL} s, "
+        "so that you need not wait."
     )
     with simulator_process("--now", stamp(first), "--transactions", "0", "--sovrn-transactions", "0") as simulator:
         simulator.sovrn.pace(INTERVAL)
@@ -68,10 +68,8 @@ def tell(simulator: SimulatorClient, first: datetime, second: datetime) -> int:
         return 1
     console.print("\n   What Wicked holds now, beside the truth:\n")
     equal = compare(simulator.held()["table"], simulator.sovrn.truth([seen, simulator.now()]))
-    for payment in simulator.wicked_rows("orderpayments")[len(sales) :]:
-        console.print(
-            f"   {payment['PaymentDate']}  {payment['Status']}  {payment['Amount']} USD of {payment['OrderID']}"
-        )
+    for paid in simulator.wicked_rows("orderpayments")[len(sales) :]:
+        console.print(f"   {paid['PaymentDate']}  {paid['Status']}  {paid['Amount']} USD of {paid['OrderID']}")
     console.print(f"\n   [bold]{'Equal to the cent.' if equal else '[red]Not equal.[/red]'}[/bold]")
     return 0 if equal else 1
 
