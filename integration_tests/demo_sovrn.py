@@ -61,8 +61,8 @@ def tell(simulator: SimulatorClient, first: datetime, second: datetime) -> int:
     returned["publisherNetRevenue"] = f"-{sales[1]['publisherNetRevenue']}"
     simulator.sovrn.upsert([lower, returned])
     console.print(
-        f"\n   [bold]{LATER_DAYS} days later[/bold] one commission is lowered, and one purchase is returned: Sovrn tells "
-        "that as a row of its own, below zero."
+        f"\n   [bold]{LATER_DAYS} days later[/bold] one commission is lowered, and one purchase is returned, which "
+        "Sovrn tells as a row of its own, below zero."
     )
     if not sync("source-sovrn", "sovrn.json", "destination.sovrn.json", "state.sovrn.json", resume=True):
         return 1
