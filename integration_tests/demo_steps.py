@@ -21,6 +21,8 @@ FOLDER = Path(".demo")
 #: records between two lines of progress; of the days that Sovrn's source announces, the first ones and every so manieth
 STEP, FIRST_DAYS, EVERY_DAYS = 4_000, 3, 20
 DAY = re.compile(r"day (\d+) of (\d+)")
+#: true, but of no use to who watches a demo: where the trial's ledger lies, and a line of the CDK's
+NOISE = (f"The ledger {FOLDER}", "MemoryMonitor")
 AMOUNTS = ("gross", "approved", "refunded", "net")
 COUNTS = ("orders", "live", "declined")
 
@@ -70,7 +72,7 @@ class Progress:
 
     def show(self, message: dict[str, Any]) -> None:
         """Show one message, if a person would want to see it."""
-        if message["type"] == "LOG":
+        if message["type"] == "LOG" and not message["log"]["message"].startswith(NOISE):
             day = DAY.match(message["log"]["message"])
             if day and int(day[1]) > FIRST_DAYS and int(day[1]) % EVERY_DAYS and day[1] != day[2]:
                 return

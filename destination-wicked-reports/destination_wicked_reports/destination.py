@@ -199,6 +199,8 @@ class DestinationWickedReports(Destination):
         logger.setLevel(logging.INFO)
         signal.signal(signal.SIGTERM, _terminate)
         try:
+            if not args:
+                raise _config_error("No command was given: say spec, check or write.")
             for message in self.run_cmd(self.parse_args(args)):
                 self.output.emit(AirbyteMessageSerializer.dump(message))
         except AirbyteTracedException as error:
@@ -207,6 +209,9 @@ class DestinationWickedReports(Destination):
         except BrokenPipeError:
             sys.stderr.close()
             sys.exit(1)
+        except KeyboardInterrupt:
+            logger.warning("Stopped. What was sent is in the ledger: run the same command again to go on.")
+            sys.exit(130)
         except Exception as error:
             # The text of a foreign exception may hold a row; its type and its place in our code are enough to mend it.
             traced = AirbyteTracedException(

@@ -70,6 +70,7 @@ class Writer:
         self._records_since = float("inf")
         self._states: deque[HeldState] = deque()
         self._record_counts: Counter[StreamKey] = Counter()
+        self._open_streams: set[str] = set()
 
     # -- the durability rule ----------------------------------------------------------------------------------------
 
@@ -139,8 +140,17 @@ class Writer:
             self._take_state(message)
         elif kind == "LOG":
             self._emit(line)  # in a shell pipe nobody else would show what the source is doing
-        elif kind == "TRACE" and message["trace"].get("type") == "ERROR":
-            logger.warning("The source failed: %s", (message["trace"].get("error") or {}).get("message"))
+        elif kind == "TRACE":
+            self._take_trace(message["trace"])
+
+    def _take_trace(self, trace: dict[str, Any]) -> None:
+        """Hear of a source that fails, and remember which streams it has begun and not completed."""
+        if trace.get("type") == "ERROR":
+            logger.warning("The source failed: %s", (trace.get("error") or {}).get("message"))
+        status = trace.get("stream_status")
+        if isinstance(status, dict):
+            name = str((status.get("stream_descriptor") or {}).get("name"))
+            (self._open_streams.discard if status.get("status") == "COMPLETE" else self._open_streams.add)(name)
 
     def _take_state(self, message: dict[str, Any]) -> None:
         """Keep a STATE whole and count its records: since the last STATE of its stream, or of all for a global one."""
@@ -217,6 +227,13 @@ class Writer:
         for endpoint, counts in self._delivery.counts.items():
             if counts:
                 yield f"{endpoint}: " + ", ".join(f"{counts[what]:,} {what}" for what in FATES)
+        if not any(self._delivery.counts.values()):
+            yield "nothing was there to send: Wicked has been told of everything that came"
+        if self._open_streams:
+            yield (
+                f"the input ended before {', '.join(sorted(self._open_streams))} was complete: the source stopped "
+                "early, so run the sync again"
+            )
         for reason, count in self.skipped.items():
             yield f"skipped {count:,} records: {reason}"
         yield from self._normalizer.notes()

@@ -17,9 +17,9 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta, timezone
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, TypeVar, cast
 
 import orjson
 from airbyte_cdk.entrypoint import AirbyteEntrypoint
@@ -52,6 +52,7 @@ from jsonschema.exceptions import best_match
 
 from .strict_http import LOGGER, check_api_url, config_error, utc_now
 
+T = TypeVar("T")
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
@@ -277,19 +278,25 @@ class _Entrypoint(AirbyteEntrypoint):
             raise config_error(f"The configuration is refused: {told}; correct it.")
 
 
+def _file(read: Callable[[str], T], kind: str, given: Mapping[str, Any]) -> T | None:
+    path = given.get(kind)
+    try:
+        return read(path) if path else None
+    except OSError as error:
+        raise config_error(f"The {kind} file {path} cannot be read ({error.strerror}).") from None
+    except (ValueError, TypeError, KeyError, AttributeError):
+        hint = ": leave --state out to start over, or correct it." if kind == "state" else ": correct it."
+        raise config_error(f"The {kind} file {path} is empty or no {kind} in JSON{hint}") from None
+
+
 def _run(source_class: type[StrictSource], args: list[str], out: BinaryIO) -> int:
     command = AirbyteEntrypoint.parse_args(args)
     if not command.command:
         raise config_error("No command was given: say spec, check, discover or read.")
-    try:
-        given = vars(command)
-        config = source_class.read_config(command.config) if given.get("config") else None
-        catalog = source_class.read_catalog(command.catalog) if given.get("catalog") else None
-        state = source_class.read_state(command.state) if given.get("state") else None
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise config_error(
-            f"The config, catalog or state file cannot be read ({type(error).__name__}): correct it."
-        ) from None
+    given = vars(command)
+    config = _file(source_class.read_config, "config", given)
+    catalog = _file(source_class.read_catalog, "catalog", given)
+    state = _file(source_class.read_state, "state", given)
     source = source_class(catalog=catalog, config=config, state=state, config_path=given.get("config"))  # type: ignore[call-arg]
     entrypoint = _Entrypoint(source)
     if command.command != "read":
