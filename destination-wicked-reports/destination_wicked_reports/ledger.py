@@ -30,7 +30,6 @@ from sqlalchemy import (
     MetaData,
     String,
     Table,
-    and_,
     bindparam,
     create_engine,
     delete,
@@ -146,6 +145,7 @@ class Ledger:
         self.store = store
         self.description = description
         self._engine = engine
+        self._upserts: dict[str, str] = {}
         try:
             metadata.create_all(engine)
             self._connection: Connection = engine.connect()
@@ -323,18 +323,9 @@ class Ledger:
         everything else that the ledger does.
         """
         if rows:
-            insertion = sqlite.insert(table)
-            fresh = {column.name: insertion.excluded[column.name] for column in table.columns if not column.primary_key}
-            # Rows leave by endpoint, so the order of a revived sale may be settled before the refund of its former one.
-            forward = None
-            if table is orders:
-                forward = tuple_(insertion.excluded.revision, insertion.excluded.payments) >= tuple_(
-                    orders.c.revision, orders.c.payments
-                )
-            statement = insertion.on_conflict_do_update(
-                index_elements=list(table.primary_key), set_=fresh, where=forward
-            )
-            self._connection.exec_driver_sql(str(statement.compile(self._engine)), rows)
+            if table.name not in self._upserts:
+                self._upserts[table.name] = str(_upsert_of(table).compile(self._engine))
+            self._connection.exec_driver_sql(self._upserts[table.name], rows)
 
     def unfinished(self) -> list[Batch]:
         """Return the batches that an earlier run marked and never settled, oldest first."""
@@ -350,8 +341,20 @@ class Ledger:
         columns = (sent.c.endpoint, sent.c.key, sent.c.status, sent.c.stream, sent.c.sent_at)
         with self._connection.begin():
             yield from self._connection.execute(
-                select(*columns).where(and_(sent.c.store == self.store)).order_by(sent.c.endpoint, sent.c.key)
+                select(*columns).where(sent.c.store == self.store).order_by(sent.c.endpoint, sent.c.key)
             ).tuples()
+
+
+def _upsert_of(table: Table) -> sqlite.Insert:
+    insertion = sqlite.insert(table)
+    fresh = {column.name: insertion.excluded[column.name] for column in table.columns if not column.primary_key}
+    # Rows leave by endpoint, so the order of a revived sale may be settled before the refund of its former one.
+    forward = None
+    if table is orders:
+        forward = tuple_(insertion.excluded.revision, insertion.excluded.payments) >= tuple_(
+            orders.c.revision, orders.c.payments
+        )
+    return insertion.on_conflict_do_update(index_elements=list(table.primary_key), set_=fresh, where=forward)
 
 
 def _durable_and_exclusive(connection: Any, _: Any) -> None:
