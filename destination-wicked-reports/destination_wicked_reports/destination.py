@@ -18,7 +18,6 @@ from airbyte_cdk.models import (
     AirbyteMessage,
     AirbyteMessageSerializer,
     ConfiguredAirbyteCatalog,
-    ConfiguredAirbyteCatalogSerializer,
     DestinationSyncMode,
     FailureType,
     Status,
@@ -28,27 +27,21 @@ from airbyte_cdk.utils.airbyte_secrets_utils import get_secrets, update_secrets
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from sqlalchemy.exc import DatabaseError
 
+from destination_wicked_reports.catalog import read_catalog, refuse_impossible
 from destination_wicked_reports.client import WickedClient
 from destination_wicked_reports.delivery import Delivery
-from destination_wicked_reports.ledger import LOCK_WAIT_SECONDS, Ledger, LedgerBusyError, LedgerError
+from destination_wicked_reports.ledger import LedgerBusyError, LedgerError
 from destination_wicked_reports.messages import Output, OutputHandler, read_lines
-from destination_wicked_reports.normalizers.affiliate import AffiliateRules
-from destination_wicked_reports.normalizers.base import Normalizer
-from destination_wicked_reports.normalizers.identity import ContactRule
-from destination_wicked_reports.normalizers.native import NativeNormalizer
-from destination_wicked_reports.normalizers.sovrn import SovrnNormalizer
-from destination_wicked_reports.normalizers.sovrn_rows import SovrnRules
-from destination_wicked_reports.normalizers.wecantrack import WecantrackNormalizer
-from destination_wicked_reports.places import dies_with_container, ledger_path, rejects_path
-from destination_wicked_reports.rejects import DeadLetters
-from destination_wicked_reports.spec import (
-    AffiliateMapping,
-    Config,
-    ConfigurationError,
-    NativeMapping,
-    NoLedger,
-    SovrnMapping,
+from destination_wicked_reports.normalizers.chosen import make_normalizer
+from destination_wicked_reports.opening import (
+    open_ledger,
+    open_letters,
+    refuse_strange_ledger,
+    say_where,
+    take_ledger,
+    unwritable,
 )
+from destination_wicked_reports.spec import Config, ConfigurationError
 from destination_wicked_reports.writer import Writer
 
 logger = logging.getLogger("airbyte")
@@ -73,15 +66,15 @@ class DestinationWickedReports(Destination):
             make_normalizer(parsed)
             status = _client(parsed).prove_key()
             busy = contextlib.suppress(LedgerBusyError)  # a run that uses the ledger right now has proven it
-            with busy, contextlib.closing(_open_ledger(parsed, patience=0)) as ledger:
+            with busy, contextlib.closing(open_ledger(parsed, patience=0)) as ledger:
                 refuse_strange_ledger(parsed, ledger)
-            _open_letters(parsed).try_out()
+            open_letters(parsed).try_out()
         except (ConfigurationError, LedgerError) as error:
             return AirbyteConnectionStatus(status=Status.FAILED, message=str(error))
         except AirbyteTracedException as error:
             return AirbyteConnectionStatus(status=Status.FAILED, message=error.message)
         except OSError as error:
-            return AirbyteConnectionStatus(status=Status.FAILED, message=_unwritable(parsed, error))
+            return AirbyteConnectionStatus(status=Status.FAILED, message=unwritable(parsed, error))
         if status >= 500:
             return AirbyteConnectionStatus(
                 status=Status.FAILED,
@@ -109,7 +102,7 @@ class DestinationWickedReports(Destination):
             parsed = Config.parse(config)
             normalizer = make_normalizer(parsed)
             refuse_impossible(catalog, normalizer, parsed)
-            ledger = _open_ledger(parsed)
+            ledger = open_ledger(parsed)
         except LedgerBusyError as error:
             raise AirbyteTracedException(
                 message=str(error), internal_message=str(error), failure_type=FailureType.transient_error
@@ -117,11 +110,11 @@ class DestinationWickedReports(Destination):
         except (ConfigurationError, LedgerError) as error:
             raise _config_error(str(error)) from None
         try:
-            letters = _open_letters(parsed)
+            letters = open_letters(parsed)
             letters.try_out()
         except OSError as error:
             ledger.close()
-            raise _config_error(_unwritable(parsed, error)) from None
+            raise _config_error(unwritable(parsed, error)) from None
         client = _client(parsed)
         delivery = Delivery(
             client, ledger, letters, batch_rows=parsed.batch_rows, in_flight=parsed.max_requests_in_flight
@@ -137,8 +130,10 @@ class DestinationWickedReports(Destination):
         )
         try:
             take_ledger(parsed, ledger, client)
-            _say_where(parsed, letters)
+            say_where(parsed, letters)
             writer.write(input_lines)
+        except ConfigurationError as error:
+            raise _config_error(str(error)) from None
         except DatabaseError as error:
             raise _out_of_order(f"{ledger.description} could not be written ({error.orig})") from None
         except BrokenPipeError:
@@ -177,7 +172,7 @@ class DestinationWickedReports(Destination):
         if parsed_args.command == "check":
             yield self._run_check(config)
         else:
-            self.deliver(config, _read_catalog(Path(parsed_args.catalog)), read_lines(sys.stdin.fileno(), PATIENCE))
+            self.deliver(config, read_catalog(Path(parsed_args.catalog)), read_lines(sys.stdin.fileno(), PATIENCE))
 
     @staticmethod
     def read_config(config_path: str) -> MutableMapping[str, Any]:
@@ -206,6 +201,9 @@ class DestinationWickedReports(Destination):
         except AirbyteTracedException as error:
             self.output.emit(AirbyteMessageSerializer.dump(error.as_airbyte_message()))
             sys.exit(1)
+        except ConfigurationError as error:
+            self.output.emit(AirbyteMessageSerializer.dump(_config_error(str(error)).as_airbyte_message()))
+            sys.exit(1)
         except BrokenPipeError:
             sys.stderr.close()
             sys.exit(1)
@@ -225,138 +223,10 @@ class DestinationWickedReports(Destination):
             sys.exit(1)
 
 
-def make_normalizer(config: Config) -> Normalizer:
-    """Return the normalizer that the mapping names."""
-    mapping = config.mapping
-    if isinstance(mapping, NativeMapping):
-        return NativeNormalizer()
-    settings = mapping.model_dump(exclude={"type", "contact_rules"})
-    rules = [ContactRule(rule.field, rule.pattern) for rule in mapping.contact_rules]
-    if isinstance(mapping, SovrnMapping):
-        if mapping.cpc == "rollup" and isinstance(config.ledger, NoLedger):
-            raise ConfigurationError(
-                "mapping: cpc `rollup` needs a ledger, in which rows wait for their day to be complete. Choose another "
-                "ledger than `none`, or cpc `skip`."
-            )
-        return SovrnNormalizer(SovrnRules(**settings, contact_rules=rules))
-    return WecantrackNormalizer(AffiliateRules(**settings, contact_rules=rules))
-
-
-def refuse_impossible(catalog: ConfiguredAirbyteCatalog, normalizer: Normalizer, config: Config) -> None:
-    """Raise ConfigurationError for what Wicked cannot do: replacing, deleting, and streams it has no place for."""
-    for configured in catalog.streams:
-        name = configured.stream.name
-        mode = configured.destination_sync_mode
-        if mode not in SUPPORTED:
-            raise ConfigurationError(
-                f"Stream {name} asks for sync mode {mode.value if mode else None}. Wicked Reports can neither replace "
-                "nor delete: choose append or append_dedup."
-            )
-        if _truncates(configured.generation_id, configured.minimum_generation_id, configured.sync_id):
-            raise ConfigurationError(
-                f"Stream {name} asks for a refresh that removes its old data. Wicked Reports cannot delete: choose a "
-                "refresh that keeps the records."
-            )
-        if name not in normalizer.streams:
-            known = ", ".join(sorted(normalizer.streams))
-            raise ConfigurationError(
-                f"Stream {name} has no place in Wicked Reports with the mapping {config.mapping.type}: deselect it. "
-                f"That mapping takes {known}."
-            )
-
-
-def _truncates(generation: int | None, minimum: int | None, sync: int | None) -> bool:
-    """Tell whether older data is to go. PyAirbyte says 1, 1, 1 for every stream (clients.md 1.3): nothing is older."""
-    return bool(generation) and minimum == generation and (generation, sync) != (1, 1)
-
-
 def _client(config: Config) -> WickedClient:
     return WickedClient(
         config.api_url, config.api_key, test_mode=config.test_mode, connections=config.max_requests_in_flight
     )
-
-
-def _open_ledger(config: Config, patience: float = LOCK_WAIT_SECONDS) -> Ledger:
-    store = "test" if config.test_mode else "live"
-    path = ledger_path(config)
-    if path is None:
-        return Ledger.in_memory(store)
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise LedgerError(f"The ledger's folder {path.parent} cannot be made ({error.strerror}).") from None
-    return Ledger.sqlite(path, store, patience)
-
-
-def _open_letters(config: Config) -> DeadLetters:
-    path = rejects_path(config)
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return DeadLetters(path)
-
-
-def refuse_strange_ledger(config: Config, ledger: Ledger) -> None:
-    """Refuse a ledger that another account or another measure of revenue filled: its memory would be wrong here."""
-    if not ledger.belongs_to(config.api_key) and not config.new_api_key:
-        raise ConfigurationError(
-            f"{ledger.description} was filled with another API key. If this is another Wicked account, give it its own "
-            'ledger path; if the key of the same account was renewed, set "new_api_key": true for one run.'
-        )
-    if isinstance(config.mapping, AffiliateMapping):
-        basis, former = config.mapping.revenue_basis, ledger.agreed(_basis_name(config.mapping, ledger))
-        if former not in (None, basis):
-            raise ConfigurationError(
-                f"{ledger.description} remembers orders by {former}, and revenue_basis is now {basis}: every order "
-                "would seem to have changed. Go back, or start anew with another source_system."
-            )
-
-
-def take_ledger(config: Config, ledger: Ledger, client: WickedClient) -> None:
-    """Make the ledger this account's own, unless it is a stranger's."""
-    try:
-        refuse_strange_ledger(config, ledger)
-    except ConfigurationError as error:
-        client.prove_key()  # a mistyped key should be called a wrong key, not a stranger's ledger
-        raise _config_error(str(error)) from None
-    ledger.adopt(config.api_key)
-    if isinstance(config.mapping, AffiliateMapping):
-        ledger.agree(_basis_name(config.mapping, ledger), config.mapping.revenue_basis)
-
-
-def _basis_name(mapping: AffiliateMapping, ledger: Ledger) -> str:
-    return f"revenue_basis.{ledger.store}.{mapping.source_system}"
-
-
-def _unwritable(config: Config, error: OSError) -> str:
-    return (
-        f"The dead-letter file {rejects_path(config)} cannot be written ({error.strerror}). "
-        "Choose another rejected_records_path."
-    )
-
-
-def _say_where(config: Config, letters: DeadLetters) -> None:
-    path = ledger_path(config)
-    if path is None:
-        logger.warning(
-            "Without a ledger nothing is remembered after this run: rows that come again are sent again, and later "
-            "changes of a commission cannot be told from new ones."
-        )
-    else:
-        logger.info("Ledger: %s. Rejected rows: %s.", path, letters.path)
-        if dies_with_container(path):
-            logger.warning(
-                "The ledger %s is inside this container and on no volume: what was sent is forgotten when the "
-                "container ends, and will be sent again. Mount a volume there.",
-                path,
-            )
-
-
-def _read_catalog(path: Path) -> ConfiguredAirbyteCatalog:
-    try:
-        return ConfiguredAirbyteCatalogSerializer.load(orjson.loads(path.read_bytes()))
-    except OSError as error:
-        raise _config_error(f"The catalog {path} cannot be read ({error.strerror}).") from None
-    except Exception as error:
-        raise _config_error(f"The catalog {path} is not a configured catalog ({type(error).__name__}).") from None
 
 
 def _out_of_order(what: str) -> AirbyteTracedException:

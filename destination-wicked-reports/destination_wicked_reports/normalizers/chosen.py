@@ -1,0 +1,30 @@
+"""The normalizer that the configuration asks for."""
+
+from __future__ import annotations
+
+from destination_wicked_reports.mappings import NativeMapping, SovrnMapping
+from destination_wicked_reports.normalizers.affiliate import AffiliateRules
+from destination_wicked_reports.normalizers.base import Normalizer
+from destination_wicked_reports.normalizers.identity import ContactRule
+from destination_wicked_reports.normalizers.native import NativeNormalizer
+from destination_wicked_reports.normalizers.sovrn import SovrnNormalizer
+from destination_wicked_reports.normalizers.sovrn_rows import SovrnRules
+from destination_wicked_reports.normalizers.wecantrack import WecantrackNormalizer
+from destination_wicked_reports.spec import Config, ConfigurationError, NoLedger
+
+
+def make_normalizer(config: Config) -> Normalizer:
+    """Return the normalizer that the mapping names."""
+    mapping = config.mapping
+    if isinstance(mapping, NativeMapping):
+        return NativeNormalizer()
+    settings = mapping.model_dump(exclude={"type", "contact_rules"})
+    rules = [ContactRule(rule.field, rule.pattern) for rule in mapping.contact_rules]
+    if isinstance(mapping, SovrnMapping):
+        if mapping.cpc == "rollup" and isinstance(config.ledger, NoLedger):
+            raise ConfigurationError(
+                "mapping: cpc `rollup` needs a ledger, in which rows wait for their day to be complete. Choose another "
+                "ledger than `none`, or cpc `skip`."
+            )
+        return SovrnNormalizer(SovrnRules(**settings, contact_rules=rules))
+    return WecantrackNormalizer(AffiliateRules(**settings, contact_rules=rules))

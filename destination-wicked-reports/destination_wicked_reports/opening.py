@@ -1,0 +1,92 @@
+"""Opening what a run keeps on this machine, the ledger and the dead-letter file, and refusing what is not its own."""
+
+from __future__ import annotations
+
+import logging
+
+from destination_wicked_reports.client import WickedClient
+from destination_wicked_reports.ledger import LOCK_WAIT_SECONDS, Ledger, LedgerError
+from destination_wicked_reports.mappings import AffiliateMapping
+from destination_wicked_reports.places import dies_with_container, ledger_path, rejects_path
+from destination_wicked_reports.rejects import DeadLetters
+from destination_wicked_reports.spec import Config, ConfigurationError
+
+logger = logging.getLogger("airbyte")
+
+
+def open_ledger(config: Config, patience: float = LOCK_WAIT_SECONDS) -> Ledger:
+    """Open the ledger that the configuration names, making its folder; `patience` is in seconds."""
+    store = "test" if config.test_mode else "live"
+    path = ledger_path(config)
+    if path is None:
+        return Ledger.in_memory(store)
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise LedgerError(f"The ledger's folder {path.parent} cannot be made ({error.strerror}).") from None
+    return Ledger.sqlite(path, store, patience)
+
+
+def open_letters(config: Config) -> DeadLetters:
+    """Open the dead-letter file; OSError if its folder cannot be made."""
+    path = rejects_path(config)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return DeadLetters(path)
+
+
+def refuse_strange_ledger(config: Config, ledger: Ledger) -> None:
+    """Refuse a ledger that another account or another measure of revenue filled: its memory would be wrong here."""
+    if not ledger.belongs_to(config.api_key) and not config.new_api_key:
+        raise ConfigurationError(
+            f"{ledger.description} was filled with another API key. If this is another Wicked account, give it its own "
+            'ledger path; if the key of the same account was renewed, set "new_api_key": true for one run.'
+        )
+    if isinstance(config.mapping, AffiliateMapping):
+        basis, former = config.mapping.revenue_basis, ledger.agreed(_basis_name(config.mapping, ledger))
+        if former not in (None, basis):
+            raise ConfigurationError(
+                f"{ledger.description} remembers orders by {former}, and revenue_basis is now {basis}: every order "
+                "would seem to have changed. Go back, or start anew with another source_system."
+            )
+
+
+def take_ledger(config: Config, ledger: Ledger, client: WickedClient) -> None:
+    """Make the ledger this account's own, unless it is a stranger's."""
+    try:
+        refuse_strange_ledger(config, ledger)
+    except ConfigurationError:
+        client.prove_key()  # a mistyped key should be called a wrong key, not a stranger's ledger
+        raise
+    ledger.adopt(config.api_key)
+    if isinstance(config.mapping, AffiliateMapping):
+        ledger.agree(_basis_name(config.mapping, ledger), config.mapping.revenue_basis)
+
+
+def _basis_name(mapping: AffiliateMapping, ledger: Ledger) -> str:
+    return f"revenue_basis.{ledger.store}.{mapping.source_system}"
+
+
+def unwritable(config: Config, error: OSError) -> str:
+    """Return what to say of a dead-letter file that cannot be written."""
+    return (
+        f"The dead-letter file {rejects_path(config)} cannot be written ({error.strerror}). "
+        "Choose another rejected_records_path."
+    )
+
+
+def say_where(config: Config, letters: DeadLetters) -> None:
+    """Log where the ledger and the dead-letter file lie, and warn where memory is short."""
+    path = ledger_path(config)
+    if path is None:
+        logger.warning(
+            "Without a ledger nothing is remembered after this run: rows that come again are sent again, and later "
+            "changes of a commission cannot be told from new ones."
+        )
+    else:
+        logger.info("Ledger: %s. Rejected rows: %s.", path, letters.path)
+        if dies_with_container(path):
+            logger.warning(
+                "The ledger %s is inside this container and on no volume: what was sent is forgotten when the "
+                "container ends, and will be sent again. Mount a volume there.",
+                path,
+            )
