@@ -43,7 +43,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import DatabaseError, OperationalError
 
-from destination_wicked_reports.normalizers.base import OrderState, Row, Sums
+from destination_wicked_reports.normalizers.base import Documents, OrderState, Row, Sums
 
 SCHEMA_VERSION = "1"
 #: A second run on the same file waits this long for the first to end.
@@ -419,6 +419,13 @@ class OrderBook:
         from destination_wicked_reports.sums import SumBook
 
         return SumBook(self._ledger)
+
+    @cached_property
+    def documents(self) -> Documents:
+        """What is known of each order; its table is made when first asked for. See `base.Documents`."""
+        from destination_wicked_reports.documents import DocumentBook
+
+        return DocumentBook(self._ledger)
 
     def is_queued(self, key: str) -> bool:
         """Tell whether any row of this order is on its way."""

@@ -114,6 +114,40 @@ class Sums(Protocol):
         """Make everything durable at once."""
 
 
+@dataclass(slots=True, frozen=True)
+class Document:
+    """What is known of one order that arrives in pieces; `facts` is JSON in the normalizer's own form.
+
+    `due` says that `Normalizer.finish` must look at it, and in which order among the others; empty if nothing waits.
+    """
+
+    key: str
+    facts: bytes
+    due: str = ""
+
+
+class Documents(Protocol):
+    """The ledger's memory of orders that arrive in pieces; what is `put` counts once it is saved."""
+
+    def load(self, keys: Collection[str]) -> None:
+        """Fetch these documents, so that `get` costs nothing."""
+
+    def get(self, key: str) -> Document | None:
+        """Return a document at hand, None if there is none of this order."""
+
+    def put(self, document: Document) -> None:
+        """Replace a document."""
+
+    def save(self) -> None:
+        """Make everything durable at once."""
+
+    def due(self) -> Iterator[list[Document]]:
+        """Yield, in pages, the documents with something to tell, the earliest due first."""
+
+    def known(self, endpoint: str, keys: Collection[str]) -> frozenset[str]:
+        """Return which of these rows were sent in earlier requests, whatever source made them."""
+
+
 class Orders(Protocol):
     """The ledger's memory of affiliate orders, with what is queued but not yet accepted laid over it."""
 
@@ -126,6 +160,10 @@ class Orders(Protocol):
     @property
     def sums(self) -> Sums:
         """What the source's rows add up to, for sources whose rows are not whole sales."""
+
+    @property
+    def documents(self) -> Documents:
+        """What is known of each order, for sources whose orders arrive in pieces."""
 
 
 @dataclass(slots=True)
@@ -174,6 +212,9 @@ class Normalizer(ABC):
 
     #: the streams this mapping understands, by name; an unmapped stream is refused before anything is read.
     streams: frozenset[str]
+    #: the lowest sequence of a record that is neither a row yet nor in a ledger that outlives the run; it holds STATEs
+    #: back as an unsettled row does.
+    holds: float = float("inf")
 
     @abstractmethod
     def normalize(self, records: Sequence[Record], orders: Orders) -> Iterator[Row | Reject | Skip]:

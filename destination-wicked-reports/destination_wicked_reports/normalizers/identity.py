@@ -57,7 +57,7 @@ class ContactRule:
 
     def find(self, data: Mapping[str, Any]) -> Contact | None:
         """Return the contact this rule finds in a record, if any; an empty group is no find."""
-        for value in _values(data.get(self._path[0]), self._path[1:]):
+        for value in values_at(data.get(self._path[0]), self._path[1:]):
             match = self._regex.search(value)
             if match:
                 found = match.groupdict()
@@ -93,7 +93,7 @@ def unpacked(value: Any) -> Any:
     return value
 
 
-def _values(value: Any, path: tuple[str, ...]) -> list[str]:
+def values_at(value: Any, path: tuple[str, ...]) -> list[str]:
     """Return the texts at a path; the vendor's maps may also be `[]` or null (affiliate-facts A5)."""
     if not path:
         if isinstance(value, str):
@@ -102,5 +102,5 @@ def _values(value: Any, path: tuple[str, ...]) -> list[str]:
     value = unpacked(value)
     if path[0] == "*":
         children = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-        return [found for child in children for found in _values(child, path[1:])]
-    return _values(value.get(path[0]), path[1:]) if isinstance(value, dict) else []
+        return [found for child in children for found in values_at(child, path[1:])]
+    return values_at(value.get(path[0]), path[1:]) if isinstance(value, dict) else []
