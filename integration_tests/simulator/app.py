@@ -12,10 +12,11 @@ from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Mount, Route
 from starlette.types import Receive, Scope, Send
 
-from . import sovrn, wecantrack, wicked_inbound, wire
+from . import sovrn, wecantrack, wicked_inbound, wicked_outbound, wire
 from .admin import admin_routes
 from .clock import iso
 from .sovrn_admin import sovrn_routes
+from .wicked_outbound_admin import outbound_routes
 from .world import World
 
 Answer = Callable[[World, Request, bytes], Response]
@@ -72,14 +73,17 @@ def build_app(world: World) -> Starlette:
     """Put all vendors and the admin API on one application; paths are the vendors' own, unchanged."""
     read_side = VendorEndpoint(world, wecantrack.answer)
     inbound = VendorEndpoint(world, wicked_inbound.answer)
+    outbound = VendorEndpoint(world, wicked_outbound.answer)
     reports = VendorEndpoint(world, sovrn.answer)
     return Starlette(
         routes=[
             Route("/", _front_page, methods=["GET"]),
             *(Route(path, read_side, methods=["GET"]) for path in wecantrack.PATHS),
             *(Route(path, inbound, methods=["POST"]) for path in wicked_inbound.PATHS),
+            *(Route(path, outbound, methods=["GET"]) for path in wicked_outbound.PATHS),
             Route("/latest", inbound, methods=["GET"]),
             *(Route(path, reports, methods=["GET"]) for path in sovrn.PATHS),
+            Mount("/_sim/outbound", routes=outbound_routes(world)),
             Mount("/_sim/sovrn", routes=sovrn_routes(world)),
             Mount("/_sim", routes=admin_routes(world)),
         ]

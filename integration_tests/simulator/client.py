@@ -10,6 +10,7 @@ import requests
 
 from .keys import SOVRN_KEY, WECANTRACK_KEY, WICKED_KEY
 from .sovrn_client import SovrnClient
+from .wicked_outbound_client import OutboundClient
 
 Json = Any
 _TIMEOUT_SECONDS = 300  # 200,000 transactions take a while to make up
@@ -25,6 +26,7 @@ class SimulatorClient:
     def __init__(self, url: str) -> None:
         self.url = url
         self.sovrn = SovrnClient(self._call)
+        self.outbound = OutboundClient(self._call)
         self._session = requests.Session()
         self._session.trust_env = False  # a proxy set for the outside world must not see loopback calls
 
@@ -115,7 +117,7 @@ class SimulatorClient:
         self._call("POST", "throttle", json={"limit": limit, "path": path})
 
     def key(self, vendor: str, key: str, state: str = "accepted") -> None:
-        """Accept a key, take its plan away (`plan_off`), or forget it (`unknown`)."""
+        """Accept a key, take its plan away (`plan_off`, `outbound_off`), or forget it (`unknown`)."""
         self._call("POST", "keys", json={"vendor": vendor, "key": key, "state": state})
 
     def reset(self, *parts: str) -> None:

@@ -7,7 +7,8 @@ WICKED_KEY = "sim-wicked-key"
 SOVRN_KEY = "sim-sovrn-key"
 VENDORS = ("wecantrack", "wicked", "sovrn")
 #: `plan_off`: the key is right, but the account's plan does not include the API.
-STATES = ("accepted", "plan_off", "unknown")
+#: `outbound_off`: Wicked takes rows but does not give any, as for every account that has not asked for it.
+STATES = ("accepted", "plan_off", "outbound_off", "unknown")
 
 
 class Keys:

@@ -35,7 +35,7 @@ def error(message: str, status: int = 400, **more: Any) -> Response:
 
 def _refused(world: World, request: Request) -> Response | None:
     state = world.keys.state("wicked", request.headers.get("apikey", ""))
-    if state == "accepted":
+    if state in ("accepted", "outbound_off"):
         return None
     how = "plan_403" if state == "plan_off" else world.switches["wicked.key_refused"]
     if how == "plan_403":

@@ -42,12 +42,15 @@ class WickedStore:
         self._contact_ids: set[str] = set()
         self._children: dict[int, list[tuple[str, int]]] = {}
         self._next = 0
+        #: moves with every change, so that the outbound side knows when its book is out of date
+        self.revision = 0
 
     def add(self, endpoint: str, row: Row, switches: Mapping[str, str]) -> str | None:
         """Store one good row, or say why it is refused after all."""
         refusal = self._refusal(endpoint, row, switches)
         if refusal is not None:
             return refusal
+        self.revision += 1
         self.counters[f"{endpoint}.received"] += 1
         self.counters[f"{endpoint}.unknown_fields"] += len(row.keys() - KNOWN_FIELDS[endpoint])
         key = identity(endpoint, row)
@@ -97,6 +100,19 @@ class WickedStore:
         self.counters[f"{endpoint}.stored"] -= 1
         for child_endpoint, child in self._children.pop(place, ()):
             self._drop(child_endpoint, child)
+
+    def remove(self, endpoint: str, place: int) -> None:
+        """Delete one row and what was nested in it, as if the vendor had; a later row may have its key again."""
+        self.revision += 1
+        key = identity(endpoint, self.rows[endpoint][place])
+        if self._places[endpoint].get(key) == place:
+            del self._places[endpoint][key]
+        self._drop(endpoint, place)
+
+    def amend(self, endpoint: str, place: int, **fields: Any) -> None:
+        """Change fields of one row in place."""
+        self.revision += 1
+        self.rows[endpoint][place].update(fields)
 
     def _note_contact(self, row: Row, switches: Mapping[str, str]) -> None:
         email = str(row["Email"]).lower()

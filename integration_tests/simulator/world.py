@@ -13,9 +13,12 @@ from .sovrn_store import SovrnStore
 from .store import TransactionStore
 from .switches import Switches
 from .throttle import Throttle
+from .wicked_outbound_state import Outbound
 from .wicked_store import WickedStore
 
-PARTS = ("switches", "keys", "faults", "throttle", "log", "mutations", "wecantrack", "wicked", "sovrn", "clock")
+PARTS = (
+    "switches", "keys", "faults", "throttle", "log", "mutations", "clock", "wecantrack", "wicked", "outbound", "sovrn"
+)  # fmt: skip
 
 
 class World:
@@ -35,11 +38,13 @@ class World:
         self.wicked_test = WickedStore()
         self.sovrn = SovrnStore()
         self.sovrn_pace = SovrnPace(self.clock)
+        self.outbound = Outbound(self)
 
     def advance(self) -> None:
         """Let everything happen that is scripted up to now."""
         self.transactions.advance(self.clock.second())
         self.sovrn.advance(self.clock.second())
+        self.outbound.advance()
 
     def reset(self, parts: tuple[str, ...] = PARTS) -> None:
         """Put the named parts back to how they were at the start."""
@@ -51,6 +56,7 @@ class World:
                 self.transactions = TransactionStore()
             elif part == "wicked":
                 self.wicked, self.wicked_test = WickedStore(), WickedStore()
+                self.outbound.forget_rows()
             elif part == "sovrn":
                 self.sovrn = SovrnStore()
                 self.sovrn_pace.reset()

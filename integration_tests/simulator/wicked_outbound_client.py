@@ -1,0 +1,53 @@
+"""The outbound part of the simulator's client: `SimulatorClient.outbound`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+Json = Any
+
+
+class OutboundClient:
+    """Moves the simulated outbound API; switches, faults, log and clock are the simulator's own."""
+
+    def __init__(self, call: Callable[..., Json]) -> None:
+        self._call = call
+
+    def process(self) -> dict[str, int]:
+        """Force a processing tick; returns how many contacts, orders and clicks are visible."""
+        return dict(self._call("POST", "outbound/process"))
+
+    def seed(self, **settings: Any) -> dict[str, Any]:
+        """Make up rows in the inbound store and process them; the settings are those of `SeedSettings`."""
+        return dict(self._call("POST", "outbound/seed", json=settings))
+
+    def rows(self, kind: str) -> list[dict[str, Any]]:
+        """Return every visible row of contacts, orders or clicks, as the wire would carry it, oldest first."""
+        return list(self._call("GET", f"outbound/rows/{kind}"))
+
+    def truth(self, *, zone: str = "utc", orders: bool = False) -> list[dict[str, Any]]:
+        """Return what the inbound rows add up to per day (`utc`, `eastern`) and currency, or each order."""
+        return list(self._call("GET", "outbound/truth", params={"zone": zone, "orders": int(orders)}))
+
+    def pace(self, limit: int | None = None) -> dict[str, Any]:
+        """Set the limit per minute (0: none); returns it with `served`, `refused`, `busiest_minute`, `complaints`."""
+        if limit is None:
+            return dict(self._call("GET", "outbound/pace"))
+        return dict(self._call("POST", "outbound/pace", json={"limit": limit}))
+
+    def mutate(self, **mutation: Any) -> None:
+        """Schedule a change between pages; the settings are those of `OutboundMutation`."""
+        self._call("POST", "outbound/mutations", json=mutation)
+
+    def mutations(self) -> list[dict[str, Any]]:
+        """Return the journal of changes that were made between pages."""
+        return list(self._call("GET", "outbound/mutations")["journal"])
+
+    def clear_mutations(self) -> None:
+        """Forget schedule and journal."""
+        self._call("DELETE", "outbound/mutations")
+
+    def expire_cursors(self) -> None:
+        """Let every `next` hash be refused that was given out so far."""
+        self._call("DELETE", "outbound/cursors")
