@@ -1,0 +1,192 @@
+"""`target-wicked-reports`: the same destination behind the Singer protocol, for Meltano and for a shell pipe.
+
+Singer lines become Airbyte lines one by one, and the writer does the rest; so a STATE is handed back, as one line on
+standard output, only when every row before it is settled. Protocol: the Singer specification, "Target" and "Message
+types"; what Meltano and the taps make of it: clients.md 2.3 and 2.4.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import logging
+import os
+import sys
+from collections.abc import Iterable, Mapping
+from importlib.metadata import version
+from typing import Any
+
+import orjson
+from airbyte_cdk.models import (
+    AirbyteMessage,
+    ConfiguredAirbyteCatalog,
+    ConfiguredAirbyteCatalogSerializer,
+)
+from airbyte_cdk.utils.airbyte_secrets_utils import get_secrets, update_secrets
+
+from destination_wicked_reports.destination import PATIENCE, DestinationWickedReports
+from destination_wicked_reports.messages import read_lines
+from destination_wicked_reports.normalizers.chosen import make_normalizer
+from destination_wicked_reports.singer_messages import SingerOutput, Translator, config_error
+from destination_wicked_reports.spec import Config, ConfigurationError
+
+logger = logging.getLogger("airbyte")
+
+NAME = "target-wicked-reports"
+ENVIRONMENT_PREFIX = "TARGET_WICKED_REPORTS_"
+#: Settings that only a Singer target has; the others are the destination's own.
+SETTINGS: dict[str, Any] = {
+    "stream_maps": {
+        "type": "object",
+        "title": "Stream Maps",
+        "description": 'By the tap\'s stream: {"__alias__": "orders"} to take it for another stream, null to leave it '
+        "out. To change fields, use the custom mapping or a Meltano mapper.",
+        "default": {},
+    },
+    "activate_version": {
+        "type": "string",
+        "enum": ["refuse", "ignore"],
+        "title": "On ACTIVATE_VERSION",
+        "description": "Such a message asks that a stream's older rows be removed, which Wicked Reports cannot do. "
+        "`refuse`: end the run; `ignore`: keep the older rows and go on.",
+        "default": "refuse",
+    },
+}
+
+
+class TargetWickedReports(DestinationWickedReports):
+    """The destination with a Singer target's command line: same config, same ledger, same exit codes."""
+
+    def __init__(self, output: SingerOutput | None = None) -> None:
+        super().__init__(output or SingerOutput())
+
+    def parse_args(self, args: list[str]) -> argparse.Namespace:
+        """Read the command line as the targets of Meltano's SDK do."""
+        parser = argparse.ArgumentParser(NAME, description="Load a Singer tap's output into Wicked Reports.")
+        parser.add_argument("--version", action="version", version=f"{NAME} v{_version()}")
+        parser.add_argument("--about", action="store_true", help="show the settings and end")
+        parser.add_argument("--format", choices=["text", "json"], default="text", help="the form of --about")
+        parser.add_argument("--test", action="store_true", help="check the settings and end; nothing is written")
+        parser.add_argument(
+            "-c",
+            "--config",
+            action="append",
+            metavar="FILE",
+            help=f"settings, JSON; ENV takes them from {ENVIRONMENT_PREFIX}… variables; may be given more than once",
+        )
+        parsed = parser.parse_args(args)
+        if not parsed.about and not parsed.config:
+            parser.error("say where the settings are: --config FILE")
+        return parsed
+
+    def run_cmd(self, parsed_args: argparse.Namespace) -> Iterable[AirbyteMessage]:
+        """Tell about the target, check its settings, or load what comes in on standard input."""
+        settings = _settings(self.spec(logger).connectionSpecification)
+        if parsed_args.about:
+            _tell_about(settings, parsed_args.format)
+            return
+        config = _environment_and_files(parsed_args.config)
+        update_secrets(get_secrets(settings, config))
+        if parsed_args.test:
+            status = self.check(logger, config)
+            if status.status.value == "FAILED":
+                raise config_error(status.message or "")
+            logger.info(status.message)
+            return
+        translator = make_translator(config)
+        lines = translator.translate(read_lines(sys.stdin.fileno(), PATIENCE))
+        self.deliver(config, every_stream(config), lines)
+        yield from ()
+
+
+def make_translator(config: Mapping[str, Any]) -> Translator:
+    """Return a translator for this configuration; raises ConfigurationError if the Singer settings are wrong."""
+    renamed: dict[str, str | None] = {}
+    maps = config.get("stream_maps", {})
+    for stream, change in maps.items() if isinstance(maps, dict) else [("", maps)]:
+        if change is None or change == "__NULL__":
+            renamed[stream] = None
+        elif isinstance(change, dict) and change.keys() == {"__alias__"} and isinstance(change["__alias__"], str):
+            renamed[stream] = change["__alias__"]
+        else:
+            raise ConfigurationError(
+                'stream_maps: for each stream write {"__alias__": "another name"} or null. To change fields, use the '
+                "custom mapping or a Meltano mapper."
+            )
+    answer = config.get("activate_version", "refuse")
+    if answer not in SETTINGS["activate_version"]["enum"]:
+        raise ConfigurationError("activate_version: write refuse or ignore.")
+    return Translator(_streams(config), renamed, keep_versions=answer == "ignore")
+
+
+def every_stream(config: Mapping[str, Any]) -> ConfiguredAirbyteCatalog:
+    """Return a catalog of all streams of the mapping: a tap says only in passing which of them it sends."""
+    streams = [
+        {
+            "stream": {"name": name, "json_schema": {}, "supported_sync_modes": ["full_refresh"]},
+            "sync_mode": "full_refresh",
+            "destination_sync_mode": "append",
+        }
+        for name in sorted(_streams(config))
+    ]
+    return ConfiguredAirbyteCatalogSerializer.load({"streams": streams})
+
+
+def _streams(config: Mapping[str, Any]) -> frozenset[str]:
+    return frozenset(make_normalizer(Config.parse(config)).streams)
+
+
+def _settings(specification: Mapping[str, Any]) -> dict[str, Any]:
+    return {**specification, "properties": {**specification["properties"], **SETTINGS}}
+
+
+def _environment_and_files(places: list[str]) -> dict[str, Any]:
+    """Merge the settings of all places, later ones first; what is null counts as not set, as Meltano may write it."""
+    config: dict[str, Any] = {}
+    for place in places:
+        config |= _environment() if place == "ENV" else TargetWickedReports.read_config(place)
+    return {name: value for name, value in config.items() if value is not None}
+
+
+def _environment() -> dict[str, Any]:
+    """Return the settings in environment variables: text, or JSON where a setting is an object."""
+    found: dict[str, Any] = {}
+    for variable, value in os.environ.items():
+        if variable.startswith(ENVIRONMENT_PREFIX):
+            name = variable.removeprefix(ENVIRONMENT_PREFIX).lower()
+            try:
+                found[name] = orjson.loads(value) if value.startswith("{") else value
+            except orjson.JSONDecodeError:
+                raise ConfigurationError(f"{variable} is not whole JSON.") from None
+    return found
+
+
+def _tell_about(settings: Mapping[str, Any], form: str) -> None:
+    about = {
+        "name": NAME,
+        "description": "Loads a Singer tap's output into Wicked Reports.",
+        "version": _version(),
+        "capabilities": ["about"],
+        "settings": settings,
+    }
+    if form == "json":
+        sys.stdout.write(json.dumps(about, indent=2, ensure_ascii=False) + "\n")
+        return
+    sys.stdout.write(f"{NAME} {about['version']}: {about['description']}\n\n")
+    for name, setting in settings["properties"].items():
+        needed = " (required)" if name in settings["required"] else ""
+        sys.stdout.write(f"{name}{needed}: {setting.get('description', '')}\n")
+
+
+def _version() -> str:
+    return version("airbyte-destination-wicked-reports")
+
+
+def cli() -> None:
+    """Run the target with the command line in `sys.argv`."""
+    gc.freeze()  # see `run`
+    gc.set_threshold(100_000, 20, 20)
+    target = TargetWickedReports()
+    target.parse_args(sys.argv[1:])  # also if nothing is there to parse, which `run` would take for another mistake
+    target.run(sys.argv[1:])

@@ -1,0 +1,185 @@
+"""The Singer protocol, line by line: what a tap's messages become, which are refused, and when a state is handed back."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import orjson
+import pytest
+from airbyte_cdk.models import FailureType
+from airbyte_cdk.utils.traced_exception import AirbyteTracedException
+from destination_wicked_reports.messages import ForeignInput
+from destination_wicked_reports.singer_messages import SingerOutput, Translator
+
+SCHEMA = b'{"type":"SCHEMA","stream":"orders","schema":{},"key_properties":["SourceID"]}'
+
+
+def record(number: int, stream: str = "orders", **fields) -> bytes:
+    return orjson.dumps({"type": "RECORD", "stream": stream, "record": {"n": number, **fields}})
+
+
+def state(value) -> bytes:
+    return orjson.dumps({"type": "STATE", "value": value})
+
+
+def wrapped(number: int) -> bytes:
+    """A state as tap-airbyte-wrapper writes it."""
+    return state({"at": number, "airbyte_state": [{"type": "STREAM", "stream": {"stream_state": {"at": number}}}]})
+
+
+def translate(*lines, renamed=None, keep_versions=False):
+    translator = Translator({"orders", "contacts"}, renamed or {}, keep_versions=keep_versions)
+    chunks = [line if isinstance(line, list) else [line] for line in lines]
+    return [orjson.loads(line) for out in translator.translate(chunks) for line in out if line]
+
+
+def states(messages) -> list:
+    return [message["state"]["data"] for message in messages if message["type"] == "STATE"]
+
+
+# -- messages -----------------------------------------------------------------------------------------------------
+
+
+def test_a_record_keeps_its_stream_and_every_value(caplog):
+    data = {"Amount": 0.1, "Total": 12.4, "Big": 12345678901234567, "Text": "100.500000000", "Nested": [{"a": None}]}
+    (message,) = translate(SCHEMA, record(1, **data))
+    assert message == {"type": "RECORD", "record": {"stream": "orders", "data": {"n": 1, **data}}}
+
+
+def test_numbers_come_out_as_they_were_written():
+    line = b'{"type":"RECORD","stream":"orders","record":{"a":0.1,"b":1234567.89,"c":-0.01,"d":9007199254740993}}'
+    (out,) = (line for lines in Translator({"orders"}, {}).translate([[SCHEMA, line]]) for line in lines if line)
+    assert json.loads(out, parse_float=str)["record"]["data"] == {
+        "a": "0.1",
+        "b": "1234567.89",
+        "c": "-0.01",
+        "d": 9007199254740993,
+    }
+
+
+def test_one_line_makes_one_line_so_that_a_line_number_names_the_taps_own_line():
+    lines = [SCHEMA, b"", record(1), state({}), b"  "]
+    (out,) = Translator({"orders"}, {}).translate([lines])
+    assert [bool(line) for line in out] == [False, False, True, True, False]
+
+
+def test_columns_of_the_singer_side_are_left_out():
+    (message,) = translate(SCHEMA, record(1, _sdc_extracted_at="x", _sdc_batched_at="y", _sdc_deleted_at=None))
+    assert message["record"]["data"] == {"n": 1}
+
+
+def test_a_row_marked_as_deleted_is_not_sent_and_is_reported(caplog):
+    messages = translate(SCHEMA, record(1, _sdc_deleted_at="2026-04-01T00:00:00Z"), record(2))
+    assert [message["record"]["data"]["n"] for message in messages] == [2]
+    assert "orders: 1 rows are marked as deleted" in caplog.text
+
+
+def test_a_stream_goes_by_its_alias_and_a_stream_mapped_to_null_is_left_out():
+    other = SCHEMA.replace(b"orders", b"public-orders"), SCHEMA.replace(b"orders", b"strange")
+    messages = translate(
+        *other,
+        record(1, "public-orders"),
+        record(2, "strange"),
+        b'{"type":"ACTIVATE_VERSION","stream":"strange","version":1}',
+        renamed={"public-orders": "orders", "strange": None},
+    )
+    assert [(m["record"]["stream"], m["record"]["data"]["n"]) for m in messages] == [("orders", 1)]
+
+
+# -- refusals -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (SCHEMA.replace(b"orders", b"visits"), "deselect it in the tap, or say in stream_maps which of these"),
+        (b'{"type":"ACTIVATE_VERSION","stream":"orders","version":2}', "cannot remove the older rows"),
+        (b'{"type":"BATCH","stream":"orders","manifest":[]}', "take batch_config out of the tap's settings"),
+    ],
+)
+def test_what_wicked_or_this_target_cannot_do_is_refused_with_the_way_out(line, said):
+    with pytest.raises(AirbyteTracedException, match=said) as caught:
+        translate(SCHEMA, line)
+    assert caught.value.failure_type is FailureType.config_error
+
+
+def test_versions_are_kept_side_by_side_if_the_user_says_so():
+    line = b'{"type":"ACTIVATE_VERSION","stream":"orders","version":2}'
+    assert len(translate(SCHEMA, line, record(1), line, keep_versions=True)) == 1
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"type":"RECORD","stream":"orders","rec',
+        b"jane@example.com",
+        b"[]",
+        b"null",
+        b'{"type":"RECORD","stream":"orders"}',
+        b'{"type":"RECORD","stream":"orders","record":["jane@example.com"]}',
+        b'{"type":"RECORD","stream":"contacts","record":{"email":"jane@example.com"}}',
+        b'{"type":"SCHEMA"}',
+        b'{"type":"SCHEMA","stream":null}',
+        b'{"type":"STATE"}',
+        b'{"type":"jane@example.com"}',
+        b'{"type":"RECORD","record":{"stream":"orders","data":{}}}',
+        b'{"type":"RECORD","stream":"orders","record":{"a":NaN}}',
+    ],
+)
+def test_a_torn_or_foreign_line_is_named_by_number_unquoted_and_what_came_before_it_is_taken(line):
+    chunks = Translator({"orders", "contacts"}, {}).translate([[SCHEMA, record(1), line, record(2)]])
+    before = next(chunks)
+    assert [orjson.loads(taken)["record"]["data"]["n"] for taken in before if taken] == [1]
+    with pytest.raises(ForeignInput, match="Line 3 ") as caught:
+        next(chunks)
+    assert "jane" not in caught.value.message
+
+
+# -- states -------------------------------------------------------------------------------------------------------
+
+
+def test_states_of_an_ordinary_tap_keep_their_places_among_the_records():
+    messages = translate(SCHEMA, record(1), state({"bookmarks": {"orders": 1}}), record(2), state({"bookmarks": {}}))
+    assert [message["type"] for message in messages] == ["RECORD", "STATE", "RECORD", "STATE"]
+    assert states(messages) == [{"bookmarks": {"orders": 1}}, {"bookmarks": {}}]
+
+
+def test_a_state_that_the_airbyte_wrapper_wrote_early_waits_for_the_end_of_the_input():
+    messages = translate(SCHEMA, wrapped(1), record(1), wrapped(2), record(2), wrapped(2))
+    assert [message["type"] for message in messages] == ["RECORD", "RECORD", "STATE"]
+    assert states(messages)[0]["at"] == 2
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [wrapped(1)],
+        [record(1), wrapped(1)],
+        [wrapped(1), wrapped(1), record(1)],
+        [wrapped(1), record(1), wrapped(2)],
+        [wrapped(1), wrapped(1), SCHEMA],
+    ],
+    ids=["alone", "last but not repeated", "records after it", "another one last", "a schema after it"],
+)
+def test_an_airbyte_wrapper_that_ended_early_gets_no_state_back_and_the_user_hears_of_it(lines, caplog):
+    assert states(translate(SCHEMA, *lines)) == []
+    assert "ended before its sync was complete" in caplog.text
+
+
+def test_a_wrapper_without_any_state_is_no_failure(caplog):
+    assert states(translate(SCHEMA, record(1), state({}))) == [{}]
+    assert "ended before" not in caplog.text
+
+
+# -- what the target says -----------------------------------------------------------------------------------------
+
+
+def test_only_states_reach_standard_output_each_on_one_line_and_flushed():
+    out, log = io.BytesIO(), io.StringIO()
+    output = SingerOutput(out, log)
+    output.emit({"type": "STATE", "state": {"type": "LEGACY", "data": {"a": [1]}, "destinationStats": {}}})
+    output.emit(b'{"type":"LOG","log":{"level":"WARN","message":"slow"}}')
+    output.emit({"type": "TRACE", "trace": {"type": "ERROR", "error": {"message": "wrong key"}}})
+    assert out.getvalue() == b'{"a":[1]}\n'
+    assert log.getvalue() == "WARN slow\nCRITICAL wrong key\n"
