@@ -3,7 +3,7 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
-PACKAGES := source-wecantrack source-sovrn destination-wicked-reports
+PACKAGES := source-wecantrack source-sovrn source-wicked-reports destination-wicked-reports
 READY  := $(VENV)/.ready
 
 .PHONY: setup demo test lint bench campaign spec lock clean

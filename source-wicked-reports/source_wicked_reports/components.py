@@ -1,0 +1,222 @@
+"""What the manifest cannot say: how a window is read to its end, and how the chosen contacts are gone through."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from datetime import date
+from functools import partial
+from typing import Any, ClassVar
+from urllib.parse import quote
+
+from airbyte_cdk.sources.declarative.requesters import HttpRequester
+from airbyte_cdk.sources.declarative.retrievers import Retriever
+from airbyte_cdk.sources.types import Config, Record, StreamSlice
+
+from .budget import SlidingBudget
+from .pages import Given, HashedPages, Page, Row
+from .records import click, click_identity, contact, mark_click, order, row_id
+from .replies import OutboundApi, RefusedError, UnknownContactError, listed, single
+from .settings import account_zone
+from .strict_http import LOGGER
+from .windows import Days
+
+#: "The first 10,000 clicks of a single contact will be returned"; that other lists end there too is a [guess].
+ROWS_OF_A_WINDOW = 10_000
+#: "The difference between the parameters from and to cannot exceed 180 days": asked for is a day more at either end.
+DAYS_OF_A_CONTACT = 178
+
+_budget: ContextVar[SlidingBudget] = ContextVar("budget")
+
+
+@contextmanager
+def shared_budget(budget: SlidingBudget) -> Iterator[None]:
+    """Give all streams that are built inside the block the same budget."""
+    token = _budget.set(budget)
+    try:
+        yield
+    finally:
+        _budget.reset(token)
+
+
+@dataclass
+class ListRetriever(Retriever):
+    """The rows of one window of days; here contacts, in subclasses orders and clicks."""
+
+    name: str
+    config: Config
+    requester: HttpRequester
+
+    _cursor: ClassVar[str] = "createDate"
+    _identity: ClassVar[Callable[[Row], str]] = row_id
+    _mark: ClassVar[Callable[[Row, str, int], None] | None] = None
+
+    def __post_init__(self) -> None:
+        self._api = OutboundApi(
+            self.requester,
+            _budget.get(),
+            tries=self.config.get("max_tries", 7),
+            longest_wait=self.config.get("longest_wait_seconds", 900),
+            read_seconds=self.config.get("read_timeout_seconds", 120),
+        )
+        self._most = self.config.get("rows_per_window", ROWS_OF_A_WINDOW)
+        self._given = Given()
+
+    def read_records(
+        self, records_schema: Mapping[str, Any], stream_slice: StreamSlice | None = None
+    ) -> Iterable[Record]:
+        """Yield the rows of a window."""
+        assert stream_slice is not None
+        first, last = (date.fromisoformat(stream_slice[name]) for name in ("start_time", "end_time"))
+        for row in self._rows(Days(first, last)):
+            yield Record(row, self.name, stream_slice)
+
+    def _clean(self, row: Row) -> Row:
+        return contact(row)
+
+    def _rows(self, days: Days, path: str = "") -> Iterator[Row]:
+        """Yield the rows of a window; one with too many rows is read in shorter ones, down to a day."""
+        fetch = partial(self._fetch, days.asked, path)
+        first = fetch(None)
+        if first.total >= self._most and days.count > 1:
+            for part in days.parts(days.fitting(first.total, self._most)):
+                yield from self._rows(part, path)
+            return
+        self._given.turn()
+        yield from self._listed(fetch, first) if first.total < self._most else self._big_day(days, path)
+
+    def _big_day(self, day: Days, path: str) -> Iterator[Row]:
+        """Yield the rows of a day whose neighbours must not come along, because the three have too many rows.
+
+        The day itself, when it gives rows of more than one instant, proves that both its ends are inside. Else the same
+        day is what it makes with the one before or with the one behind it, and both are read.
+        """
+        exact, before, behind = day.narrow
+        fetch = partial(self._fetch, exact, path)
+        first = fetch(None)
+        yield from self._listed(fetch, first)
+        if len({row.get(self._cursor) for row in first.rows}) <= 1:
+            for asked in (before, behind):
+                fetch = partial(self._fetch, asked, path)
+                yield from self._listed(fetch, fetch(None))
+
+    def _listed(self, fetch: Callable[[str | None], Page], first: Page) -> Iterator[Row]:
+        if first.total == self._most:
+            LOGGER.warning(
+                "%s has exactly %s rows, it says: if Wicked Reports ends its lists there, more are missing.",
+                self._api.asking.capitalize(),
+                first.total,
+            )
+        kind = type(self)
+        yield from HashedPages(fetch, kind._identity, self._given, mark=kind._mark).rows(first)
+
+    def _fetch(self, asked: Mapping[str, str], path: str, following: str | None) -> Page:
+        self._api.asking = f"the window from {asked['from']} to {asked['to']} of stream {self.name}"
+        return self._api.get(
+            lambda body: listed(body, self._clean, needs_hash=following is None),
+            token={**asked, "path": path, "next": following or ""},
+        )
+
+
+@dataclass
+class OrdersRetriever(ListRetriever):
+    """The orders of one window."""
+
+    _cursor = "date"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._zone = account_zone(self.config)
+
+    def _clean(self, row: Row) -> Row:
+        return order(row, self._zone)
+
+
+@dataclass
+class ClicksRetriever(ListRetriever):
+    """The clicks of one window; they get a key."""
+
+    _cursor = "date"
+    _identity = click_identity
+    _mark = mark_click
+
+    def _clean(self, row: Row) -> Row:
+        return click(row)
+
+
+class ChosenContacts(ListRetriever):
+    """Goes through `contact_ids`; here each contact itself, in subclasses the list that belongs to it.
+
+    An id that the vendor does not know is reported by its place in the list, because it may be somebody's address.
+    """
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._api.of_contact = True
+
+    def read_records(
+        self, records_schema: Mapping[str, Any], stream_slice: StreamSlice | None = None
+    ) -> Iterable[Record]:
+        """Yield the rows of every chosen contact."""
+        ids: list[str] = self.config["contact_ids"]
+        if not ids:
+            LOGGER.info("%s: contact_ids is empty, so there is nothing to read.", self.name)
+        for number, chosen in enumerate(ids, 1):
+            for row in self._known(chosen, f"entry {number} of {len(ids)}"):
+                yield Record(row, self.name, stream_slice)
+
+    def _known(self, chosen: str, entry: str) -> Iterator[Row]:
+        try:
+            yield from self._of(chosen)
+        except UnknownContactError:
+            LOGGER.warning(
+                "%s: Wicked Reports knows no contact for %s in contact_ids; it is skipped. Correct it, or remove it.",
+                self.name,
+                entry,
+            )
+
+    def _of(self, chosen: str) -> Iterator[Row]:
+        yield self._contact(chosen)
+
+    def _contact(self, chosen: str) -> Row:
+        self._api.asking = f"a contact of stream {self.name}"
+        return self._api.get(lambda body: single(body, contact), token={"path": _quoted(chosen)})
+
+    def _windows(self, chosen: str, name: str) -> Iterator[Row]:
+        """Yield the rows of a list of one contact; a refusal may mean that there is no such contact."""
+        start, end = (date.fromisoformat(self.config[key]) for key in ("start_date", "read_until"))
+        try:
+            for days in Days(start, end).parts(DAYS_OF_A_CONTACT):
+                yield from self._rows(days, f"{_quoted(chosen)}/{name}")
+        except RefusedError:
+            self._contact(chosen)
+            raise
+
+
+@dataclass
+class ChosenContactRetriever(ChosenContacts):
+    """The chosen contacts themselves."""
+
+
+@dataclass
+class ChosenClicksRetriever(ChosenContacts, ClicksRetriever):
+    """The clicks of the chosen contacts."""
+
+    def _of(self, chosen: str) -> Iterator[Row]:
+        yield from self._windows(chosen, "clicks")
+
+
+@dataclass
+class ChosenOrdersRetriever(ChosenContacts, OrdersRetriever):
+    """The orders of the chosen contacts; they come without a contact, so the id that was asked for is added."""
+
+    def _of(self, chosen: str) -> Iterator[Row]:
+        for row in self._windows(chosen, "orders"):
+            row["requestedContactId"] = chosen
+            yield row
+
+
+def _quoted(chosen: str) -> str:
+    return quote(chosen, safe="@")

@@ -1,0 +1,307 @@
+"""Requests whose replies count only when they are whole: budgets, announced waits, retries and plain failures.
+
+Shared by the sources and the same, byte for byte, in each of them. Nothing here knows a vendor: URLs, headers,
+parameters and the meaning of status codes come from a declared `HttpRequester` and its error handler.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timezone
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import orjson
+import requests
+import urllib3
+from airbyte_cdk.models import FailureType
+from airbyte_cdk.sources.declarative.requesters import HttpRequester
+from airbyte_cdk.sources.streams.http.error_handlers import ResponseAction
+from airbyte_cdk.sources.types import StreamSlice
+from airbyte_cdk.utils.traced_exception import AirbyteTracedException
+
+LOGGER = logging.getLogger("airbyte.source")
+
+#: Seconds added to a budget's window: the vendor starts its window when a request arrives, we when it leaves.
+WINDOW_MARGIN = 1.0
+CONNECT_SECONDS = 10.0
+_LONGEST_BACKOFF = 60.0
+_FIRST_BLIND_WAIT = 5.0
+_LARGEST_BUDGET = 1_000_000
+_MILLISECONDS_FROM = 10**11  # UNIX seconds reach this in the year 5138, milliseconds reached it in 1973
+_SAFE_URL = re.compile(r"https://[^\s/?#@\\]+(/[^\s?#]*)?|http://(localhost|127\.0\.0\.1)(:\d+)?(/[^\s?#]*)?")
+_RETRIED = (requests.RequestException, urllib3.exceptions.HTTPError)
+
+T = TypeVar("T")
+
+
+class Clock:
+    """The wall clock; tests put another in its place."""
+
+    def now(self) -> float:
+        """Return UNIX seconds."""
+        return time.time()
+
+    def sleep(self, seconds: float) -> None:
+        """Let `seconds` pass."""
+        time.sleep(seconds)
+
+
+CLOCK = Clock()
+
+
+def utc_now() -> datetime:
+    """Return the clock's time in whole seconds, UTC."""
+    return datetime.fromtimestamp(int(CLOCK.now()), timezone.utc)
+
+
+class BadReplyError(Exception):
+    """A reply that says 200 but is not what was asked for. Its text goes into logs: never quote the body."""
+
+
+def config_error(message: str) -> AirbyteTracedException:
+    """Build the failure that the user can end by changing the configuration or the vendor account."""
+    return AirbyteTracedException(message=message, internal_message=message, failure_type=FailureType.config_error)
+
+
+def transient_error(message: str) -> AirbyteTracedException:
+    """Build the failure that may be gone at the next run."""
+    return AirbyteTracedException(message=message, internal_message=message, failure_type=FailureType.transient_error)
+
+
+def check_api_url(url: str | None) -> None:
+    """Allow https everywhere and http only to this machine, so that no key travels in the clear."""
+    if url and not _SAFE_URL.fullmatch(url):
+        raise config_error(
+            "api_url must be an https address, or http to localhost: correct it, or remove it to use the vendor's own."
+        )
+
+
+def wait(seconds: float, reason: str) -> None:
+    """Sleep, but first say why and how long."""
+    pause(seconds, f"Waiting {seconds:.1f} s: {reason}")
+
+
+def pause(seconds: float, announcement: str) -> None:
+    """Sleep, but first say so, and let everything that was written so far leave the process."""
+    if seconds > 0:
+        LOGGER.info("%s", announcement)
+        sys.stdout.flush()
+        CLOCK.sleep(seconds)
+
+
+def natural(text: str | None, digits: int = 15) -> int | None:
+    """Read a header that should be a plain number; anything else (text, a date, a sign, a fraction) is None."""
+    text = (text or "").strip()
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= digits else None
+
+
+class Budget:
+    """At most `calls` requests in `seconds`, counted from the first: the fixed window of Laravel's throttle.
+
+    Replies may carry `x-ratelimit-limit` and `x-ratelimit-remaining` (affiliate-facts A8); what they say replaces
+    what was declared. A count that falls between two replies means that the vendor has opened a new window.
+    """
+
+    def __init__(self, calls: int, seconds: float = 60.0, *, spent: int = 0, obey_headers: bool = True) -> None:
+        self.calls, self._seconds, self._used, self._obey = calls, seconds, spent, obey_headers
+        self._opened = self._asked = CLOCK.now()
+
+    def take(self) -> None:
+        """Count one request; wait first if the window is used up."""
+        age = CLOCK.now() - self._opened
+        if not self._used or not 0 <= age < self._seconds + WINDOW_MARGIN:
+            self._renew()
+        elif self._used >= self.calls:
+            wait(
+                self._seconds + WINDOW_MARGIN - age,
+                f"the budget of {self.calls} requests in {self._seconds:g} s is used up",
+            )
+            self._renew()
+        self._used += 1
+        self._asked = CLOCK.now()
+
+    def learn(self, headers: Mapping[str, str]) -> None:
+        """Take over the vendor's own count, as far as the headers are readable."""
+        if not self._obey:
+            return
+        limit = natural(headers.get("x-ratelimit-limit"))
+        remaining = natural(headers.get("x-ratelimit-remaining"))
+        if limit is not None and 1 <= limit <= _LARGEST_BUDGET:
+            self.calls = limit
+        if remaining is not None and remaining <= _LARGEST_BUDGET:
+            used = max(self.calls - remaining, 1)
+            if used < self._used:
+                self._opened = self._asked
+            self._used = used
+
+    def renew(self) -> None:
+        """Start a new window: the vendor's own wait is over."""
+        self._renew()
+
+    def _renew(self) -> None:
+        self._opened, self._used = CLOCK.now(), 0
+
+
+def asked_wait(headers: Mapping[str, str], now: float) -> float | None:
+    """Return the seconds a 429 asks for: `Retry-After` (seconds), else `x-ratelimit-reset` (UNIX time), else None."""
+    seconds = natural(headers.get("Retry-After"))
+    if seconds is not None:
+        return max(float(seconds), 1.0)
+    reset = natural(headers.get("x-ratelimit-reset"))
+    if reset is None:
+        return None
+    ahead = (reset / 1000 if reset >= _MILLISECONDS_FROM else reset) - now
+    return ahead + WINDOW_MARGIN if ahead > 0 else None
+
+
+def json_body(response: requests.Response) -> Any:
+    """Read and parse a whole body; `NaN`, half a body, HTML or nothing at all are no JSON."""
+    try:
+        return orjson.loads(response.raw.read(decode_content=True))
+    except orjson.JSONDecodeError:
+        kind = response.headers.get("Content-Type", "no content type").split(";")[0]
+        raise BadReplyError(f"the body is not complete JSON ({kind[:40]})") from None
+
+
+def natural_number(value: Any) -> int | None:
+    """Read a count of a body, as a number or, as older Laravel has it, as text; anything else is None."""
+    return value if type(value) is int and value >= 0 else natural(value) if isinstance(value, str) else None
+
+
+def rows_of(body: Any, key: str | None = None) -> list[dict[str, Any]]:
+    """Return the list of objects that a body is, or holds under `key`; the one look-up needed, no walk."""
+    rows = body.get(key) if key is not None and isinstance(body, dict) else body
+    if not isinstance(rows, list):
+        raise BadReplyError(f"the body holds no list{f' {key!r}' if key else ''}")
+    if not all(type(row) is dict for row in rows):
+        raise BadReplyError("the list holds something that is no object")
+    return rows
+
+
+class StrictApi:
+    """Sends what a declared requester describes until a reply is whole, or fails in one sentence.
+
+    `tries` bounds the attempts of one request (faults and throttles alike), `longest_wait` the seconds of one wait
+    that the vendor may ask for, `read_seconds` the silence of the other side. `backoff` is what to wait at least before
+    the second attempt, the third and so on, the last for all further ones; without it, waits double.
+    """
+
+    def __init__(
+        self,
+        requester: HttpRequester,
+        budget: Budget,
+        *,
+        tries: int = 7,
+        longest_wait: float = 900.0,
+        read_seconds: float = 120.0,
+        backoff: Sequence[float] = (),
+    ) -> None:
+        self._requester, self._budget = requester, budget
+        self._tries, self._longest_wait, self._backoff = tries, longest_wait, backoff
+        self._timeout = (min(CONNECT_SECONDS, read_seconds), read_seconds)
+        self._session = requests.Session()
+        self._session.trust_env = not requester.get_url().startswith("http:")  # loopback: no proxy may see the key
+
+    def get(
+        self,
+        accept: Callable[[Any], T],
+        *,
+        stream_slice: StreamSlice | None = None,
+        token: Mapping[str, Any] | None = None,
+        read: Callable[[requests.Response], Any] = json_body,
+    ) -> T:
+        """Return `accept(read(response))` of the first whole reply.
+
+        `token` is `next_page_token` in the requester's Jinja. `read` and `accept` run inside the retry: they raise
+        `BadReplyError` for a reply that must not count. Parameters that evaluate to nothing are not sent.
+        """
+        given = {"stream_slice": stream_slice, "next_page_token": token}
+        url = self._requester.get_url(**given)  # type: ignore[arg-type]
+        params = self._requester.get_request_params(**given)  # type: ignore[arg-type]
+        headers = {
+            **self._requester.get_request_headers(**given),  # type: ignore[arg-type]
+            **self._requester.get_authenticator().get_auth_header(),
+        }
+        sent = {name: value for name, value in params.items() if value not in ("", [], None)}
+        for attempt in range(1, self._tries + 1):
+            self._budget.take()
+            seconds, throttled, unreachable = self._growing(attempt, 1.0), False, False
+            try:
+                with self._session.get(
+                    url, params=sent, headers=headers, timeout=self._timeout, allow_redirects=False, stream=True
+                ) as response:
+                    self._budget.learn(response.headers)
+                    if response.status_code == requests.codes.ok:
+                        return accept(read(response))
+                    throttled = self._refused(response)
+                    reason = f"the API answered {response.status_code}"
+                    if throttled:
+                        seconds = self._throttled_pause(response, attempt)
+            except BadReplyError as fault:
+                reason = str(fault)
+            except _RETRIED as fault:
+                reason, unreachable = self._network_fault(fault), True
+            if attempt < self._tries:
+                wait(seconds, f"{reason}; then attempt {attempt + 1} of {self._tries}")
+                if throttled:
+                    self._budget.renew()
+        host, attempts = urlsplit(url).hostname, f"in {self._tries} attempts ({reason})"
+        if throttled:
+            told = f"{host} refused more requests for now {attempts}: run again in some minutes, and sync less often."
+        elif unreachable:
+            told = f"{host} could not be reached {attempts}: check this machine's network, firewall and proxy."
+        else:
+            told = (
+                f"{host} gave no usable answer {attempts}: run again later; if it recurs, check api_url and any proxy."
+            )
+        raise transient_error(told)
+
+    def _refused(self, response: requests.Response) -> bool:
+        """Raise what the declared error handler calls a failure; else tell whether the refusal is a throttle."""
+        assert self._requester.error_handler is not None
+        _ = response.content  # the handler's messages may quote a field of the body; read it while faults are caught
+        resolution = self._requester.error_handler.interpret_response(response)
+        if resolution.response_action in (ResponseAction.RETRY, ResponseAction.RATE_LIMITED):
+            return resolution.response_action == ResponseAction.RATE_LIMITED
+        message = resolution.error_message or f"The API answered {response.status_code}."
+        kind = resolution.failure_type or FailureType.system_error
+        raise AirbyteTracedException(message=message, internal_message=message, failure_type=kind)
+
+    def _throttled_pause(self, response: requests.Response, attempt: int) -> float:
+        now = CLOCK.now()
+        asked = asked_wait(response.headers, now)
+        least = self._growing(attempt, _FIRST_BLIND_WAIT)  # from 5 s on, the fourth outlasts a window of 60 s
+        if asked is None:
+            return least
+        if asked > self._longest_wait:
+            try:
+                until = f"until {datetime.fromtimestamp(now + asked, timezone.utc):%Y-%m-%d %H:%M:%S} UTC"
+            except (ValueError, OverflowError):
+                until = f"for {asked:.0f} s"
+            raise transient_error(
+                f"The API's request limit is used up and it asks to wait {until}, longer than the "
+                f"{self._longest_wait:g} s a run waits: run again after that time, and sync less often if this recurs."
+            )
+        return max(asked, least) if self._backoff else asked
+
+    def _growing(self, attempt: int, first: float) -> float:
+        if self._backoff:
+            return self._backoff[min(attempt, len(self._backoff)) - 1]
+        return float(min(first * 2.0 ** (attempt - 1), _LONGEST_BACKOFF))
+
+    def _network_fault(self, fault: Exception) -> str:
+        """Name a fault in words of ours: the libraries' own texts quote whole URLs."""
+        if isinstance(fault, requests.exceptions.SSLError):
+            return "no trusted TLS connection"
+        if isinstance(fault, requests.exceptions.ConnectTimeout):
+            return f"no connection within {self._timeout[0]:g} s"
+        if isinstance(fault, (requests.exceptions.ReadTimeout, urllib3.exceptions.ReadTimeoutError)):
+            return f"no answer within {self._timeout[1]:g} s"
+        if isinstance(fault, requests.exceptions.ConnectionError):
+            return "the connection could not be made or was closed"
+        return "the answer broke off"
