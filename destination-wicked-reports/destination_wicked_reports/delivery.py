@@ -15,10 +15,12 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from airbyte_cdk.models import FailureType
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
+from destination_wicked_reports.batches import Batch
 from destination_wicked_reports.client import WickedClient
 from destination_wicked_reports.endpoints import ENDPOINTS
-from destination_wicked_reports.ledger import ACCEPTED, HELD, Batch, Ledger, OrderBook
+from destination_wicked_reports.ledger import ACCEPTED, HELD, Ledger
 from destination_wicked_reports.normalizers.base import Row
+from destination_wicked_reports.orders import OrderBook
 from destination_wicked_reports.rejects import DeadLetters
 from destination_wicked_reports.replies import Outcome, Verdict
 

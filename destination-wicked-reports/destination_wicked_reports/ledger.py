@@ -12,86 +12,23 @@ import contextlib
 import hashlib
 import os
 import time
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import orjson
-from sqlalchemy import (
-    BigInteger,
-    Column,
-    Connection,
-    Engine,
-    Integer,
-    LargeBinary,
-    MetaData,
-    String,
-    Table,
-    bindparam,
-    create_engine,
-    delete,
-    event,
-    func,
-    insert,
-    literal,
-    select,
-    tuple_,
-)
-from sqlalchemy.dialects import sqlite
+from sqlalchemy import Connection, Engine, create_engine, delete, event, insert, literal, select
 from sqlalchemy.exc import DatabaseError, OperationalError
 
-from destination_wicked_reports.normalizers.base import Documents, OrderState, Row, Sums
+from destination_wicked_reports.batches import Batch, dump, load
+from destination_wicked_reports.normalizers.base import OrderState, Row
+from destination_wicked_reports.schema import among, info, listed, make_tables, metadata, orders, outbox, sent, upsert
 
 SCHEMA_VERSION = "1"
 #: A second run on the same file waits this long for the first to end.
 LOCK_WAIT_SECONDS = 30
 
 ACCEPTED, HELD = "accepted", "held"
-
-metadata = MetaData()
-info = Table("ledger", metadata, Column("name", String, primary_key=True), Column("value", String, nullable=False))
-sent = Table(
-    "sent",
-    metadata,
-    Column("store", String, primary_key=True),  # live or test: Wicked keeps two stores, so do we
-    Column("endpoint", String, primary_key=True),
-    Column("key", String, primary_key=True),
-    Column("digest", LargeBinary, nullable=False),
-    Column("status", String, nullable=False),
-    Column("stream", String, nullable=False),
-    Column("sent_at", BigInteger, nullable=False),  # UNIX seconds
-    sqlite_with_rowid=False,
-)
-orders = Table(
-    "orders",
-    metadata,
-    Column("store", String, primary_key=True),
-    Column("key", String, primary_key=True),
-    Column("total", String, nullable=False),  # money is decimal text: no database rounds it
-    Column("approved", String, nullable=False),
-    Column("refunded", String, nullable=False),
-    Column("status", String, nullable=False),
-    Column("payments", Integer, nullable=False),
-    Column("revision", Integer, nullable=False),
-    Column("currency", String, nullable=False),
-    Column("changed", String, nullable=False),
-    sqlite_with_rowid=False,
-)
-outbox = Table(
-    "outbox",
-    metadata,
-    Column("id", Integer, primary_key=True, autoincrement=True),
-    Column("store", String, nullable=False),
-    Column("endpoint", String, nullable=False),
-    Column("body", LargeBinary, nullable=False),  # the request as it was sent, to be sent again byte for byte
-    Column("rows", LargeBinary, nullable=False),  # what its rows are called, and what they do to their orders
-    Column("marked_at", BigInteger, nullable=False),
-)
-#: Keys travel as one JSON parameter: no limit on their number, and one statement whatever it is.
-KEYS = select(func.json_each(bindparam("keys")).table_valued("value").c.value)
 
 
 class LedgerError(Exception):
@@ -100,37 +37,6 @@ class LedgerError(Exception):
 
 class LedgerBusyError(LedgerError):
     """Another run holds the ledger."""
-
-
-@dataclass(slots=True, eq=False)
-class Batch:
-    """Rows for one endpoint that travel in one request; `mark` is their line in the outbox, 0 before there is one.
-
-    `kept` says that the outbox holds the rows themselves: a later run must send the same bytes again or report them.
-    Other rows come again from the source, whose STATE does not leave before they are settled.
-    """
-
-    endpoint: str
-    rows: list[Row]
-    kept: bool = True
-    mark: int = 0
-    sequence: int = field(init=False)
-    _body: bytes = field(init=False, default=b"")
-
-    def __post_init__(self) -> None:
-        self.sequence = min([row.sequence for row in self.rows], default=0)
-
-    @property
-    def body(self) -> bytes:
-        """The request body: a JSON array of rows that were encoded when they were made."""
-        if not self._body:
-            self._body = b"[" + b",".join([row.body for row in self.rows]) + b"]"
-        return self._body
-
-    def without(self, orders: Collection[str]) -> Batch | None:
-        """Return the batch less the rows of these orders, or None if nothing is left."""
-        rows = [row for row in self.rows if row.order_key not in orders]
-        return Batch(self.endpoint, rows, self.kept) if rows else None
 
 
 def fingerprint(api_key: str) -> str:
@@ -145,11 +51,10 @@ class Ledger:
         self.store = store
         self.description = description
         self._engine = engine
-        self._upserts: dict[str, str] = {}
         try:
-            metadata.create_all(engine)
             self._connection: Connection = engine.connect()
             with self._connection.begin():
+                make_tables(self._connection, metadata)
                 self._check_version()
         except OperationalError as error:
             if "locked" in str(error.orig):
@@ -229,11 +134,8 @@ class Ledger:
 
     def agree(self, name: str, value: str) -> None:
         """Write down what the rows of this ledger have in common."""
-        insertion = sqlite.insert(info).values(name=name, value=value)
         with self._connection.begin():
-            self._connection.execute(
-                insertion.on_conflict_do_update(index_elements=[info.c.name], set_={"value": value})
-            )
+            upsert(self._connection, info, [(name, value)])
 
     def _owner(self, api_key: str) -> str:
         return f"key.{self.store}.{fingerprint(api_key)}"
@@ -243,14 +145,14 @@ class Ledger:
     def known(self, endpoint: str, keys: Sequence[str]) -> dict[str, bytes]:
         """Return key -> digest of the rows among `keys` that were sent (or are held: their fate is unknown)."""
         query = select(sent.c.key, sent.c.digest).where(
-            sent.c.store == self.store, sent.c.endpoint == endpoint, sent.c.key.in_(KEYS)
+            sent.c.store == self.store, sent.c.endpoint == endpoint, among(sent.c.key)
         )
         with self._connection.begin():
-            return {row.key: row.digest for row in self._connection.execute(query, _listed(keys))}
+            return {row.key: row.digest for row in self._connection.execute(query, listed(keys))}
 
     def orders(self, keys: Sequence[str]) -> dict[str, OrderState]:
         """Return what Wicked was told of these affiliate orders."""
-        query = select(orders).where(orders.c.store == self.store, orders.c.key.in_(KEYS))
+        query = select(orders).where(orders.c.store == self.store, among(orders.c.key))
         with self._connection.begin():
             return {
                 row.key: OrderState(
@@ -263,7 +165,7 @@ class Ledger:
                     currency=row.currency,
                     changed=row.changed,
                 )
-                for row in self._connection.execute(query, _listed(keys))
+                for row in self._connection.execute(query, listed(keys))
             }
 
     # -- what is under way ------------------------------------------------------------------------------------------
@@ -279,7 +181,7 @@ class Ledger:
                         store=self.store,
                         endpoint=batch.endpoint,
                         body=batch.body if batch.kept else b"",
-                        rows=_dump(batch.rows if batch.kept else ()),
+                        rows=dump(batch.rows if batch.kept else ()),
                         marked_at=int(time.time()),
                     )
                 )
@@ -291,13 +193,18 @@ class Ledger:
         states: dict[str, OrderState] = {}
         for row in remembered:
             if row.order_key and row.order:
-                states[row.order_key] = max(states.get(row.order_key, row.order), row.order, key=_place)
+                former = states.get(row.order_key)
+                if former is None or row.order.place > former.place:
+                    states[row.order_key] = row.order
         with self._connection.begin():
             self._connection.execute(delete(outbox).where(outbox.c.id == batch.mark))
-            self._upsert(
-                sent, [(self.store, row.endpoint, row.key, row.digest, status, row.stream, now) for row in remembered]
+            upsert(
+                self._connection,
+                sent,
+                [(self.store, row.endpoint, row.key, row.digest, status, row.stream, now) for row in remembered],
             )
-            self._upsert(
+            upsert(
+                self._connection,
                 orders,
                 [
                     (
@@ -316,23 +223,12 @@ class Ledger:
                 ],
             )
 
-    def _upsert(self, table: Table, rows: list[tuple[Any, ...]]) -> None:
-        """Insert or replace rows, given as tuples in the table's order of columns.
-
-        The statement is compiled by SQLAlchemy and executed as text: its own many-row path costs more per row than
-        everything else that the ledger does.
-        """
-        if rows:
-            if table.name not in self._upserts:
-                self._upserts[table.name] = str(_upsert_of(table).compile(self._engine))
-            self._connection.exec_driver_sql(self._upserts[table.name], rows)
-
     def unfinished(self) -> list[Batch]:
         """Return the batches that an earlier run marked and never settled, oldest first."""
         query = select(outbox).where(outbox.c.store == self.store).order_by(outbox.c.id)
         with self._connection.begin():
             return [
-                Batch(row.endpoint, _load(row.endpoint, row.body, row.rows), mark=row.id)
+                Batch(row.endpoint, load(row.endpoint, row.body, row.rows), mark=row.id)
                 for row in self._connection.execute(query)
             ]
 
@@ -345,18 +241,6 @@ class Ledger:
             ).tuples()
 
 
-def _upsert_of(table: Table) -> sqlite.Insert:
-    insertion = sqlite.insert(table)
-    fresh = {column.name: insertion.excluded[column.name] for column in table.columns if not column.primary_key}
-    # Rows leave by endpoint, so the order of a revived sale may be settled before the refund of its former one.
-    forward = None
-    if table is orders:
-        forward = tuple_(insertion.excluded.revision, insertion.excluded.payments) >= tuple_(
-            orders.c.revision, orders.c.payments
-        )
-    return insertion.on_conflict_do_update(index_elements=list(table.primary_key), set_=fresh, where=forward)
-
-
 def _durable_and_exclusive(connection: Any, _: Any) -> None:
     """Survive power loss, and keep a second run off the file: it would take our rows under way for a dead run's."""
     cursor = connection.cursor()
@@ -364,83 +248,3 @@ def _durable_and_exclusive(connection: Any, _: Any) -> None:
     cursor.execute("PRAGMA journal_mode=WAL")
     cursor.execute("PRAGMA synchronous=FULL")
     cursor.close()
-
-
-def _listed(keys: Sequence[str]) -> dict[str, str]:
-    return {"keys": orjson.dumps(list(keys)).decode()}
-
-
-def _dump(rows: Sequence[Row]) -> bytes:
-    """Encode everything about rows but their bodies, of which only the lengths are kept."""
-    return orjson.dumps(
-        [(row.key, row.digest.hex(), row.stream, row.order_key, row.order, len(row.body)) for row in rows], default=str
-    )
-
-
-def _load(endpoint: str, body: bytes, dumped: bytes) -> list[Row]:
-    rows, start = [], len(b"[")
-    for key, digest, stream, order_key, order, size in orjson.loads(dumped):
-        if order is not None:
-            order = OrderState(**order | {name: Decimal(order[name]) for name in ("total", "approved", "refunded")})
-        row = Row(endpoint, key, body[start : start + size], bytes.fromhex(digest), stream)
-        row.order_key, row.order = order_key, order
-        rows.append(row)
-        start += size + len(b",")
-    return rows
-
-
-def _place(state: OrderState) -> tuple[int, int]:
-    return state.place
-
-
-class OrderBook:
-    """The ledger's affiliate orders, with what is queued but not yet accepted laid over them (see `base.Orders`).
-
-    Memory is bounded: an order is held only while a row of it is on its way, and between `load` and the next `load`.
-    """
-
-    def __init__(self, ledger: Ledger):
-        self._ledger = ledger
-        self._queued: dict[str, tuple[OrderState, int]] = {}
-        self._loaded: dict[str, OrderState] = {}
-
-    def load(self, keys: Iterable[str]) -> None:
-        """Fetch these orders in one go; see `base.Orders.load`."""
-        self._loaded = self._ledger.orders([key for key in dict.fromkeys(keys) if key not in self._queued])
-
-    def get(self, key: str) -> OrderState | None:
-        """Return the order as of the last row made for it; see `base.Orders.get`."""
-        queued = self._queued.get(key)
-        return queued[0] if queued else self._loaded.get(key)
-
-    @cached_property
-    def sums(self) -> Sums:
-        """What the rows of a source add up to; its tables are made when first asked for. See `base.Sums`."""
-        from destination_wicked_reports.sums import SumBook
-
-        return SumBook(self._ledger)
-
-    @cached_property
-    def documents(self) -> Documents:
-        """What is known of each order; its table is made when first asked for. See `base.Documents`."""
-        from destination_wicked_reports.documents import DocumentBook
-
-        return DocumentBook(self._ledger)
-
-    def is_queued(self, key: str) -> bool:
-        """Tell whether any row of this order is on its way."""
-        return key in self._queued
-
-    def queue(self, row: Row) -> None:
-        """Remember the order as this row, now on its way, will leave it."""
-        if row.order_key and row.order:
-            known, count = self._queued.get(row.order_key, (row.order, 0))
-            self._queued[row.order_key] = max(known, row.order, key=_place), count + 1
-
-    def settle(self, rows: Iterable[Row]) -> None:
-        """Forget rows whose outcome is known: from here on the ledger answers."""
-        for row in rows:
-            if row.order_key in self._queued:
-                state, count = self._queued.pop(row.order_key)
-                if count > 1:
-                    self._queued[row.order_key] = state, count - 1

@@ -8,11 +8,10 @@ orders say, so a run that is killed between the two tells the rest when it is ru
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from decimal import Context, Decimal
 from typing import Any
 
-import orjson
 from sqlalchemy import (
     Column,
     ColumnElement,
@@ -26,10 +25,10 @@ from sqlalchemy import (
     select,
     tuple_,
 )
-from sqlalchemy.dialects import sqlite
 
-from destination_wicked_reports.ledger import KEYS, Ledger
+from destination_wicked_reports.ledger import Ledger
 from destination_wicked_reports.normalizers.base import Part, Whole
+from destination_wicked_reports.schema import among, listed, make_tables, upsert
 
 #: More digits than any sum of amounts has, so that parts that are taken off again leave exactly what was there.
 EXACT = Context(prec=100)
@@ -60,8 +59,9 @@ wholes = Table(
     sqlite_with_rowid=False,
 )
 for column in (parts.c.click, parts.c.commission):
-    Index(f"parts_by_{column.name}", column, sqlite_where=column != NOTHING)
-Index("wholes_by_due", wholes.c.store, wholes.c.due, wholes.c.key, sqlite_where=wholes.c.due != NOTHING)
+    Index(f"parts_by_{column.name}", column, sqlite_where=column != NOTHING, postgresql_where=column != NOTHING)
+DUE = wholes.c.due != NOTHING
+Index("wholes_by_due", wholes.c.store, wholes.c.due, wholes.c.key, sqlite_where=DUE, postgresql_where=DUE)
 
 
 class SumBook:
@@ -72,7 +72,7 @@ class SumBook:
         self._store = ledger.store
         self._forget()
         with self._connection.begin():
-            metadata.create_all(self._connection)
+            make_tables(self._connection, metadata)
 
     def _forget(self) -> None:
         self._parts: dict[str, Part] = {}
@@ -87,20 +87,20 @@ class SumBook:
         """Fetch these parts, their kin and the wholes of all; see `base.Sums.load`."""
         self._forget()
         with self._connection.begin():
-            self._fetch_parts(select(parts).where(parts.c.key.in_(KEYS), parts.c.store == self._store), keys)
+            self._fetch_parts(select(parts).where(among(parts.c.key), parts.c.store == self._store), keys)
             # As an expression, for SQLite would rather read the whole store by its key than look up what is named.
             store = parts.c.store.concat(NOTHING)
             for column in (parts.c.click, parts.c.commission):
-                query = select(parts).where(column.in_(KEYS), column != NOTHING, store == self._store)
+                query = select(parts).where(among(column), column != NOTHING, store == self._store)
                 self._fetch_parts(query, aliases)
-            query = select(wholes).where(wholes.c.store == self._store, wholes.c.key.in_(KEYS))
+            query = select(wholes).where(wholes.c.store == self._store, among(wholes.c.key))
             named = {*whole_keys, *(part.whole for part in self._parts.values())}
-            for row in self._connection.execute(query, _listed(named)):
+            for row in self._connection.execute(query, listed(named)):
                 self._wholes[row.key] = Whole(row.key, row.facts, Decimal(row.amount), row.due)
 
     def _fetch_parts(self, query: Select[Any], keys: Collection[str]) -> None:
         if keys:
-            for row in self._connection.execute(query, _listed(keys)):
+            for row in self._connection.execute(query, listed(keys)):
                 self._hold(Part(row.key, row.whole, Decimal(row.amount), row.click, row.commission))
 
     def _hold(self, part: Part) -> None:
@@ -176,42 +176,17 @@ class SumBook:
     def save(self) -> None:
         """Write down what has changed, all or nothing."""
         with self._connection.begin():
-            self._upsert(
+            upsert(
+                self._connection,
                 parts,
                 [
-                    {
-                        "store": self._store,
-                        "key": part.key,
-                        "whole": part.whole,
-                        "amount": str(part.amount),
-                        "click": part.click,
-                        "commission": part.commission,
-                    }
+                    (self._store, part.key, part.whole, str(part.amount), part.click, part.commission)
                     for part in self._changed.values()
                 ],
             )
-            self._upsert(
+            upsert(
+                self._connection,
                 wholes,
-                [
-                    {
-                        "store": self._store,
-                        "key": whole.key,
-                        "amount": str(whole.amount),
-                        "due": whole.due,
-                        "facts": whole.facts,
-                    }
-                    for whole in self._moved.values()
-                ],
+                [(self._store, whole.key, str(whole.amount), whole.due, whole.facts) for whole in self._moved.values()],
             )
         self._changed, self._moved = {}, {}
-
-    def _upsert(self, table: Table, rows: Sequence[dict[str, Any]]) -> None:
-        if rows:
-            insertion = sqlite.insert(table)
-            fresh = {column.name: insertion.excluded[column.name] for column in table.columns if not column.primary_key}
-            statement = insertion.on_conflict_do_update(index_elements=list(table.primary_key), set_=fresh)
-            self._connection.execute(statement, rows)
-
-
-def _listed(keys: Iterable[str]) -> dict[str, str]:
-    return {"keys": orjson.dumps(list(keys)).decode()}

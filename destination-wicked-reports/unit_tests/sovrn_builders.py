@@ -7,11 +7,13 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from destination_wicked_reports.ledger import Batch, Ledger, OrderBook
+from destination_wicked_reports.batches import Batch
+from destination_wicked_reports.ledger import Ledger
 from destination_wicked_reports.normalizers.base import OrderState, Record, Reject, Row, Skip
 from destination_wicked_reports.normalizers.identity import ContactRule
 from destination_wicked_reports.normalizers.sovrn import SovrnNormalizer
 from destination_wicked_reports.normalizers.sovrn_rows import SovrnRules
+from destination_wicked_reports.orders import OrderBook
 
 BY_CUID = ContactRule("cuid", r"^(?P<contact_id>U\d+)")
 ORDER_KEY = "sovrn\x1fsovrn-1234-R1-C1"

@@ -10,8 +10,8 @@ from airbyte_cdk.models import FailureType
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from destination_builders import ACCEPTED, ScriptedClient, make_row, read_letters
 from destination_wicked_reports import delivery as module
+from destination_wicked_reports.batches import Batch
 from destination_wicked_reports.delivery import Delivery
-from destination_wicked_reports.ledger import Batch
 from destination_wicked_reports.normalizers.base import OrderState
 from destination_wicked_reports.replies import Outcome, Verdict
 

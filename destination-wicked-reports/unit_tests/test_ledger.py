@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 from destination_builders import make_row
 from destination_wicked_reports import ledger as module
-from destination_wicked_reports.ledger import HELD, Batch, Ledger, LedgerBusyError, LedgerError, OrderBook
+from destination_wicked_reports.batches import Batch
+from destination_wicked_reports.ledger import HELD, Ledger, LedgerBusyError, LedgerError
 from destination_wicked_reports.normalizers.base import OrderState
+from destination_wicked_reports.orders import OrderBook
 
 STATE = OrderState(Decimal("10.10"), Decimal("10.10"), Decimal("0"), "approved", 1, 1, "EUR")
 
@@ -163,7 +165,8 @@ def test_what_was_settled_survives_a_kill(tmp_path):
         "import os, sys; sys.path.insert(0, sys.argv[2])\n"
         "from pathlib import Path\n"
         "from destination_builders import make_row\n"
-        "from destination_wicked_reports.ledger import Batch, Ledger\n"
+        "from destination_wicked_reports.batches import Batch\n"
+        "from destination_wicked_reports.ledger import Ledger\n"
         "ledger = Ledger.sqlite(Path(sys.argv[1]), 'live')\n"
         "for number in (1, 2):\n"
         "    batch = Batch('orders', [make_row(number=number)]); ledger.mark(batch)\n"

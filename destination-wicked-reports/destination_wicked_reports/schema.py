@@ -1,0 +1,154 @@
+"""The ledger's tables, and the two statements that every module with tables in it needs, in the words of any database.
+
+`among` asks for rows by any number of keys, which travel as one parameter. `upsert` inserts or replaces many rows.
+Both say the same to SQLite and to PostgreSQL, so a module that keeps a table of its own beside these (`sums.py`,
+`documents.py`) needs to know neither: it declares the table in a `MetaData` of its own, makes it with `make_tables`,
+and uses the ledger's connection inside `with connection.begin():`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from typing import Any
+
+import orjson
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Column,
+    ColumnElement,
+    Connection,
+    Dialect,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    bindparam,
+    func,
+    select,
+    tuple_,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
+
+POSTGRESQL = "postgresql"
+
+metadata = MetaData()
+info = Table("ledger", metadata, Column("name", String, primary_key=True), Column("value", String, nullable=False))
+sent = Table(
+    "sent",
+    metadata,
+    Column("store", String, primary_key=True),  # live or test: Wicked keeps two stores, so do we
+    Column("endpoint", String, primary_key=True),
+    Column("key", String, primary_key=True),
+    Column("digest", LargeBinary, nullable=False),
+    Column("status", String, nullable=False),
+    Column("stream", String, nullable=False),
+    Column("sent_at", BigInteger, nullable=False),  # UNIX seconds
+    sqlite_with_rowid=False,
+)
+orders = Table(
+    "orders",
+    metadata,
+    Column("store", String, primary_key=True),
+    Column("key", String, primary_key=True),
+    Column("total", String, nullable=False),  # money is decimal text: no database rounds it
+    Column("approved", String, nullable=False),
+    Column("refunded", String, nullable=False),
+    Column("status", String, nullable=False),
+    Column("payments", Integer, nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("currency", String, nullable=False),
+    Column("changed", String, nullable=False),
+    sqlite_with_rowid=False,
+    # Rows leave by endpoint, so the order of a revived sale may be settled before the refund of its former one.
+    info={"never_back": ("revision", "payments")},
+)
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("store", String, nullable=False),
+    Column("endpoint", String, nullable=False),
+    Column("body", LargeBinary, nullable=False),  # the request as it was sent, to be sent again byte for byte
+    Column("rows", LargeBinary, nullable=False),  # what its rows are called, and what they do to their orders
+    Column("marked_at", BigInteger, nullable=False),
+)
+
+
+class _Each(FunctionElement[str]):
+    """The texts of a JSON array as a table with one column, `value`."""
+
+    inherit_cache = True
+
+
+@compiles(_Each)
+def _each_of_sqlite(element: _Each, compiler: SQLCompiler, **options: Any) -> str:
+    return f"json_each({compiler.process(element.clauses, **options)})"
+
+
+@compiles(_Each, POSTGRESQL)
+def _each_of_postgresql(element: _Each, compiler: SQLCompiler, **options: Any) -> str:
+    return f"json_array_elements_text(CAST({compiler.process(element.clauses, **options)} AS JSON))"
+
+
+_KEYS = select(_Each(bindparam("keys", type_=String())).table_valued("value").c.value)
+
+
+def among(column: ColumnElement[str]) -> ColumnElement[bool]:
+    """Return the condition that a column holds one of the keys that the parameter `keys` will name; see `listed`."""
+    return column.in_(_KEYS)
+
+
+def listed(keys: Iterable[str]) -> dict[str, str]:
+    """Return the parameters of a statement with `among` in it: one, whatever the number of keys."""
+    return {"keys": orjson.dumps(list(keys)).decode()}
+
+
+def upsert(connection: Connection, table: Table, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Insert or replace rows, given as tuples in the table's order of columns; no primary key may come twice.
+
+    `table.info["never_back"]` names columns of which no row may take a lesser value: such a row is left out.
+    The statement is compiled by SQLAlchemy once and executed as text: its own many-row path costs more per row than
+    everything else that the ledger does.
+    """
+    if not rows:
+        return
+    statement = _upsert_text(table, connection.dialect)
+    if connection.dialect.name == POSTGRESQL:
+        connection.exec_driver_sql(statement, tuple(map(list, zip(*rows, strict=True))))
+    else:
+        connection.exec_driver_sql(statement, list(rows))
+
+
+@lru_cache(maxsize=64)
+def _upsert_text(table: Table, dialect: Dialect) -> str:
+    columns = list(table.columns)
+    if dialect.name == POSTGRESQL:
+        # One statement for all rows: the columns travel as arrays.
+        arrays = func.unnest(*(bindparam(c.name, type_=ARRAY(c.type)) for c in columns)).table_valued(
+            *(c.name for c in columns)
+        )
+        insertion: Any = postgresql.insert(table).from_select([c.name for c in columns], select(arrays))
+    else:
+        insertion = sqlite.insert(table)
+    fresh = {c.name: insertion.excluded[c.name] for c in columns if not c.primary_key}
+    ordered = table.info.get("never_back", ())
+    forward = (
+        tuple_(*(insertion.excluded[name] for name in ordered)) >= tuple_(*(table.c[name] for name in ordered))
+        if ordered
+        else None
+    )
+    statement = insertion.on_conflict_do_update(index_elements=list(table.primary_key), set_=fresh, where=forward)
+    return str(statement.compile(dialect=dialect))
+
+
+def make_tables(connection: Connection, tables: MetaData) -> None:
+    """Make those of the tables that are not there yet, one run at a time; a transaction must be open."""
+    if connection.dialect.name == POSTGRESQL:
+        connection.execute(select(func.pg_advisory_xact_lock(func.hashtext("wicked-reports ledger tables"))))
+    tables.create_all(connection)
