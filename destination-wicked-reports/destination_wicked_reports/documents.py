@@ -7,7 +7,6 @@ separate runs. A piece that comes before what it belongs to waits here and not i
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from typing import TYPE_CHECKING
 
 from sqlalchemy import (
     Column,
@@ -17,17 +16,14 @@ from sqlalchemy import (
     MetaData,
     String,
     Table,
-    delete,
-    insert,
     literal_column,
     select,
     tuple_,
 )
 
+from destination_wicked_reports.ledger import Ledger
 from destination_wicked_reports.normalizers.base import Document
-
-if TYPE_CHECKING:
-    from destination_wicked_reports.ledger import Ledger
+from destination_wicked_reports.schema import among, listed, make_tables, upsert
 
 PAGE = 500
 #: Written out, not bound: the database uses an index of part of a table only if the query names the same part.
@@ -63,13 +59,14 @@ class DocumentBook:
         self._held: dict[str, Document] = {}
         self._changed: dict[str, Document] = {}
         with self._connection.begin():
-            metadata.create_all(self._connection)
+            make_tables(self._connection, metadata)
 
     def load(self, keys: Collection[str]) -> None:
         """Fetch these documents; see `base.Documents.load`."""
-        query = select(documents).where(documents.c.store == self._store, documents.c.key.in_(list(keys)))
+        query = select(documents).where(documents.c.store == self._store, among(documents.c.key))
         with self._connection.begin():
-            self._held = {row.key: Document(row.key, row.facts, row.due) for row in self._connection.execute(query)}
+            rows = self._connection.execute(query, listed(keys))
+            self._held = {row.key: Document(row.key, row.facts, row.due) for row in rows}
 
     def get(self, key: str) -> Document | None:
         """Return a document at hand, None if there is none of this order."""
@@ -82,19 +79,10 @@ class DocumentBook:
 
     def save(self) -> None:
         """Write down what was put, all or nothing."""
-        if not self._changed:
-            return
-        with self._connection.begin():
-            self._connection.execute(
-                delete(documents).where(documents.c.store == self._store, documents.c.key.in_(list(self._changed)))
-            )
-            self._connection.execute(
-                insert(documents),
-                [
-                    {"store": self._store, "key": key, "due": document.due, "facts": document.facts}
-                    for key, document in self._changed.items()
-                ],
-            )
+        rows = [(self._store, key, document.due, document.facts) for key, document in self._changed.items()]
+        if rows:
+            with self._connection.begin():
+                upsert(self._connection, documents, rows)
         self._changed = {}
 
     def due(self) -> Iterator[list[Document]]:

@@ -84,6 +84,11 @@ class AffiliateMapping(BaseModel):
         description="Wicked cannot undo a refund: send the revived commission as a `new_order`, or `skip` it.",
     )
 
+    @property
+    def measure(self) -> str:
+        """Return what the amounts in the ledger are measured by, and so must stay."""
+        return self.revenue_basis
+
 
 class WecantrackMapping(AffiliateMapping):
     """The `transactions` stream of source-wecantrack as orders and payments."""
@@ -160,4 +165,77 @@ class SovrnMapping(AffiliateMapping):
         return networks
 
 
-Mapping = Annotated[NativeMapping | WecantrackMapping | SovrnMapping, Field(discriminator="type")]
+class SubscriptionRule(BaseModel):
+    """One rule that finds an order's subscription, of which BigCommerce itself knows nothing."""
+
+    model_config = ConfigDict(title="Subscription Rule")
+
+    field: str = Field(
+        title="Field",
+        description="The order's field that your subscription app writes to, with dots and an optional star.",
+        examples=["external_id", "staff_notes"],
+        pattern=r"^[^.*][^.]*(\.[^.]+)*$",
+    )
+    pattern: str = Field(
+        title="Pattern",
+        description="A regular expression with a named group `subscription_id`, the same on a subscription's first "
+        "order and on every rebill.",
+        examples=["^(?P<subscription_id>SUB-[0-9]+)"],
+        min_length=1,
+    )
+
+    @field_validator("pattern")
+    @classmethod
+    def _names_a_subscription(cls, pattern: str) -> str:
+        try:
+            groups = re.compile(pattern).groupindex
+        except re.error as error:
+            raise ValueError(f"is not a regular expression ({error.msg})") from None
+        if "subscription_id" not in groups:
+            raise ValueError("needs a named group (?P<subscription_id>…)")
+        return pattern
+
+
+class BigcommerceMapping(BaseModel):
+    """The streams of Airbyte's source-bigcommerce as contacts, products, orders, their lines and payments."""
+
+    model_config = choice("BigCommerce")
+
+    type: Literal["bigcommerce"] = "bigcommerce"
+    source_system: str = Field(
+        default="BigCommerce",
+        title="Source System",
+        description="The name of the shop in Wicked Reports, one word; each shop its own. Do not change it after the "
+        "first sync. Switch Wicked's own BigCommerce integration off, or every order counts twice.",
+        pattern=r"^\S+$",
+        max_length=255,
+    )
+    order_total: Literal["total_inc_tax", "total_ex_tax"] = Field(
+        default="total_inc_tax",
+        title="Order Total",
+        description="Whether revenue has its tax in it. Without tax, payments and refunds count by the order's share.",
+    )
+    currency: Literal["order", "store"] = Field(
+        default="order",
+        title="Currency",
+        description="`order` sends each order in the currency it was paid in, and names it; `store` converts to the "
+        "store's own by the exchange rate of the order.",
+    )
+    bundled_lines: Literal["skip", "keep"] = Field(
+        default="skip",
+        title="Lines Inside Bundles",
+        description="`skip` sends a bundle as one line; `keep` sends the lines inside it, too.",
+    )
+    subscription_rules: list[SubscriptionRule] = Field(
+        default_factory=list,
+        title="Subscription Rules",
+        description="Where an order names its subscription, tried in order, so that Wicked can chain the rebills.",
+    )
+
+    @property
+    def measure(self) -> str:
+        """Return what the amounts in the ledger are measured by, and so must stay."""
+        return f"{self.order_total} in the currency of the {self.currency}"
+
+
+Mapping = Annotated[NativeMapping | WecantrackMapping | SovrnMapping | BigcommerceMapping, Field(discriminator="type")]

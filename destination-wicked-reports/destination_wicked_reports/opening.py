@@ -6,12 +6,15 @@ import logging
 
 from destination_wicked_reports.client import WickedClient
 from destination_wicked_reports.ledger import LOCK_WAIT_SECONDS, Ledger, LedgerError
-from destination_wicked_reports.mappings import AffiliateMapping
+from destination_wicked_reports.mappings import AffiliateMapping, BigcommerceMapping
 from destination_wicked_reports.places import dies_with_container, ledger_path, rejects_path
 from destination_wicked_reports.rejects import DeadLetters
 from destination_wicked_reports.spec import Config, ConfigurationError
 
 logger = logging.getLogger("airbyte")
+
+#: Mappings whose orders become payments by difference, so that what they are measured by must stay.
+MEASURED = (AffiliateMapping, BigcommerceMapping)
 
 
 def open_ledger(config: Config, patience: float = LOCK_WAIT_SECONDS) -> Ledger:
@@ -41,11 +44,11 @@ def refuse_strange_ledger(config: Config, ledger: Ledger) -> None:
             f"{ledger.description} was filled with another API key. If this is another Wicked account, give it its own "
             'ledger path; if the key of the same account was renewed, set "new_api_key": true for one run.'
         )
-    if isinstance(config.mapping, AffiliateMapping):
-        basis, former = config.mapping.revenue_basis, ledger.agreed(_basis_name(config.mapping, ledger))
-        if former not in (None, basis):
+    if isinstance(config.mapping, MEASURED):
+        measure, former = config.mapping.measure, ledger.agreed(_measure_name(config.mapping, ledger))
+        if former not in (None, measure):
             raise ConfigurationError(
-                f"{ledger.description} remembers orders by {former}, and revenue_basis is now {basis}: every order "
+                f"{ledger.description} remembers orders by {former}, and the mapping now says {measure}: every order "
                 "would seem to have changed. Go back, or start anew with another source_system."
             )
 
@@ -58,11 +61,11 @@ def take_ledger(config: Config, ledger: Ledger, client: WickedClient) -> None:
         client.prove_key()  # a mistyped key should be called a wrong key, not a stranger's ledger
         raise
     ledger.adopt(config.api_key)
-    if isinstance(config.mapping, AffiliateMapping):
-        ledger.agree(_basis_name(config.mapping, ledger), config.mapping.revenue_basis)
+    if isinstance(config.mapping, MEASURED):
+        ledger.agree(_measure_name(config.mapping, ledger), config.mapping.measure)
 
 
-def _basis_name(mapping: AffiliateMapping, ledger: Ledger) -> str:
+def _measure_name(mapping: AffiliateMapping | BigcommerceMapping, ledger: Ledger) -> str:
     return f"revenue_basis.{ledger.store}.{mapping.source_system}"
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from destination_wicked_reports.mappings import NativeMapping, SovrnMapping
+from destination_wicked_reports.mappings import BigcommerceMapping, NativeMapping, SovrnMapping
 from destination_wicked_reports.normalizers.affiliate import AffiliateRules
 from destination_wicked_reports.normalizers.base import Normalizer
+from destination_wicked_reports.normalizers.bigcommerce import BigcommerceNormalizer, BigcommerceRules
+from destination_wicked_reports.normalizers.bigcommerce_records import SubscriptionRule
 from destination_wicked_reports.normalizers.identity import ContactRule
 from destination_wicked_reports.normalizers.native import NativeNormalizer
 from destination_wicked_reports.normalizers.sovrn import SovrnNormalizer
@@ -18,6 +20,13 @@ def make_normalizer(config: Config) -> Normalizer:
     mapping = config.mapping
     if isinstance(mapping, NativeMapping):
         return NativeNormalizer()
+    if isinstance(mapping, BigcommerceMapping):
+        subscriptions = [SubscriptionRule(rule.field, rule.pattern) for rule in mapping.subscription_rules]
+        chosen = mapping.model_dump(exclude={"type", "subscription_rules"})
+        return BigcommerceNormalizer(
+            BigcommerceRules(**chosen, subscription_rules=subscriptions),
+            durable=not isinstance(config.ledger, NoLedger),
+        )
     settings = mapping.model_dump(exclude={"type", "contact_rules"})
     rules = [ContactRule(rule.field, rule.pattern) for rule in mapping.contact_rules]
     if isinstance(mapping, SovrnMapping):
