@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from destination_wicked_reports.mapping_custom import CustomMapping
+
 
 def choice(title: str) -> ConfigDict:
     """Return the settings of a model that is one of several, told apart by `type`."""
@@ -238,4 +240,6 @@ class BigcommerceMapping(BaseModel):
         return f"{self.order_total} in the currency of the {self.currency}"
 
 
-Mapping = Annotated[NativeMapping | WecantrackMapping | SovrnMapping | BigcommerceMapping, Field(discriminator="type")]
+Mapping = Annotated[
+    NativeMapping | WecantrackMapping | SovrnMapping | BigcommerceMapping | CustomMapping, Field(discriminator="type")
+]

@@ -129,10 +129,21 @@ class Config(BaseModel):
             return cls.model_validate(raw)
         except ValidationError as error:
             faults = (
-                f"{'.'.join(map(str, fault['loc'])) or 'config'}: {fault['msg'].removeprefix('Value error, ')}"
+                f"{_place(fault['loc'])}: {fault['msg'].removeprefix('Value error, ')}"
                 for fault in error.errors(include_input=False, include_context=False, include_url=False)
             )
             raise ConfigurationError("The configuration cannot be used. " + "; ".join(faults)) from None
+
+
+def _place(location: tuple[int | str, ...]) -> str:
+    """Return where in the configuration a fault is, as one would point at it in Python: `mapping.streams[2].filter`.
+
+    pydantic puts the chosen `type` behind the key of an object that is one of several; nobody wrote it there.
+    """
+    if location[:1] in (("mapping",), ("ledger",)):
+        location = (location[0], *location[2:])
+    place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
+    return place.removeprefix(".") or "config"
 
 
 def connection_specification() -> dict[str, Any]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from destination_wicked_reports.mapping_custom import CustomMapping
 from destination_wicked_reports.mappings import BigcommerceMapping, NativeMapping, SovrnMapping
 from destination_wicked_reports.normalizers.affiliate import AffiliateRules
 from destination_wicked_reports.normalizers.base import Normalizer
 from destination_wicked_reports.normalizers.bigcommerce import BigcommerceNormalizer, BigcommerceRules
 from destination_wicked_reports.normalizers.bigcommerce_records import SubscriptionRule
+from destination_wicked_reports.normalizers.custom import CustomNormalizer, MappingError, StreamRule
 from destination_wicked_reports.normalizers.identity import ContactRule
 from destination_wicked_reports.normalizers.native import NativeNormalizer
 from destination_wicked_reports.normalizers.sovrn import SovrnNormalizer
@@ -20,6 +22,11 @@ def make_normalizer(config: Config) -> Normalizer:
     mapping = config.mapping
     if isinstance(mapping, NativeMapping):
         return NativeNormalizer()
+    if isinstance(mapping, CustomMapping):
+        try:
+            return CustomNormalizer([StreamRule(**entry.model_dump()) for entry in mapping.streams])
+        except MappingError as error:
+            raise ConfigurationError(f"The configuration cannot be used. {error}.") from None
     if isinstance(mapping, BigcommerceMapping):
         subscriptions = [SubscriptionRule(rule.field, rule.pattern) for rule in mapping.subscription_rules]
         chosen = mapping.model_dump(exclude={"type", "subscription_rules"})

@@ -1,0 +1,235 @@
+"""Expressions: what each function makes of a value, and which mistakes are found before there is a record."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+from destination_wicked_reports.fields import FieldError
+from destination_wicked_reports.normalizers.expressions import ExpressionError, compile_expression
+
+
+def value(expression, **record):
+    return compile_expression(expression).evaluate(record)
+
+
+def refusal(expression, **record):
+    with pytest.raises(FieldError) as caught:
+        value(expression, **record)
+    return caught.value.reason
+
+
+class TestPaths:
+    @pytest.mark.parametrize(
+        ("expression", "found"),
+        [
+            ("id", 7),
+            ("customer.name", "Ann"),
+            ("customer.name.first", None),
+            ("missing", None),
+            ("missing.deeper", None),
+            ("lines[1].sku", "b"),
+            ("lines[?sku=='a'].sku | [0]", "a"),
+            ("'shop'", "shop"),
+            ("`12.5`", 12.5),
+            ('"with-dash"', "dashed"),
+            ("length(lines)", 2),
+            ("not_null(missing, id)", 7),
+        ],
+    )
+    def test_jmespath_finds_what_it_says(self, expression, found):
+        record = {
+            "id": 7,
+            "customer": {"name": "Ann"},
+            "lines": [{"sku": "a"}, {"sku": "b"}],
+            "with-dash": "dashed",
+        }
+        assert compile_expression(expression).evaluate(record) == found
+
+    def test_a_constant_is_worked_out_once(self):
+        expression = compile_expression("lower('SHOP')")
+        assert expression.constant
+        assert expression.evaluate({}) == "shop"
+
+    @pytest.mark.parametrize(
+        ("expression", "roots"),
+        [
+            ("a", {"a"}),
+            ("a.b", {"a"}),
+            ("concat(a, b.c)", {"a", "b"}),
+            ("items[?x > `1`].y", {"items"}),
+            ("max_by(items, &price).id", {"items"}),
+            ("a || b", {"a", "b"}),
+            ("[a, b][0]", {"a", "b"}),
+            ("{x: a}.x", {"a"}),
+            ("@", {"@"}),
+            ("'a'", set()),
+        ],
+    )
+    def test_it_knows_which_columns_it_looks_at(self, expression, roots):
+        assert compile_expression(expression).roots == roots
+
+
+class TestUtc:
+    @pytest.mark.parametrize(
+        ("expression", "at"),
+        [
+            ("utc(at)", "2024-05-31T13:45:00Z"),
+            ("utc(at)", "2024-05-31 13:45:00"),
+            ("utc(at)", "2024-05-31T15:45:00.250+02:00"),
+            ("utc(at)", "Fri, 31 May 2024 13:45:00 +0000"),
+            ("utc(at)", "Fri, 31 May 2024 09:45:00 -0400"),
+            ("utc(at)", "31 May 2024 13:45:00 GMT"),
+            ("utc(at, 'seconds')", 1717163100),
+            ("utc(at, 'seconds')", "1717163100"),
+            ("utc(at, 'seconds')", "1717163100.000000000"),
+            ("utc(at, 'milliseconds')", 1717163100999),
+            ("utc(at, 'America/New_York')", "2024-05-31 09:45:00"),
+            ("utc(at, 'America/New_York')", "2024-05-31T13:45:00Z"),
+        ],
+    )
+    def test_every_form_of_one_moment_is_that_moment(self, expression, at):
+        assert value(expression, at=at) == "2024-05-31 13:45:00"
+
+    def test_the_hour_that_comes_twice_is_its_first_time(self):
+        assert value("utc(at, 'America/New_York')", at="2024-11-03 01:30:00") == "2024-11-03 05:30:00"
+
+    @pytest.mark.parametrize(
+        "at", [1717163100, "2024-05-31", "yesterday", "2024-02-30 10:00:00", "1969-12-31 23:00:00", True, {}]
+    )
+    def test_what_leaves_the_moment_open_is_refused(self, at):
+        assert "utc()" in refusal("utc(at)", at=at)
+
+    @pytest.mark.parametrize("at", ["x", 10**30, "nan", [], True])
+    def test_no_number_is_no_epoch(self, at):
+        assert "utc()" in refusal("utc(at, 'seconds')", at=at)
+
+
+class TestMoney:
+    @pytest.mark.parametrize(
+        ("expression", "amount", "cents"),
+        [
+            ("money(x)", 12, "12"),
+            ("money(x)", 12.345, "12.35"),
+            ("money(x)", "12.345", "12.35"),
+            ("money(x)", "12.50", "12.5"),
+            ("money(x)", "1,234.50", "1234.5"),
+            ("money(x)", "$1,234.50", "1234.5"),
+            ("money(x)", " 1,234.50 USD", "1234.5"),
+            ("money(x)", "EUR 5", "5"),
+            ("money(x)", "-7.10", "-7.1"),
+            ("money(x, ',')", "1.234,50 €", "1234.5"),
+            ("money(x, ',')", "12,5", "12.5"),
+            ("money(x)", "100.500000000", "100.5"),
+            ("abs(money(x))", "-7.10", "7.1"),
+            ("sum(x[].money(@))", ["0.10", "0.20"], "0.3"),
+            ("sum(x)", [0.1, 0.2], "0.3"),
+        ],
+    )
+    def test_an_amount_is_exact_to_the_cent(self, expression, amount, cents):
+        assert value(expression, x=amount) == Decimal(cents)
+
+    @pytest.mark.parametrize("amount", ["12,50", "1,23", "x", "--5", "$", "1 2", True, [], float("nan")])
+    def test_what_is_no_amount_is_refused_and_not_quoted(self, amount):
+        reason = refusal("money(x)", x=amount)
+        assert "money()" in reason
+        assert "12,50" not in reason
+
+    @pytest.mark.parametrize(
+        ("expression", "truth"),
+        [
+            ("money(x) > `10`", True),
+            ("money(x) < `10.5`", False),
+            ("money(x) == `10.5`", True),
+            ("money(x) != `10.5`", False),
+            ("`10.5` <= money(x)", True),
+            ("money(x) == y", False),
+            ("money(x) > y", None),
+        ],
+    )
+    def test_amounts_compare_with_numbers(self, expression, truth):
+        assert value(expression, x="10.50", y="text") is truth
+
+    def test_sum_of_text_says_what_to_write(self):
+        assert "money" in refusal("sum(x)", x=["1"])
+
+
+class TestText:
+    def test_lower_makes_small_letters(self):
+        assert value("lower(email)", email="Ann@B.Example") == "ann@b.example"
+
+    @pytest.mark.parametrize(
+        ("expression", "made"),
+        [
+            ("concat('shop-', id)", "shop-7"),
+            ("concat(id, '-', missing)", None),
+            ("concat(id, '-', coalesce(missing, 'none'))", "7-none"),
+            ("concat('m', money(`1.50`))", "m1.5"),
+        ],
+    )
+    def test_concat_makes_one_text_of_all_parts_or_none(self, expression, made):
+        assert value(expression, id=7) == made
+
+    def test_a_fraction_is_no_part_of_an_id(self):
+        assert "to_string" in refusal("concat('x', y)", y=1.5)
+
+    @pytest.mark.parametrize(
+        ("expression", "found"),
+        [
+            (r"regex(sub, '^U[0-9]+')", "U12"),
+            (r"regex(sub, '^(U[0-9]+)-')", "U12"),
+            (r"regex(sub, '-(\w+)$')", "deal"),
+            (r"regex(sub, 'X')", None),
+        ],
+    )
+    def test_regex_gives_the_group_or_the_whole_match(self, expression, found):
+        assert value(expression, sub="U12-deal") == found
+
+    @pytest.mark.parametrize(("first", "chosen"), [(None, "b"), ("", "b"), (" ", "b"), ("a", "a"), (0, 0)])
+    def test_coalesce_passes_over_what_is_empty(self, first, chosen):
+        assert value("coalesce(x, y)", x=first, y="b") == chosen
+
+    @pytest.mark.parametrize(
+        "expression", ["utc(x)", "money(x)", "lower(x)", "concat(x)", "regex(x, 'a')", "coalesce(x)", "abs(x)"]
+    )
+    def test_nothing_makes_nothing(self, expression):
+        assert value(expression) is None
+
+
+class TestMistakes:
+    @pytest.mark.parametrize(
+        ("expression", "said"),
+        [
+            ("", "is empty"),
+            ("a b", "at character 3"),
+            ("concat(a,", "ends too soon"),
+            ("status = 'a'", "Unknown token '='"),
+            ("'open", "Unclosed"),
+            ("lowr(a)", "did you mean lower()?"),
+            ("sha256(a)", "there is no function sha256()"),
+            ("lower(a, b)", "lower() takes 1 values and was given 2"),
+            ("utc()", "utc() takes 1 to 2 values"),
+            ("concat()", "concat() takes 1 or more values"),
+            ("length(a, b)", "length() takes 1 values"),
+            ("a[?lowr(b)]", "there is no function lowr()"),
+            ("utc(a, 'Mars/Base')", "a time zone such as"),
+            ("utc(a, b)", "must be a text in single quotes"),
+            ("regex(a, b)", "must be a text in single quotes"),
+            ("regex(a, '(')", "no regular expression"),
+            ("money(a, ';')", "decimal mark"),
+            ("money('x')", "money(): not an amount"),
+            ("lower(`5.5`)", "lower() takes texts"),
+            ("length(`5`)", "length() cannot take number values"),
+        ],
+    )
+    def test_what_cannot_work_is_refused_before_the_first_record(self, expression, said):
+        with pytest.raises(ExpressionError) as caught:
+            compile_expression(expression)
+        assert said in str(caught.value)
+
+    @pytest.mark.parametrize(
+        ("expression", "record"),
+        [("length(a)", {"a": 5}), ("sort(a)", {"a": [1, "x"]}), ("avg(a)", {"a": ["ann@b.example"]})],
+    )
+    def test_what_fails_on_a_record_is_a_refusal_without_the_value(self, expression, record):
+        assert "ann@b.example" not in refusal(expression, **record)
