@@ -1,14 +1,13 @@
 """Console script `destination-wicked-reports`."""
 
-import gc
 import sys
 
-from destination_wicked_reports.destination import DestinationWickedReports
+from destination_wicked_reports import quick_start
 
 
 def run() -> None:
-    """Run the command in `sys.argv`: spec, check or write."""
-    # What is imported stays; looking through it again for garbage costs a third of a long run.
-    gc.freeze()
-    gc.set_threshold(100_000, 20, 20)
+    """Run the command in `sys.argv`: spec, check, write or one of our own."""
+    from destination_wicked_reports.destination import DestinationWickedReports
+
+    quick_start.started()
     DestinationWickedReports().run(sys.argv[1:])
