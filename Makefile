@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 PACKAGES := source-wecantrack source-sovrn source-wicked-reports destination-wicked-reports
 READY  := $(VENV)/.ready
 
-.PHONY: setup demo test lint bench campaign spec lock clean
+.PHONY: setup demo test lint bench campaign spec lock hosts hosts-test clean
 
 setup: $(READY)
 
@@ -22,10 +22,17 @@ demo: $(READY)
 	$(BIN)/python -m integration_tests.demo
 
 test: $(READY)
-	$(BIN)/python -m pytest -n 2 -m "not campaign and not image_tests" $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n 2 -m "not campaign and not image_tests and not hosts" $(PYTEST_ARGS)
 
 campaign: $(READY)
 	$(BIN)/python -m pytest -m campaign $(PYTEST_ARGS)
+
+# PyAirbyte, Meltano and airbyte-serverless, each in an environment of its own under .cache/hosts.
+hosts: $(READY)
+	$(BIN)/python -m integration_tests.hosts
+
+hosts-test: hosts
+	$(BIN)/python -m pytest -m hosts $(PYTEST_ARGS)
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -44,6 +51,8 @@ spec: $(READY)
 lock: $(READY)
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.10 \
 		$(PACKAGES:%=%/pyproject.toml) requirements/dev.in -o requirements/lock.txt
+	for host in pyairbyte meltano serverless; do $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header \
+		--python-version 3.10 requirements/hosts-$$host.in -o requirements/hosts-$$host.txt || exit 1; done
 
 clean:
 	rm -rf $(VENV) .demo

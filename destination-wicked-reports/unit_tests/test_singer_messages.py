@@ -1,4 +1,4 @@
-"""The Singer protocol, line by line: what a tap's messages become, which are refused, and when a state is handed back."""
+"""The Singer protocol line by line: what a tap's messages become, what is refused, when a state is handed back."""
 
 from __future__ import annotations
 

@@ -1,0 +1,186 @@
+"""`make hosts`: the programs that run connectors, each in an environment of its own under `.cache/hosts`.
+
+PyAirbyte, Meltano and airbyte-serverless come from the package index, hash-pinned. Meltano's wrapper for Airbyte
+sources is on no package index: users install it from its repository, and here it comes from `TAP_AIRBYTE_WRAPPER`, or
+from `shared/tap-airbyte-wrapper` beside this repository. Nothing of it is copied into this repository.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+CACHE = REPOSITORY / ".cache" / "hosts"
+WHEELS = CACHE / "wheels"
+PROJECT = CACHE / "meltano-project"
+EXAMPLES = REPOSITORY / "examples"
+HOSTS = ("pyairbyte", "meltano", "serverless")
+BIN = Path(sys.executable).parent
+VERSION = "0.1.0"
+WRAPPER_URL = "git+https://github.com/MeltanoLabs/tap-airbyte-wrapper.git"
+RUN_SECONDS = 300
+
+
+def connectors(kind: str) -> list[str]:
+    """Return the connectors of this repository, `source` or `destination`, whose packages are there."""
+    return sorted(path.parent.name for path in REPOSITORY.glob(f"{kind}-*/pyproject.toml"))
+
+
+# -- what the tests ask for -------------------------------------------------------------------------------------------
+
+
+def tool(host: str, name: str) -> Path:
+    """Return a host's program, or end the test: as a failure where everything must be had, else as a skip."""
+    path = CACHE / host / "bin" / name
+    if not path.exists():
+        unavailable(f"{host} is not installed: run `make hosts`")
+    return path
+
+
+def meltano_plugins() -> Path:
+    """Return the folder of Meltano's installed plugins, or end the test."""
+    if not (PROJECT / ".ready").exists():
+        unavailable(f"Meltano's plugins are not installed: {wrapper_missing() or 'run `make hosts`'}")
+    return PROJECT / ".meltano"
+
+
+def unavailable(reason: str) -> NoReturn:
+    """Skip with this reason, or fail where `CI_STRICT=1` says that every layer must be had."""
+    if os.environ.get("CI_STRICT") == "1":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+def wrapper() -> Path | None:
+    """Return the folder of the wrapper's source, or None."""
+    named = os.environ.get("TAP_AIRBYTE_WRAPPER")
+    places = [Path(named)] if named else [REPOSITORY.parent / "shared" / "tap-airbyte-wrapper"]
+    return next((place.resolve() for place in places if (place / "pyproject.toml").exists()), None)
+
+
+def wrapper_missing() -> str:
+    """Return why the wrapper cannot be had, or "" if it can."""
+    if wrapper():
+        return ""
+    return (
+        "tap-airbyte-wrapper is on no package index: clone its repository and name the folder in TAP_AIRBYTE_WRAPPER, "
+        "or put it into shared/tap-airbyte-wrapper beside this repository"
+    )
+
+
+def environment(**extra: str) -> dict[str, str]:
+    """Return the environment of a host: its network is this machine, its packages are ours, and it reports to nobody."""
+    found = " ".join([str(WHEELS), os.environ.get("PIP_FIND_LINKS", "")]).strip()
+    return {
+        **os.environ,
+        "PATH": os.pathsep.join([str(BIN), os.environ.get("PATH", "")]),
+        "UV_FIND_LINKS": str(WHEELS),
+        "PIP_FIND_LINKS": found,
+        "AIRBYTE_OFFLINE_MODE": "1",
+        "DO_NOT_TRACK": "1",
+        "NO_COLOR": "1",
+        "COLUMNS": "400",
+        **extra,
+    }
+
+
+# -- installing -------------------------------------------------------------------------------------------------------
+
+
+def install() -> None:
+    """Bring everything under `.cache/hosts` up to date, and say how long each part took."""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    for name in HOSTS:
+        with _timed(name):
+            _install_host(name)
+    with _timed("our own wheels"):
+        _build_wheels()
+    if why := wrapper_missing():
+        print(f"Meltano's plugins: left out. {why}.")
+        return
+    with _timed("Meltano's plugins"):
+        _install_plugins()
+
+
+def _install_host(name: str) -> None:
+    lock = REPOSITORY / "requirements" / f"hosts-{name}.txt"
+    folder = CACHE / name
+    installed = folder / ".installed.txt"
+    if installed.exists() and installed.read_bytes() == lock.read_bytes():
+        return
+    _uv("venv", "--quiet", "--clear", "--python", sys.executable, str(folder))
+    _uv("pip", "install", "--quiet", "--python", str(folder), "--require-hashes", "-r", str(lock))
+    shutil.copyfile(lock, installed)
+
+
+def _build_wheels() -> None:
+    shutil.rmtree(WHEELS, ignore_errors=True)
+    WHEELS.mkdir()
+    for name in [*connectors("source"), *connectors("destination")]:
+        _uv("build", "--quiet", "--wheel", "--no-build-isolation", "--python", sys.executable, "-o", str(WHEELS), name)
+
+
+def _install_plugins() -> None:
+    """Install the example project's plugins as a user would, then our own packages anew, whose version stays.
+
+    The wrapper installs a source on its first run, by pip, which takes a minute each; uv does the same in seconds.
+    """
+    PROJECT.mkdir(exist_ok=True)
+    (PROJECT / ".ready").unlink(missing_ok=True)
+    write_project(PROJECT)
+    _run([str(CACHE / "meltano" / "bin" / "meltano"), "install"], cwd=PROJECT)
+    (package,) = PROJECT.glob(".meltano/extractors/tap-airbyte-wrapper/venv/lib/python*/site-packages/tap_airbyte")
+    for name in connectors("source"):
+        place = package / f".venv-airbyte-{name}"
+        if not place.exists():
+            _uv("venv", "--quiet", "--seed", "--python", sys.executable, str(place))
+        _reinstall(place, name)
+    _reinstall(PROJECT / ".meltano" / "loaders" / "target-wicked-reports" / "venv", "destination-wicked-reports")
+    (PROJECT / ".ready").touch()
+
+
+def _reinstall(place: Path, name: str) -> None:
+    ours = f"airbyte-{name}"
+    _uv("pip", "install", "--quiet", "--python", str(place), "--reinstall-package", ours, f"{ours}~={VERSION}")
+
+
+def write_project(folder: Path) -> None:
+    """Write the example's meltano.yml, with the wrapper taken from its folder; nothing else is changed."""
+    example = (EXAMPLES / "meltano" / "meltano.yml").read_text(encoding="utf-8")
+    assert WRAPPER_URL in example
+    (folder / "meltano.yml").write_text(example.replace(WRAPPER_URL, str(wrapper())), encoding="utf-8")
+
+
+def _uv(*arguments: str) -> None:
+    _run([str(BIN / "uv"), *arguments], cwd=REPOSITORY)
+
+
+def _run(command: list[str], **settings: Any) -> None:
+    done = subprocess.run(
+        command, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, **settings
+    )
+    if done.returncode:
+        sys.exit(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}")
+
+
+class _timed:  # noqa: N801 - it reads as a statement
+    def __init__(self, what: str):
+        self._what = what
+
+    def __enter__(self) -> None:
+        self._begun = time.monotonic()
+
+    def __exit__(self, *_: object) -> None:
+        print(f"{self._what}: {time.monotonic() - self._begun:.0f} s", flush=True)
+
+
+if __name__ == "__main__":
+    install()
