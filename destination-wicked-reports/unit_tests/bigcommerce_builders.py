@@ -1,0 +1,166 @@
+"""Records of source-bigcommerce, a ledger and readers of rows for the tests of the shop's mapping."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from decimal import Decimal
+from typing import Any
+
+import orjson
+from destination_wicked_reports.batches import Batch
+from destination_wicked_reports.ledger import Ledger
+from destination_wicked_reports.normalizers.base import OrderState, Record, Reject, Row, Skip
+from destination_wicked_reports.normalizers.bigcommerce import BigcommerceNormalizer, BigcommerceRules
+from destination_wicked_reports.orders import OrderBook
+
+Made = list[Row | Reject | Skip]
+Said = tuple[str, dict[str, Any]]
+
+
+def customer(number: int = 7, **changes: Any) -> Said:
+    """A customer of the v3 API: numbers, ISO dates."""
+    data = {
+        "id": number,
+        "email": f"customer{number}@example.com",
+        "first_name": "Ada",
+        "last_name": "Byron",
+        "date_created": "2024-01-02T03:04:05Z",
+        "date_modified": "2024-01-02T03:04:05Z",
+        "registration_ip_address": "192.0.2.7",
+        "addresses": [{"city": "Bath", "state_or_province": "Somerset", "country": "United Kingdom"}],
+    }
+    return "customers", {**data, **changes}
+
+
+def product(number: int = 55, **changes: Any) -> Said:
+    """A product of the v3 API."""
+    return "products", {"id": number, "name": "Kettle", "price": 25.5, **changes}
+
+
+def order(number: int = 100, total: str = "100.0000", **changes: Any) -> Said:
+    """An order of the v2 API as the source hands it on: money as text, one date in ISO, the other in RFC 2822."""
+    data = {
+        "id": number,
+        "customer_id": 7,
+        "date_created": "Tue, 14 May 2024 10:00:00 +0000",
+        "date_modified": "2024-05-14T10:05:00+00:00",
+        "status_id": 11,
+        "status": "Awaiting Fulfillment",
+        "payment_status": "captured",
+        "total_inc_tax": total,
+        "total_ex_tax": "80.0000",
+        "refunded_amount": "0.0000",
+        "currency_code": "USD",
+        "default_currency_code": "USD",
+        "currency_exchange_rate": "1.0000000000",
+        "is_deleted": False,
+        "ip_address": "192.0.2.9",
+        "external_id": None,
+        "billing_address": {
+            "first_name": "Ada",
+            "last_name": "Byron",
+            "city": "Bath",
+            "state": "Somerset",
+            "country": "United Kingdom",
+            "email": "Ada@example.com",
+        },
+    }
+    return "orders", {**data, **changes}
+
+
+def guest_order(number: int = 100, total: str = "100.0000", **changes: Any) -> Said:
+    return order(number, total, **{"customer_id": 0, **changes})
+
+
+def line(number: int = 1, order_id: int = 100, **changes: Any) -> Said:
+    """A line of an order, of the v2 API."""
+    data = {
+        "id": number,
+        "order_id": order_id,
+        "product_id": 55,
+        "name": "Kettle",
+        "quantity": 2,
+        "base_price": "40.0000",
+        "price_inc_tax": "50.0000",
+        "price_ex_tax": "40.0000",
+        "parent_order_product_id": None,
+    }
+    return "order_products", {**data, **changes}
+
+
+def transaction(number: int, event: str = "purchase", amount: float = 100.0, **changes: Any) -> Said:
+    """A transaction of the v3 API: a number as amount, the order's id as text."""
+    data = {
+        "id": number,
+        "order_id": "100",
+        "event": event,
+        "amount": amount,
+        "currency": "USD",
+        "date_created": f"2024-05-14T10:{number % 60:02d}:00+00:00",
+        "test": False,
+        "status": "ok",
+        "reference_transaction_id": None,
+    }
+    return "transactions", {**data, **changes}
+
+
+EDITED = {"date_modified": "2024-06-01T09:00:00+00:00"}
+EDIT_TIME = "2024-06-01 09:00:00"
+
+
+class Shop:
+    """A ledger and a Wicked that accepts everything at once; calling it is one run with its end."""
+
+    def __init__(self, **rules: Any) -> None:
+        self.ledger = Ledger.in_memory("live")
+        self.rules = rules
+        self.lost: set[str] = set()
+
+    def __call__(self, *said: Said, calls: int = 1) -> Made:
+        """Read these records, in this many calls, with a normalizer that remembers nothing of former runs."""
+        normalizer, book = BigcommerceNormalizer(BigcommerceRules(**self.rules)), OrderBook(self.ledger)
+        records = [Record(stream, data, place) for place, (stream, data) in enumerate(said)]
+        size = max(1, -(-len(records) // calls))
+        made: Made = []
+        for start in range(0, len(records), size):
+            made += self._accept(normalizer.normalize(records[start : start + size], book), book)
+        return made + self._accept(normalizer.finish(book), book)
+
+    def _accept(self, normalized: Iterable[Row | Reject | Skip], book: OrderBook) -> Made:
+        """Take what is new, as the delivery would; rows of the endpoints in `lost` never arrive."""
+        taken: Made = []
+        for row in normalized:
+            if isinstance(row, Row):
+                known = self.ledger.known(row.endpoint, [row.key]).get(row.key)
+                if row.endpoint in self.lost or known == row.digest:
+                    continue
+                assert row.endpoint in ("contacts", "products") or known is None, f"{row.key} was told twice"
+                book.queue(row)
+                batch = Batch(row.endpoint, [row])
+                self.ledger.mark(batch)
+                self.ledger.settle(batch, [row])
+                book.settle([row])
+            taken.append(row)
+        return taken
+
+    def state(self, number: int = 100) -> OrderState | None:
+        key = f"BigCommerce\x1f{number}"
+        return self.ledger.orders([key]).get(key)
+
+    def net(self, number: int = 100) -> Decimal:
+        state = self.state(number)
+        return state.net if state else Decimal(0)
+
+
+def bodies(made: Made, endpoint: str) -> list[dict[str, Any]]:
+    return [orjson.loads(row.body) for row in made if isinstance(row, Row) and row.endpoint == endpoint]
+
+
+def reasons(made: Made) -> list[str]:
+    return [one.reason for one in made if not isinstance(one, Row)]
+
+
+def paid(made: Made) -> list[tuple[str, float]]:
+    """Status and amount of every payment told, nested or not, in their order."""
+    nested = [payment for row in bodies(made, "orders") for payment in row.get("OrderPayments", ())]
+    return [(payment["Status"], payment["Amount"]) for payment in nested + bodies(made, "order_payments")]
