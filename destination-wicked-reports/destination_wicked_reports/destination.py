@@ -27,10 +27,12 @@ from airbyte_cdk.utils.airbyte_secrets_utils import get_secrets, update_secrets
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from sqlalchemy.exc import DatabaseError
 
+from destination_wicked_reports import discover
 from destination_wicked_reports.catalog import read_catalog, refuse_impossible
 from destination_wicked_reports.client import WickedClient
 from destination_wicked_reports.delivery import Delivery
 from destination_wicked_reports.ledger import LedgerBusyError, LedgerError
+from destination_wicked_reports.mappings import NativeMapping
 from destination_wicked_reports.messages import Output, OutputHandler, read_lines
 from destination_wicked_reports.normalizers.chosen import make_normalizer
 from destination_wicked_reports.opening import (
@@ -82,6 +84,21 @@ class DestinationWickedReports(Destination):
             )
         proven = f"Wicked Reports answered {status} to GET /latest and did not refuse the API key. Nothing was written."
         return AirbyteConnectionStatus(status=Status.SUCCEEDED, message=proven)
+
+    # -- discover ---------------------------------------------------------------------------------------------------
+
+    def discover(self, config: Mapping[str, Any]) -> None:
+        """Print the objects that a platform's records can become; none if the mapping settles that by itself."""
+        mapping = Config.parse(config).mapping
+        catalog = discover.destination_catalog()
+        if not isinstance(mapping, NativeMapping):
+            catalog["destination_catalog"]["operations"] = []
+            logger.info(
+                'The mapping %s decides itself what records become. To choose objects, set "mapping" to '
+                '{"type": "native"}.',
+                mapping.type,
+            )
+        self.output.emit(catalog)
 
     # -- write ------------------------------------------------------------------------------------------------------
 
@@ -161,6 +178,10 @@ class DestinationWickedReports(Destination):
             self._output = Output()
         return self._output
 
+    def parse_args(self, args: list[str]) -> argparse.Namespace:
+        """Read the command line; the base class knows spec, check and write."""
+        return discover.parse_args(args) if args[:1] == [discover.COMMAND] else super().parse_args(args)
+
     def run_cmd(self, parsed_args: argparse.Namespace) -> Iterable[AirbyteMessage]:
         """Run one command. The base class's version would validate first, in words that only a developer reads."""
         spec = self.spec(logger)
@@ -171,6 +192,8 @@ class DestinationWickedReports(Destination):
         update_secrets(get_secrets(spec.connectionSpecification, config))
         if parsed_args.command == "check":
             yield self._run_check(config)
+        elif parsed_args.command == discover.COMMAND:
+            self.discover(config)
         else:
             self.deliver(config, read_catalog(Path(parsed_args.catalog)), read_lines(sys.stdin.fileno(), PATIENCE))
 
@@ -195,7 +218,7 @@ class DestinationWickedReports(Destination):
         signal.signal(signal.SIGTERM, _terminate)
         try:
             if not args:
-                raise _config_error("No command was given: say spec, check or write.")
+                raise _config_error("No command was given: say spec, check, discover or write.")
             for message in self.run_cmd(self.parse_args(args)):
                 self.output.emit(AirbyteMessageSerializer.dump(message))
         except AirbyteTracedException as error:

@@ -1,0 +1,116 @@
+"""`discover`: seven objects, their schemas and keys, as one line of the protocol."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import jsonschema
+import orjson
+import pytest
+from affiliate_builders import Book
+from airbyte_protocol_dataclasses.models import DestinationCatalog
+from destination_wicked_reports.destination import DestinationWickedReports
+from destination_wicked_reports.discover import destination_catalog, json_schema
+from destination_wicked_reports.endpoints import ENDPOINTS
+from destination_wicked_reports.messages import Output
+from destination_wicked_reports.normalizers.base import Record, Row
+from destination_wicked_reports.normalizers.native import NativeNormalizer
+from serpyco_rs import Serializer
+
+OPERATIONS = destination_catalog()["destination_catalog"]["operations"]
+ORDER = {
+    "SourceSystem": "shop",
+    "SourceID": "o1",
+    "CreateDate": "2024-05-31T13:45:00Z",
+    "ContactEmail": "a@b.example",
+    "OrderTotal": 59.9,
+    "OrderPayments": [{"PaymentDate": "2024-05-31T13:45:00Z", "Amount": 59.9}],
+}
+
+
+def schema(name):
+    return json_schema(ENDPOINTS[name])
+
+
+class TestLine:
+    @pytest.fixture
+    def discover(self, tmp_path):
+        def run(config):
+            path = tmp_path / "config.json"
+            path.write_text(json.dumps(config))
+            out = io.BytesIO()
+            code = 0
+            try:
+                DestinationWickedReports(Output(out)).run(["discover", "--config", str(path)])
+            except SystemExit as end:
+                code = end.code
+            return code, [orjson.loads(line) for line in out.getvalue().splitlines()]
+
+        return run
+
+    def test_one_message_is_printed_and_nothing_else(self, discover):
+        code, (message,) = discover({"api_key": "k"})
+        assert code == 0
+        assert message == destination_catalog()
+
+    def test_the_payload_is_the_protocols_own(self):
+        loaded = Serializer(DestinationCatalog).load(destination_catalog()["destination_catalog"])
+        assert len(loaded.operations) == len(OPERATIONS)
+
+    @pytest.mark.parametrize("mapping", [{"type": "wecantrack"}, {"type": "sovrn"}, {"type": "bigcommerce"}])
+    def test_a_mapping_that_decides_itself_offers_no_objects_and_says_why(self, discover, mapping):
+        code, messages = discover({"api_key": "k", "mapping": mapping})
+        assert code == 0
+        assert [m["destination_catalog"] for m in messages if m["type"] == "DESTINATION_CATALOG"] == [
+            {"operations": []}
+        ]
+        assert any("mapping" in m["log"]["message"] for m in messages if m["type"] == "LOG")
+
+    def test_a_configuration_that_cannot_be_used_is_an_error(self, discover):
+        code, messages = discover({"mapping": {"type": "native"}})
+        assert code == 1
+        assert [m["trace"]["error"]["failure_type"] for m in messages if m["type"] == "TRACE"] == ["config_error"]
+
+    def test_it_needs_a_configuration(self, capsys):
+        with pytest.raises(SystemExit):
+            DestinationWickedReports(Output(io.BytesIO())).run(["discover"])
+        assert "--config" in capsys.readouterr().err
+
+
+class TestObjects:
+    def test_all_seven_can_be_appended_to_in_load_order(self):
+        appended = [operation["object_name"] for operation in OPERATIONS if operation["sync_mode"] == "append"]
+        assert appended == list(ENDPOINTS)
+
+    def test_those_with_a_key_can_be_deduplicated_by_it(self):
+        keys = {o["object_name"]: o["matching_keys"] for o in OPERATIONS if o["sync_mode"] == "append_dedup"}
+        assert keys == {
+            "products": [["SourceSystem", "SourceID"]],
+            "contacts": [["SourceSystem", "SourceID"]],
+            "orders": [["SourceSystem", "SourceID"]],
+            "order_items": [["SourceSystem", "OrderID", "SourceID"]],
+        }
+
+    @pytest.mark.parametrize("name", ENDPOINTS)
+    def test_its_schema_is_a_schema_and_keys_are_required(self, name):
+        jsonschema.Draft7Validator.check_schema(schema(name))
+        assert set(ENDPOINTS[name].key) <= set(schema(name)["required"]) <= set(schema(name)["properties"])
+
+    def test_what_the_schema_takes_the_writer_takes(self):
+        jsonschema.validate(ORDER, schema("orders"))
+        made = list(NativeNormalizer().normalize([Record("orders", ORDER, 1)], Book()))
+        assert [type(row) for row in made] == [Row, Row]
+
+    @pytest.mark.parametrize(
+        "change",
+        [{"ContactEmail": None, "drop": "ContactEmail"}, {"OrderTotal": "x"}, {"Colour": "red"}, {"City": "x" * 256}],
+    )
+    def test_what_the_writer_refuses_or_drops_the_schema_refuses(self, change):
+        row = {**ORDER, **change}
+        row.pop(row.pop("drop", ""), None)
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(row, schema("orders"))
+
+    def test_nested_lines_have_their_own_name_for_their_id(self):
+        assert schema("orders")["properties"]["OrderItems"]["items"]["required"] == ["OrderItemID", "Qty", "PPU"]
