@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from integration_tests.outbound_reader import DAY, MARCH, ONE_DAY, ask, ids, page, pages
+from integration_tests.outbound_reader import DAY, MARCH, ONE_DAY, ask, contact, ids, page, pages, post
 from integration_tests.simulator import SimulatorClient, running_simulator
 
 
@@ -196,6 +196,16 @@ def test_a_row_may_change_while_it_is_read(sim: SimulatorClient, kind: str, fiel
     assert len(differ) == 3
     for old, new in differ:
         assert {name for name in old if old[name] != new[name]} == {field}
+
+
+@pytest.mark.parametrize("change", [{"remove": 1}, {"change": 1}])
+def test_a_contact_of_two_rows_goes_and_changes_as_one(sim: SimulatorClient, change: dict[str, int]) -> None:
+    post(sim, "contacts", contact("ann", FirstName="Ann"), contact("ann2", Email="ann@example.com", FirstName="Anna"))
+    sim.outbound.process()
+    sim.outbound.mutate(kind="contacts", after_page=1, **change)
+    assert [row["firstName"] for row in page(sim, "contacts", **ONE_DAY)["results"]] == ["Anna"]
+    expected = [] if "remove" in change else ["Anna*"]
+    assert [row["firstName"] for row in page(sim, "contacts", **ONE_DAY)["results"]] == expected
 
 
 def test_changes_are_bound_to_the_kind_they_name(sim: SimulatorClient, orders: list[str]) -> None:

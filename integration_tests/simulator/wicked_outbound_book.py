@@ -48,6 +48,7 @@ class Contact:
     row: Row
     at: int
     names: dict[str, str | None]
+    places: list[int] = field(default_factory=list)
     clicks: list[Click] = field(default_factory=list)
     orders: list[Order] = field(default_factory=list)
 
@@ -194,6 +195,7 @@ class Book:
                 yield known
             else:
                 known.names.update({name: value for name, value in names.items() if value})
+            known.places.append(place)
             self._by_email.setdefault(email, known)
             self._by_source.setdefault((system, source_id), known)
             self._by_source_id.setdefault(source_id, known)

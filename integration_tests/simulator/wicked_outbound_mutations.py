@@ -115,7 +115,8 @@ class OutboundMutations:
         removed, changed = picked[: mutation.remove], picked[mutation.remove :]
         models = [chance.choice(part) for _ in range(mutation.add)] if part else []
         for record in removed:
-            self._world.wicked.remove(query.kind, record.place)
+            for place in record.places if isinstance(record, Contact) else [record.place]:
+                self._world.wicked.remove(query.kind, place)
         for record in changed:
             self._change(record)
         for model in models:
@@ -133,7 +134,7 @@ class OutboundMutations:
         """Change what may change later: a cent of an order is paid back, a contact renamed, a click's flag turned."""
         store, outbound = self._world.wicked, self._world.outbound
         if isinstance(record, Contact):
-            store.amend("contacts", record.place, FirstName=f"{record.names['FirstName'] or ''}*")
+            store.amend("contacts", record.places[-1], FirstName=f"{record.names['FirstName'] or ''}*")
         elif isinstance(record, Click):
             outbound.flipped ^= {record.place}
         else:
