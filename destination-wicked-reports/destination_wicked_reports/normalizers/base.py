@@ -220,6 +220,13 @@ class Normalizer(ABC):
     def normalize(self, records: Sequence[Record], orders: Orders) -> Iterator[Row | Reject | Skip]:
         """Yield what these records become, in their order; never raises for a bad record."""
 
+    def route(self, stream: str, namespace: str = "", object_name: str = "") -> str | None:
+        """Return what the records of a configured stream are to be called, or None if there is no place for them.
+
+        `object_name` is the endpoint that the catalog asks for, if any; most mappings choose endpoints themselves.
+        """
+        return stream if stream in self.streams and not object_name else None
+
     def notes(self) -> Iterator[str]:
         """Yield what the user should hear at the end of the run, without any value of a record."""
         yield from ()
