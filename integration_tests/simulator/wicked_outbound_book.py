@@ -8,7 +8,7 @@ posted since the tick are not in it (wicked-facts 5.4, 8.1).
 from __future__ import annotations
 
 import re
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
@@ -31,8 +31,7 @@ _OPT_IN = "NEW_LEAD"
 class Journey:
     """The clicks that count: first, last, the first opt-in, and the newest opt-in after that one."""
 
-    def __init__(self, clicks: Sequence[Click]) -> None:
-        opt_ins = [click for click in clicks if click.opts_in]
+    def __init__(self, clicks: Sequence[Click], opt_ins: Sequence[Click]) -> None:
         self.first = clicks[0] if clicks else None
         self.last = clicks[-1] if clicks else None
         self.opt_in = opt_ins[0] if opt_ins else None
@@ -55,7 +54,16 @@ class Contact:
     @cached_property
     def journey(self) -> Journey:
         """Return what counts of all clicks; only once all of them are known."""
-        return Journey(self.clicks)
+        return Journey(self.clicks, self._opt_ins)
+
+    @cached_property
+    def _opt_ins(self) -> list[Click]:
+        return [click for click in self.clicks if click.opts_in]
+
+    def journey_until(self, at: int) -> Journey | None:
+        """Return what counted at an instant, or None before the first click."""
+        known = self.clicks[: bisect_right(self.clicks, at, key=_instant)]
+        return Journey(known, self._opt_ins[: bisect_right(self._opt_ins, at, key=_instant)]) if known else None
 
     @property
     def lifetime_value(self) -> Decimal:
@@ -232,6 +240,10 @@ class Book:
                 click = Click(place, contact, row, _clicked_at(row))
                 contact.clicks.append(click)
                 yield click
+
+
+def _instant(click: Click) -> int:
+    return click.at
 
 
 def _by_date(record: Record) -> tuple[int, int]:

@@ -12,7 +12,7 @@ import orjson
 
 from .clock import parse_instant, stamp
 from .truth import cents
-from .wicked_outbound_book import EASTERN, Book, Click, Contact, Journey, Order, Record, status_of
+from .wicked_outbound_book import EASTERN, Book, Click, Contact, Order, Record, status_of
 
 _UTMS = ("source", "medium", "campaign", "content", "term")
 _NOTHING: dict[str, Any] = dict.fromkeys(_UTMS)
@@ -131,11 +131,10 @@ class Wire:
 
     def _attributions(self, order: Order) -> dict[str, Any]:
         """Tell which of the clicks before the order count; without any it is "direct" in all, as in the sample."""
-        before = [click for click in order.contact.clicks if click.at <= order.at] if order.contact else []
-        if not before:
+        seen = order.contact.journey_until(order.at) if order.contact else None
+        if seen is None:
             direct = {"date": self._naive(order.at), **dict.fromkeys(_UTMS, "direct")}
             return {name: dict(direct) for name in ("firstClick", "firstOptin", "reOptin", "lastClick")}
-        seen = Journey(before)
         parts = {"firstClick": seen.first, "firstOptin": seen.opt_in, "reOptin": seen.again, "lastClick": seen.last}
         return {name: self._event(click, self._naive) for name, click in parts.items()}
 
