@@ -27,10 +27,12 @@ UNLISTED = (
     *("libgcc_s.so.1", "libstdc++.so.6", "libm.so.6", "libdl.so.2", "librt.so.1", "libpthread.so.0"),
 )
 #: parts of the standard library that no connector uses
-LEFT_OUT = re.compile(r"/(__pycache__|test|site-packages|dist-packages|config-[^/]*|idlelib|tkinter|lib2to3|turtledemo)(/|$)|/_tkinter")
+LEFT_OUT = re.compile(
+    r"/(__pycache__|test|site-packages|dist-packages|config-[^/]*|idlelib|tkinter|lib2to3|turtledemo)(/|$)|/_tkinter"
+)
 FOLDERS = ("tmp", "var/tmp", "proc", "sys", "dev", "run", "root", "airbyte", "usr/bin", "usr/lib", "usr/local/bin")
 BUNDLE = "etc/ssl/certs/ca-certificates.crt"
-PASSWD = "root:x:0:0::/root:/bin/sh\nairbyte:x:1000:1000::/airbyte:/bin/false\n"
+PASSWD = "root:x:0:0::/root:/bin/sh\nairbyte:x:1000:1000::/airbyte:/bin/false\n"  # noqa: S105 - names no secret
 GROUP = "root:x:0:\nairbyte:x:1000:\n"
 
 
@@ -59,7 +61,17 @@ class Image:
         mode = 0o755 if status.st_mode & 0o111 else 0o644
         self._add(name, tarfile.REGTYPE, mode, source.read_bytes(), time=int(status.st_mtime))
 
-    def _add(self, name: str, kind: bytes, mode: int, content: bytes = b"", *, target: str = "", owner: int = 0, time: int = 0) -> None:
+    def _add(
+        self,
+        name: str,
+        kind: bytes,
+        mode: int,
+        content: bytes = b"",
+        *,
+        target: str = "",
+        owner: int = 0,
+        time: int = 0,
+    ) -> None:
         if name in self._written:
             return
         self._written.add(name)
@@ -72,7 +84,7 @@ class Image:
 def libraries(binaries: Iterable[Path]) -> Iterator[Path]:
     """Yield the shared libraries that these need, as `ldd` resolves them."""
     for binary in binaries:
-        listed = subprocess.run(["ldd", str(binary)], capture_output=True, text=True, check=False).stdout
+        listed = subprocess.run(["ldd", str(binary)], capture_output=True, text=True, check=False).stdout  # noqa: S603, S607
         for path in re.findall(r"(/\S+\.so\S*)", listed):
             yield Path(path)
 
@@ -104,11 +116,11 @@ def build(image: Image) -> None:
         if path.suffix == ".so":
             binaries.append(path)
     for tool in TOOLS:
-        path = shutil.which(tool, path="/usr/bin:/bin:/usr/sbin:/sbin")
-        if path is None:
+        found = shutil.which(tool, path="/usr/bin:/bin:/usr/sbin:/sbin")
+        if found is None:
             sys.exit(f"{tool} is missing on this machine; install coreutils and a shell.")
-        image.file(f"usr/bin/{tool}", Path(path))
-        binaries.append(Path(path))
+        image.file(f"usr/bin/{tool}", Path(found))
+        binaries.append(Path(found))
     folders = (Path("/lib", triplet()), Path("/usr/lib", triplet()))
     unlisted = [folder / name for name in UNLISTED for folder in folders]
     for path in [*libraries(binaries), *unlisted, *libraries(filter(Path.exists, unlisted))]:
