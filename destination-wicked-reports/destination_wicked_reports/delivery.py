@@ -17,7 +17,7 @@ from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from destination_wicked_reports.batches import Batch
 from destination_wicked_reports.client import WickedClient
-from destination_wicked_reports.endpoints import ENDPOINTS
+from destination_wicked_reports.endpoints import ENDPOINTS, UPDATABLE
 from destination_wicked_reports.ledger import ACCEPTED, HELD, Ledger
 from destination_wicked_reports.normalizers.base import Row
 from destination_wicked_reports.orders import OrderBook
@@ -27,8 +27,6 @@ from destination_wicked_reports.replies import Outcome, Verdict
 #: Wicked takes 10 MB (10,000,000) a request (wicked-facts.md section 2.1); stay under it whatever is counted.
 BATCH_BYTES = 9_500_000
 ROW_BYTES = 10_000_000 - len("[]")
-#: A changed contact or product may be sent again; of orders and their items Wicked knows no update, so they may not.
-UPDATABLE = frozenset({"contacts", "products"})
 LOAD_ORDER = tuple(ENDPOINTS)
 RANK = {endpoint: rank for rank, endpoint in enumerate(LOAD_ORDER)}
 
@@ -84,6 +82,8 @@ class Delivery:
         by_endpoint: dict[str, list[Row]] = defaultdict(list)
         for row in rows:
             by_endpoint[row.endpoint].append(row)
+        if self._ledger.enter(row.key for made in by_endpoint.values() for row in made):
+            self.recover()
         for endpoint in LOAD_ORDER:
             if endpoint in by_endpoint:
                 self._queue_new(endpoint, by_endpoint[endpoint])

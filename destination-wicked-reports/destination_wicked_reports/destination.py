@@ -25,12 +25,9 @@ from airbyte_cdk.models import (
 )
 from airbyte_cdk.utils.airbyte_secrets_utils import get_secrets, update_secrets
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
-from sqlalchemy.exc import DatabaseError
 
 from destination_wicked_reports import discover
-from destination_wicked_reports.catalog import read_catalog, refuse_impossible
-from destination_wicked_reports.client import WickedClient
-from destination_wicked_reports.delivery import Delivery
+from destination_wicked_reports.catalog import refuse_impossible, read_catalog
 from destination_wicked_reports.ledger import LedgerBusyError, LedgerError
 from destination_wicked_reports.mappings import NativeMapping
 from destination_wicked_reports.messages import Output, OutputHandler, read_lines
@@ -39,10 +36,9 @@ from destination_wicked_reports.opening import (
     open_ledger,
     open_letters,
     refuse_strange_ledger,
-    say_where,
-    take_ledger,
     unwritable,
 )
+from destination_wicked_reports.running import client_of, config_error, running
 from destination_wicked_reports.spec import Config, ConfigurationError
 from destination_wicked_reports.writer import Writer
 
@@ -66,7 +62,7 @@ class DestinationWickedReports(Destination):
         try:
             parsed = Config.parse(config)
             make_normalizer(parsed)
-            status = _client(parsed).prove_key()
+            status = client_of(parsed).prove_key()
             busy = contextlib.suppress(LedgerBusyError)  # a run that uses the ledger right now has proven it
             with busy, contextlib.closing(open_ledger(parsed, patience=0)) as ledger:
                 refuse_strange_ledger(parsed, ledger)
@@ -119,51 +115,23 @@ class DestinationWickedReports(Destination):
             parsed = Config.parse(config)
             normalizer = make_normalizer(parsed)
             refuse_impossible(catalog, normalizer, parsed)
-            ledger = open_ledger(parsed)
-        except LedgerBusyError as error:
-            raise AirbyteTracedException(
-                message=str(error), internal_message=str(error), failure_type=FailureType.transient_error
-            ) from None
-        except (ConfigurationError, LedgerError) as error:
-            raise _config_error(str(error)) from None
-        try:
-            letters = open_letters(parsed)
-            letters.try_out()
-        except OSError as error:
-            ledger.close()
-            raise _config_error(unwritable(parsed, error)) from None
-        client = _client(parsed)
-        delivery = Delivery(
-            client, ledger, letters, batch_rows=parsed.batch_rows, in_flight=parsed.max_requests_in_flight
-        )
-        writer = Writer(
-            normalizer,
-            delivery,
-            letters,
-            self.output.emit,
-            {stream.stream.name for stream in catalog.streams},
-            batch_rows=parsed.batch_rows,
-            fail_fast=parsed.on_rejected_record == "fail_fast",
-        )
-        try:
-            take_ledger(parsed, ledger, client)
-            say_where(parsed, letters)
-            writer.write(input_lines)
         except ConfigurationError as error:
-            raise _config_error(str(error)) from None
-        except DatabaseError as error:
-            raise _out_of_order(f"{ledger.description} could not be written ({error.orig})") from None
-        except BrokenPipeError:
-            raise
-        except OSError as error:
-            raise _out_of_order(f"{letters.path} could not be written ({error.strerror})") from None
-        finally:
-            client.close()
-            delivery.close()
-            letters.close()
-            ledger.close()
-            for line in writer.summary():
-                logger.info(line)
+            raise config_error(str(error)) from None
+        with running(parsed) as run:
+            writer = Writer(
+                normalizer,
+                run.delivery,
+                run.letters,
+                self.output.emit,
+                {stream.stream.name for stream in catalog.streams},
+                batch_rows=parsed.batch_rows,
+                fail_fast=parsed.on_rejected_record == "fail_fast",
+            )
+            try:
+                writer.write(input_lines)
+            finally:
+                for line in writer.summary():
+                    logger.info(line)
         if writer.refused:
             if parsed.on_rejected_record != "skip":
                 raise writer.failure()
@@ -203,11 +171,11 @@ class DestinationWickedReports(Destination):
         try:
             config = orjson.loads(Path(config_path).read_bytes())
         except OSError as error:
-            raise _config_error(f"The configuration {config_path} cannot be read ({error.strerror}).") from None
+            raise config_error(f"The configuration {config_path} cannot be read ({error.strerror}).") from None
         except orjson.JSONDecodeError:
             config = None
         if not isinstance(config, dict):
-            raise _config_error(f"The configuration {config_path} is not a JSON object.")
+            raise config_error(f"The configuration {config_path} is not a JSON object.")
         return config
 
     def run(self, args: list[str]) -> None:
@@ -218,14 +186,14 @@ class DestinationWickedReports(Destination):
         signal.signal(signal.SIGTERM, _terminate)
         try:
             if not args:
-                raise _config_error("No command was given: say spec, check, discover or write.")
+                raise config_error("No command was given: say spec, check, discover or write.")
             for message in self.run_cmd(self.parse_args(args)):
                 self.output.emit(AirbyteMessageSerializer.dump(message))
         except AirbyteTracedException as error:
             self.output.emit(AirbyteMessageSerializer.dump(error.as_airbyte_message()))
             sys.exit(1)
         except ConfigurationError as error:
-            self.output.emit(AirbyteMessageSerializer.dump(_config_error(str(error)).as_airbyte_message()))
+            self.output.emit(AirbyteMessageSerializer.dump(config_error(str(error)).as_airbyte_message()))
             sys.exit(1)
         except BrokenPipeError:
             sys.stderr.close()
@@ -244,21 +212,6 @@ class DestinationWickedReports(Destination):
             traced.__traceback__ = error.__traceback__
             self.output.emit(AirbyteMessageSerializer.dump(traced.as_airbyte_message()))
             sys.exit(1)
-
-
-def _client(config: Config) -> WickedClient:
-    return WickedClient(
-        config.api_url, config.api_key, test_mode=config.test_mode, connections=config.max_requests_in_flight
-    )
-
-
-def _out_of_order(what: str) -> AirbyteTracedException:
-    text = f"{what}. What was acknowledged is safe: make room or mend the disk, and run the sync again."
-    return AirbyteTracedException(message=text, internal_message=text, failure_type=FailureType.transient_error)
-
-
-def _config_error(message: str) -> AirbyteTracedException:
-    return AirbyteTracedException(message=message, internal_message=message, failure_type=FailureType.config_error)
 
 
 def _terminate(signum: int, _: Any) -> NoReturn:

@@ -232,6 +232,8 @@ MARKETING = Endpoint(
     ),
 )
 
+#: A changed contact or product may be sent again; of orders and their items Wicked knows no update, so they may not.
+UPDATABLE = frozenset({CONTACTS.name, PRODUCTS.name})
 #: By name, in load order: products and contacts first, or Wicked does not promise right numbers (wicked-facts 2.1).
 ENDPOINTS: Mapping[str, Endpoint] = MappingProxyType(
     {

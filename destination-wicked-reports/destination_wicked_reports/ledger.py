@@ -4,6 +4,9 @@ Four facts are kept: rows Wicked has accepted (or whose fate nobody knows), what
 order, the rows that are under way right now, and whose ledger this is. The rows under way are written down *before*
 the request leaves, and struck out in the same transaction that records its outcome. A run that dies in between leaves
 them behind, and the next one finds them.
+
+A ledger is an SQLite file, which one run at a time holds, or a schema of a PostgreSQL database, which any number of
+runs share as `leases.py` says.
 """
 
 from __future__ import annotations
@@ -12,31 +15,43 @@ import contextlib
 import hashlib
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, delete, event, insert, literal, select
-from sqlalchemy.exc import DatabaseError, OperationalError
+from sqlalchemy import Connection, Engine, bindparam, delete, insert, literal, select
+from sqlalchemy.exc import DBAPIError
 
 from destination_wicked_reports.batches import Batch, dump, load
+from destination_wicked_reports.databases import postgresql_engine, refusal, sqlite_engine
+from destination_wicked_reports.endpoints import UPDATABLE
+from destination_wicked_reports.leases import Leases
 from destination_wicked_reports.normalizers.base import OrderState, Row
-from destination_wicked_reports.schema import among, info, listed, make_tables, metadata, orders, outbox, sent, upsert
+from destination_wicked_reports.schema import (
+    POSTGRESQL,
+    LedgerBusyError,
+    LedgerError,
+    among,
+    former,
+    info,
+    listed,
+    order_events,
+    orders,
+    outbox,
+    prepare,
+    sent,
+    upsert,
+)
 
-SCHEMA_VERSION = "1"
+__all__ = ["ACCEPTED", "HELD", "LOCK_WAIT_SECONDS", "Ledger", "LedgerBusyError", "LedgerError", "fingerprint"]
+
 #: A second run on the same file waits this long for the first to end.
 LOCK_WAIT_SECONDS = 30
+#: A run waits this long in PostgreSQL for another that sends rows of the same source system. Airbyte wants a STATE
+#: every 15 minutes (conventions.md section 4.3), and none leaves while a run waits.
+LEASE_WAIT_SECONDS = 600
 
 ACCEPTED, HELD = "accepted", "held"
-
-
-class LedgerError(Exception):
-    """The ledger cannot be used; the message says why and what to do."""
-
-
-class LedgerBusyError(LedgerError):
-    """Another run holds the ledger."""
 
 
 def fingerprint(api_key: str) -> str:
@@ -47,27 +62,24 @@ def fingerprint(api_key: str) -> str:
 class Ledger:
     """One store (`live` or `test`) of one ledger. Used by one thread."""
 
-    def __init__(self, engine: Engine, store: str, description: str):
+    def __init__(self, engine: Engine, store: str, description: str, patience: float = LEASE_WAIT_SECONDS):
         self.store = store
         self.description = description
+        #: rows whose fate is unknown may be sent again: only `replay` says so, and only when it is told to.
+        self.repeats_held = False
         self._engine = engine
         try:
             self._connection: Connection = engine.connect()
             with self._connection.begin():
-                make_tables(self._connection, metadata)
-                self._check_version()
-        except OperationalError as error:
-            if "locked" in str(error.orig):
-                raise LedgerBusyError(
-                    f"Another run is using {description[0].lower()}{description[1:]}. Let it end, or give this "
-                    "connection a ledger of its own."
-                ) from None
-            raise LedgerError(f"{description} cannot be opened: {error.orig}.") from None
-        except DatabaseError as error:
-            raise LedgerError(
-                f"{description} is not a readable ledger ({error.orig}). Nothing was changed: move it away or restore "
-                "a backup. Starting without it would send everything again."
-            ) from None
+                prepare(self._connection, description)
+            shared = engine.dialect.name == POSTGRESQL
+            self._leases = Leases(self._connection, store, description, patience) if shared else None
+        except LedgerError:
+            self.close()
+            raise
+        except DBAPIError as error:
+            engine.dispose()
+            raise refusal(error, description) from None
 
     @classmethod
     def sqlite(cls, path: Path, store: str, patience: float = LOCK_WAIT_SECONDS) -> Ledger:
@@ -79,34 +91,27 @@ class Ledger:
             os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
         except OSError as error:
             raise LedgerError(f"The ledger {path} cannot be opened ({error.strerror}).") from None
-        # hide_parameters: an error text must never carry a customer's row into a log.
-        engine = create_engine(f"sqlite:///{path}", hide_parameters=True, connect_args={"timeout": patience})
-        event.listen(engine, "connect", _durable_and_exclusive)
-        return cls(engine, store, f"The ledger {path}")
+        return cls(sqlite_engine(path, patience), store, f"The ledger {path}")
+
+    @classmethod
+    def postgresql(cls, url: str, schema: str, store: str, patience: float = LEASE_WAIT_SECONDS) -> Ledger:
+        """Open, or make, the ledger in this schema of a database; `patience` is in seconds, of waiting for a lease."""
+        engine, description = postgresql_engine(url, schema)
+        return cls(engine, store, description, patience)
 
     @classmethod
     def in_memory(cls, store: str) -> Ledger:
         """Open a ledger that dies with the run."""
-        return cls(create_engine("sqlite://", hide_parameters=True), store, "The in-memory ledger")
-
-    def _check_version(self) -> None:
-        found = self._connection.scalar(select(info.c.value).where(info.c.name == "schema_version"))
-        if found is None:
-            self._connection.execute(insert(info).values(name="schema_version", value=SCHEMA_VERSION))
-        elif found != SCHEMA_VERSION:
-            raise LedgerError(
-                f"{self.description} has schema version {found}; this release knows {SCHEMA_VERSION}. "
-                "Use the release that wrote it, or a newer one."
-            )
+        return cls(sqlite_engine(None), store, "The in-memory ledger")
 
     @property
     def connection(self) -> Connection:
-        """The one connection, for the tables that `sums.py` keeps in the same file."""
+        """The one connection, for the tables that `sums.py` and `documents.py` keep in the same database."""
         return self._connection
 
     def close(self) -> None:
         """Let go of the ledger, and of its lock."""
-        with contextlib.suppress(DatabaseError):
+        with contextlib.suppress(DBAPIError):
             self._connection.close()
         self._engine.dispose()
 
@@ -140,6 +145,16 @@ class Ledger:
     def _owner(self, api_key: str) -> str:
         return f"key.{self.store}.{fingerprint(api_key)}"
 
+    # -- who works on it --------------------------------------------------------------------------------------------
+
+    def enter(self, keys: Iterable[str]) -> bool:
+        """Make sure, before anything is asked of these rows or orders, that no other run works on their like.
+
+        True if a dead run may have left requests of them, which `unfinished` then names. Where one run has the whole
+        ledger, there is nothing to do. Raises LedgerBusyError if another run does not end in time.
+        """
+        return self._leases is not None and self._leases.enter(keys)
+
     # -- what was sent ----------------------------------------------------------------------------------------------
 
     def known(self, endpoint: str, keys: Sequence[str]) -> dict[str, bytes]:
@@ -147,6 +162,8 @@ class Ledger:
         query = select(sent.c.key, sent.c.digest).where(
             sent.c.store == self.store, sent.c.endpoint == endpoint, among(sent.c.key)
         )
+        if self.repeats_held:
+            query = query.where(sent.c.status != HELD)
         with self._connection.begin():
             return {row.key: row.digest for row in self._connection.execute(query, listed(keys))}
 
@@ -173,6 +190,8 @@ class Ledger:
     def mark(self, *batches: Batch, instead_of: Batch | None = None) -> None:
         """Write batches down before they leave; `instead_of` is the refused batch that they are the halves of."""
         with self._connection.begin():
+            if self._leases is not None:
+                self._leases.guard()
             if instead_of is not None:
                 self._connection.execute(delete(outbox).where(outbox.c.id == instead_of.mark))
             for batch in batches:
@@ -183,9 +202,15 @@ class Ledger:
                         body=batch.body if batch.kept else b"",
                         rows=dump(batch.rows if batch.kept else ()),
                         marked_at=int(time.time()),
+                        **self._marks(batch),
                     )
                 )
                 batch.mark = result.inserted_primary_key[0]  # type: ignore[index]
+
+    def _marks(self, batch: Batch) -> dict[str, str]:
+        if self._leases is None:
+            return {}
+        return {"run": self._leases.run, "scopes": self._leases.scopes(row.key for row in batch.rows)}
 
     def settle(self, batch: Batch, remembered: Sequence[Row], status: str = ACCEPTED) -> None:
         """Record the outcome of a marked batch: these of its rows are remembered, and none is under way any more."""
@@ -197,7 +222,11 @@ class Ledger:
                 if former is None or row.order.place > former.place:
                     states[row.order_key] = row.order
         with self._connection.begin():
+            if self._leases is not None:
+                self._leases.guard()
             self._connection.execute(delete(outbox).where(outbox.c.id == batch.mark))
+            if remembered and (batch.endpoint in UPDATABLE or self.repeats_held):
+                self._connection.execute(_KEEP_FORMER, self._named(batch.endpoint, remembered))
             upsert(
                 self._connection,
                 sent,
@@ -222,29 +251,31 @@ class Ledger:
                     for key, state in states.items()
                 ],
             )
+            upsert(self._connection, order_events, [event for row in remembered for event in self._events(row, now)])
+
+    def _named(self, endpoint: str, rows: Sequence[Row]) -> dict[str, str]:
+        return {"store": self.store, "endpoint": endpoint, **listed(row.key for row in rows)}
+
+    def _events(self, row: Row, now: int) -> Iterator[tuple[str | int, ...]]:
+        order = row.order
+        if row.order_key and order:
+            names = (self.store, row.order_key, row.endpoint, row.key)
+            money = (str(order.total), str(order.approved), str(order.refunded))
+            yield *names, order.revision, order.payments, order.status, *money, now
 
     def unfinished(self) -> list[Batch]:
         """Return the batches that an earlier run marked and never settled, oldest first."""
         query = select(outbox).where(outbox.c.store == self.store).order_by(outbox.c.id)
         with self._connection.begin():
+            if self._leases is not None:
+                query = query.where(outbox.c.id.in_(self._leases.adopt()))
             return [
                 Batch(row.endpoint, load(row.endpoint, row.body, row.rows), mark=row.id)
                 for row in self._connection.execute(query)
             ]
 
-    def history(self) -> Iterator[tuple[str, str, str, str, int]]:
-        """Yield (endpoint, key, status, stream, sent_at) of everything in this store, in endpoint and key order."""
-        columns = (sent.c.endpoint, sent.c.key, sent.c.status, sent.c.stream, sent.c.sent_at)
-        with self._connection.begin():
-            yield from self._connection.execute(
-                select(*columns).where(sent.c.store == self.store).order_by(sent.c.endpoint, sent.c.key)
-            ).tuples()
 
-
-def _durable_and_exclusive(connection: Any, _: Any) -> None:
-    """Survive power loss, and keep a second run off the file: it would take our rows under way for a dead run's."""
-    cursor = connection.cursor()
-    cursor.execute("PRAGMA locking_mode=EXCLUSIVE")
-    cursor.execute("PRAGMA journal_mode=WAL")
-    cursor.execute("PRAGMA synchronous=FULL")
-    cursor.close()
+_KEEP_FORMER = insert(former).from_select(
+    [column.name for column in sent.columns],
+    select(sent).where(sent.c.store == bindparam("store"), sent.c.endpoint == bindparam("endpoint"), among(sent.c.key)),
+)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 
 from destination_wicked_reports.client import WickedClient
-from destination_wicked_reports.ledger import LOCK_WAIT_SECONDS, Ledger, LedgerError
+from destination_wicked_reports.ledger import LEASE_WAIT_SECONDS, LOCK_WAIT_SECONDS, Ledger, LedgerError
 from destination_wicked_reports.mappings import AffiliateMapping, BigcommerceMapping
+from destination_wicked_reports.normalizers.rows import SEPARATOR
 from destination_wicked_reports.places import dies_with_container, ledger_path, rejects_path
 from destination_wicked_reports.rejects import DeadLetters
-from destination_wicked_reports.spec import Config, ConfigurationError
+from destination_wicked_reports.spec import Config, ConfigurationError, NoLedger, PostgresLedger
 
 logger = logging.getLogger("airbyte")
 
@@ -17,9 +18,17 @@ logger = logging.getLogger("airbyte")
 MEASURED = (AffiliateMapping, BigcommerceMapping)
 
 
-def open_ledger(config: Config, patience: float = LOCK_WAIT_SECONDS) -> Ledger:
-    """Open the ledger that the configuration names, making its folder; `patience` is in seconds."""
+def open_ledger(config: Config, patience: float | None = None) -> Ledger:
+    """Open the ledger that the configuration names, making its folder or schema.
+
+    `patience` is how many seconds to wait for another run: for the whole file, or for a part of a shared database.
+    """
     store = "test" if config.test_mode else "live"
+    if isinstance(config.ledger, PostgresLedger):
+        chosen = config.ledger
+        return Ledger.postgresql(
+            chosen.url, chosen.schema_name, store, LEASE_WAIT_SECONDS if patience is None else patience
+        )
     path = ledger_path(config)
     if path is None:
         return Ledger.in_memory(store)
@@ -27,7 +36,7 @@ def open_ledger(config: Config, patience: float = LOCK_WAIT_SECONDS) -> Ledger:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise LedgerError(f"The ledger's folder {path.parent} cannot be made ({error.strerror}).") from None
-    return Ledger.sqlite(path, store, patience)
+    return Ledger.sqlite(path, store, LOCK_WAIT_SECONDS if patience is None else patience)
 
 
 def open_letters(config: Config) -> DeadLetters:
@@ -42,7 +51,7 @@ def refuse_strange_ledger(config: Config, ledger: Ledger) -> None:
     if not ledger.belongs_to(config.api_key) and not config.new_api_key:
         raise ConfigurationError(
             f"{ledger.description} was filled with another API key. If this is another Wicked account, give it its own "
-            'ledger path; if the key of the same account was renewed, set "new_api_key": true for one run.'
+            'ledger path or schema; if the key of the same account was renewed, set "new_api_key": true for one run.'
         )
     if isinstance(config.mapping, MEASURED):
         measure, former = config.mapping.measure, ledger.agreed(_measure_name(config.mapping, ledger))
@@ -54,7 +63,9 @@ def refuse_strange_ledger(config: Config, ledger: Ledger) -> None:
 
 
 def take_ledger(config: Config, ledger: Ledger, client: WickedClient) -> None:
-    """Make the ledger this account's own, unless it is a stranger's."""
+    """Make the ledger this account's own, unless it is a stranger's; wait for a run of the same source system."""
+    if isinstance(config.mapping, MEASURED):
+        ledger.enter([config.mapping.source_system + SEPARATOR])
     try:
         refuse_strange_ledger(config, ledger)
     except ConfigurationError:
@@ -77,19 +88,26 @@ def unwritable(config: Config, error: OSError) -> str:
     )
 
 
-def say_where(config: Config, letters: DeadLetters) -> None:
+def say_where(config: Config, ledger: Ledger, letters: DeadLetters) -> None:
     """Log where the ledger and the dead-letter file lie, and warn where memory is short."""
-    path = ledger_path(config)
-    if path is None:
+    if isinstance(config.ledger, NoLedger):
         logger.warning(
-            "Without a ledger nothing is remembered after this run: rows that come again are sent again, and later "
-            "changes of a commission cannot be told from new ones."
+            "Without a ledger nothing is remembered after this run: rows that come again are sent again, so that "
+            "Wicked counts payments, clicks and marketing rows twice, a commission that changes goes out as a new "
+            "order, and what a broken run had under way is not known to the next."
         )
-    else:
-        logger.info("Ledger: %s. Rejected rows: %s.", path, letters.path)
-        if dies_with_container(path):
-            logger.warning(
-                "The ledger %s is inside this container and on no volume: what was sent is forgotten when the "
-                "container ends, and will be sent again. Mount a volume there.",
-                path,
-            )
+        return
+    logger.info("%s. Rejected rows: %s.", ledger.description, letters.path)
+    path = ledger_path(config)
+    if path is not None and dies_with_container(path):
+        logger.warning(
+            "%s is inside this container and on no volume: what was sent is forgotten when the container ends, and "
+            "will be sent again. Mount a volume there, or choose the ledger `postgres`.",
+            ledger.description,
+        )
+    elif dies_with_container(letters.path):
+        logger.warning(
+            "The dead-letter file %s is inside this container and on no volume: rejected rows are lost when the "
+            "container ends. Mount a volume, and set rejected_records_path to a file on it.",
+            letters.path,
+        )

@@ -22,7 +22,7 @@ def data_folder() -> Path:
 
 
 def ledger_path(config: Config) -> Path | None:
-    """Return where the ledger file lies, or None if there is none."""
+    """Return where the ledger file lies, or None if the ledger is no file."""
     if not isinstance(config.ledger, SqliteLedger):
         return None
     return Path(config.ledger.path).expanduser() if config.ledger.path else data_folder() / "ledger.sqlite"

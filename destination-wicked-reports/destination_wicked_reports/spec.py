@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from destination_wicked_reports.databases import parse_url
 from destination_wicked_reports.mappings import Mapping, NativeMapping, choice
 
 PRODUCTION_URL = "https://api.wickedreports.com"
@@ -32,15 +33,46 @@ class SqliteLedger(BaseModel):
     )
 
 
+class PostgresLedger(BaseModel):
+    """A PostgreSQL database: the memory of connectors in Kubernetes, shared by any number of connections."""
+
+    model_config = choice("PostgreSQL")
+
+    type: Literal["postgres"] = "postgres"
+    url: str = Field(
+        title="URL",
+        description="Where the database is and who may write to it. TLS is asked for in the URL, as with every "
+        "PostgreSQL client: `?sslmode=verify-full&sslrootcert=…`. Connect directly or through session pooling.",
+        examples=["postgresql://user:password@db.example.com:5432/wicked?sslmode=require"],
+        json_schema_extra={"airbyte_secret": True},
+    )
+    schema_name: str = Field(
+        default="wicked_reports",
+        alias="schema",
+        title="Schema",
+        description="The schema that holds the ledger's tables; it is made if it is not there. Connections of one "
+        "Wicked account share it, another account needs another.",
+        pattern=r"^[a-z_][a-z0-9_]{0,62}$",
+    )
+
+    @field_validator("url")
+    @classmethod
+    def _is_postgresql(cls, url: str) -> str:
+        parse_url(url)
+        return url
+
+
 class NoLedger(BaseModel):
-    """Nothing is remembered after the run."""
+    """Nothing is remembered after the run: rows that come again are sent again, and Wicked counts payments, clicks and
+    marketing rows twice; a commission that changes goes out as a new order. For a one-time load only.
+    """
 
     model_config = choice("None")
 
     type: Literal["none"] = "none"
 
 
-LedgerChoice = Annotated[SqliteLedger | NoLedger, Field(discriminator="type")]
+LedgerChoice = Annotated[SqliteLedger | PostgresLedger | NoLedger, Field(discriminator="type")]
 
 
 class Config(BaseModel):

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 from destination_builders import make_row
-from destination_wicked_reports import ledger as module
+from destination_wicked_reports import schema
 from destination_wicked_reports.batches import Batch
+from destination_wicked_reports.history import History
 from destination_wicked_reports.ledger import HELD, Ledger, LedgerBusyError, LedgerError
 from destination_wicked_reports.normalizers.base import OrderState
 from destination_wicked_reports.orders import OrderBook
@@ -107,7 +108,7 @@ def test_held_rows_count_as_sent(ledger):
     row = make_row("order_payments")
     sent(ledger, row, status=HELD)
     assert ledger.known("order_payments", [row.key]) == {row.key: row.digest}
-    assert [entry[2] for entry in ledger.history()] == ["held"]
+    assert [total["status"] for total in History(ledger.connection, "live").totals()] == ["held"]
 
 
 def test_a_ledger_belongs_to_the_key_that_filled_it(ledger):
@@ -143,11 +144,13 @@ def test_a_file_that_is_no_ledger_is_refused_and_left_alone(tmp_path):
 
 def test_a_ledger_of_a_newer_release_is_refused(tmp_path, monkeypatch):
     path = tmp_path / "ledger.sqlite"
-    monkeypatch.setattr(module, "SCHEMA_VERSION", "99")
+    monkeypatch.setattr(schema, "VERSION", 99)
     Ledger.sqlite(path, "live").close()
     monkeypatch.undo()
+    before = path.read_bytes()
     with pytest.raises(LedgerError, match="schema version 99"):
         Ledger.sqlite(path, "live")
+    assert path.read_bytes() == before
 
 
 def test_a_second_run_on_the_same_file_is_told_so(tmp_path):

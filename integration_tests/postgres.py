@@ -1,0 +1,117 @@
+"""A PostgreSQL server of the tests' own: on a Unix socket in a folder of its own, with a password, gone at the end.
+
+The binaries come with the Debian package `postgresql`, or from anywhere on the PATH. Without them the tests are
+skipped with the reason printed, and fail where CI_STRICT=1 says that nothing may be skipped.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import psycopg
+import pytest
+
+PASSWORD = "pg/secret key@1"
+START_SECONDS = 60
+
+
+class Server:
+    """A running server; every `database()` is new and empty."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+
+    def url(self, database: str) -> str:
+        """Return the URL of a database as a user would write it."""
+        return f"postgresql://wicked:{quote(PASSWORD, safe='')}@/{database}?host={self.folder}"
+
+    def database(self) -> str:
+        """Make a database and return its URL."""
+        name = f"test_{uuid.uuid4().hex[:12]}"
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+            connection.execute(f'CREATE DATABASE "{name}"'.encode())
+        return self.url(name)
+
+
+def ask(url: str, statement: str) -> list[Any]:
+    """Run one statement, and return its rows if it has any."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        cursor = connection.execute(statement.encode())
+        return cursor.fetchall() if cursor.description else []
+
+
+def find(program: str) -> str | None:
+    """Return the path of a server program: Debian keeps them off the PATH, a folder per version."""
+    versions = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{program}"), key=lambda path: int(path.parts[4]))
+    return str(versions[-1]) if versions else shutil.which(program)
+
+
+@contextlib.contextmanager
+def running_postgres() -> Iterator[Server]:
+    """Start a server and end it; it keeps nothing, so it need not be careful with the disk."""
+    initdb, postgres = find("initdb"), find("postgres")
+    if initdb is None or postgres is None:
+        missing = "no PostgreSQL server here: install the Debian package `postgresql`"
+        if os.environ.get("CI_STRICT") == "1":
+            pytest.fail(missing)
+        pytest.skip(missing)
+    with tempfile.TemporaryDirectory(prefix="pg-", dir="/tmp") as place:
+        folder = Path(place)
+        secret = folder / "password"
+        secret.write_text(PASSWORD)
+        user = _not_root(folder, secret)
+        data = folder / "data"
+        init = [initdb, "-D", str(data), "-U", "wicked", "--auth=scram-sha-256", f"--pwfile={secret}", "--no-sync"]
+        subprocess.run([*init, "--encoding=UTF8", "--no-locale"], check=True, capture_output=True, cwd=folder, **user)
+        settings = ("listen_addresses=", f"unix_socket_directories={folder}", "fsync=off", "max_connections=40")
+        options = [option for setting in settings for option in ("-c", setting)]
+        with (folder / "log").open("wb") as log:
+            process = subprocess.Popen([postgres, "-D", str(data), *options], stderr=log, cwd=folder, **user)
+        try:
+            _wait_until_ready(Server(folder), process)
+            yield Server(folder)
+        finally:
+            process.terminate()
+            try:
+                process.wait(timeout=20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _not_root(*paths: Path) -> dict[str, Any]:
+    """Return how a process is started as somebody else, for PostgreSQL refuses to run as root."""
+    if os.geteuid() != 0:
+        return {}
+    for name in ("postgres", "nobody"):
+        with contextlib.suppress(KeyError):
+            entry = pwd.getpwnam(name)
+            for path in paths:
+                os.chown(path, entry.pw_uid, entry.pw_gid)
+            return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
+    raise RuntimeError("PostgreSQL refuses to run as root, and there is no user `postgres` or `nobody`.")
+
+
+def _wait_until_ready(server: Server, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while not _answers(server):
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise RuntimeError((server.folder / "log").read_text(errors="replace"))
+        time.sleep(0.05)
+
+
+def _answers(server: Server) -> bool:
+    with contextlib.suppress(psycopg.OperationalError):
+        return bool(ask(server.url("postgres"), "SELECT 1"))
+    return False
