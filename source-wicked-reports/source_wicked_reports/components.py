@@ -186,7 +186,7 @@ class ChosenContacts(ListRetriever):
 
     def _windows(self, chosen: str, name: str) -> Iterator[Row]:
         """Yield the rows of a list of one contact; a refusal may mean that there is no such contact."""
-        start, end = (date.fromisoformat(self.config[key]) for key in ("start_date", "read_until"))
+        start, end = (date.fromisoformat(self.config[key]) for key in ("read_from", "read_until"))
         try:
             for days in Days(start, end).parts(DAYS_OF_A_CONTACT):
                 yield from self._rows(days, f"{_quoted(chosen)}/{name}")

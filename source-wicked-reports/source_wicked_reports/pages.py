@@ -164,8 +164,8 @@ class HashedPages:
                 return
             if number >= longest:
                 raise transient_error(
-                    f"Wicked Reports' list has no end: page {number} of a window that had {(longest - 100) // 2} pages at "
-                    "first says that more follow. Run again; if it recurs, report it to Wicked Reports."
+                    f"Wicked Reports' list has no end: page {number} says that more follow, and at first there were "
+                    f"{(longest - 100) // 2}. Run again; if it recurs, report it to Wicked Reports."
                 )
             hash_ = page.next or hash_
             page, number = self._fetch(hash_), number + 1

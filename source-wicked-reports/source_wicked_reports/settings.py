@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, MutableMapping
-from datetime import date, tzinfo
+from datetime import date, timedelta, tzinfo
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -26,8 +26,9 @@ _KEY = re.compile(r"[\x21-\x7e]+")
 class WireForm(ConfigTransformation):
     """Writes dates as bare days and contact ids as a list of texts, each once.
 
-    `read_until` is added: the last day to read. What cannot be read is left for `refuse_bad_settings`, so that the
-    refusal comes with its sentence.
+    `read_from` and `read_until` are added: the first day to read, one before the start, because the vendor's days may
+    begin some hours after those of UTC, and the last one. What cannot be read is left for `refuse_bad_settings`, so that
+    the refusal comes with its sentence.
     """
 
     def transform(self, config: MutableMapping[str, Any]) -> None:
@@ -42,7 +43,15 @@ class WireForm(ConfigTransformation):
             parts = ids.split(",") if isinstance(ids, str) else ids or []
             config["contact_ids"] = [text for text in dict.fromkeys(str(part).strip() for part in parts) if text]
         today = f"{utc_now():%Y-%m-%d}"
+        config["read_from"] = _day_before(config.get("start_date"))
         config["read_until"] = min(config.get("end_date") or today, today)
+
+
+def _day_before(day: Any) -> Any:
+    try:
+        return (date.fromisoformat(day) - timedelta(days=1)).isoformat()
+    except (ValueError, TypeError, OverflowError):
+        return day
 
 
 def refuse_bad_settings(config: Mapping[str, Any]) -> None:

@@ -1,0 +1,158 @@
+"""Errors say what to do; check is one request and names key, plan or network; the first failure ends the run."""
+
+import socket
+
+import pytest
+from source_wicked_reports import SourceWickedReports
+
+from .conftest import CHOSEN, LISTS, LOGGER, catalog_of, fill
+
+
+def check(config):
+    return SourceWickedReports(config=config).check(LOGGER, config)
+
+
+def test_check_is_one_cheap_request(sim, config):
+    fill(sim)
+    assert check(config).status.value == "SUCCEEDED"
+    (request,) = sim.requests()
+    assert (request["path"], dict(request["query"])["limit"]) == ("/orders", "1")
+
+
+def test_check_passes_on_an_account_without_rows(sim, config):
+    assert check(config).status.value == "SUCCEEDED"
+    assert len(sim.requests()) == 1
+
+
+@pytest.mark.parametrize("how", ["forbidden_403", "unauthorized_401"])
+def test_check_names_the_key(how, sim, config):
+    sim.switch("wicked.key_refused", how)
+    status = check({**config, "api_key": "wrong"})
+    assert status.message.startswith("Wicked Reports does not accept the API key: copy it again")
+    assert len(sim.requests()) == 1
+
+
+def test_check_names_the_plan_and_whom_to_ask(sim, config):
+    sim.key("wicked", sim.wicked_key, "outbound_off")
+    status = check(config)
+    assert status.status.value == "FAILED"
+    assert "Outbound API is not enabled for this account: ask Wicked Reports' support" in status.message
+
+
+def test_check_names_the_network_without_long_retries(sim, config, clock):
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        status = check({**config, "api_url": f"http://127.0.0.1:{unused.getsockname()[1]}"})
+    assert status.message.startswith("127.0.0.1 could not be reached in 2 attempts: check this machine's network")
+    assert sum(clock.slept) <= 2
+
+
+BAD = ["html_200", "empty_200", "null_200", "list_200", "object_200", "error_200", "half_body", "half_body_no_length"]
+
+
+@pytest.mark.parametrize("fault", BAD)
+def test_check_fails_on_a_bad_reply(fault, sim, config):
+    sim.fault(fault, "/orders", times=0)
+    assert "no usable answer" in check(config).message
+
+
+RETRIED = [*BAD, "half_body_longer_length", "broken_chunked", "reset_mid_body", "close_before_answer", "nan_in_json"]
+
+
+@pytest.mark.parametrize("fault", [*RETRIED, "status_500", "status_503", "throttled_bare", "throttled_garbage", "hang"])
+def test_a_fault_on_any_page_is_retried_and_nothing_is_lost(fault, sim, config, read):
+    rows = fill(sim)
+    sim.fault(fault, "/orders", nth=3, times=1)
+    outcome = read({**config, "page_size": 10, "read_timeout_seconds": 0.5})
+    assert outcome.error is None
+    assert sorted(outcome.keys()) == sorted(row["id"] for row in rows["orders"])
+
+
+@pytest.mark.parametrize("fault", ["html_200", "empty_200", "error_200", "status_500"])
+def test_a_fault_that_stays_is_a_transient_error_and_never_an_empty_window(fault, sim, config, read):
+    sim.fault(fault, "/orders", times=0)
+    outcome = read({**config, "max_tries": 3})
+    assert outcome.error.failure_type.value == "transient_error"
+    assert outcome.states() == []
+
+
+@pytest.mark.parametrize("missing", ["page", "totalPages", "total", "results", "status"])
+def test_a_reply_that_lacks_a_part_does_not_count(missing, sim, config, read):
+    import json
+
+    body = {"status": "success", "results": [], "page": 1, "totalPages": 0, "total": 0, "next": ""}
+    del body[missing]
+    sim.fault("status", "/orders", status=200, body=json.dumps(body), times=1)
+    rows = fill(sim)
+    assert len(read(config).rows()) == len(rows["orders"])
+
+
+def test_counts_may_be_written_with_a_point(sim, config, read):
+    body = '{"status":"success","results":[{"id":7}],"page":1.0,"totalPages":1.0,"total":1.0}'
+    sim.fault("status", "/orders", status=200, body=body, times=1)
+    assert read(config).keys() == ["7"]
+
+
+def test_a_refused_window_is_named(sim, config, read):
+    sim.fault("status_400", "/clicks", times=0)
+    error = read(config, "clicks").error
+    assert error.failure_type.value == "config_error"
+    assert "the window from 2025-12-30 to 2026-01-" in error.message
+    assert "of stream clicks" in error.message
+
+
+def test_given_a_revoked_key_when_read_then_one_request_and_one_error(sim, config, read):
+    outcome = read({**config, "api_key": "wrong"}, *LISTS)
+    assert len(sim.requests()) == 1
+    assert outcome.error.failure_type.value == "config_error"
+    assert outcome.statuses() == [("contacts", "STARTED"), ("contacts", "INCOMPLETE")]
+
+
+@pytest.mark.parametrize("how", ["404", "400", "empty"])
+@pytest.mark.parametrize("stream", CHOSEN)
+def test_an_unknown_chosen_contact_is_reported_by_its_place_and_skipped(stream, how, sim, config, read, caplog):
+    fill(sim, clicks=300, orders=300)
+    sim.switch("outbound.unknown_contact", how)
+    config = {**config, "contact_ids": ["nobody@example.com", "c000001"]}
+    with caplog.at_level("WARNING"):
+        outcome = read(config, stream)
+    assert outcome.error is None
+    assert outcome.rows(stream)
+    assert "nobody" not in caplog.text
+    if how != "empty" or stream == "selected_contacts":
+        assert "entry 1 of 2 in contact_ids" in caplog.text
+
+
+def test_a_refused_window_of_a_known_contact_ends_the_run_without_naming_the_contact(sim, config, read):
+    fill(sim)
+    sim.fault("status_400", "/contacts/buyer000001@example.com/clicks", times=0)
+    error = read({**config, "contact_ids": ["buyer000001@example.com"]}, "selected_contact_clicks").error
+    assert "of stream selected_contact_clicks" in error.message
+    assert "buyer" not in error.message
+
+
+def test_a_missing_path_is_not_a_missing_contact(sim, config, read):
+    sim.fault("status", "/contacts/c1", status=404, body="<html>nothing here</html>", html=True, times=0)
+    error = read({**config, "contact_ids": ["c1"]}, "selected_contacts").error
+    assert error.message.startswith("There is no such API at this address")
+
+
+@pytest.mark.parametrize("chosen", ["a/b", "a?b=1", "a#b", "1e5", "0012", "a b", "{{ 1 }}", "é"])
+def test_an_id_of_any_look_is_asked_for_as_it_is(chosen, sim, config, read, caplog):
+    with caplog.at_level("WARNING"):
+        assert read({**config, "contact_ids": [chosen]}, "selected_contacts").error is None
+    assert "entry 1 of 1" in caplog.text
+    assert len(sim.requests()) == 1
+
+
+def test_a_redirect_is_not_followed(sim, config, read):
+    sim.fault("redirect_302", "/orders", times=0)
+    assert "redirect" in read(config).error.message
+    assert len(sim.requests()) == 1
+
+
+def test_no_chosen_contacts_are_no_requests(sim, config, read):
+    outcome = read(config, *CHOSEN)
+    assert outcome.error is None
+    assert sim.requests() == []
+    assert catalog_of(*CHOSEN)["streams"][0]["sync_mode"] == "full_refresh"

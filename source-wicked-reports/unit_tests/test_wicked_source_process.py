@@ -1,0 +1,111 @@
+"""The console script as a process: order, states, kills, quiet ends, and no secret or person in what it says."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from .conftest import CHOSEN, LISTS, catalog_of, fill
+
+SCRIPT = [sys.executable, "-c", "from source_wicked_reports.run import run; run()"]
+
+
+def command_line(command: str, config: dict, folder: Path, *streams: str) -> list[str]:
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "catalog.json").write_text(json.dumps(catalog_of(*(streams or ("orders",)))))
+    files = {"read": ["--catalog", str(folder / "catalog.json")]}
+    config_file = [] if command == "spec" else ["--config", str(folder / "config.json")]
+    return [*SCRIPT, command, *config_file, *files.get(command, [])]
+
+
+def run_process(command: str, config: dict, folder: Path, *streams: str, more: tuple[str, ...] = ()):
+    arguments = [*command_line(command, config, folder, *streams), *more]
+    done = subprocess.run(arguments, capture_output=True, text=True, timeout=60)
+    return done.returncode, [json.loads(line) for line in done.stdout.splitlines()], done.stderr
+
+
+def test_records_come_before_the_state_that_covers_them(sim, config, tmp_path):
+    fill(sim)
+    code, messages, err = run_process("read", config, tmp_path)
+    assert (code, err) == (0, "")
+    kinds = [message["type"] for message in messages if message["type"] in ("RECORD", "STATE")]
+    assert kinds[-1] == "STATE"
+    counts = [m["state"]["sourceStats"]["recordCount"] for m in messages if m["type"] == "STATE"]
+    assert sum(counts) == kinds.count("RECORD") == 60
+
+
+def test_spec_check_and_discover_print_one_message_of_their_kind(sim, config, tmp_path):
+    for command, kind in (("spec", "SPEC"), ("check", "CONNECTION_STATUS"), ("discover", "CATALOG")):
+        code, messages, err = run_process(command, config, tmp_path)
+        assert (code, err, [m["type"] for m in messages].count(kind)) == (0, "", 1)
+
+
+def test_discover_describes_every_field_and_refers_to_nothing_outside(sim, config, tmp_path):
+    _, messages, _ = run_process("discover", config, tmp_path)
+    (catalog,) = [m["catalog"] for m in messages if m["type"] == "CATALOG"]
+    assert {stream["name"] for stream in catalog["streams"]} == {*LISTS, *CHOSEN}
+    assert "$ref" not in json.dumps(catalog)
+    rows = fill(sim)
+    for stream in catalog["streams"]:
+        assert len(stream["source_defined_primary_key"]) == 1
+        assert stream["json_schema"]["additionalProperties"] is True
+        assert all(field.get("description") for field in stream["json_schema"]["properties"].values())
+        if stream["name"] in rows:
+            assert rows[stream["name"]][0].keys() <= stream["json_schema"]["properties"].keys()
+
+
+@pytest.mark.parametrize("wait", [0.05, 0.2, 0.5])
+def test_a_run_that_is_killed_and_run_again_gives_the_same_set(wait, sim, config, tmp_path):
+    rows = fill(sim, start="2025-06-01", days=200, orders=300)
+    sim.set_clock("2026-02-01T12:00:00Z", frozen=False)
+    sim.outbound.pace(0)
+    sim.fault("slow", "/orders", seconds=0.03, times=0)
+    config = {**config, "start_date": "2025-06-01", "page_size": 20, "requests_per_minute": 6000}
+    process = subprocess.Popen(command_line("read", config, tmp_path), stdout=subprocess.PIPE, text=True)
+    lines = [process.stdout.readline()]
+    deadline = time.monotonic() + 20
+    while not sim.requests("/orders") and time.monotonic() < deadline:
+        time.sleep(0.01)
+    time.sleep(wait)
+    process.kill()
+    lines += process.stdout.readlines()
+    process.stdout.close()
+    process.wait()
+    first = [json.loads(line) for line in lines if line.endswith("\n")]
+    states = [message["state"] for message in first if message["type"] == "STATE"]
+    (tmp_path / "state.json").write_text(json.dumps(states[-1:]))
+    code, second, _ = run_process("read", config, tmp_path, more=("--state", str(tmp_path / "state.json")))
+    assert code == 0
+    assert {m["record"]["data"]["id"] for m in first + second if m["type"] == "RECORD"} == {
+        r["id"] for r in rows["orders"]
+    }
+
+
+@pytest.mark.parametrize("fault", ["status_401", "status_403", "status_400", "status_404", "error_200"])
+def test_no_key_and_no_address_in_what_a_failing_run_says(fault, sim, config, tmp_path):
+    fill(sim)
+    sim.fault(fault, "*", times=0)
+    config = {**config, "max_tries": 1, "contact_ids": ["buyer000001@example.com"]}
+    for stream in ("orders", "selected_contact_clicks"):
+        code, messages, err = run_process("read", config, tmp_path, stream)
+        assert code == 1
+        said = json.dumps([m for m in messages if m["type"] not in ("RECORD", "STATE")]) + err
+        assert sim.wicked_key not in said
+        assert "buyer000001" not in said
+
+
+def test_the_key_travels_in_the_header_only(sim, config, read):
+    fill(sim)
+    read({**config, "contact_ids": ["c000001"]}, *LISTS, *CHOSEN)
+    assert len(sim.requests()) >= 6
+    assert all(sim.wicked_key not in json.dumps([r["path"], r["query"]]) for r in sim.requests())
+
+
+def test_no_file_of_the_working_directory_is_taken_for_the_manifest(tmp_path):
+    (tmp_path / "manifest.yaml").write_text("streams: []")
+    done = subprocess.run([*SCRIPT, "spec"], capture_output=True, text=True, cwd=tmp_path, env=os.environ, check=True)
+    assert '"SPEC"' in done.stdout
