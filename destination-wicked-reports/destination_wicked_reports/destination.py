@@ -27,7 +27,7 @@ from airbyte_cdk.utils.airbyte_secrets_utils import get_secrets, update_secrets
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from destination_wicked_reports import discover
-from destination_wicked_reports.catalog import refuse_impossible, read_catalog
+from destination_wicked_reports.catalog import read_catalog, refuse_impossible
 from destination_wicked_reports.ledger import LedgerBusyError, LedgerError
 from destination_wicked_reports.mappings import NativeMapping
 from destination_wicked_reports.messages import Output, OutputHandler, read_lines
@@ -45,6 +45,8 @@ from destination_wicked_reports.writer import Writer
 logger = logging.getLogger("airbyte")
 
 SUPPORTED = frozenset({DestinationSyncMode.append, DestinationSyncMode.append_dedup})
+#: They print plain text, and no messages; see tools.py.
+COMMANDS_FOR_PEOPLE = frozenset({"replay", "ledger"})
 #: How long the writer waits for input before it looks after its requests and its clock.
 PATIENCE = 0.2
 
@@ -180,6 +182,10 @@ class DestinationWickedReports(Destination):
 
     def run(self, args: list[str]) -> None:
         """Run one command: every message is flushed at once, and every failure is one TRACE and a non-zero exit."""
+        if args and args[0] in COMMANDS_FOR_PEOPLE:
+            from destination_wicked_reports import tools
+
+            sys.exit(tools.main(args))
         handler = OutputHandler(self.output)
         logging.getLogger().handlers[:] = [handler]
         logger.setLevel(logging.INFO)

@@ -1,8 +1,15 @@
-"""The dead-letter file: every row that did not reach Wicked, with the reason, one JSON object a line."""
+"""The dead-letter file: every row that did not reach Wicked, with the reason, one JSON object a line.
+
+A line holds `outcome` (rejected or held), `reason`, `field` (Wicked's name, or empty), `endpoint`, `stream`, `at`
+(UTC) and `row`. `form` says what `row` is: a `record` as the source gave it, from which no row could be made, or a
+`row` as it goes to the endpoint. Such a row has also the `key` and `digest` by which the ledger knows it, and, if it is
+part of an affiliate order, `order_key` and `order`: what the ledger would have remembered of it. See `replay.py`.
+"""
 
 from __future__ import annotations
 
 import os
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +18,7 @@ import orjson
 from destination_wicked_reports.normalizers.base import Reject, Row
 
 REJECTED, HELD = "rejected", "held"
+RECORD, ROW = "record", "row"
 
 
 class DeadLetters:
@@ -24,15 +32,17 @@ class DeadLetters:
 
     def reject(self, reject: Reject) -> None:
         """Write down a row that may not, or could not, be sent."""
-        self._write(REJECTED, reject.reason, reject.field, reject.endpoint, reject.stream, reject.row)
+        self._write(
+            REJECTED, reject.reason, reject.field, reject.endpoint, reject.stream, reject.row, {"form": RECORD}
+        )
 
     def reject_row(self, row: Row, reason: str) -> None:
         """Write down a row that Wicked refused, with Wicked's reason."""
-        self._write(REJECTED, reason, "", row.endpoint, row.stream, orjson.loads(row.body))
+        self._write_row(REJECTED, row, reason)
 
     def hold(self, row: Row, reason: str) -> None:
         """Write down a row whose outcome is unknown: Wicked may or may not have it."""
-        self._write(HELD, reason, "", row.endpoint, row.stream, orjson.loads(row.body))
+        self._write_row(HELD, row, reason)
 
     def sync(self) -> None:
         """Make what was written durable; called before a STATE that covers these rows is released."""
@@ -59,7 +69,15 @@ class DeadLetters:
         if self._descriptor < 0:
             self._descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
 
-    def _write(self, outcome: str, reason: str, field: str, endpoint: str, stream: str, row: dict[str, Any]) -> None:
+    def _write_row(self, outcome: str, row: Row, reason: str) -> None:
+        named: dict[str, Any] = {"form": ROW, "key": row.key, "digest": row.digest.hex()}
+        if row.order_key and row.order:
+            named |= {"order_key": row.order_key, "order": row.order}
+        self._write(outcome, reason, "", row.endpoint, row.stream, orjson.Fragment(row.body), named)
+
+    def _write(
+        self, outcome: str, reason: str, field: str, endpoint: str, stream: str, row: Any, named: dict[str, Any]
+    ) -> None:
         self._open()
         letter = {
             "outcome": outcome,
@@ -67,6 +85,8 @@ class DeadLetters:
             "field": field,
             "endpoint": endpoint,
             "stream": stream,
+            "at": datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            **named,
             "row": row,
         }
         line = orjson.dumps(letter, default=str, option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_NON_STR_KEYS)

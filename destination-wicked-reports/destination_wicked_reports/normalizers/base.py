@@ -231,6 +231,10 @@ class Normalizer(ABC):
         """Yield what the user should hear at the end of the run, without any value of a record."""
         yield from ()
 
+    def outdated(self, record: Record, orders: Orders) -> bool:
+        """Tell whether a record that was set aside is older than what is known; only `replay` has such records."""
+        return False
+
     def finish(self, orders: Orders) -> Iterator[Row | Reject | Skip]:
         """Yield what can be told only after the last record of a run; asked for once the input has ended."""
         return iter(())

@@ -117,6 +117,19 @@ class SovrnNormalizer(AffiliateNormalizer):
                 yield from made
             orders.sums.save()
 
+    def outdated(self, record: Record, orders: Orders) -> bool:
+        """Tell whether a later state of the row was counted already: `normalize` takes each for the present one."""
+        try:
+            entry = self._reader.read(record)
+        except FieldError:
+            return False
+        if isinstance(entry, Skip):
+            return False
+        orders.sums.load([entry.part.key], [], [])
+        part = orders.sums.part(entry.part.key)
+        whole = orders.sums.whole(part.whole) if part is not None else None
+        return whole is not None and str(orjson.loads(whole.facts).get("update_date", "")) > entry.changed[:10]
+
     def clicked(self, sale: Sale) -> tuple[Any, Mapping[str, Any]]:
         """Return the click's day as its noon, and the UTMs of the page, else those of the link (B5, B10)."""
         data = sale.record.data
