@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 PACKAGES := source-wecantrack source-sovrn source-wicked-reports destination-wicked-reports
 READY  := $(VENV)/.ready
 
-.PHONY: setup demo test lint bench campaign spec lock hosts hosts-test clean
+.PHONY: setup demo test lint bench campaign spec lock hosts hosts-test images image-test image-suite qa clean
 
 setup: $(READY)
 
@@ -34,6 +34,34 @@ hosts: $(READY)
 hosts-test: hosts
 	$(BIN)/python -m pytest -m hosts $(PYTEST_ARGS)
 
+# With the engine that `docker` reaches, else with one of their own; docker/README.md says more.
+images:
+	PYTHON=$(PYTHON) docker/with-engine docker/build $(PACKAGES)
+
+image-test: $(READY)
+	PYTHON=$(PYTHON) PACKAGES="$(PACKAGES)" docker/with-engine sh -c 'docker/build $(PACKAGES) && \
+		$(BIN)/python -m pytest -m image_tests integration_tests/test_images.py $(PYTEST_ARGS)'
+
+# The images leave out what the CDK declares and nobody imports. This runs the whole-connector tests on such an installation.
+TRIMMED := .cache/trimmed
+image-suite: $(READY)
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(TRIMMED)
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(TRIMMED)/bin/python --constraints requirements/lock.txt \
+		--build-constraints requirements/lock.txt --excludes docker/excluded.txt $(PACKAGES:%=./%)
+	CONNECTORS_BIN=$(CURDIR)/$(TRIMMED)/bin $(BIN)/python -m pytest -n 2 -m "not campaign and not image_tests and not hosts" \
+		integration_tests $(PYTEST_ARGS)
+
+# Airbyte's published checks, in an environment of their own (they need Python 3.11 or 3.12).
+QA := .cache/qa
+qa: $(QA)/.ready
+	$(QA)/bin/python integration_tests/qa.py $(PACKAGES)
+
+$(QA)/.ready: requirements/qa.txt requirements/qa-excluded.txt | $(READY)
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(QA)
+	$(BIN)/uv pip install --quiet --python $(QA)/bin/python --require-hashes --excludes requirements/qa-excluded.txt \
+		-r requirements/qa.txt
+	touch $@
+
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -53,6 +81,10 @@ lock: $(READY)
 		$(PACKAGES:%=%/pyproject.toml) requirements/dev.in -o requirements/lock.txt
 	for host in pyairbyte meltano serverless; do $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header \
 		--python-version 3.10 requirements/hosts-$$host.in -o requirements/hosts-$$host.txt || exit 1; done
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 \
+		--excludes requirements/qa-excluded.txt requirements/qa.in -o requirements/qa.txt
+	echo uv | $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.10 - \
+		-o requirements/uv.txt
 
 clean:
 	rm -rf $(VENV) .demo

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -11,7 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-BIN = Path(sys.executable).parent
+#: where the console scripts are: beside this Python, or in another installation that is to be tested
+BIN = Path(os.environ.get("CONNECTORS_BIN") or Path(sys.executable).parent)
 RUN_SECONDS = 240
 
 Message = dict[str, Any]

@@ -33,7 +33,10 @@ _LONGEST_BACKOFF = 60.0
 _FIRST_BLIND_WAIT = 5.0
 _LARGEST_BUDGET = 1_000_000
 _MILLISECONDS_FROM = 10**11  # UNIX seconds reach this in the year 5138, milliseconds reached it in 1973
-_SAFE_URL = re.compile(r"https://[^\s/?#@\\]+(/[^\s?#]*)?|http://(localhost|127\.0\.0\.1)(:\d+)?(/[^\s?#]*)?")
+_SAFE_URL = re.compile(
+    r"https://[^\s/?#@\\]+(/[^\s?#]*)?"
+    r"|http://(localhost|127\.0\.0\.1)(:\d+)?(/[^\s?#]*)?"  # ignore-https-check: this machine only
+)
 _RETRIED = (requests.RequestException, urllib3.exceptions.HTTPError)
 
 T = TypeVar("T")
