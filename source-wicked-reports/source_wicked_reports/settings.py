@@ -27,8 +27,8 @@ class WireForm(ConfigTransformation):
     """Writes dates as bare days and contact ids as a list of texts, each once.
 
     `read_from` and `read_until` are added: the first day to read, one before the start, because the vendor's days may
-    begin some hours after those of UTC, and the last one. What cannot be read is left for `refuse_bad_settings`, so that
-    the refusal comes with its sentence.
+    begin some hours after those of UTC, and the last one. What cannot be read is left for `refuse_bad_settings`, so
+    that the refusal comes with its sentence.
     """
 
     def transform(self, config: MutableMapping[str, Any]) -> None:

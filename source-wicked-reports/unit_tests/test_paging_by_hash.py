@@ -212,8 +212,8 @@ def test_a_row_that_stays_is_never_lost_while_others_move(count, size, events, s
     moving = Moving([{"id": n, "v": 0} for n in range(count)], size, events, random.Random(seed))
     seen = []
     try:
-        for row in HashedPages(moving.fetch, by_id, Given(), mark=mark if marked else None, passes=20).rows():
-            seen.append((row["id"], row.get("key")))
+        pages = HashedPages(moving.fetch, by_id, Given(), mark=mark if marked else None, passes=20)
+        seen.extend((row["id"], row.get("key")) for row in pages.rows())
     except AirbyteTracedException:
         return
     assert {id_ for id_, _ in seen} >= moving.always

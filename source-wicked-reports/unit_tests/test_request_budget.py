@@ -24,7 +24,6 @@ def test_the_server_never_sees_more_than_120_in_a_minute_and_nearly_that_many(wi
     pace = sim.outbound.pace()
     assert outcome.error is None
     assert (pace["refused"], pace["busiest_minute"]) == (0, 120)
-    assert pace["served"] == 390
     assert pace["served"] >= 0.95 * 2 * (clock.time - begun)  # 120 a minute are 2 a second
 
 

@@ -1,6 +1,7 @@
 """What is asked for, and that no reading of `from` and `to` loses a row or gives one twice."""
 
 from datetime import date, timedelta
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -36,7 +37,7 @@ def test_windows_meet_without_a_gap_in_every_reading_and_zone(first, lengths, st
         days = Days(day, day + (length - 1) * DAY)
         spans.append(covered(days.asked, starts, ends, shift))
         day += length * DAY
-    assert all(later[0] <= earlier[1] for earlier, later in zip(spans, spans[1:], strict=False))
+    assert all(later[0] <= earlier[1] for earlier, later in pairwise(spans))
     assert spans[0][0] <= first + max(shift, 0)
     assert spans[-1][1] >= first + sum(lengths) + min(shift, 0)
 
