@@ -24,10 +24,13 @@ class Batch:
     kept: bool = True
     mark: int = 0
     sequence: int = field(init=False)
+    #: what no two rows under way may share
+    names: frozenset[str] = field(init=False)
     _body: bytes = field(init=False, default=b"")
 
     def __post_init__(self) -> None:
         self.sequence = min([row.sequence for row in self.rows], default=0)
+        self.names = frozenset([row.identity for row in self.rows])
 
     @property
     def body(self) -> bytes:

@@ -103,7 +103,8 @@ class Delivery:
                 self._reject([(row, TOO_LARGE)])
             else:
                 digests[name] = row.digest
-                self.orders.queue(row)
+                if row.order_key:
+                    self.orders.queue(row)
                 queue.append(row)
                 self._queued_bytes[endpoint] += len(row.body) + 1
         if queue:
@@ -143,7 +144,8 @@ class Delivery:
                 continue
             for row in batch.rows:
                 self._digests[batch.endpoint, row.key] = row.digest
-                self.orders.queue(row)
+                if row.order_key:
+                    self.orders.queue(row)
             if not ENDPOINTS[batch.endpoint].key:
                 self._hold(batch, FATE_UNKNOWN)
             else:
@@ -182,11 +184,12 @@ class Delivery:
         queue, size = self._queues[endpoint], 0
         rows: list[Row] = []
         names: set[str] = set()
-        while queue and len(rows) < self._batch_rows and _identity(queue[0]) not in names:
-            row_size = len(queue[0].body) + 1
-            if rows and size + row_size > BATCH_BYTES:
+        while queue and len(rows) < self._batch_rows:
+            row = queue[0]
+            name, row_size = row.identity, len(row.body) + 1
+            if name in names or (rows and size + row_size > BATCH_BYTES):
                 break
-            names.add(_identity(queue[0]))
+            names.add(name)
             rows.append(queue.popleft())
             size += row_size
         self._queued_bytes[endpoint] -= size
@@ -198,7 +201,7 @@ class Delivery:
     def _submit(self, batch: Batch) -> None:
         """Mark the batch in the ledger and post it, once nothing that must come first is under way."""
         self._in_hand.append(batch)  # out of its queue and not yet under way: its STATE must not leave either
-        names = frozenset(map(_identity, batch.rows))
+        names = batch.names
         while self._must_wait(RANK[batch.endpoint], names):
             self.settle(block=True)
         if not self._doomed.isdisjoint(names):
@@ -226,7 +229,7 @@ class Delivery:
     def _must_wait(self, rank: int, names: frozenset[str]) -> bool:
         ahead = self._ahead()
         return len(ahead) >= self._in_flight or any(
-            RANK[other.endpoint] < rank or not names.isdisjoint(map(_identity, other.rows)) for other in ahead
+            RANK[other.endpoint] < rank or not names.isdisjoint(other.names) for other in ahead
         )
 
     def _ahead(self) -> list[Batch]:
@@ -306,8 +309,3 @@ class Delivery:
         for row in rows:
             self._digests.pop((row.endpoint, row.key), None)
         self.orders.settle(rows)
-
-
-def _identity(row: Row) -> str:
-    """Return what no two rows under way may share: the order whose story they tell, else their own key."""
-    return row.order_key or row.key

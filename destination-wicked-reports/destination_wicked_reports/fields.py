@@ -95,6 +95,8 @@ def text(field: str, limit: int) -> Check:
 
 
 _PLAIN_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?").fullmatch
+#: Above zero and with a fraction part, as most amounts are: nothing to refuse, and only zeros to take off.
+_COMMON_AMOUNT = re.compile(r"[1-9][0-9]*\.[0-9]+").fullmatch
 _ANY_NUMBER = re.compile(r"\s*[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?\s*").fullmatch
 
 
@@ -136,6 +138,8 @@ def money(field: str, minimum: int | None) -> Check:
     """Return a number that keeps its digits all the way: it is written from text, never through float arithmetic."""
 
     def check(value: Any) -> int | float | orjson.Fragment:
+        if type(value) is str and len(value) <= NUMBER_LIMIT and _COMMON_AMOUNT(value):
+            return orjson.Fragment(value.rstrip("0").rstrip("."))
         if type(value) is float:
             # orjson writes the same shortest text that repr does, so most floats can go as they are.
             digits = repr(value)

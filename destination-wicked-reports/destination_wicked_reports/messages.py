@@ -15,7 +15,8 @@ from airbyte_cdk.logger import AirbyteLogFormatter
 from airbyte_cdk.models import FailureType
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
-CHUNK = 1 << 20
+#: Lines read at once; more of them would leave the processor's cache before they are looked at.
+CHUNK = 1 << 17
 #: Message types that are no business of a destination's.
 PASSED_OVER = frozenset({"LOG", "CONTROL", "SPEC", "CATALOG", "CONNECTION_STATUS", "DESTINATION_CATALOG"})
 

@@ -183,6 +183,11 @@ class Row:
     order_key: str | None = None
     order: OrderState | None = None
 
+    @property
+    def identity(self) -> str:
+        """What no two rows under way may share: the order whose story they tell, else their own key."""
+        return self.order_key or self.key
+
 
 @dataclass(slots=True, frozen=True)
 class Reject:
