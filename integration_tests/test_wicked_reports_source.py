@@ -1,4 +1,4 @@
-"""source-wicked-reports as a process: what the destination wrote comes out again, whole, at either reading of the API."""
+"""source-wicked-reports as a process: all of it comes out once, and what the destination wrote comes out again."""
 
 from __future__ import annotations
 

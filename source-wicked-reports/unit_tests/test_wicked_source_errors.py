@@ -43,7 +43,8 @@ def test_check_names_the_network_without_long_retries(sim, config, clock):
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         status = check({**config, "api_url": f"http://127.0.0.1:{unused.getsockname()[1]}"})
-    assert status.message.startswith("127.0.0.1 could not be reached in 2 attempts: check this machine's network")
+    assert status.message.startswith("127.0.0.1 could not be reached in 2 attempts")
+    assert status.message.endswith("check this machine's network, firewall and proxy.")
     assert sum(clock.slept) <= 2
 
 
