@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import orjson
 from airbyte_cdk.models import (
@@ -13,6 +15,9 @@ from airbyte_cdk.models import (
 
 from destination_wicked_reports.normalizers.base import Normalizer
 from destination_wicked_reports.spec import Config, ConfigurationError
+
+#: By namespace (empty for none) and name.
+Routes = dict[tuple[str, str], str]
 
 SUPPORTED = frozenset({DestinationSyncMode.append, DestinationSyncMode.append_dedup})
 
@@ -27,10 +32,14 @@ def read_catalog(path: Path) -> ConfiguredAirbyteCatalog:
         raise ConfigurationError(f"The catalog {path} is not a configured catalog ({type(error).__name__}).") from None
 
 
-def refuse_impossible(catalog: ConfiguredAirbyteCatalog, normalizer: Normalizer, config: Config) -> None:
-    """Raise ConfigurationError for what Wicked cannot do: replacing, deleting, and streams it has no place for."""
+def find_routes(catalog: ConfiguredAirbyteCatalog, normalizer: Normalizer, config: Config) -> Routes:
+    """Return what the normalizer calls each configured stream.
+
+    Raises ConfigurationError for what Wicked cannot do: replacing, deleting, and streams it has no place for.
+    """
+    routes: Routes = {}
     for configured in catalog.streams:
-        name = configured.stream.name
+        name, namespace = configured.stream.name, configured.stream.namespace or ""
         mode = configured.destination_sync_mode
         if mode not in SUPPORTED:
             raise ConfigurationError(
@@ -42,12 +51,39 @@ def refuse_impossible(catalog: ConfiguredAirbyteCatalog, normalizer: Normalizer,
                 f"Stream {name} asks for a refresh that removes its old data. Wicked Reports cannot delete: choose a "
                 "refresh that keeps the records."
             )
-        if name not in normalizer.streams:
-            known = ", ".join(sorted(normalizer.streams))
+        object_name = configured.destination_object_name or ""
+        route = normalizer.route(name, namespace, object_name)
+        if route is None:
+            raise ConfigurationError(_homeless(name, object_name, normalizer, config))
+        if routes.setdefault((namespace, name), route) != route:
             raise ConfigurationError(
-                f"Stream {name} has no place in Wicked Reports with the mapping {config.mapping.type}: deselect it. "
-                f"That mapping takes {known}."
+                f"Stream {name} is configured twice, for {routes[namespace, name]} and for {route}. Name it once, and "
+                "let a mapping of type custom feed several endpoints."
             )
+    names = Counter(name for _, name in routes)
+    # PyAirbyte's cache drops the namespace of a record, though not that in the catalog (clients.md 1.3).
+    return {("", name): route for (_, name), route in routes.items() if names[name] == 1} | routes
+
+
+def find_schemas(catalog: ConfiguredAirbyteCatalog, routes: Routes) -> dict[str, list[dict[str, Any]]]:
+    """Return the source's JSON schemas of what comes under each route."""
+    schemas: dict[str, list[dict[str, Any]]] = {}
+    for configured in catalog.streams:
+        stream = configured.stream
+        schemas.setdefault(routes[stream.namespace or "", stream.name], []).append(stream.json_schema or {})
+    return schemas
+
+
+def _homeless(name: str, object_name: str, normalizer: Normalizer, config: Config) -> str:
+    if object_name:
+        return (
+            f"Stream {name} asks for the object {object_name}, which the mapping {config.mapping.type} does not offer "
+            "for it: choose another object, or leave destination_object_name out of the catalog."
+        )
+    return (
+        f"Stream {name} has no place in Wicked Reports with the mapping {config.mapping.type}: deselect it. "
+        f"That mapping takes {', '.join(sorted(normalizer.streams))}."
+    )
 
 
 def _truncates(generation: int | None, minimum: int | None, sync: int | None) -> bool:

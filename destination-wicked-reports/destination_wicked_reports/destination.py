@@ -27,7 +27,7 @@ from airbyte_cdk.utils.airbyte_secrets_utils import get_secrets, update_secrets
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from destination_wicked_reports import discover
-from destination_wicked_reports.catalog import read_catalog, refuse_impossible
+from destination_wicked_reports.catalog import find_routes, find_schemas, read_catalog
 from destination_wicked_reports.ledger import LedgerBusyError, LedgerError
 from destination_wicked_reports.mappings import NativeMapping
 from destination_wicked_reports.messages import Output, OutputHandler, read_lines
@@ -38,6 +38,7 @@ from destination_wicked_reports.opening import (
     refuse_strange_ledger,
     unwritable,
 )
+from destination_wicked_reports.restorer import Restorer
 from destination_wicked_reports.running import client_of, config_error, running
 from destination_wicked_reports.spec import Config, ConfigurationError
 from destination_wicked_reports.writer import Writer
@@ -116,7 +117,7 @@ class DestinationWickedReports(Destination):
         try:
             parsed = Config.parse(config)
             normalizer = make_normalizer(parsed)
-            refuse_impossible(catalog, normalizer, parsed)
+            routes = find_routes(catalog, normalizer, parsed)
         except ConfigurationError as error:
             raise config_error(str(error)) from None
         with running(parsed) as run:
@@ -125,8 +126,9 @@ class DestinationWickedReports(Destination):
                 run.delivery,
                 run.letters,
                 self.output.emit,
-                {stream.stream.name for stream in catalog.streams},
+                routes,
                 batch_rows=parsed.batch_rows,
+                restore=Restorer(find_schemas(catalog, routes)).restore,
                 fail_fast=parsed.on_rejected_record == "fail_fast",
             )
             try:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,7 +39,10 @@ class HeldState:
 
 
 class Writer:
-    """Feeds records through a normalizer into a delivery, and lets STATEs go."""
+    """Feeds records through a normalizer into a delivery, and lets STATEs go.
+
+    `routes` says what the normalizer calls each stream; `restore` puts records into their source's form beforehand.
+    """
 
     def __init__(
         self,
@@ -47,9 +50,10 @@ class Writer:
         delivery: Delivery,
         letters: DeadLetters,
         emit: Callable[[Any], None],
-        streams: Collection[str],
+        routes: Mapping[StreamKey, str],
         *,
         batch_rows: int,
+        restore: Callable[[list[Record]], None] | None = None,
         fail_fast: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ):
@@ -57,7 +61,8 @@ class Writer:
         self._delivery = delivery
         self._letters = letters
         self._emit = emit
-        self._streams = streams
+        self._routes = routes
+        self._restore = restore
         self._batch_rows = batch_rows
         self._fail_fast = fail_fast
         delivery.after_settling = self._check
@@ -126,12 +131,15 @@ class Writer:
         kind = message["type"]
         if kind == "RECORD":
             record = message["record"]
-            stream = record["stream"]
-            if stream not in self._streams:
-                raise ForeignInput(self._lines, "is a record of a stream that the catalog does not name")
+            key = (record.get("namespace") or "", record["stream"])
+            route = self._routes.get(key)
+            if route is None:
+                raise ForeignInput(
+                    self._lines, "is a record of a stream that the catalog does not name, or not in that namespace"
+                )
             self._sequence += 1
-            self._record_counts[record.get("namespace") or "", stream] += 1
-            self._records.append(Record(stream, record["data"], self._sequence))
+            self._record_counts[key] += 1
+            self._records.append(Record(route, record["data"], self._sequence))
             self._records_bytes += len(line)
             if len(self._records) == 1:
                 self._records_since = self._clock()
@@ -150,7 +158,8 @@ class Writer:
             logger.warning("The source failed: %s", (trace.get("error") or {}).get("message"))
         status = trace.get("stream_status")
         if isinstance(status, dict):
-            name = str((status.get("stream_descriptor") or {}).get("name"))
+            described = status.get("stream_descriptor") or {}
+            name = ".".join(str(part) for part in (described.get("namespace"), described.get("name")) if part)
             (self._open_streams.discard if status.get("status") == "COMPLETE" else self._open_streams.add)(name)
 
     def _take_state(self, message: dict[str, Any]) -> None:
@@ -171,6 +180,8 @@ class Writer:
         """Turn the records at hand into rows, dead letters and counts."""
         if not self._records:
             return
+        if self._restore is not None:
+            self._restore(self._records)
         self._delivery.add(self._sift(self._normalizer.normalize(self._records, self._delivery.orders)))
         self._records = []  # not before: if anything fails on the way, their STATE must not leave
         self._records_bytes = 0

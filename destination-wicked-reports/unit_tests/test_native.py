@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import orjson
@@ -10,6 +11,7 @@ from affiliate_builders import Book
 from destination_wicked_reports.endpoints import ENDPOINTS, ORDERS
 from destination_wicked_reports.normalizers.base import Record, Reject, Row
 from destination_wicked_reports.normalizers.native import NativeNormalizer
+from destination_wicked_reports.normalizers.rows import fold
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -189,6 +191,40 @@ class TestNames:
         assert body(made) == {**body(one("orders")), "IP_Address": "10.0.0.1"}
         assert normalizer.unknown_fields["orders"] == set()
 
+    @pytest.mark.parametrize(
+        "spell",
+        [
+            str.lower,
+            str.upper,
+            lambda name: re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower(),
+            lambda name: re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower(),
+            lambda name: re.sub(r"(?<=[a-z])(?=[A-Z])", "-", name),
+            lambda name: re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).title(),
+            lambda name: name.replace("_", ""),
+        ],
+        ids=["lower", "upper", "snake", "every letter", "dashes", "words", "joined"],
+    )
+    @pytest.mark.parametrize("stream", ENDPOINTS)
+    def test_every_spelling_of_a_name_is_that_name(self, stream, spell):
+        normalizer = NativeNormalizer()
+        optional = {f.name: "1" for f in ENDPOINTS[stream].fields if f.kind.name == "TEXT"}
+        row = {**optional, **COMPLETE[stream]}
+        (plain,) = normalize(stream, row)
+        (made,) = normalize(stream, {spell(name): value for name, value in row.items()}, normalizer=normalizer)
+        assert (made.body, made.key) == (plain.body, plain.key)
+        assert normalizer.unknown_fields[stream] == set()
+
+    def test_no_two_fields_of_an_endpoint_are_spelled_alike(self):
+        for endpoint in ENDPOINTS.values():
+            for fields in (endpoint.fields, *endpoint.nested.values()):
+                assert len({fold(field.name) for field in fields}) == len(fields)
+
+    def test_of_two_spellings_the_likelier_counts_whatever_their_order(self):
+        for names in (("source_id", "sourceid"), ("sourceid", "source_id")):
+            row = {name: value for name, value in COMPLETE["orders"].items() if name != "SourceID"}
+            (made,) = normalize("orders", {**row, **{name: name for name in names}})
+            assert body(made)["SourceID"] == "sourceid"
+
     def test_an_exact_name_wins_over_one_that_differs_in_case(self):
         normalizer = NativeNormalizer()
         (made,) = normalize("orders", {"city": "Bonn", **COMPLETE["orders"], "City": "Ulm"}, normalizer=normalizer)
@@ -261,7 +297,19 @@ class TestNestedRows:
         (made,) = normalize("orders", {**COMPLETE["orders"], "SourceID": "", "OrderPayments": [PAYMENT]})
         assert isinstance(made, Reject)
 
-    @pytest.mark.parametrize("column", ["OrderPayments", "orderpayments"])
+    @pytest.mark.parametrize("column", ["order_items", "orderItems", "ORDERITEMS"])
+    def test_the_list_and_the_names_in_it_may_be_spelled_otherwise(self, column):
+        line = {"order_item_id": "1", "product_id": "p1", "qty": 1, "ppu": "59.90", "source_system": "x"}
+        _, child = normalize("orders", {**COMPLETE["orders"], column: [line]})
+        assert (child.body, child.key) == (one("order_items").body, one("order_items").key)
+
+    def test_a_bad_line_in_another_spelling_can_be_mended_and_replayed(self):
+        line = {"order_item_id": "1", "product_id": "p1", "qty": "two", "ppu": "59.90"}
+        _, bad = normalize("orders", {**COMPLETE["orders"], "order_items": [line]})
+        (replayed,) = normalize("order_items", {**bad.row, "qty": 1})
+        assert replayed.body == one("order_items").body
+
+    @pytest.mark.parametrize("column", ["OrderPayments", "orderpayments", "order_payments"])
     def test_a_list_kept_as_json_text_is_read(self, column):
         made = normalize("orders", {**COMPLETE["orders"], column: orjson.dumps([PAYMENT]).decode()})
         assert [row.endpoint for row in made] == ["orders", "order_payments"]

@@ -174,7 +174,7 @@ class TestRuns:
         out: list[Any] = []
         delivery = Delivery(client, ledger, letters, batch_rows=3, in_flight=2)
         normalizer = make_normalizer(**RULES)
-        writer = Writer(normalizer, delivery, letters, out.append, {"transactions"}, batch_rows=3)
+        writer = Writer(normalizer, delivery, letters, out.append, {("", "transactions"): "transactions"}, batch_rows=3)
         try:
             writer.write([lines])
         finally:

@@ -47,7 +47,7 @@ def state(number: int, stream: str = "orders", namespace: str | None = None, **e
 def run(ledger, letters):
     """Write these lines; what was emitted is in `run.out`, the client in `run.client`."""
 
-    def write(lines, client=None, *, batch_rows=1000, in_flight=2, fail_fast=False, clock=lambda: 0.0):
+    def write(lines, client=None, routes=None, *, batch_rows=1000, in_flight=2, fail_fast=False, clock=lambda: 0.0):
         write.client = client or ScriptedClient()
         write.out = []
         delivery = Delivery(write.client, ledger, letters, batch_rows=batch_rows, in_flight=in_flight, clock=clock)
@@ -56,7 +56,7 @@ def run(ledger, letters):
             delivery,
             letters,
             write.out.append,
-            {"orders", "contacts"},
+            routes or {("", "orders"): "orders", ("", "contacts"): "contacts"},
             batch_rows=batch_rows,
             fail_fast=fail_fast,
             clock=clock,
@@ -122,9 +122,33 @@ def test_a_state_is_passed_on_whole_with_its_id_and_the_count_of_its_records(run
 
 
 def test_counts_are_since_the_last_state_of_the_same_stream_and_namespace(run):
-    run([record(1), record(2, namespace="a"), state(1), record(3), state(2), state(3, namespace="a"), state(4)])
+    routes = {("", "orders"): "orders", ("a", "orders"): "orders"}
+    lines = [record(1), record(2, namespace="a"), state(1), record(3), state(2), state(3, namespace="a"), state(4)]
+    run(lines, routes=routes)
     counts = [message["state"]["destinationStats"]["recordCount"] for message in run.out]
     assert counts == [1.0, 1.0, 1.0, 0.0]
+
+
+def test_records_go_where_the_route_of_their_namespace_and_name_leads(run):
+    routes = {("eu", "people"): "contacts", ("us", "people"): "orders"}
+    run([record(1, "people", "eu"), record(2, "people", "us")], routes=routes)
+    assert run.client.posts == [("/contacts", ["1"]), ("/orders", ["2"])]
+
+
+@pytest.mark.parametrize("namespace", ["us", None])
+def test_a_record_of_a_namespace_that_is_not_in_the_catalog_ends_the_run(run, namespace):
+    with pytest.raises(ForeignInput):
+        run([record(1, namespace="eu"), record(2, namespace=namespace)], routes={("eu", "orders"): "orders"})
+    assert run.client.posts == [("/orders", ["1"])]
+
+
+def test_a_stream_that_is_complete_in_one_namespace_may_be_open_in_another(run):
+    def status(namespace: str, what: str) -> bytes:
+        said = {"stream_descriptor": {"name": "orders", "namespace": namespace}, "status": what}
+        return orjson.dumps({"type": "TRACE", "trace": {"type": "STREAM_STATUS", "stream_status": said}})
+
+    run([status("eu", "STARTED"), status("us", "STARTED"), status("us", "COMPLETE")])
+    assert [line for line in run.writer.summary() if "eu.orders" in line and "us.orders" not in line]
 
 
 @pytest.mark.parametrize("kind", ["GLOBAL", "LEGACY"])

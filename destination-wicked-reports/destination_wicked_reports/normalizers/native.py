@@ -16,14 +16,16 @@ import orjson
 from destination_wicked_reports.endpoints import ENDPOINTS, ORDER_ITEMS, ORDER_PAYMENTS, ORDERS
 from destination_wicked_reports.fields import FieldError
 from destination_wicked_reports.normalizers.base import Normalizer, Orders, Record, Reject, Row, Skip
-from destination_wicked_reports.normalizers.rows import FieldChecker, RowMaker
+from destination_wicked_reports.normalizers.rows import FieldChecker, RowMaker, find_column, fold
 
 _CHILDREN = {"OrderItems": ORDER_ITEMS.name, "OrderPayments": ORDER_PAYMENTS.name}
-#: As written, and as PyAirbyte's cache writes them (clients.md 1.3).
-_NESTED_COLUMNS = {**{name: name for name in _CHILDREN}, **{name.lower(): name for name in _CHILDREN}}
+_PLACES = {fold(name): name for name in ENDPOINTS}
 #: Fields of the standalone rows that integrations also put into nested ones, where they say nothing new
 #: (wicked-facts 2.1).
 _INHERITED = ("SourceSystem", "OrderID", "SourceID")
+_INHERITED_FOLDED = frozenset(fold(name) for name in _INHERITED)
+_LINE_ID = fold("OrderItemID")
+_MOST_SHAPES = 64
 
 
 class NativeNormalizer(Normalizer):
@@ -41,6 +43,11 @@ class NativeNormalizer(Normalizer):
             name: FieldChecker(fields, _INHERITED, self.unknown_fields[ORDERS.name], f"{name}.")
             for name, fields in ORDERS.nested.items()
         }
+        self._nested: dict[tuple[str, ...], dict[str, str]] = {}
+
+    def route(self, stream: str, namespace: str = "", object_name: str = "") -> str | None:
+        """Return the endpoint that the catalog asks for, else the one that is called like the stream."""
+        return _PLACES.get(fold(object_name or stream))
 
     def normalize(self, records: Sequence[Record], orders: Orders) -> Iterator[Row | Reject | Skip]:
         """Yield a row per record, and one per line and payment nested in an order."""
@@ -54,10 +61,10 @@ class NativeNormalizer(Normalizer):
             except FieldError as error:
                 yield Reject(error.reason, error.field, stream, stream, data, record.sequence)
                 continue
-            if stream == "orders" and not _NESTED_COLUMNS.keys().isdisjoint(data):
+            if stream == "orders" and (nested := self._nested_columns(tuple(data))):
                 inherited = {"SourceSystem": fields["SourceSystem"], "OrderID": fields["SourceID"]}
-                for column, name in _NESTED_COLUMNS.items():
-                    if data.get(column):
+                for name, column in nested.items():
+                    if data[column]:
                         yield from self._explode(name, data[column], inherited, record)
 
     def notes(self) -> Iterator[str]:
@@ -65,6 +72,16 @@ class NativeNormalizer(Normalizer):
         for stream, names in self.unknown_fields.items():
             if names:
                 yield f"{stream}: fields unknown to Wicked Reports were not sent: {', '.join(sorted(names))}"
+
+    def _nested_columns(self, names: tuple[str, ...]) -> dict[str, str]:
+        """Return which columns hold nested rows, by their name at Wicked; found once per set of names."""
+        nested = self._nested.get(names)
+        if nested is None:
+            if len(self._nested) >= _MOST_SHAPES:
+                self._nested.clear()
+            found = {name: find_column(name, names) for name in _CHILDREN}
+            nested = self._nested[names] = {name: column for name, column in found.items() if column is not None}
+        return nested
 
     def _explode(self, name: str, nested: Any, inherited: dict[str, str], record: Record) -> Iterator[Row | Reject]:
         """Yield the lines or payments of one order; a bad one is rejected alone, the order stays."""
@@ -105,8 +122,9 @@ def _standalone(inherited: dict[str, Any], child: Any) -> dict[str, Any]:
         return {**inherited, "value": child}
     row = dict(inherited)
     for name, value in child.items():
-        if name.lower() == "orderitemid":
+        folded = fold(name)
+        if folded == _LINE_ID:
             row["SourceID"] = value
-        elif name not in _INHERITED:
+        elif folded not in _INHERITED_FOLDED:
             row[name] = value
     return row

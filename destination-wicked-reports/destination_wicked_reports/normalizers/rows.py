@@ -6,7 +6,8 @@ per set of names, so that a row costs its values and nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from hashlib import blake2b
 from operator import itemgetter
 from typing import Any
@@ -20,6 +21,7 @@ from destination_wicked_reports.normalizers.base import OrderState, Row
 #: Between the parts of a key; no id may hold it, or two different rows could share a key.
 SEPARATOR = "\x1f"
 DIGEST_SIZE = 16
+_BETWEEN_WORDS = re.compile(r"[\s_.-]")
 _MOST_SHAPES = 64
 _MOST_UNKNOWN = 100
 
@@ -27,12 +29,22 @@ _MOST_UNKNOWN = 100
 _Plan = list[tuple[str, str, int, Check, Need]]
 
 
+def fold(name: str) -> str:
+    """Return what all spellings of a name have in common: `SourceID`, `source_id` and `Source-Id` are one."""
+    return _BETWEEN_WORDS.sub("", name.lower())
+
+
+def find_column(name: str, columns: Iterable[str]) -> str | None:
+    """Return the column that is spelled like this, else the one most like it that can be meant, if any."""
+    meant = [column for column in columns if fold(column) == fold(name)]
+    return min(meant, key=lambda column: (column != name, column.lower() != name.lower(), column), default=None)
+
+
 class FieldChecker:
     """Checks rows against one table of fields; the result holds the table's fields only, in the table's order.
 
-    Names are matched exactly, else without regard to case, for PyAirbyte's cache lower-cases columns
-    (clients.md 1.3). Other names are gathered in `unknown` (under `prefix`) and not sent; Airbyte's own columns and
-    those in `ignored` go unmentioned.
+    Names are matched in any spelling, see `find_column`. Other names are gathered in `unknown` (under `prefix`) and
+    not sent; Airbyte's own columns and those in `ignored` go unmentioned.
     """
 
     def __init__(
@@ -47,7 +59,7 @@ class FieldChecker:
         self._fields = [
             (f.name, f.limit if f.kind is Kind.TEXT else 0, checker(f.kind, f.name, f.limit), f.need) for f in fields
         ]
-        self._ignored = {name.lower() for name in ignored}
+        self._ignored = {fold(name) for name in ignored}
         self._plans: dict[tuple[str, ...], _Plan] = {}
 
     def check(self, data: Mapping[str, Any]) -> dict[str, Any]:
@@ -75,16 +87,15 @@ class FieldChecker:
 
     def _plan(self, names: tuple[str, ...]) -> _Plan:
         """Decide once per set of names which column feeds which field."""
-        folded = {name.lower(): name for name in names}
         plan: _Plan = []
         used = set()
         for name, limit, check, need in self._fields:
-            column = name if name in names else folded.get(name.lower(), name)
+            column = find_column(name, names) or name
             if column in names or need is not Need.OPTIONAL:
                 plan.append((column, name, limit, check, need))
                 used.add(column)
         for column in names:
-            if column in used or column.startswith("_airbyte_") or column.lower() in self._ignored:
+            if column in used or column.startswith("_airbyte_") or fold(column) in self._ignored:
                 continue
             if len(self.unknown) < _MOST_UNKNOWN:
                 self.unknown.add(self._prefix + column)
