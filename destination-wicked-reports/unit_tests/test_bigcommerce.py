@@ -19,7 +19,8 @@ from bigcommerce_builders import (
     transaction,
 )
 from destination_wicked_reports.normalizers.base import Record, Reject, Row
-from destination_wicked_reports.normalizers.bigcommerce import DELETED, NOBODY, ORDER_UNREAD, OUTDATED
+from destination_wicked_reports.normalizers.bigcommerce import DELETED, NOBODY, ORDER_UNREAD
+from destination_wicked_reports.normalizers.bigcommerce_document import OUTDATED
 from destination_wicked_reports.normalizers.bigcommerce_records import BUNDLED, INCOMPLETE, SubscriptionRule
 from destination_wicked_reports.normalizers.chosen import make_normalizer
 from destination_wicked_reports.orders import OrderBook

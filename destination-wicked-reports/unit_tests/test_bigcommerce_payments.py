@@ -61,10 +61,12 @@ def test_a_return_that_failed_takes_nothing_back(event):
 
 
 @pytest.mark.parametrize("yes", [True, "true", 1])
-def test_a_test_transaction_is_skipped_and_counted(yes):
-    made = Shop()(order(**UNPAID), transaction(1, test=yes))
+def test_a_test_transaction_is_skipped_and_counted_and_the_order_is_not_believed_to_be_paid(yes):
+    shop = Shop()
+    made = shop(order(), transaction(1, test=yes))
     assert reasons(made) == [TEST_TRANSACTION]
     assert paid(made) == []
+    assert shop(order(**EDITED), transaction(1, test=yes))[:-1] == []
 
 
 @pytest.mark.parametrize(
@@ -247,10 +249,20 @@ def test_a_lowered_total_takes_the_difference_back_once():
     assert shop.net() == 30
 
 
-def test_a_total_that_differs_from_its_payments_changes_nothing_by_itself():
+def test_what_was_edited_before_the_first_sync_counts_as_if_it_had_been_edited_after_it():
+    assert paid(Shop()(order(total="120.0000"), transaction(1))) == [("APPROVED", 100), ("APPROVED", 20)]
+    assert paid(Shop()(order(total="80.0000"), transaction(1))) == [("APPROVED", 100), ("PARTIALLY REFUNDED", 20)]
+
+
+def test_a_total_that_is_not_paid_yet_is_not_made_up_for():
+    assert paid(Shop()(order(**UNPAID), transaction(1, amount=60.0))) == [("APPROVED", 60)]
+
+
+def test_a_purchase_that_was_charged_twice_counts_once():
     shop = Shop()
-    assert paid(shop(order(), transaction(1, amount=60.0))) == [("APPROVED", 60)]
-    assert shop(order(status_id=10, **EDITED), transaction(1, amount=60.0)) == []
+    shop(order(), transaction(1), transaction(2))
+    assert shop.net() == 100
+    assert shop(refund(3, 100.0)) == []
 
 
 # -- currencies -------------------------------------------------------------------------------------------------------

@@ -12,8 +12,9 @@ from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Mount, Route
 from starlette.types import Receive, Scope, Send
 
-from . import sovrn, wecantrack, wicked_inbound, wicked_outbound, wire
+from . import bigcommerce, sovrn, wecantrack, wicked_inbound, wicked_outbound, wire
 from .admin import admin_routes
+from .bigcommerce_admin import bigcommerce_routes
 from .clock import iso
 from .sovrn_admin import sovrn_routes
 from .wicked_outbound_admin import outbound_routes
@@ -75,6 +76,7 @@ def build_app(world: World) -> Starlette:
     inbound = VendorEndpoint(world, wicked_inbound.answer)
     outbound = VendorEndpoint(world, wicked_outbound.answer)
     reports = VendorEndpoint(world, sovrn.answer)
+    shop = VendorEndpoint(world, bigcommerce.answer)
     return Starlette(
         routes=[
             Route("/", _front_page, methods=["GET"]),
@@ -83,7 +85,9 @@ def build_app(world: World) -> Starlette:
             *(Route(path, outbound, methods=["GET"]) for path in wicked_outbound.PATHS),
             Route("/latest", inbound, methods=["GET"]),
             *(Route(path, reports, methods=["GET"]) for path in sovrn.PATHS),
+            *(Route(path, shop, methods=["GET"]) for path in bigcommerce.PATHS),
             Mount("/_sim/outbound", routes=outbound_routes(world)),
+            Mount("/_sim/bigcommerce", routes=bigcommerce_routes(world)),
             Mount("/_sim/sovrn", routes=sovrn_routes(world)),
             Mount("/_sim", routes=admin_routes(world)),
         ]

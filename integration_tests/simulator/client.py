@@ -8,6 +8,7 @@ from typing import Any
 
 import requests
 
+from .bigcommerce_client import BigcommerceClient
 from .keys import SOVRN_KEY, WECANTRACK_KEY, WICKED_KEY
 from .sovrn_client import SovrnClient
 from .wicked_outbound_client import OutboundClient
@@ -26,6 +27,7 @@ class SimulatorClient:
     def __init__(self, url: str) -> None:
         self.url = url
         self.sovrn = SovrnClient(self._call)
+        self.bigcommerce = BigcommerceClient(self._call)
         self.outbound = OutboundClient(self._call)
         self._session = requests.Session()
         self._session.trust_env = False  # a proxy set for the outside world must not see loopback calls

@@ -5,7 +5,8 @@ from __future__ import annotations
 WECANTRACK_KEY = "sim-wecantrack-key"
 WICKED_KEY = "sim-wicked-key"
 SOVRN_KEY = "sim-sovrn-key"
-VENDORS = ("wecantrack", "wicked", "sovrn")
+BIGCOMMERCE_TOKEN = "sim-bigcommerce-key"
+VENDORS = ("wecantrack", "wicked", "sovrn", "bigcommerce")
 #: `plan_off`: the key is right, but the account's plan does not include the API.
 #: `outbound_off`: Wicked takes rows but does not give any, as for every account that has not asked for it.
 STATES = ("accepted", "plan_off", "outbound_off", "unknown")
@@ -19,7 +20,12 @@ class Keys:
 
     def reset(self) -> None:
         """Accept the default keys only."""
-        defaults = {"wecantrack": WECANTRACK_KEY, "wicked": WICKED_KEY, "sovrn": SOVRN_KEY}
+        defaults = {
+            "wecantrack": WECANTRACK_KEY,
+            "wicked": WICKED_KEY,
+            "sovrn": SOVRN_KEY,
+            "bigcommerce": BIGCOMMERCE_TOKEN,
+        }
         self._states = dict.fromkeys(defaults.items(), "accepted")
 
     def set(self, vendor: str, key: str, state: str) -> None:

@@ -77,6 +77,7 @@ SWITCHES: tuple[Switch, ...] = (
     ),
     Switch("outbound.reset_clock", ("simulated", "real"), "-", "whose clock x-ratelimit-reset is on"),
     Switch("outbound.retry_after", ("absent", "present"), "[guess]", "Retry-After on the 429"),
+    Switch("bigcommerce.deleted", ("hidden", "listed"), "[guess]", "whether deleted orders are listed unasked"),
     Switch("sovrn.shape", ("nested", "flat", "mixed"), "[seed] / [spec]", "the shape of a transaction"),
     Switch("sovrn.ids", ("string", "number"), "[seed] / [spec]", "how revenueId is written"),
     Switch("sovrn.numbers", ("plain", "exponent"), "[guess]", "how amounts below a thousandth are written"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .bigcommerce_store import BigcommerceStore
 from .clock import Clock
 from .directory import Directory
 from .faults import Faults
@@ -17,7 +18,8 @@ from .wicked_outbound_state import Outbound
 from .wicked_store import WickedStore
 
 PARTS = (
-    "switches", "keys", "faults", "throttle", "log", "mutations", "clock", "wecantrack", "wicked", "outbound", "sovrn"
+    "switches", "keys", "faults", "throttle", "log", "mutations", "clock", "wecantrack", "wicked", "outbound", "sovrn",
+    "bigcommerce",
 )  # fmt: skip
 
 
@@ -39,12 +41,14 @@ class World:
         self.sovrn = SovrnStore()
         self.sovrn_pace = SovrnPace(self.clock)
         self.outbound = Outbound(self)
+        self.bigcommerce = BigcommerceStore()
 
     def advance(self) -> None:
         """Let everything happen that is scripted up to now."""
         self.transactions.advance(self.clock.second())
         self.sovrn.advance(self.clock.second())
         self.outbound.advance()
+        self.bigcommerce.advance(self.clock.second())
 
     def reset(self, parts: tuple[str, ...] = PARTS) -> None:
         """Put the named parts back to how they were at the start."""
@@ -60,5 +64,7 @@ class World:
             elif part == "sovrn":
                 self.sovrn = SovrnStore()
                 self.sovrn_pace.reset()
+            elif part == "bigcommerce":
+                self.bigcommerce = BigcommerceStore()
             else:
                 getattr(self, part).reset()

@@ -35,14 +35,14 @@ from destination_wicked_reports.normalizers.recent import Recent
 
 DELETED = "order that was deleted before Wicked was told of it"
 NOBODY = "order without a customer and without an e-mail address: Wicked attributes revenue to people"
-OUTDATED = "older than what is known of the order already"
 ORDER_UNREAD = "order of which lines or payments were read, and not itself: they wait in the ledger"
 _CURRENCY_MIXED = "the transaction is in another currency than its order, and amounts cannot be mixed"
 #: Rows of people and products made in the run that are not in the ledger yet, with room to spare.
 _MOST_UNDER_WAY = 50_000
 
 Made = list[Row | Reject | Skip]
-Change = Callable[[Pieces], bool | None]
+#: How a record changes its order; returns why it changes nothing, if so.
+Change = Callable[[Pieces], str | None]
 T = TypeVar("T")
 NEVER = float("inf")
 
@@ -104,9 +104,10 @@ class BigcommerceNormalizer(Normalizer):
             if key not in pieces:
                 document = documents.get(key)
                 pieces[key] = Pieces(key) if document is None else Pieces.of(document)
-            if change(pieces[key]) is False:
-                yield Skip(OUTDATED, record.sequence)
-            elif not self._durable:
+            reason = change(pieces[key])
+            if reason is not None:
+                yield Skip(reason, record.sequence)
+            if not self._durable:
                 self.holds = min(self.holds, record.sequence)
         for piece in pieces.values():
             documents.put(piece.document())

@@ -8,7 +8,9 @@ from typing import Any
 import orjson
 
 from destination_wicked_reports.normalizers.base import Document
-from destination_wicked_reports.normalizers.bigcommerce_records import FOREIGN, PERSONAL
+from destination_wicked_reports.normalizers.bigcommerce_records import FOREIGN, PERSONAL, TEST, TEST_TRANSACTION
+
+OUTDATED = "older than what is known of the order already"
 
 #: Where lines or payments stand among what is due while their order was not read: behind every date.
 _LAST = "~"
@@ -46,11 +48,11 @@ class Pieces:
 
     # -- reading ----------------------------------------------------------------------------------------------------
 
-    def read_order(self, facts: dict[str, Any]) -> bool:
-        """Take the order itself; return False if a later state of it is known already."""
+    def read_order(self, facts: dict[str, Any]) -> str | None:
+        """Take the order itself; return why not, if a later state of it is known already."""
         former = self.order
         if former is not None and facts["modified"] < former["modified"]:
-            return False
+            return OUTDATED
         if self.sent:
             facts = {name: value for name, value in facts.items() if name not in PERSONAL}
         # That it was once unpaid says that it was not paid when it was made.
@@ -58,14 +60,15 @@ class Pieces:
         if facts != former:
             self.order = facts
             self._touch()
-        return True
+        return None
 
-    def read_transaction(self, name: str, facts: dict[str, Any]) -> None:
-        """Take a transaction; one that was told stays as it was told."""
+    def read_transaction(self, name: str, facts: dict[str, Any]) -> str | None:
+        """Take a transaction; one that was told stays as it was told. Return why it makes no payment, if so."""
         former = self.events.get(name)
         if f"t{name}" not in self.told and former != facts and (former is None or former["kind"] != FOREIGN):
             self.events[name] = facts
             self._touch()
+        return TEST_TRANSACTION if facts["kind"] == TEST else None
 
     def read_line(self, name: str, facts: dict[str, Any]) -> None:
         """Take a line; one that was told stays as it was told: Wicked knows no update of it."""

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from destination_wicked_reports.fields import FieldError
 from destination_wicked_reports.normalizers.base import ZERO, OrderState
-from destination_wicked_reports.normalizers.bigcommerce_records import FOREIGN
+from destination_wicked_reports.normalizers.bigcommerce_records import FOREIGN, TEST
 from destination_wicked_reports.normalizers.payments import (
     APPROVED,
     DECLINED,
@@ -119,7 +119,7 @@ def settle(
 
     `events` are all transactions of the order by id, `told` the ids of those that Wicked has or is known to have.
     """
-    return _Teller(order, _events(events, money), frozenset(told), state, money).settlement()
+    return _Teller(order, events, frozenset(told), state, money).settlement()
 
 
 def foreigners(order: Facts, events: Mapping[str, Facts]) -> list[str]:
@@ -127,7 +127,9 @@ def foreigners(order: Facts, events: Mapping[str, Facts]) -> list[str]:
     return [
         name
         for name, event in events.items()
-        if event["kind"] != FOREIGN and event["currency"] and order["currency"] not in ("", event["currency"])
+        if event["kind"] not in (FOREIGN, TEST)
+        and event["currency"]
+        and order["currency"] not in ("", event["currency"])
     ]
 
 
@@ -144,7 +146,7 @@ def _events(events: Mapping[str, Facts], money: Money) -> list[_Event]:
         kind, raw, reference = event["kind"], Decimal(event["amount"]), event["reference"]
         side: Literal["in", "back", "lost"]
         undoes = ""
-        if kind == FOREIGN or (kind == "settled" and reference in incoming):
+        if kind in (FOREIGN, TEST) or (kind == "settled" and reference in incoming):
             continue
         if kind in _LOST:
             side, status = "lost", kind
@@ -169,10 +171,12 @@ def _events(events: Mapping[str, Facts], money: Money) -> list[_Event]:
 
 class _Teller:
     def __init__(
-        self, order: Facts, events: list[_Event], told: frozenset[str], state: OrderState, money: Money
+        self, order: Facts, events: Mapping[str, Facts], told: frozenset[str], state: OrderState, money: Money
     ) -> None:
         self._order = order
-        self._events = events
+        self._events = _events(events, money)
+        # An order that was paid in a gateway's test mode calls itself paid like any other.
+        self._word = "" if any(event["kind"] == TEST for event in events.values()) else order["paid"]
         self._told = told
         self._state = state
         self._total = money.total(order)
@@ -180,9 +184,9 @@ class _Teller:
         self._done = Settlement()
 
     def settlement(self) -> Settlement:
-        word = self._order["paid"]
+        word = self._word
         incoming = self._sum("in")
-        approved = incoming or (self._total if word in ("paid", "refunded") else ZERO)
+        approved = max(incoming, self._total) if word in ("paid", "refunded") else incoming
         if not incoming and approved > self._state.approved and not self._order["deleted"]:
             self._tell("", APPROVED, approved - self._state.approved, self._since())
         # What was told beyond the transactions told so far: these say the same, and are not told again.
@@ -234,23 +238,16 @@ class _Teller:
         return sum((e.amount for e in self._events if e.side == side and (names is None or e.name in names)), ZERO)
 
     def _target(self, approved: Decimal) -> Decimal:
-        """Return what Wicked should count.
+        """Return what Wicked should count: what was paid less what was given back, and never more than the total.
 
-        Wicked knows no update of an order (`airbyte/conventions.md` 5.5), so an edited total is told by payments: a
-        raised one counts from when it was raised, a lowered one is the most that counts. Without an edit a total that
-        differs from its payments changes nothing.
+        Wicked knows no update of an order (`airbyte/conventions.md` 5.5), so this is also how an edited total is told:
+        what an order that is paid says it costs now was paid, and what it does not cost any more was given back.
         """
         if self._order["deleted"]:
             return ZERO
         voided = sum((e.amount for e in self._events if e.side == "back" and e.status == VOIDED), ZERO)
         returned = max(self._sum("back") - voided, self._refunded) + voided
-        edited = self._total - self._state.total
-        if edited > 0 and approved:
-            approved = max(approved, self._total)
-        target = approved - returned
-        if edited < 0:
-            target = min(target, self._total)
-        return max(target, ZERO)
+        return max(min(approved - returned, self._total), ZERO)
 
     def _make_up(self, target: Decimal) -> None:
         """Tell the difference that no transaction told, dated by the order's last change."""

@@ -1,0 +1,187 @@
+"""A BigCommerce shop into Wicked Reports, read by Airbyte's own source-bigcommerce as it is on the package index."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import Counter
+
+import pytest
+
+from integration_tests.bigcommerce_source import bigcommerce_source
+from integration_tests.connectors import catalog, finish_pipe, start_pipe
+from integration_tests.simulator.client import SimulatorClient
+from integration_tests.simulator.server import running_simulator
+
+FIRST, SECOND, THIRD = "2026-04-05T12:00:00", "2026-04-10T12:00:00", "2026-04-20T12:00:00"
+START = "2026-04-01"
+STREAMS = ("customers", "products", "orders", "order_products", "transactions")
+
+
+class Sync:
+    """The real source and the destination over one simulator, with one ledger, and a state for each connection."""
+
+    def __init__(self, source, simulator, workspace, tmp_path):
+        self.source, self.simulator, self.workspace = source, simulator, workspace
+        workspace.secrets.append(simulator.bigcommerce.token)
+        self.config = {
+            "start_date": START,
+            "access_token": simulator.bigcommerce.token,
+            "store_hash": simulator.bigcommerce.store_hash,
+        }
+        self.destination = {
+            "api_key": simulator.wicked_key,
+            "api_url": simulator.url,
+            "mapping": {
+                "type": "bigcommerce",
+                "subscription_rules": [{"field": "external_id", "pattern": "^(?P<subscription_id>SUB-[0-9]+)"}],
+            },
+            "ledger": {"type": "sqlite", "path": str(tmp_path / "ledger.sqlite")},
+        }
+        self.states: dict = {}
+
+    def start(self, streams=STREAMS):
+        asked = catalog(*streams)
+        reader = self.source.command(
+            self.workspace, "read", config=self.config, catalog=asked, state=self.states.get(streams, [])
+        )
+        writer = self.workspace.command("destination-wicked-reports", "write", config=self.destination, catalog=asked)
+        return start_pipe(reader, writer)
+
+    def finish(self, pipe, streams=STREAMS):
+        result = finish_pipe(self.workspace, *pipe)
+        self.states[streams] = result.state or self.states.get(streams, [])
+        return result
+
+    def run(self, at, streams=STREAMS):
+        self.simulator.set_clock(at, frozen=True)
+        result = self.finish(self.start(streams), streams)
+        assert result.source_code == 0, result.destination.said
+        assert result.destination.code == 0, result.destination.said
+        return result.destination
+
+    def holds_the_truth(self, *instants):
+        """Compare order by order: total, net, number of lines; and nothing came twice or hangs in the air."""
+        orders = self.simulator.held(orders=True)
+        lines = Counter(str(row["OrderID"]) for row in self.simulator.wicked_rows("orderitems"))
+        held = {key: {"gross": o["gross"], "net": o["net"], "lines": lines[key]} for key, o in orders.items()}
+        assert held == self.simulator.bigcommerce.truth(instants)
+        counters = self.simulator.stats()["wicked"]["live"]
+        assert counters.get("orders.unknown_contact", 0) == 0
+        assert [name for name in counters if name.endswith(("orphans", "unknown_fields")) and counters[name]] == []
+        assert counters.get("orders.duplicates", 0) == counters.get("orderpayments.duplicates", 0) == 0
+        known = {str(row["SourceID"]) for row in self.simulator.wicked_rows("products")}
+        assert {row["ProductID"] for row in self.simulator.wicked_rows("orderitems")} <= known
+        return held
+
+
+@pytest.fixture
+def shop():
+    """A simulator with a made-up shop: four days of orders, and changes up to ten days later."""
+    with running_simulator(start="2026-04-01T00:00:00", frozen=True) as simulator:
+        simulator.bigcommerce.generate(orders=70, days=4, later_days=7)
+        yield simulator
+
+
+@pytest.fixture
+def source(shop):
+    with bigcommerce_source(shop.url) as found:
+        yield found
+
+
+@pytest.fixture
+def sync(source, shop, workspace, tmp_path) -> Sync:
+    return Sync(source, shop, workspace, tmp_path)
+
+
+def test_the_real_source_is_asked_and_refused_like_at_the_vendor(sync):
+    sync.config["access_token"] = "wrong"
+    pipe = sync.finish(sync.start(("customers",)), ("customers",))
+    asked = [(request["path"], request["status"]) for request in sync.simulator.requests() if "/v3/" in request["path"]]
+    assert asked == [("/stores/simstore/v3/customers", 401)]
+    assert pipe.source_code != 0
+    assert sync.simulator.wicked_rows("contacts") == []
+
+
+def test_after_three_syncs_wicked_holds_the_truth_of_every_order(sync):
+    for at in (FIRST, SECOND, THIRD):
+        sync.run(at)
+    held = sync.holds_the_truth(FIRST, SECOND, THIRD)
+    assert len(held) > 50
+    assert len({order["net"] == order["gross"] for order in held.values()}) == 2
+
+
+def test_a_last_day_that_is_read_again_sends_nothing(sync):
+    sync.run(THIRD)
+    before = sync.simulator.stats()["requests"]["by_path"]
+    done = sync.run(THIRD)
+    after = sync.simulator.stats()["requests"]["by_path"]
+    posts = {path: after[path] - before.get(path, 0) for path in after if path.startswith("POST")}
+    assert sum(posts.values()) == 0, (posts, done.logs)
+    assert len(done.states) > 0
+    sync.holds_the_truth(THIRD)
+
+
+def test_whatever_the_order_of_the_streams_wicked_holds_the_truth(sync):
+    backwards = STREAMS[::-1]
+    sync.run(FIRST, backwards)
+    sync.run(THIRD, backwards)
+    sync.holds_the_truth(FIRST, THIRD)
+
+
+def test_one_connection_a_stream_ends_right_whichever_runs_first(sync):
+    for at in (FIRST, THIRD):
+        for stream in ("transactions", "order_products", "orders", "products", "customers"):
+            sync.run(at, (stream,))
+    sync.holds_the_truth(FIRST, THIRD)
+
+
+def test_every_order_of_a_subscription_carries_its_id(sync):
+    sync.run(THIRD)
+    found = {row["SourceID"]: row.get("SubscriptionID") for row in sync.simulator.wicked_rows("orders")}
+    expected = {key: f"SUB-{int(key) % 3}" if int(key) % 5 == 0 else None for key in found}
+    assert found == expected
+    assert len([value for value in found.values() if value]) > 5
+
+
+def test_contacts_are_customers_under_their_number_and_guests_under_their_address(sync):
+    sync.run(THIRD)
+    contacts = {str(row["SourceID"]): row for row in sync.simulator.wicked_rows("contacts")}
+    for row in sync.simulator.wicked_rows("orders"):
+        contact = contacts[row["ContactID"] or row["ContactEmail"]]
+        assert contact["Email"] == contact["Email"].lower()
+    assert any(key.isdigit() for key in contacts)
+    assert any("@" in key for key in contacts)
+
+
+def test_killed_at_random_points_and_run_again_wicked_holds_the_truth(sync):
+    rng = random.Random(3)
+    sync.destination["batch_rows"] = 20
+    sync.simulator.set_clock(FIRST, frozen=True)
+    sync.simulator.fault("slow", method="POST", seconds=0.03, times=0)
+    for _ in range(3):
+        reader, writer = sync.start()
+        begun, posts = time.monotonic(), rng.randint(1, 5)
+        while writer.poll() is None and time.monotonic() - begun < 60:
+            by_path = sync.simulator.stats()["requests"]["by_path"]
+            if sum(count for path, count in by_path.items() if path.startswith("POST")) >= posts:
+                break
+            time.sleep(0.005)
+        rng.choice([reader, writer]).kill()
+        sync.finish((reader, writer))
+    sync.run(FIRST)
+    sync.run(SECOND)
+    orders = sync.simulator.held(orders=True)
+    truth = sync.simulator.bigcommerce.truth([FIRST, SECOND])
+    assert {key: order["net"] for key, order in orders.items()} == {key: one["net"] for key, one in truth.items()}
+
+
+def test_deleted_orders_are_taken_back_where_the_shop_lists_them(sync):
+    sync.simulator.switch("bigcommerce.deleted", "listed")
+    sync.run(FIRST)
+    sync.run(THIRD)
+    sync.holds_the_truth(FIRST, THIRD)
+
+
+def test_the_keys_of_the_simulator_are_looked_for_in_every_log(workspace):
+    assert SimulatorClient.wicked_key in workspace.secrets
