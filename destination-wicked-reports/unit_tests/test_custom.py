@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 from affiliate_builders import Book
+from destination_wicked_reports.mapping_custom import CustomStream
 from destination_wicked_reports.normalizers.base import Record, Reject, Row, Skip
 from destination_wicked_reports.normalizers.chosen import make_normalizer
 from destination_wicked_reports.normalizers.custom import CustomNormalizer
+from destination_wicked_reports.normalizers.functions import TAKES
 from destination_wicked_reports.normalizers.native import NativeNormalizer
 from destination_wicked_reports.spec import Config, ConfigurationError
 from hypothesis import given
@@ -270,6 +274,31 @@ class TestCheck:
     )
     def test_a_shape_that_is_wrong_is_named_by_place(self, streams, said):
         assert said in faults(*streams)
+
+
+class TestDocs:
+    PAGE = Path(__file__).parents[2] / "docs" / "integrations" / "destinations" / "wicked-reports.md"
+
+    def test_the_example_of_the_docs_page_works_as_it_stands(self):
+        section = self.PAGE.read_text().partition("## Any other source")[2]
+        example = json.loads(section.partition("```json")[2].partition("```")[0])
+        normalizer = mapping(*example["streams"])
+        invoice = {
+            "id": "I1",
+            "status": "paid",
+            "created_at": "2024-05-31 09:45:00",
+            "customer": {"email": "Ann@B.Example"},
+            "total": "59.90",
+            "payments": [{"paid": 1717163100, "amount": "59.90"}],
+        }
+        order, payment = bodies(normalize(normalizer, invoice))
+        assert (order["CreateDate"], order["OrderCurrency"]) == ("2024-05-31 13:45:00", "USD")
+        assert (payment["OrderID"], payment["PaymentDate"]) == (order["SourceID"], order["CreateDate"])
+
+    @pytest.mark.parametrize("function", sorted(TAKES))
+    def test_every_function_is_on_the_docs_page_and_in_the_form(self, function):
+        assert f"`{function}(" in self.PAGE.read_text()
+        assert function in str(CustomStream.model_fields["fields"].description)
 
 
 class TestNotes:

@@ -202,6 +202,7 @@ class TestMistakes:
         [
             ("", "is empty"),
             ("a b", "at character 3"),
+            ("(" * 5000 + "a" + ")" * 5000, "nested too deep"),
             ("concat(a,", "ends too soon"),
             ("status = 'a'", "Unknown token '='"),
             ("'open", "Unclosed"),

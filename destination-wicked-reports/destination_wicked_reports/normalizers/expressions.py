@@ -60,6 +60,8 @@ def compile_expression(text: str) -> Expression:
     except ParseError as error:
         where = f" at character {error.lex_position + 1}" if error.lex_position < len(text) else ", which ends too soon"
         raise ExpressionError(f"is no JMESPath expression: something is wrong{where}") from None
+    except RecursionError:
+        raise ExpressionError("is nested too deep") from None
     except JMESPathError:
         raise ExpressionError("is empty; write a JMESPath expression such as email or 'a text'") from None
     for node in _nodes(tree):
@@ -122,10 +124,16 @@ def _check_function(node: Mapping[str, Any]) -> None:
 
 
 def _evaluator(tree: Any) -> Callable[[Mapping[str, Any]], Any]:
-    """Return what finds the value. Names and paths of names, the most of any mapping, need no interpreter."""
-    if tree["type"] == "field":
-        name = tree["value"]
-        return lambda data: data.get(name)
+    """Return what finds the value. Names, paths of names and our functions over them need no interpreter."""
+    kind, named = tree["type"], tree.get("value")
+    if kind == "field":
+        return lambda data: data.get(named)
+    if kind == "literal":
+        return lambda _: named
+    if kind == "function_expression" and named in TAKES:
+        function = WickedFunctions.FUNCTION_TABLE[named]["function"]
+        arguments = [_evaluator(argument) for argument in tree["children"]]
+        return lambda data: function(_FUNCTIONS, *[argument(data) for argument in arguments])
     path = [node["value"] for node in tree["children"]] if _is_path(tree) else []
 
     def follow(data: Mapping[str, Any]) -> Any:
@@ -170,4 +178,5 @@ class _Interpreter(TreeInterpreter):
         return super().visit_comparator(literals, value)
 
 
-_INTERPRETER = _Interpreter(Options(custom_functions=WickedFunctions()))
+_FUNCTIONS = WickedFunctions()
+_INTERPRETER = _Interpreter(Options(custom_functions=_FUNCTIONS))

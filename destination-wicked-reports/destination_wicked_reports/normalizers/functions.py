@@ -159,7 +159,7 @@ def _in_utc(moment: datetime, zone: str) -> str:
         raise FieldError("", "utc(): a time outside the years 1970 to 2100") from None
     if moment.year not in YEARS:
         raise FieldError("", "utc(): a time outside the years 1970 to 2100")
-    return moment.strftime("%Y-%m-%d %H:%M:%S")
+    return moment.replace(tzinfo=None).isoformat(sep=" ", timespec="seconds")
 
 
 # -- settings, known before there is a record --------------------------------------------------------------------------
