@@ -6,14 +6,13 @@ is the least of the rounds, which are interleaved so that whatever else the mach
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import subprocess
 import sys
 import tempfile
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,9 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from benchmarks import latency, orders
 from benchmarks.cost import Cost, measure
+from benchmarks.served import served
 from benchmarks.server import FIRST_DAY
 from integration_tests.connectors import BIN, catalog
 
@@ -29,18 +30,6 @@ ROWS, PAGES, DAYS = 1000, 200, 8
 FEW_PAGES = 8
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "3"))
 PYTHON = sys.executable
-
-
-@contextlib.contextmanager
-def pages_server(pages: int) -> Iterator[str]:
-    """Serve this many pages from a process of its own and yield the address."""
-    command = [PYTHON, "-m", "benchmarks.server", str(ROWS), str(pages), str(min(DAYS, pages))]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as server:
-        try:
-            assert server.stdout is not None
-            yield f"http://127.0.0.1:{int(server.stdout.readline())}"
-        finally:
-            server.terminate()
 
 
 class Bench:
@@ -78,27 +67,8 @@ class Bench:
     def orders(self) -> Path:
         """Write RECORD lines of Wicked orders, with a STATE after every thousand."""
         path = self.folder / "orders.jsonl"
-        with path.open("w") as lines:
-            for number in range(self.pages * ROWS):
-                fields = {
-                    "SourceSystem": "shop",
-                    "SourceID": str(number),
-                    "CreateDate": "2026-01-02T03:04:05Z",
-                    "ContactID": "",
-                    "ContactEmail": f"buyer{number}@example.com",
-                    "OrderTotal": "12.50",
-                    "OrderCurrency": "USD",
-                    "Country": "US",
-                    "City": "City " * 30,
-                    "State": "State " * 20,
-                    "SubscriptionID": "s" * 250,
-                    "IP_Address": "192.0.2.1",
-                }
-                record = {"stream": "orders", "emitted_at": 1, "data": fields}
-                lines.write(json.dumps({"type": "RECORD", "record": record}) + "\n")
-                if number % ROWS == ROWS - 1:
-                    descriptor = {"stream_descriptor": {"name": "orders"}, "stream_state": {"n": number}}
-                    lines.write(json.dumps({"type": "STATE", "state": {"type": "STREAM", "stream": descriptor}}) + "\n")
+        with path.open("w") as file:
+            file.writelines(f"{line}\n" for line in orders.lines(self.pages * ROWS))
         return path
 
     def transactions(self) -> Path:
@@ -111,13 +81,13 @@ class Bench:
 
 def run_all(bench: Bench, rounds: int) -> dict[str, Cost]:
     """Run every case in every round; return the least CPU and the largest memory of each."""
-    orders, transactions = bench.orders(), bench.transactions()
+    order_lines, transactions = bench.orders(), bench.transactions()
     cases: dict[str, Callable[[], Cost]] = {
         "bare source": lambda: measure(bench.bare_source),
         "source-wecantrack": lambda: measure(bench.source),
-        "bare destination": lambda: measure(bench.bare_destination, orders),
-        "destination, native, ledger": lambda: measure(bench.destination, orders),
-        "destination, native, all known": lambda: measure(bench.destination, orders),
+        "bare destination": lambda: measure(bench.bare_destination, order_lines),
+        "destination, native, ledger": lambda: measure(bench.destination, order_lines),
+        "destination, native, all known": lambda: measure(bench.destination, order_lines),
         "destination, wecantrack, ledger": lambda: measure(bench.affiliate, transactions),
     }
     found: dict[str, list[Cost]] = defaultdict(list)
@@ -147,7 +117,7 @@ def main() -> None:
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
     results = {}
     for pages in (FEW_PAGES, PAGES):
-        with tempfile.TemporaryDirectory(prefix="bench-") as folder, pages_server(pages) as url:
+        with tempfile.TemporaryDirectory(prefix="bench-") as folder, served(ROWS, pages, min(DAYS, pages)) as url:
             results[pages] = run_all(Bench(Path(folder), url, pages), ROUNDS if pages == PAGES else 1)
     many, few = results[PAGES], results[FEW_PAGES]
     table = Table(title=f"{PAGES * ROWS:,} records of about 1 kB, least of {ROUNDS} rounds", box=None)
@@ -170,6 +140,7 @@ def main() -> None:
     for name, run in start_up(ROUNDS).items():
         starts.add_row(name, f"{run.cpu:.2f}", f"{run.memory:.0f}")
     console.print(starts)
+    console.print(latency.table())
 
 
 if __name__ == "__main__":

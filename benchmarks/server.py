@@ -1,7 +1,7 @@
 """A server that costs next to nothing: pages of transactions encoded once, and a receipt for every POST.
 
 Run as a process of its own, so that its cost is not the client's:
-`python -m benchmarks.server ROWS_PER_PAGE PAGES DAYS` prints its port.
+`python -m benchmarks.server ROWS_PER_PAGE PAGES DAYS [LATENCY]` prints its port; a receipt takes LATENCY milliseconds.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import json
 import socket
 import sys
 import threading
+import time
 from datetime import date, timedelta
 from urllib.parse import parse_qs, urlsplit
 
@@ -72,8 +73,8 @@ class Pages:
         return self._bodies[query["start_date"][0][:10], int(query.get("page", ["1"])[0])]
 
 
-def serve(connection: socket.socket, pages: Pages) -> None:
-    """Answer requests on one kept-alive connection until the client leaves."""
+def serve(connection: socket.socket, pages: Pages, latency: float) -> None:
+    """Answer requests on one kept-alive connection until the client leaves; `latency` is in seconds."""
     with connection, connection.makefile("rb", 1 << 16) as stream:
         while request := stream.readline():
             method, target, _ = request.decode().split(" ", 2)
@@ -85,6 +86,8 @@ def serve(connection: socket.socket, pages: Pages) -> None:
             while left:
                 left -= len(stream.read(min(left, 1 << 20)))
             body = pages.get(target) if method == "GET" else RECEIPT
+            if method == "POST" and latency:
+                time.sleep(latency)
             head = (
                 "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nx-ratelimit-limit: 100000\r\n"
                 f"x-ratelimit-remaining: 99999\r\nContent-Length: {len(body)}\r\n\r\n"
@@ -95,12 +98,13 @@ def serve(connection: socket.socket, pages: Pages) -> None:
 def main() -> None:
     """Serve until the process is ended."""
     pages = Pages(*(int(argument) for argument in sys.argv[1:4]))
+    latency = float(sys.argv[4]) / 1000 if len(sys.argv) > 4 else 0.0
     with socket.create_server(("127.0.0.1", 0), backlog=64) as listener:
         print(listener.getsockname()[1], flush=True)
         while True:
             connection, _ = listener.accept()
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            threading.Thread(target=serve, args=(connection, pages), daemon=True).start()
+            threading.Thread(target=serve, args=(connection, pages, latency), daemon=True).start()
 
 
 if __name__ == "__main__":
