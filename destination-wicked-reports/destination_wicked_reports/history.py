@@ -70,8 +70,8 @@ class History:
     """What one store of a ledger remembers."""
 
     def __init__(self, connection: Connection, store: str):
-        self._connection = connection
-        self._store = store
+        self.connection = connection
+        self.store = store
         #: A ledger that no run of this release has opened yet has only the first tables.
         self._whole = inspect(connection).has_table(order_events.name)
 
@@ -82,8 +82,8 @@ class History:
         """
         day = (sent.c.sent_at // _DAY).label("day")
         names = (day, sent.c.stream, sent.c.endpoint, sent.c.status)
-        query = select(*names, func.count().label("rows")).where(sent.c.store == self._store)
-        for row in self._connection.execute(query.group_by(*names).order_by(*names)):
+        query = select(*names, func.count().label("rows")).where(sent.c.store == self.store)
+        for row in self.connection.execute(query.group_by(*names).order_by(*names)):
             yield {**row._asdict(), "day": _moment(row.day * _DAY)[:10]}
 
     def of(self, key: str) -> list[dict[str, Any]]:
@@ -93,7 +93,7 @@ class History:
         those of an affiliate order also `order`: what Wicked had been told of it by then.
         """
         tables = [sent, former] if self._whole else [sent]
-        found = [dict(row) for row in self._connection.execute(union_all(*self._sendings(tables, key))).mappings()]
+        found = [dict(row) for row in self.connection.execute(union_all(*self._sendings(tables, key))).mappings()]
         told = self._told(key) if self._whole else {}
         for sending in found:
             sending["at"] = _moment(sending.pop("sent_at"))
@@ -107,26 +107,26 @@ class History:
 
     def orders(self, key: str) -> list[dict[str, Any]]:
         """Return how the affiliate orders of this id stand now: what Wicked was told in all."""
-        query = select(orders).where(orders.c.store == self._store, _named(orders.c.key, key))
+        query = select(orders).where(orders.c.store == self.store, _named(orders.c.key, key))
         return [
             {**{name: value for name, value in row.items() if name != "store"}, "key": shown(row["key"])}
-            for row in self._connection.execute(query).mappings()
+            for row in self.connection.execute(query).mappings()
         ]
 
     def _sendings(self, tables: list[Table], key: str) -> Iterator[Select[Any]]:
         names = ("sent_at", "endpoint", "key", "stream", "status", "digest")
         for table in tables:
             yield select(*(table.c[name] for name in names)).where(
-                table.c.store == self._store, _named(table.c.key, key)
+                table.c.store == self.store, _named(table.c.key, key)
             )
 
     def _told(self, key: str) -> dict[tuple[str, str], dict[str, Any]]:
         names = ("revision", "payments", "status", "total", "approved", "refunded")
-        query = select(order_events).where(order_events.c.store == self._store)
+        query = select(order_events).where(order_events.c.store == self.store)
         query = query.where(_named(order_events.c.order_key, key))
         return {
             (row["endpoint"], row["key"]): {name: row[name] for name in names}
-            for row in self._connection.execute(query).mappings()
+            for row in self.connection.execute(query).mappings()
         }
 
 

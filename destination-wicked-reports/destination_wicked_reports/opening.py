@@ -97,8 +97,9 @@ def say_where(config: Config, ledger: Ledger, letters: DeadLetters) -> None:
             "order, and what a broken run had under way is not known to the next."
         )
         return
-    logger.info("%s. Rejected rows: %s.", ledger.description, letters.path)
     path = ledger_path(config)
+    place = path if path is not None else ledger.description.removeprefix("The ledger in ")
+    logger.info("Ledger: %s. Rejected rows: %s.", place, letters.path)
     if path is not None and dies_with_container(path):
         logger.warning(
             "%s is inside this container and on no volume: what was sent is forgotten when the container ends, and "

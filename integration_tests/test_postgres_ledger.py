@@ -1,0 +1,299 @@
+"""The ledger in a real PostgreSQL: made, shared, lost, taken over, migrated, and never a way for a secret to leak."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from decimal import Decimal
+from urllib.parse import quote
+
+import psycopg
+import pytest
+from destination_builders import make_row
+from destination_wicked_reports.batches import Batch
+from destination_wicked_reports.documents import DocumentBook
+from destination_wicked_reports.history import reading
+from destination_wicked_reports.ledger import HELD, Ledger, LedgerBusyError, LedgerError
+from destination_wicked_reports.normalizers.base import Document, OrderState, Part
+from destination_wicked_reports.schema import VERSION
+from destination_wicked_reports.spec import Config
+from destination_wicked_reports.sums import SumBook
+
+from integration_tests.postgres import PASSWORD, ask, running_postgres
+
+STATE = OrderState(Decimal("10.10"), Decimal("10.10"), Decimal(0), "APPROVED", 1, 1, "EUR", "2026-03-01 10:00:00")
+
+
+@pytest.fixture(scope="module")
+def server():
+    with running_postgres() as running:
+        yield running
+
+
+@pytest.fixture
+def opened(server):
+    """Open ledgers in one new database, and close them at the end."""
+    url, ledgers = server.database(), []
+
+    def make(store: str = "live", patience: float = 10, schema: str = "wicked_reports") -> Ledger:
+        ledgers.append(Ledger.postgresql(url, schema, store, patience))
+        return ledgers[-1]
+
+    make.url = url
+    yield make
+    for ledger in ledgers:
+        ledger.close()
+
+
+def sent(ledger, *rows, status="accepted"):
+    ledger.enter(row.key for row in rows)
+    batch = Batch(rows[0].endpoint, list(rows))
+    ledger.mark(batch)
+    ledger.settle(batch, list(rows), status)
+
+
+# -- the same memory as in a file -------------------------------------------------------------------------------------
+
+
+def test_what_was_settled_is_known_by_key_and_content_and_to_the_cent(opened):
+    ledger = opened()
+    rows = [make_row(number=n, order_key=f"shop\x1fo{n}", order=STATE) for n in range(3000)]
+    sent(ledger, *rows)
+    assert ledger.known("orders", [row.key for row in rows] + ["shop\x1fnone"]) == {row.key: row.digest for row in rows}
+    assert ledger.known("contacts", [rows[0].key]) == {}
+    assert ledger.orders(["shop\x1fo1", "shop\x1fnone"]) == {"shop\x1fo1": STATE}
+
+
+def test_what_is_remembered_of_an_order_never_goes_back(opened):
+    ledger = opened()
+    later = replace(STATE, refunded=Decimal(4), payments=2)
+    sent(ledger, make_row(number=1, order_key="shop\x1fo", order=later))
+    sent(ledger, make_row(number=2, order_key="shop\x1fo", order=STATE))
+    assert ledger.orders(["shop\x1fo"])["shop\x1fo"] == later
+
+
+def test_sums_and_documents_lie_beside_the_rest(opened):
+    ledger = opened()
+    book = SumBook(ledger)
+    book.load(["p"], ["w"], ["alias"])
+    book.put(Part("p", "w", Decimal("0.00000000000000000001"), "alias"), b'{"a":1}', "2026-03-01")
+    book.put(Part("q", "w", Decimal("1E+3"), "alias"))
+    book.save()
+    book.load([], [], ["alias"])
+    assert [part.key for part in book.kin("alias")] == ["p", "q"]
+    assert book.whole("w").amount == Decimal("1000.00000000000000000001")
+    assert [[whole.key for whole in page] for page in book.due("2026-03-01")] == [["w"]]
+    documents = DocumentBook(ledger)
+    documents.load(["d"])
+    documents.put(Document("d", b"{}", "2026"))
+    documents.save()
+    assert [[document.key for document in page] for page in documents.due()] == [["d"]]
+
+
+def test_the_whole_history_of_a_row_can_be_seen_while_a_run_has_it(opened):
+    ledger = opened()
+    for content in ("a", "b"):
+        sent(ledger, make_row("contacts", 7, Email=content))
+    sent(ledger, make_row("order_payments", 1), status=HELD)
+    config = Config.parse({"api_key": "k", "ledger": {"type": "postgres", "url": opened.url}})
+    with reading(config) as history:
+        assert [sending["endpoint"] for sending in history.of("shop/7")] == ["contacts", "contacts"]
+        assert [(total["endpoint"], total["status"]) for total in history.totals()] == [
+            ("contacts", "accepted"),
+            ("order_payments", "held"),
+        ]
+
+
+def test_looking_makes_nothing_and_cannot_write(server):
+    url = server.database()
+    config = Config.parse({"api_key": "k", "ledger": {"type": "postgres", "url": url}})
+    with pytest.raises(LedgerError, match="is empty"), reading(config):
+        pass
+    assert ask(url, "SELECT count(*) FROM pg_namespace WHERE nspname = 'wicked_reports'") == [(0,)]
+
+
+def test_the_users_own_tables_are_not_touched(server):
+    url = server.database()
+    ask(url, "CREATE TABLE orders (mine text)")
+    Ledger.postgresql(url, "wicked_reports", "live").close()
+    assert ask(url, "SELECT column_name FROM information_schema.columns WHERE table_schema = 'public'") == [("mine",)]
+
+
+def test_two_accounts_have_a_schema_each(opened):
+    first, second = opened(), opened(schema="other_account")
+    first.adopt("key-1")
+    sent(first, make_row())
+    sent(second, make_row())
+    assert first.belongs_to("key-1")
+    assert not first.belongs_to("key-2")
+    assert not second.belongs_to("key-1")
+
+
+# -- sharing ----------------------------------------------------------------------------------------------------------
+
+
+def test_two_source_systems_work_side_by_side(opened):
+    first, second = opened(), opened()
+    first.enter(["wecantrack\x1f1"])
+    second.enter(["sovrn\x1f1"])
+    sent(second, replace(make_row(), key="sovrn\x1f1"))
+    sent(first, replace(make_row(), key="wecantrack\x1f1"))
+
+
+def test_one_source_system_is_one_runs_at_a_time(opened, caplog):
+    first, second = opened(), opened(patience=0.05)
+    first.enter(["shop\x1f1"])
+    with caplog.at_level("INFO"), pytest.raises(LedgerBusyError, match=r"source system shop.*run the sync again"):
+        second.enter(["shop\x1f2"])
+    assert "Waiting for another run (process" in caplog.text
+    first.close()
+    assert second.enter(["shop\x1f2"])
+
+
+def test_two_runs_that_wait_for_each_other_do_not_wait_for_ever(opened):
+    import threading
+
+    first, second = opened(patience=30), opened(patience=30)
+    first.enter(["a\x1f1"])
+    second.enter(["b\x1f1"])
+    ended = []
+
+    def wait(ledger, key):
+        try:
+            ledger.enter([key])
+            ended.append("entered")
+        except LedgerBusyError:
+            ended.append("gave way")
+            ledger.close()
+
+    threads = [threading.Thread(target=wait, args=pair) for pair in ((first, "b\x1f1"), (second, "a\x1f1"))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=60)
+    assert sorted(ended) == ["entered", "gave way"]
+
+
+def test_the_next_run_finds_what_a_dead_one_had_under_way_and_no_live_ones(opened):
+    dead, live, heir = opened(), opened(), opened()
+    for ledger, system in ((dead, "shop"), (live, "other")):
+        row = replace(make_row(order_key=f"{system}\x1f1", order=STATE), key=f"{system}\x1f1")
+        ledger.enter([row.key])
+        ledger.mark(Batch("orders", [row]))
+    dead.close()
+    assert heir.enter(["shop\x1f9"])
+    (found,) = heir.unfinished()
+    assert [(row.key, row.order) for row in found.rows] == [("shop\x1f1", STATE)]
+    assert heir.unfinished() == [], "they are this run's now"
+    heir.settle(found, found.rows)
+    assert heir.orders(["shop\x1f1"]) == {"shop\x1f1": STATE}
+
+
+def test_a_request_over_two_source_systems_is_settled_by_one_run(opened):
+    dead, heir = opened(), opened()
+    rows = [replace(make_row(number=n), key=key) for n, key in enumerate(("a\x1f1", "b\x1f1"))]
+    dead.enter(row.key for row in rows)
+    dead.mark(Batch("orders", rows))
+    dead.close()
+    assert heir.enter(["a\x1f1"])
+    third = opened(patience=0.05)
+    with pytest.raises(LedgerBusyError):
+        third.enter(["b\x1f1"])
+    assert len(heir.unfinished()) == 1
+
+
+def test_a_run_whose_lease_was_lost_and_taken_sends_nothing_more(opened):
+    """What a pooler in transaction mode, or a connection that broke and came back, does to a lock of the session."""
+    first, second = opened(), opened()
+    rows = [make_row(number=n) for n in (1, 2)]
+    first.enter(row.key for row in rows)
+    under_way = Batch("orders", rows[:1])
+    first.mark(under_way)
+    with first.connection.begin():
+        first.connection.exec_driver_sql("SELECT pg_advisory_unlock_all()")
+    second.enter([rows[0].key])
+    assert len(second.unfinished()) == 1
+    with pytest.raises(LedgerBusyError, match="taken over by another run"):
+        first.mark(Batch("orders", rows[1:]))
+    with pytest.raises(LedgerBusyError, match="taken over by another run"):
+        first.settle(under_way, under_way.rows)
+    assert second.known("orders", [row.key for row in rows]) == {}
+
+
+def test_rows_are_never_marked_before_they_were_asked_for(opened):
+    with pytest.raises(LedgerError, match="report this"):
+        opened().mark(Batch("orders", [make_row()]))
+
+
+# -- what is refused --------------------------------------------------------------------------------------------------
+
+
+def test_a_newer_ledger_is_refused_and_left_alone(opened):
+    opened().close()
+    ask(opened.url, f"UPDATE wicked_reports.ledger SET value = '{VERSION + 1}' WHERE name = 'schema_version'")
+    with pytest.raises(LedgerError, match=f"schema version {VERSION + 1}; this release knows {VERSION}"):
+        opened()
+    assert ask(opened.url, "SELECT value FROM wicked_reports.ledger") == [(str(VERSION + 1),)]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda url: url.replace(quote(PASSWORD, safe=""), "wrong-password"), "password authentication failed"),
+        (lambda url: url.replace("host=", "host=/nowhere"), "No such file"),
+        (lambda url: url.replace("/test_", "/none_"), "does not exist"),
+    ],
+)
+def test_a_server_that_cannot_be_used_is_named_without_the_password(opened, change, words):
+    with pytest.raises(LedgerError, match=words) as caught:
+        Ledger.postgresql(change(opened.url), "wicked_reports", "live")
+    assert "wrong-password" not in str(caught.value)
+    assert PASSWORD not in str(caught.value)
+    assert quote(PASSWORD, safe="") not in str(caught.value)
+
+
+def test_a_user_without_rights_is_told_which(opened):
+    ask(opened.url, "CREATE ROLE guest LOGIN PASSWORD 'guest'")
+    url = opened.url.replace(f"wicked:{quote(PASSWORD, safe='')}@", "guest:guest@")
+    with pytest.raises(LedgerError, match=r"permission denied.*rights"):
+        Ledger.postgresql(url, "wicked_reports", "live")
+    ask(opened.url, "CREATE SCHEMA wicked_reports AUTHORIZATION guest")
+    Ledger.postgresql(url, "wicked_reports", "live").close()
+
+
+def test_a_broken_statement_quotes_no_row(opened):
+    ledger = opened()
+    ask(opened.url, "ALTER TABLE wicked_reports.sent ADD CHECK (key NOT LIKE '%jane%')")
+    row = replace(make_row(), key="shop\x1fjane.doe")
+    ledger.enter([row.key])
+    batch = Batch("orders", [row])
+    ledger.mark(batch)
+    from destination_wicked_reports.databases import reason
+    from sqlalchemy.exc import DBAPIError
+
+    with pytest.raises(DBAPIError) as caught:
+        ledger.settle(batch, [row])
+    assert "jane" not in reason(caught.value)
+
+
+def test_the_key_of_the_account_is_nowhere_in_the_database(opened):
+    ledger = opened()
+    ledger.adopt("very-secret-key")
+    with psycopg.connect(opened.url) as connection:
+        rows = connection.execute("SELECT name || value FROM wicked_reports.ledger").fetchall()
+    assert rows
+    assert all("very-secret-key" not in text for (text,) in rows)
+
+
+def test_ten_runs_may_make_the_same_ledger_at_once(server):
+    from concurrent.futures import ThreadPoolExecutor
+
+    url = server.database()
+
+    def make(_: int) -> None:
+        ledger = Ledger.postgresql(url, "wicked_reports", "live")
+        SumBook(ledger)
+        ledger.close()
+
+    with ThreadPoolExecutor(10) as threads:
+        list(threads.map(make, range(10)))
+    assert ask(url, "SELECT value FROM wicked_reports.ledger WHERE name = 'schema_version'") == [(str(VERSION),)]
