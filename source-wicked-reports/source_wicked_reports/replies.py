@@ -19,6 +19,8 @@ from .records import Row
 from .strict_http import BadReplyError, StrictApi, natural_number, rows_of
 
 _LONGEST_REASON = 200
+#: "Contact with id AB-1234567 not found."; a gateway that knows no such path says "Not Found" and nothing of a contact
+_NO_CONTACT = re.compile(r"contact\b.*\bnot found", re.IGNORECASE | re.DOTALL)
 _ADDRESS = re.compile(r"\S+@\S+")
 
 
@@ -51,7 +53,7 @@ class OutboundApi(StrictApi):
                 f"Wicked Reports refused {self.asking} ({reason}): check start_date and end_date; if they are "
                 "right, the vendor's limits may have changed: report this line."
             )
-        if status == requests.codes.not_found and self.of_contact and "not found" in said.lower():
+        if status == requests.codes.not_found and self.of_contact and _NO_CONTACT.search(said):
             raise UnknownContactError
         return super()._refused(response)
 
