@@ -31,7 +31,7 @@ DESTINATION = "destination-wicked-reports"
 SOURCES = [name for name in PACKAGES if name.startswith("source-")]
 LIMIT_SECONDS = 60
 #: what the configs of the standard tests need besides, so that nothing waits for a vendor's pace
-QUICK = {"source-sovrn": {"request_interval_seconds": 0}}
+QUICK = {"source-sovrn": {"request_interval_seconds": 0}, "source-wicked-reports": {"lookback_days": 0}}
 
 images = pytest.mark.image_tests
 every_image = pytest.mark.parametrize("connector", PACKAGES)
@@ -63,7 +63,15 @@ def busy() -> Iterator[SimulatorClient]:
         yield simulator
 
 
+def fill(connector: str, simulator: SimulatorClient, start: str) -> None:
+    """Make up what the networks' scenarios do not hold: what Wicked Reports gives back of its own customers."""
+    if connector == "source-wicked-reports":
+        simulator.outbound.seed(start=start, days=8, contacts=20, orders=60, clicks=90)
+        simulator.outbound.pace(0)
+
+
 def source_config(connector: str, simulator: SimulatorClient) -> dict[str, Any]:
+    fill(connector, simulator, "2026-03-24")
     config = json.loads((ROOT / connector / "unit_tests/configs/valid.json").read_text())
     return {
         **config,
@@ -351,9 +359,11 @@ def test_sigterm_acknowledges_what_was_accepted_and_exits_143(busy, containers):
 
 # --- Airbyte's own image tests ---------------------------------------------------------------------------------------
 
+#: every stream is read; the comparison with the last published spec asks the registry, which does not know these
+OPTIONS = "--read-scenarios=valid --read-from-streams=all -p no:cacheprovider -k 'not spec_backward_compatibility'"
 #: why the standard suite may leave a test out
 SKIPS = (
-    "registry",
+    "got empty parameter set",  # the destination has no scenario that needs a config
     "expected to fail",
     "does not run for scenario",
     "do not run for scenario",
@@ -375,6 +385,7 @@ def test_airbytes_own_image_tests_pass(connector, image, busy, tmp_path):
     busy.set_clock("2026-01-05T12:00:00", frozen=True)
     busy.generate(seed=3, transactions=300, days=10, later_days=0)
     busy.sovrn.generate(seed=3, transactions=300, days=10, later_days=0)
+    fill(connector, busy, "2026-01-01")
     bin_folder = tmp_path / "bin"
     bin_folder.mkdir()
     shim = bin_folder / "docker"
@@ -388,7 +399,7 @@ def test_airbytes_own_image_tests_pass(connector, image, busy, tmp_path):
         env={
             **os.environ,
             "PATH": f"{bin_folder}:{os.environ['PATH']}",
-            "PYTEST_ADDOPTS": "--read-scenarios=valid --read-from-streams=all -p no:cacheprovider",
+            "PYTEST_ADDOPTS": OPTIONS,
         },
         capture_output=True,
         text=True,
