@@ -9,13 +9,19 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
+
+from integration_tests.connectors import EMAIL
+from integration_tests.simulator.client import SimulatorClient
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 CACHE = REPOSITORY / ".cache" / "hosts"
@@ -26,7 +32,8 @@ HOSTS = ("pyairbyte", "meltano", "serverless")
 BIN = Path(sys.executable).parent
 VERSION = "0.1.0"
 WRAPPER_URL = "git+https://github.com/MeltanoLabs/tap-airbyte-wrapper.git"
-RUN_SECONDS = 300
+RUN_SECONDS = 280
+KEYS = (SimulatorClient.wecantrack_key, SimulatorClient.wicked_key, SimulatorClient.sovrn_key)
 
 
 def connectors(kind: str) -> list[str]:
@@ -77,7 +84,7 @@ def wrapper_missing() -> str:
 
 
 def environment(**extra: str) -> dict[str, str]:
-    """Return the environment of a host: its network is this machine, its packages are ours, and it reports to nobody."""
+    """Return the environment of a host: its packages are ours, and it reports to nobody."""
     found = " ".join([str(WHEELS), os.environ.get("PIP_FIND_LINKS", "")]).strip()
     return {
         **os.environ,
@@ -90,6 +97,48 @@ def environment(**extra: str) -> dict[str, str]:
         "COLUMNS": "400",
         **extra,
     }
+
+
+@dataclass(frozen=True)
+class Done:
+    """How a host ended, and everything it printed: both streams in one text."""
+
+    code: int
+    text: str
+
+
+def run(command: Sequence[str | Path], folder: Path, **variables: str) -> Done:
+    """Run a host's program to its end in this folder; no key and no e-mail address may be in what it prints."""
+    return finish(start(command, folder, **variables))
+
+
+def start(command: Sequence[str | Path], folder: Path, **variables: str) -> subprocess.Popen[str]:
+    """Start a host's program as the leader of its own group, so that `kill` reaches the connectors it starts."""
+    return subprocess.Popen(
+        [str(part) for part in command],
+        cwd=folder,
+        env=environment(**variables),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+    )
+
+
+def finish(process: subprocess.Popen[str]) -> Done:
+    """Wait for a host's end."""
+    text, _ = process.communicate(timeout=RUN_SECONDS)
+    leaks = [line for line in text.splitlines() if any(key in line for key in KEYS) or EMAIL.search(line)]
+    assert not leaks, f"A key or an e-mail address was printed.\n{leaks[0][:400]}"
+    return Done(process.returncode, text)
+
+
+def kill(process: subprocess.Popen[str]) -> None:
+    """End a host and everything it started, at once."""
+    assert process.poll() is None, f"It ended by itself:\n{process.communicate()[0]}"
+    os.killpg(process.pid, signal.SIGKILL)
 
 
 # -- installing -------------------------------------------------------------------------------------------------------
@@ -171,7 +220,7 @@ def _run(command: list[str], **settings: Any) -> None:
         sys.exit(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}")
 
 
-class _timed:  # noqa: N801 - it reads as a statement
+class _timed:
     def __init__(self, what: str):
         self._what = what
 

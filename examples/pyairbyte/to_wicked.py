@@ -1,0 +1,56 @@
+"""Write a source's commissions to Wicked Reports; run it again, and only what changed is sent.
+
+    python to_wicked.py source-wecantrack --config source.json --destination-config destination.json --database a.duckdb
+
+Straight through by default: the destination gets the records as the source made them, and the state is kept in the
+database. With --cache they go into the database first, and from there to Wicked Reports.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+from pathlib import Path
+
+import airbyte
+from airbyte.caches import DuckDBCache
+
+
+def main() -> None:
+    """Check both connectors, then read and write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("source", help="the source's program: source-wecantrack or source-sovrn")
+    parser.add_argument("--config", type=Path, required=True, help="its settings, JSON")
+    parser.add_argument("--destination-config", type=Path, required=True, help="the destination's settings, JSON")
+    parser.add_argument("--database", type=Path, required=True, help="the DuckDB file that keeps the state")
+    parser.add_argument("--cache", action="store_true", help="keep the records in the database too")
+    options = parser.parse_args()
+
+    source = airbyte.get_source(
+        options.source,
+        config=json.loads(options.config.read_text(encoding="utf-8")),
+        local_executable=_program(options.source),
+        streams=["transactions"],
+    )
+    destination = airbyte.get_destination(
+        "destination-wicked-reports",
+        config=json.loads(options.destination_config.read_text(encoding="utf-8")),
+        local_executable=_program("destination-wicked-reports"),
+    )
+    source.check()
+    destination.check()
+    database = DuckDBCache(db_path=options.database, schema_name="for_wicked_reports")
+    if options.cache:
+        result = destination.write(source.read(cache=database))
+    else:
+        result = destination.write(source, cache=False, state_cache=database)
+    print(f"{result.processed_records} records written")
+
+
+def _program(name: str) -> Path:
+    return Path(shutil.which(name) or name)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,45 @@
+"""Read a source with airbyte-serverless into a file of JSON lines; run it again, and only what is new is read.
+
+python read.py source-wecantrack --config source.json --stream transactions --folder output
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from airbyte_serverless.sources import Source
+
+
+def main() -> None:
+    """Append the records of this run to the stream's file, and keep the state once they are in it."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("source", help="the source's program: source-wecantrack, source-sovrn or source-wicked-reports")
+    parser.add_argument("--config", type=Path, required=True, help="its settings, JSON")
+    parser.add_argument("--stream", required=True)
+    parser.add_argument("--folder", type=Path, required=True, help="where the records and the state lie")
+    options = parser.parse_args()
+
+    options.folder.mkdir(parents=True, exist_ok=True)
+    kept = options.folder / f"{options.source}.{options.stream}.state.json"
+    config = json.loads(options.config.read_text(encoding="utf-8"))
+    source = Source(options.source, config=config, streams=[options.stream])
+    status = source.connection_status
+    if status["status"] != "SUCCEEDED":
+        sys.exit(status["message"])
+    count = 0
+    with (options.folder / f"{options.stream}.jsonl").open("a", encoding="utf-8") as records:
+        for message in source.extract(json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else None):
+            if message["type"] == "RECORD":
+                records.write(json.dumps(message["record"]["data"]) + "\n")
+                count += 1
+            elif message["type"] == "STATE":
+                records.flush()
+                kept.write_text(json.dumps([message["state"]]), encoding="utf-8")
+    print(f"{count} records read")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,115 @@
+"""What every host is given to do: each source with a small world behind it, and what must arrive."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from integration_tests.hosts import connectors
+from integration_tests.simulator.client import SimulatorClient
+
+FIRST, SECOND = "2026-04-01T12:00:00", "2026-04-16T12:00:00"
+#: nothing listens here: port 9 is the discard service's, which only a superuser could open
+NOWHERE = "http://127.0.0.1:9"
+
+
+@dataclass(frozen=True)
+class Case:
+    """One source: its settings, its world, and how many different records of `stream` are there to be read now."""
+
+    source: str
+    stream: str
+    key_setting: str
+    settings: Callable[[SimulatorClient], dict[str, Any]]
+    prepare: Callable[[SimulatorClient], object]
+    visible: Callable[[SimulatorClient], int]
+    #: the mapping that takes its records to Wicked; None for a source that reads from there
+    mapping: dict[str, Any] | None = None
+    truth: Callable[[SimulatorClient, list[str]], Any] | None = None
+
+    def config(self, simulator: SimulatorClient, end: str = FIRST, **changes: Any) -> dict[str, Any]:
+        """Return the source's settings, to read up to this instant."""
+        return {"api_url": simulator.url, "end_date": end[:10], **self.settings(simulator), **changes}
+
+
+def _wecantrack_world(simulator: SimulatorClient) -> None:
+    simulator.generate(transactions=200, days=20, later_days=15)
+    simulator.throttle(100_000)
+
+
+def _sovrn_world(simulator: SimulatorClient) -> None:
+    simulator.sovrn.generate(transactions=150, days=8, later_days=15, changing=0.7, late=0.0)
+    simulator.sovrn.pace(0)
+
+
+def _wicked_world(simulator: SimulatorClient) -> None:
+    simulator.outbound.pace(0)
+    simulator.outbound.seed(start="2026-01-10", days=80, contacts=20, orders=120, seconds=60)
+
+
+WECANTRACK = Case(
+    "source-wecantrack",
+    "transactions",
+    "api_key",
+    lambda simulator: {"api_key": simulator.wecantrack_key, "start_date": "2026-03-11"},
+    _wecantrack_world,
+    lambda simulator: len(simulator.transactions()),
+    {
+        "type": "wecantrack",
+        "contact_rules": [{"field": "sub_ids.*", "pattern": "(?P<contact_id>U[0-9]+)-"}],
+        "without_contact": "synthetic",
+    },
+    lambda simulator, instants: simulator.truth(instants, orders=True),
+)
+SOVRN = Case(
+    "source-sovrn",
+    "transactions",
+    "secret_key",
+    lambda simulator: {
+        "secret_key": simulator.sovrn_key,
+        "start_date": "2026-03-24",
+        "request_interval_seconds": 0,
+    },
+    _sovrn_world,
+    lambda simulator: len(simulator.sovrn.transactions()),
+    {
+        "type": "sovrn",
+        "contact_rules": [{"field": "cuid", "pattern": "^(?P<contact_id>U[0-9]+)_"}],
+        "without_contact": "synthetic",
+    },
+    lambda simulator, instants: simulator.sovrn.truth(instants, orders=True),
+)
+WICKED = Case(
+    "source-wicked-reports",
+    "orders",
+    "api_key",
+    lambda simulator: {
+        "api_key": simulator.wicked_key,
+        "start_date": "2026-01-10",
+        "requests_per_minute": 6000,
+    },
+    _wicked_world,
+    lambda simulator: len(simulator.outbound.rows("orders")),
+)
+SOURCES = [case for case in (WECANTRACK, SOVRN, WICKED) if case.source in connectors("source")]
+
+
+def destination(simulator: SimulatorClient, case: Case, folder: Path, **changes: Any) -> dict[str, Any]:
+    """Return the destination's settings for this source's records; small requests, so that a run can be cut in two."""
+    return {
+        "api_key": simulator.wicked_key,
+        "api_url": simulator.url,
+        "mapping": case.mapping,
+        "ledger": {"type": "sqlite", "path": str(folder / "ledger.sqlite")},
+        "on_rejected_record": "skip",
+        "batch_rows": 20,
+        **changes,
+    }
+
+
+def posts(simulator: SimulatorClient) -> int:
+    """Return how many requests Wicked's inbound API has answered."""
+    by_path = simulator.stats()["requests"]["by_path"]
+    return sum(count for path, count in by_path.items() if path.startswith("POST"))

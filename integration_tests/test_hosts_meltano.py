@@ -1,0 +1,159 @@
+"""The example Meltano project, run by Meltano: sources into files, commissions into Wicked Reports, and the state."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+
+from integration_tests.hosts import finish, kill, meltano_plugins, run, start, tool, write_project
+from integration_tests.hosts_cases import FIRST, NOWHERE, SECOND, SOURCES, SOVRN, WECANTRACK, destination, posts
+
+pytestmark = [pytest.mark.hosts, pytest.mark.timeout(900)]
+
+
+class Project:
+    """The example project in a folder of its own, with the plugins that `make hosts` installed."""
+
+    def __init__(self, folder, simulator):
+        self.folder = folder
+        self.simulator = simulator
+        plugins = meltano_plugins()
+        self.meltano = tool("meltano", "meltano")
+        self.variables = {}
+        write_project(folder)
+        (folder / ".meltano").mkdir()
+        for kind in ("extractors", "loaders"):
+            (folder / ".meltano" / kind).symlink_to(plugins / kind)
+
+    def source(self, case, end=FIRST, **changes):
+        """Give the tap its settings by environment variables, as a user may; returns its name."""
+        tap = case.source.replace("source-", "tap-")
+        for name, value in case.config(self.simulator, end, **changes).items():
+            self.variables[f"{variable(tap)}_AIRBYTE_CONFIG_{name.upper()}"] = str(value)
+        return tap
+
+    def wicked(self, case, **changes):
+        """Give the target its settings; returns its name. What the example says of mapping and ledger stands."""
+        target = f"target-wicked-reports--{case.source.removeprefix('source-')}"
+        settings = destination(self.simulator, case, self.folder, test_mode="false", **changes)
+        settings["mapping"] = json.dumps(settings["mapping"])
+        del settings["ledger"]
+        for name, value in settings.items():
+            self.variables[f"{variable(target)}_{name.upper()}"] = str(value)
+        return target
+
+    def run(self, *blocks):
+        return run([self.meltano, "run", *blocks], self.folder, **self.variables)
+
+    def start(self, *blocks):
+        return start([self.meltano, "run", *blocks], self.folder, **self.variables)
+
+    def state(self, tap, target):
+        """Return what Meltano remembers of this pair, or None."""
+        done = run([self.meltano, "state", "get", f"dev:{tap}-to-{target}"], self.folder)
+        found = [json.loads(line) for line in done.text.splitlines() if line.startswith("{")]
+        return found[0].get("singer_state") if found else None
+
+    def lines(self, stream):
+        """Return what target-jsonl has written so far."""
+        return [json.loads(line) for line in (self.folder / "output" / f"{stream}.jsonl").open()]
+
+
+def variable(plugin: str) -> str:
+    return plugin.upper().replace("-", "_")
+
+
+@pytest.fixture
+def project(simulator, tmp_path):
+    return Project(tmp_path, simulator)
+
+
+@pytest.mark.parametrize("case", SOURCES, ids=lambda case: case.source)
+def test_a_source_is_read_into_files_and_the_second_run_reads_only_what_is_new(simulator, project, case):
+    case.prepare(simulator)
+    tap = project.source(case)
+    first = project.run(tap, "target-jsonl")
+    assert first.code == 0, first.text
+    read = project.lines(case.stream)
+    assert len(read) == case.visible(simulator) > 50
+    remembered = project.state(tap, "target-jsonl")["airbyte_state"]
+    assert [state["stream"]["stream_descriptor"]["name"] for state in remembered] == [case.stream]
+    again = project.run(tap, "target-jsonl")
+    assert again.code == 0, again.text
+    assert len(project.lines(case.stream)) - len(read) < len(read) / 2
+
+
+@pytest.mark.parametrize("case", [WECANTRACK, SOVRN], ids=lambda case: case.source)
+def test_after_two_runs_wicked_holds_the_truth_and_the_second_starts_from_the_state(simulator, project, case):
+    case.prepare(simulator)
+    target = project.wicked(case)
+    for end in (FIRST, SECOND):
+        simulator.set_clock(end, frozen=True)
+        tap = project.source(case, end)
+        done = project.run(tap, target)
+        assert done.code == 0, done.text
+        (remembered,) = project.state(tap, target)["airbyte_state"]
+        assert end[:10] in json.dumps(remembered)
+    assert "No state was found" not in done.text
+    assert simulator.held(orders=True) == case.truth(simulator, [FIRST, SECOND])
+    assert len(simulator.held(orders=True)) > 50
+
+
+def test_killed_in_the_middle_no_state_is_kept_and_the_next_run_brings_the_truth(simulator, project):
+    WECANTRACK.prepare(simulator)
+    tap, target = project.source(WECANTRACK), project.wicked(WECANTRACK, max_requests_in_flight=1)
+    simulator.fault("slow", method="POST", seconds=0.3, times=0)
+    process = project.start(tap, target)
+    deadline = time.monotonic() + 200
+    while posts(simulator) < 3 and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    kill(process)
+    assert finish(process).code == -9
+    assert 0 < len(simulator.held(orders=True)) < len(simulator.transactions())
+    assert project.state(tap, target) is None
+    simulator.clear_faults()
+    done = project.run("--force", tap, target)
+    assert done.code == 0, done.text
+    assert simulator.held(orders=True) == WECANTRACK.truth(simulator, [FIRST])
+
+
+def test_a_source_that_fails_in_the_middle_keeps_no_state_beyond_what_arrived(simulator, project):
+    """The wrapper writes states ahead of records: a state that it left behind when it failed must not be believed."""
+    WECANTRACK.prepare(simulator)
+    tap, target = project.source(WECANTRACK), project.wicked(WECANTRACK)
+    simulator.fault("status_401", "/api/v3/transactions", nth=4, times=0)
+    failed = project.run(tap, target)
+    assert failed.code != 0
+    assert "does not accept the API key" in failed.text
+    assert "The tap ended before its sync was complete" in failed.text
+    assert project.state(tap, target) is None
+    simulator.clear_faults()
+    done = project.run(tap, target)
+    assert done.code == 0, done.text
+    assert simulator.held(orders=True) == WECANTRACK.truth(simulator, [FIRST])
+
+
+@pytest.mark.parametrize("fault", ["wrong key", "no network"])
+def test_a_source_that_cannot_work_ends_the_run_and_says_why(simulator, project, fault):
+    changes = {"api_key": "wrong"} if fault == "wrong key" else {"api_url": NOWHERE}
+    failed = project.run(project.source(WECANTRACK, **changes), "target-jsonl")
+    assert failed.code != 0
+    assert ("does not accept the API key" if fault == "wrong key" else "could not be reached") in failed.text
+
+
+def test_a_target_with_the_wrong_key_ends_the_run_says_why_and_keeps_no_state(simulator, project):
+    WECANTRACK.prepare(simulator)
+    tap, target = project.source(WECANTRACK), project.wicked(WECANTRACK, api_key="wrong")
+    failed = project.run(tap, target)
+    assert failed.code != 0
+    assert "API key" in failed.text
+    assert project.state(tap, target) is None
+
+
+def test_a_target_without_a_network_says_so_when_it_is_tried(project):
+    target = project.wicked(WECANTRACK, api_url=NOWHERE)
+    failed = run([project.meltano, "invoke", target, "--test"], project.folder, **project.variables)
+    assert failed.code != 0
+    assert "cannot be reached" in failed.text

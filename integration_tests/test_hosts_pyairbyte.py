@@ -1,0 +1,160 @@
+"""PyAirbyte runs the connectors as its users do: into DuckDB, and from there or straight into Wicked Reports."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+
+import pytest
+
+from integration_tests.hosts import EXAMPLES, connectors, finish, kill, run, start, tool
+from integration_tests.hosts_cases import FIRST, NOWHERE, SECOND, SOURCES, SOVRN, WECANTRACK, destination, posts
+
+pytestmark = [pytest.mark.hosts, pytest.mark.timeout(900)]
+BIN_NAMES = [*connectors("source"), *connectors("destination")]
+
+
+class PyAirbyte:
+    """The example scripts and `pyab`, run in one folder."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.python = tool("pyairbyte", "python")
+        self.variables = {"AIRBYTE_LOGGING_ROOT": str(folder / "logs"), "AIRBYTE_TEMP_DIR": str(folder)}
+
+    def file(self, name, content):
+        path = self.folder / name
+        path.write_text(json.dumps(content))
+        return path
+
+    def to_duckdb(self, case, config, *more):
+        return [
+            *(self.python, EXAMPLES / "pyairbyte" / "to_duckdb.py", case.source),
+            *("--config", self.file("source.json", config)),
+            *("--stream", case.stream, "--database", self.folder / "read.duckdb", *more),
+        ]
+
+    def to_wicked(self, case, config, wicked, *more):
+        return [
+            *(self.python, EXAMPLES / "pyairbyte" / "to_wicked.py", case.source),
+            *("--config", self.file("source.json", config)),
+            *("--destination-config", self.file("destination.json", wicked)),
+            *("--database", self.folder / "sync.duckdb", *more),
+        ]
+
+    def pyab(self, *arguments):
+        return self.run([tool("pyairbyte", "pyab"), *arguments])
+
+    def run(self, command):
+        return run(command, self.folder, **self.variables)
+
+    def start(self, command):
+        return start(command, self.folder, **self.variables)
+
+
+@pytest.fixture
+def pyairbyte(tmp_path):
+    return PyAirbyte(tmp_path)
+
+
+def number(text: str, after: str) -> int:
+    return int(re.findall(rf"^{after}".replace("N", "([0-9]+)"), text, re.MULTILINE)[-1])
+
+
+@pytest.mark.parametrize("case", SOURCES, ids=lambda case: case.source)
+def test_a_source_is_read_into_duckdb_and_the_second_run_reads_only_what_is_new(simulator, pyairbyte, case):
+    case.prepare(simulator)
+    first = pyairbyte.run(pyairbyte.to_duckdb(case, case.config(simulator)))
+    assert first.code == 0, first.text
+    assert number(first.text, f"{case.stream}: N rows") == number(first.text, "N records read") > 50
+    assert number(first.text, f"{case.stream}: N rows") == case.visible(simulator)
+    again = pyairbyte.run(pyairbyte.to_duckdb(case, case.config(simulator)))
+    assert again.code == 0, again.text
+    assert number(again.text, f"{case.stream}: N rows") == case.visible(simulator)
+    assert number(again.text, "N records read") < number(first.text, "N records read") / 2
+
+
+@pytest.mark.parametrize(
+    ("case", "way"),
+    [(WECANTRACK, ["--cache"]), (SOVRN, [])],
+    ids=["wecantrack from the cache", "sovrn straight"],
+)
+def test_after_two_syncs_wicked_holds_the_truth(simulator, pyairbyte, tmp_path, case, way):
+    case.prepare(simulator)
+    for end in (FIRST, SECOND):
+        simulator.set_clock(end, frozen=True)
+        command = pyairbyte.to_wicked(case, case.config(simulator, end), destination(simulator, case, tmp_path), *way)
+        done = pyairbyte.run(command)
+        assert done.code == 0, done.text
+    assert simulator.held(orders=True) == case.truth(simulator, [FIRST, SECOND])
+    assert len(simulator.held(orders=True)) > 50
+
+
+def test_killed_in_the_middle_and_run_again_wicked_holds_the_truth(simulator, pyairbyte, tmp_path):
+    WECANTRACK.prepare(simulator)
+    wicked = destination(simulator, WECANTRACK, tmp_path, max_requests_in_flight=1)
+    command = pyairbyte.to_wicked(WECANTRACK, WECANTRACK.config(simulator), wicked)
+    simulator.fault("slow", method="POST", seconds=0.3, times=0)
+    process = pyairbyte.start(command)
+    deadline = time.monotonic() + 200
+    while posts(simulator) < 3 and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    kill(process)
+    assert finish(process).code == -9
+    assert 0 < len(simulator.held(orders=True)) < len(simulator.transactions())
+    simulator.clear_faults()
+    done = pyairbyte.run(command)
+    assert done.code == 0, done.text
+    assert simulator.held(orders=True) == WECANTRACK.truth(simulator, [FIRST])
+
+
+@pytest.mark.parametrize("fault", ["wrong key", "no network"])
+def test_a_source_that_cannot_work_ends_the_run_and_says_why(simulator, pyairbyte, fault):
+    changes = {"api_key": "wrong"} if fault == "wrong key" else {"api_url": NOWHERE}
+    done = pyairbyte.run(pyairbyte.to_duckdb(WECANTRACK, WECANTRACK.config(simulator, **changes)))
+    assert done.code != 0
+    assert ("does not accept the API key" if fault == "wrong key" else "could not be reached") in words(done.text)
+
+
+def test_a_destination_with_the_wrong_key_ends_the_run_says_why_and_reads_nothing(simulator, pyairbyte, tmp_path):
+    wicked = destination(simulator, WECANTRACK, tmp_path, api_key="wrong")
+    done = pyairbyte.run(pyairbyte.to_wicked(WECANTRACK, WECANTRACK.config(simulator), wicked))
+    assert done.code != 0
+    assert "API key" in words(done.text)
+    assert posts(simulator) == 0
+
+
+def words(text: str) -> str:
+    """Return a text without the lines and frames that a console put around it."""
+    return re.sub(r"[\s│]+", " ", text)
+
+
+# -- pyab ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("case", SOURCES, ids=lambda case: case.source)
+def test_a_source_passes_pyab_validate(simulator, pyairbyte, case):
+    case.prepare(simulator)
+    config = pyairbyte.file("source.json", case.config(simulator))
+    done = pyairbyte.pyab("validate", "--connector", case.source, "--config", config)
+    assert done.code == 0, done.text
+
+
+def test_the_destination_passes_pyab_validate(simulator, pyairbyte, tmp_path):
+    config = pyairbyte.file("destination.json", destination(simulator, WECANTRACK, tmp_path))
+    done = pyairbyte.pyab("validate", "--connector", "destination-wicked-reports", "--config", config)
+    assert done.code == 0, done.text
+
+
+def test_the_smoke_tests_strange_streams_are_refused_with_the_way_out_and_nothing_is_sent(
+    simulator, pyairbyte, tmp_path
+):
+    wicked = destination(simulator, WECANTRACK, tmp_path, mapping={"type": "native"})
+    config = pyairbyte.file("destination.json", wicked)
+    done = pyairbyte.pyab("destination-smoke-test", "--destination", "destination-wicked-reports", "--config", config)
+    assert done.code != 0
+    said = words(done.text) + "".join(words(log.read_text()) for log in tmp_path.glob("logs/**/*.log"))
+    assert "has no place in Wicked Reports with the mapping native: deselect it" in said
+    assert "The connector failed" not in said
+    assert posts(simulator) == 0
