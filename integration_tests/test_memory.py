@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from benchmarks.cost import measure
-from benchmarks.run import Bench, pages_server
+from benchmarks.run import DAYS, ROWS, Bench
+from benchmarks.served import served
 
 FEW_PAGES, MANY_PAGES = 2, 200
 MOST_MB = 30
@@ -13,7 +14,8 @@ MOST_MB = 30
 
 @pytest.fixture(scope="module")
 def benches(tmp_path_factory):
-    with pages_server(FEW_PAGES) as few, pages_server(MANY_PAGES) as many:
+    few_pages, many_pages = served(ROWS, FEW_PAGES, FEW_PAGES), served(ROWS, MANY_PAGES, DAYS)
+    with few_pages as few, many_pages as many:
         yield [
             Bench(tmp_path_factory.mktemp("memory"), url, pages)
             for url, pages in ((few, FEW_PAGES), (many, MANY_PAGES))
