@@ -1,0 +1,1 @@
+"""`wicked-reports-reconcile`: what the destination sent beside what Wicked Reports now shows."""

@@ -1,0 +1,137 @@
+"""Net revenue by day as the geometry of a chart: a bar for what Wicked shows, a line across it for what was sent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from decimal import ROUND_FLOOR, Decimal
+from itertools import groupby
+
+from destination_wicked_reports.reconcile.comparison import Comparison, Day
+from destination_wicked_reports.reconcile.orders import NIL
+
+WIDTH, HEIGHT = 960, 280
+LEFT, RIGHT, TOP, BOTTOM = 84, 8, 14, 34
+#: More days than these are drawn by month.
+MOST_DAYS = 200
+_LABELS = 8
+_STEPS = (Decimal(1), Decimal(2), Decimal("2.5"), Decimal(5), Decimal(10))
+
+
+@dataclass(slots=True, frozen=True)
+class Bar:
+    """One day or month: pixels, and what is said of it. `sent_y` is None if what was sent is not known."""
+
+    x: float
+    width: float
+    y: float
+    height: float
+    sent_y: float | None
+    verdict: str
+    text: str
+
+
+@dataclass(slots=True, frozen=True)
+class Mark:
+    """A label at one of the axes, and where."""
+
+    at: float
+    text: str
+
+
+@dataclass(slots=True, frozen=True)
+class Chart:
+    """One currency's chart."""
+
+    currency: str
+    unit: str
+    zero: float
+    bars: Sequence[Bar]
+    amounts: Sequence[Mark]
+    dates: Sequence[Mark]
+    text: str
+
+
+@dataclass(slots=True)
+class _Bucket:
+    name: str
+    ours: Decimal
+    theirs: Decimal
+    known: bool
+    verdicts: set[str]
+
+    @property
+    def verdict(self) -> str:
+        return next((word for word in ("differs", "waits", "unknown") if word in self.verdicts), "equal")
+
+
+def charts(comparison: Comparison) -> list[Chart]:
+    """Return a chart for each currency in which there are dated orders."""
+    dated = sorted((day for day in comparison.days if day.day[:1].isdigit()), key=lambda day: (day.currency, day.day))
+    return [_chart(currency, list(days)) for currency, days in groupby(dated, key=lambda day: day.currency)]
+
+
+def _chart(currency: str, days: list[Day]) -> Chart:
+    unit, length = ("month", 7) if len(days) > MOST_DAYS else ("day", 10)
+    buckets = [_bucket(name, group) for name, group in groupby(days, key=lambda day: day.day[:length])]
+    ticks = _ticks(min(min(b.ours, b.theirs) for b in buckets), max(max(b.ours, b.theirs) for b in buckets))
+    low, high = ticks[0], ticks[-1]
+
+    def y(amount: Decimal) -> float:
+        return round(TOP + (HEIGHT - TOP - BOTTOM) * float((high - amount) / (high - low)), 1)
+
+    step = (WIDTH - LEFT - RIGHT) / len(buckets)
+    width = round(min(step * 0.7, 40), 2)
+    zero, bars = y(Decimal(0)), []
+    for place, bucket in enumerate(buckets):
+        top = y(max(bucket.theirs, Decimal(0)))
+        said = f"sent {bucket.ours:,} {currency}" if bucket.known else "sent: not known"
+        bars.append(
+            Bar(
+                round(LEFT + step * (place + 0.5) - width / 2, 2),
+                width,
+                top,
+                round(y(min(bucket.theirs, Decimal(0))) - top, 1),
+                y(bucket.ours) if bucket.known else None,
+                bucket.verdict,
+                f"{bucket.name}: {said}, Wicked Reports {bucket.theirs:,} {currency}, {bucket.verdict}",
+            )
+        )
+    every = -(-len(buckets) // _LABELS)
+    dates = [
+        Mark(round(LEFT + step * (place + 0.5), 1), bucket.name)
+        for place, bucket in enumerate(buckets)
+        if place % every == 0
+    ]
+    odd = sum(bucket.verdict == "differs" for bucket in buckets)
+    ours, theirs = (sum((getattr(b, side) for b in buckets), NIL) for side in ("ours", "theirs"))
+    text = (
+        f"Net revenue by {unit} in {currency or 'the currency of the account'}, {buckets[0].name} to "
+        f"{buckets[-1].name}: sent {ours:,}, Wicked Reports shows {theirs:,}; {odd} of {len(buckets)} {unit}s differ."
+    )
+    return Chart(currency, unit, zero, bars, [Mark(y(tick), f"{tick:,f}") for tick in ticks], dates, text)
+
+
+def _bucket(name: str, days: Iterable[Day]) -> _Bucket:
+    days = list(days)
+    return _Bucket(
+        name,
+        sum((day.ours.net for day in days), NIL),
+        sum((day.theirs.net for day in days), NIL),
+        all(day.ours.known for day in days),
+        {day.verdict for day in days},
+    )
+
+
+def _ticks(low: Decimal, high: Decimal) -> list[Decimal]:
+    """Return round amounts from at most `low` and 0 to at least `high`, four to seven of them."""
+    low, high = min(low, Decimal(0)), max(high, Decimal(0))
+    if low == high:
+        high = Decimal(1)
+    rough = (high - low) / 4
+    power = Decimal(10) ** rough.adjusted()
+    step = next(power * factor for factor in _STEPS if power * factor >= rough)
+    ticks = [(low / step).to_integral_value(ROUND_FLOOR) * step]
+    while ticks[-1] < high:
+        ticks.append(ticks[-1] + step)
+    return ticks
