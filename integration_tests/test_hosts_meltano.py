@@ -8,7 +8,7 @@ import time
 import pytest
 
 from integration_tests.hosts import finish, kill, meltano_plugins, run, start, tool, write_project
-from integration_tests.hosts_cases import FIRST, NOWHERE, SECOND, SOURCES, SOVRN, WECANTRACK, destination, posts
+from integration_tests.hosts_cases import FIRST, NOWHERE, SECOND, SOURCES, SOVRN, WECANTRACK, destination
 
 pytestmark = [pytest.mark.hosts, pytest.mark.timeout(900)]
 
@@ -107,7 +107,7 @@ def test_killed_in_the_middle_no_state_is_kept_and_the_next_run_brings_the_truth
     simulator.fault("slow", method="POST", seconds=0.3, times=0)
     process = project.start(tap, target)
     deadline = time.monotonic() + 200
-    while posts(simulator) < 3 and process.poll() is None and time.monotonic() < deadline:
+    while not simulator.wicked_rows("orders") and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.02)
     kill(process)
     assert finish(process).code == -9

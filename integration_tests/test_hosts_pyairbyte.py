@@ -98,7 +98,7 @@ def test_killed_in_the_middle_and_run_again_wicked_holds_the_truth(simulator, py
     simulator.fault("slow", method="POST", seconds=0.3, times=0)
     process = pyairbyte.start(command)
     deadline = time.monotonic() + 200
-    while posts(simulator) < 3 and process.poll() is None and time.monotonic() < deadline:
+    while not simulator.wicked_rows("orders") and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.02)
     kill(process)
     assert finish(process).code == -9
