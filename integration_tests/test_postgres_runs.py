@@ -165,7 +165,7 @@ def test_a_connection_that_breaks_in_mid_run_fails_clearly_and_the_next_run_send
     asked = catalog("orders")
     command = workspace.command(NAME, "write", config=config(batch_rows=10), catalog=asked)
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    messages = [json.dumps(order(number)).encode() + b"\n" for number in range(40)]
+    messages = [json.dumps(order(number)).encode() + b"\n" for number in range(1, 41)]
     with subprocess.Popen(command, **pipes) as process:
         process.stdin.writelines(messages[:20])
         process.stdin.flush()
@@ -185,7 +185,7 @@ def test_a_connection_that_breaks_in_mid_run_fails_clearly_and_the_next_run_send
     assert "What was acknowledged is safe" in error["message"]
     again = workspace.run(NAME, "write", config=config(batch_rows=10), catalog=asked, stdin=b"".join(messages))
     assert again.code == 0, again.said
-    assert Counter(row["SourceID"] for row in simulator.wicked_rows("orders")) == {str(n): 1 for n in range(40)}
+    assert Counter(row["SourceID"] for row in simulator.wicked_rows("orders")) == {str(n): 1 for n in range(1, 41)}
     assert not (tmp_path / "rejected.jsonl").exists()
 
 
@@ -199,9 +199,7 @@ def test_check_opens_the_ledger_and_says_no_password(config, workspace):
     assert "password authentication failed" in status["message"]
     asked["ledger"]["url"] = f"mysql://wicked:{PASSWORD}@/x"
     (status,) = workspace.run(NAME, "check", config=asked).of("CONNECTION_STATUS")
-    assert status["message"].startswith(
-        "The configuration cannot be used. ledger.postgres.url: must be a PostgreSQL URL"
-    )
+    assert "must be a PostgreSQL URL" in status["message"]
 
 
 # -- the commands for people ------------------------------------------------------------------------------------------

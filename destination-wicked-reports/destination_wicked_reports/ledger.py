@@ -70,6 +70,9 @@ class Ledger:
         self._engine = engine
         try:
             self._connection: Connection = engine.connect()
+        except DBAPIError as error:
+            raise refusal(error, description) from None
+        try:
             with self._connection.begin():
                 prepare(self._connection, description)
             shared = engine.dialect.name == POSTGRESQL
@@ -78,7 +81,7 @@ class Ledger:
             self.close()
             raise
         except DBAPIError as error:
-            engine.dispose()
+            self.close()
             raise refusal(error, description) from None
 
     @classmethod

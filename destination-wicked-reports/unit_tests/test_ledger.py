@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 import subprocess
 import sys
 from decimal import Decimal
@@ -151,6 +153,64 @@ def test_a_ledger_of_a_newer_release_is_refused(tmp_path, monkeypatch):
     with pytest.raises(LedgerError, match="schema version 99"):
         Ledger.sqlite(path, "live")
     assert path.read_bytes() == before
+
+
+VERSION_1 = """
+CREATE TABLE ledger (name VARCHAR NOT NULL, value VARCHAR NOT NULL, PRIMARY KEY (name));
+CREATE TABLE sent (store VARCHAR NOT NULL, endpoint VARCHAR NOT NULL, "key" VARCHAR NOT NULL, digest BLOB NOT NULL,
+  status VARCHAR NOT NULL, stream VARCHAR NOT NULL, sent_at BIGINT NOT NULL, PRIMARY KEY (store, endpoint, "key"))
+  WITHOUT ROWID;
+CREATE TABLE orders (store VARCHAR NOT NULL, "key" VARCHAR NOT NULL, total VARCHAR NOT NULL, approved VARCHAR NOT NULL,
+  refunded VARCHAR NOT NULL, status VARCHAR NOT NULL, payments INTEGER NOT NULL, revision INTEGER NOT NULL,
+  currency VARCHAR NOT NULL, changed VARCHAR NOT NULL, PRIMARY KEY (store, "key")) WITHOUT ROWID;
+CREATE TABLE outbox (id INTEGER NOT NULL, store VARCHAR NOT NULL, endpoint VARCHAR NOT NULL, body BLOB NOT NULL,
+  rows BLOB NOT NULL, marked_at BIGINT NOT NULL, PRIMARY KEY (id));
+INSERT INTO ledger VALUES ('schema_version', '1');
+INSERT INTO sent VALUES ('live', 'orders', 'shop/1', x'00ff', 'accepted', 'orders', 1780300800);
+INSERT INTO orders VALUES ('live', 'shop/1', '10.10', '10.10', '0', 'approved', 1, 1, 'EUR', '');
+INSERT INTO outbox VALUES (7, 'live', 'orders', x'5b7b7d5d', CAST('[["k","00","orders",null,null,2]]' AS BLOB), 0);
+"""
+
+
+def first_version(path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.executescript(VERSION_1)
+
+
+def test_a_ledger_of_the_first_release_goes_on_with_all_it_knew(tmp_path):
+    path = tmp_path / "ledger.sqlite"
+    first_version(path)
+    for _ in range(2):
+        opened = Ledger.sqlite(path, "live")
+        assert opened.known("orders", ["shop/1"]) == {"shop/1": b"\x00\xff"}
+        assert opened.orders(["shop/1"]) == {"shop/1": STATE}
+        assert [(batch.mark, batch.rows[0].key, batch.rows[0].body) for batch in opened.unfinished()] == [
+            (7, "k", b"{}")
+        ]
+        opened.close()
+    opened = Ledger.sqlite(path, "live")
+    sent(opened, make_row("contacts", 1, Email="a"))
+    sent(opened, make_row("contacts", 1, Email="b"))
+    assert len(History(opened.connection, "live").of("shop/1")) == 3
+    opened.close()
+
+
+def test_a_migration_that_fails_leaves_the_ledger_as_it_was(tmp_path, monkeypatch):
+    path = tmp_path / "ledger.sqlite"
+    first_version(path)
+
+    def break_off(connection):
+        connection.exec_driver_sql("THIS IS NO STATEMENT")
+
+    monkeypatch.setattr(schema, "MIGRATIONS", [*schema.MIGRATIONS, break_off])
+    with pytest.raises(LedgerError):
+        Ledger.sqlite(path, "live")
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        columns = [column[1] for column in connection.execute("PRAGMA table_info(outbox)")]
+        version = connection.execute("SELECT value FROM ledger").fetchone()
+    assert (tables, version) == ({"ledger", "sent", "orders", "outbox"}, ("1",))
+    assert "run" not in columns
 
 
 def test_a_second_run_on_the_same_file_is_told_so(tmp_path):
