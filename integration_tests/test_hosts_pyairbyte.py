@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import time
 
 import pytest
 
-from integration_tests.hosts import EXAMPLES, connectors, finish, kill, run, start, tool
+from integration_tests.hosts import BIN, EXAMPLES, finish, kill, run, start, tool
 from integration_tests.hosts_cases import FIRST, NOWHERE, SECOND, SOURCES, SOVRN, WECANTRACK, destination, posts
 
 pytestmark = [pytest.mark.hosts, pytest.mark.timeout(900)]
-BIN_NAMES = [*connectors("source"), *connectors("destination")]
 
 
 class PyAirbyte:
@@ -21,7 +21,9 @@ class PyAirbyte:
     def __init__(self, folder):
         self.folder = folder
         self.python = tool("pyairbyte", "python")
-        self.variables = {"AIRBYTE_LOGGING_ROOT": str(folder / "logs"), "AIRBYTE_TEMP_DIR": str(folder)}
+        # as in an activated environment: the smoke test starts its own source by name
+        path = os.pathsep.join([str(BIN), str(self.python.parent), os.environ["PATH"]])
+        self.variables = {"AIRBYTE_LOGGING_ROOT": str(folder / "logs"), "AIRBYTE_TEMP_DIR": str(folder), "PATH": path}
 
     def file(self, name, content):
         path = self.folder / name
