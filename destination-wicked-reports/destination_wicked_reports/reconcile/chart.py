@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date, timedelta
 from decimal import ROUND_FLOOR, Decimal
 from itertools import groupby
 
@@ -11,7 +12,7 @@ from destination_wicked_reports.reconcile.comparison import Comparison, Day
 from destination_wicked_reports.reconcile.orders import NIL
 
 WIDTH, HEIGHT = 960, 280
-LEFT, RIGHT, TOP, BOTTOM = 84, 8, 14, 34
+LEFT, RIGHT, TOP, BOTTOM = 84, 36, 18, 34
 #: More days than these are drawn by month.
 MOST_DAYS = 200
 _LABELS = 8
@@ -72,8 +73,10 @@ def charts(comparison: Comparison) -> list[Chart]:
 
 
 def _chart(currency: str, days: list[Day]) -> Chart:
-    unit, length = ("month", 7) if len(days) > MOST_DAYS else ("day", 10)
-    buckets = [_bucket(name, group) for name, group in groupby(days, key=lambda day: day.day[:length])]
+    names = _calendar(days)
+    unit, length = ("month", 7) if len(names) > MOST_DAYS else ("day", 10)
+    found = {name: list(group) for name, group in groupby(days, key=lambda day: day.day[:length])}
+    buckets = [_bucket(name, found.get(name, [])) for name in dict.fromkeys(name[:length] for name in names)]
     ticks = _ticks(min(min(b.ours, b.theirs) for b in buckets), max(max(b.ours, b.theirs) for b in buckets))
     low, high = ticks[0], ticks[-1]
 
@@ -84,6 +87,8 @@ def _chart(currency: str, days: list[Day]) -> Chart:
     width = round(min(step * 0.7, 40), 2)
     zero, bars = y(Decimal(0)), []
     for place, bucket in enumerate(buckets):
+        if bucket.name not in found:
+            continue
         top = y(max(bucket.theirs, Decimal(0)))
         said = f"sent {bucket.ours:,} {currency}" if bucket.known else "sent: not known"
         bars.append(
@@ -112,8 +117,13 @@ def _chart(currency: str, days: list[Day]) -> Chart:
     return Chart(currency, unit, zero, bars, [Mark(y(tick), f"{tick:,f}") for tick in ticks], dates, text)
 
 
-def _bucket(name: str, days: Iterable[Day]) -> _Bucket:
-    days = list(days)
+def _calendar(days: list[Day]) -> list[str]:
+    """Return every day from the first to the last, so that a day without orders is a gap."""
+    first, last = (date.fromisoformat(day.day) for day in (days[0], days[-1]))
+    return [(first + timedelta(number)).isoformat() for number in range((last - first).days + 1)]
+
+
+def _bucket(name: str, days: Sequence[Day]) -> _Bucket:
     return _Bucket(
         name,
         sum((day.ours.net for day in days), NIL),

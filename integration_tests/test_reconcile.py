@@ -1,0 +1,367 @@
+"""`wicked-reports-reconcile` as users run it: what the destination sent, read back by the source, row by row."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from destination_wicked_reports.reconcile.command import main
+
+from integration_tests.connectors import BIN, EMAIL, RUN_SECONDS, Workspace, catalog
+from integration_tests.simulator.client import SimulatorClient
+from integration_tests.simulator.server import running_simulator
+
+Rows = dict[str, list[dict[str, Any]]]
+STREAMS = ("contacts", "orders", "order_payments")
+#: id, day and hour, total, payments
+ORDERS = [
+    ("A1", "2026-03-01 10:00:00", "100.10", "EUR", [("APPROVED", "100.10")]),
+    ("A2", "2026-03-01 23:30:00", "50.00", "EUR", [("APPROVED", "50.00"), ("PARTIALLY REFUNDED", "12.34")]),
+    ("A3", "2026-03-02 00:10:00", "19.99", "USD", [("APPROVED", "19.99"), ("REFUNDED", "19.99")]),
+    ("A4", "2026-03-03 08:00:00", "0.07", "USD", []),
+]
+
+
+def record(stream: str, **data: Any) -> dict[str, Any]:
+    return {"type": "RECORD", "record": {"stream": stream, "data": {"SourceSystem": "shop", **data}, "emitted_at": 0}}
+
+
+def records() -> Iterator[dict[str, Any]]:
+    person = {"CreateDate": "2026-02-01 00:00:00", "Email": "somebody@shop.example"}
+    yield record("contacts", SourceID="c1", **person)
+    for name, when, total, currency, payments in ORDERS:
+        fields = {"CreateDate": when, "ContactID": "c1", "OrderTotal": total, "OrderCurrency": currency}
+        yield record("orders", SourceID=name, **fields)
+        for status, amount in payments:
+            yield record("order_payments", OrderID=name, PaymentDate=when, Amount=amount, Status=status)
+
+
+@dataclass
+class Outcome:
+    """How one comparison ended."""
+
+    code: int
+    lines: list[str]
+    stderr: str
+
+    @property
+    def verdict(self) -> str:
+        return self.lines[-1] if self.lines else ""
+
+    @property
+    def differences(self) -> list[list[str]]:
+        """The cells of the table of differences."""
+        heads = [place for place, line in enumerate(self.lines) if line.startswith("day") and "order" in line[:24]]
+        rows = self.lines[heads[-1] + 1 : -2] if heads and "field" in self.lines[heads[-1]] else []
+        return [[cell.strip() for cell in row.split("  ") if cell.strip()] for row in rows]
+
+
+@dataclass
+class Book:
+    """An account at the simulator, and the files of who fills it."""
+
+    simulator: SimulatorClient
+    folder: Path
+    destination: dict[str, Any]
+    args: list[str] = field(default_factory=list)
+
+    def file(self, name: str, content: Any) -> str:
+        path = self.folder / name
+        path.write_text(content if isinstance(content, str) else json.dumps(content))
+        return str(path)
+
+    def source(self, **more: Any) -> str:
+        own = {"api_key": self.simulator.wicked_key, "api_url": self.simulator.url, "start_date": "2026-01-01"}
+        return self.file("source.json", {**own, **more})
+
+    def command(self, *more: str) -> list[str]:
+        return ["--destination-config", self.file("destination.json", self.destination), *self.args, *more]
+
+    def reconcile(self, *more: str) -> Outcome:
+        """Compare in this process, with what the outbound API shows given as a file."""
+        now = int(time.time() * 1000)
+        rows = self.simulator.outbound.rows("orders")
+        lines = [{"type": "RECORD", "record": {"stream": "orders", "data": row, "emitted_at": now}} for row in rows]
+        shown = self.file("shown.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
+        out, err = io.StringIO(), io.StringIO()
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            code = main(self.command("--read", shown, *more))
+        return self.outcome(code, out.getvalue(), err.getvalue())
+
+    def reconcile_live(self, *more: str, source: str | None = None) -> Outcome:
+        """Compare as users do: the console script, which runs the source."""
+        self.simulator.outbound.pace(0)
+        script = [str(BIN / "wicked-reports-reconcile"), "--source-config", source or self.source()]
+        done = subprocess.run(
+            [*script, *self.command(*more)], capture_output=True, text=True, timeout=RUN_SECONDS, check=False
+        )
+        return self.outcome(done.returncode, done.stdout, done.stderr)
+
+    def outcome(self, code: int, stdout: str, stderr: str) -> Outcome:
+        assert self.simulator.wicked_key not in stdout + stderr
+        assert not EMAIL.search(stdout + stderr)
+        return Outcome(code, stdout.splitlines(), stderr)
+
+    def hold(self, change: Callable[[Rows], None], rows: Rows) -> None:
+        """Let Wicked hold these rows after a change, in place of what it holds."""
+        rows = json.loads(json.dumps(rows))
+        change(rows)
+        self.simulator.reset("wicked")
+        for endpoint, held in rows.items():
+            if held:
+                headers = {"apikey": self.simulator.wicked_key}
+                url = f"{self.simulator.url}/{endpoint}"
+                assert requests.post(url, json=held, headers=headers, timeout=10).json()["records"] == len(held)
+        self.simulator.outbound.process()
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory) -> Iterator[tuple[Book, Rows]]:
+    """An account that the destination filled from native records; each test begins with it as it was."""
+    folder = tmp_path_factory.mktemp("account")
+    with running_simulator(start="2026-04-01T12:00:00", frozen=True) as simulator:
+        destination = {
+            "api_key": simulator.wicked_key,
+            "api_url": simulator.url,
+            "ledger": {"type": "sqlite", "path": str(folder / "ledger.sqlite")},
+        }
+        book = Book(simulator, folder, destination)
+        workspace = Workspace(folder)
+        result = workspace.run(
+            "destination-wicked-reports", "write", config=destination, catalog=catalog(*STREAMS), stdin=records()
+        )
+        assert result.code == 0, result.said
+        sent = book.file("sent.jsonl", "".join(json.dumps(line) + "\n" for line in records()))
+        book.args = ["--sent", sent, "--grace-hours", "0"]
+        rows = {name: simulator.wicked_rows(name) for name in ("contacts", "orders", "orderpayments")}
+        yield book, rows
+
+
+@pytest.fixture
+def book(written) -> Book:
+    book, rows = written
+    book.hold(lambda _: None, rows)
+    return book
+
+
+@pytest.fixture
+def rows(written) -> Rows:
+    return written[1]
+
+
+# -- equal ------------------------------------------------------------------------------------------------------------
+
+
+def test_what_was_sent_and_read_back_is_equal_day_by_day(book):
+    outcome = book.reconcile_live()
+    assert (outcome.code, outcome.verdict) == (0, "Equal to the cent."), outcome.stderr
+    days = [" ".join(line.split()) for line in outcome.lines if line.startswith(("2026-", "total"))]
+    assert days == [
+        "2026-03-01 EUR 2 2 150.10 150.10 12.34 12.34 137.76 137.76",
+        "2026-03-02 USD 1 1 19.99 19.99 19.99 19.99 0.00 0.00",
+        "2026-03-03 USD 1 1 0.07 0.07 0.00 0.00 0.00 0.00",
+        "total EUR 2 2 150.10 150.10 12.34 12.34 137.76 137.76",
+        "total USD 2 2 20.06 20.06 19.99 19.99 0.00 0.00",
+    ]
+
+
+def test_the_days_are_those_of_the_zone_that_is_asked_for(book):
+    outcome = book.reconcile("--zone", "America/New_York", "--from", "2026-03-01", "--to", "2026-03-01")
+    days = [" ".join(line.split()[:4]) for line in outcome.lines if line.startswith("2026-")]
+    assert (outcome.code, days) == (0, ["2026-03-01 EUR 2 2", "2026-03-01 USD 1 1"])
+
+
+def test_orders_of_other_systems_are_counted_and_left_out(book, rows):
+    def add(held):
+        held["orders"].append({**held["orders"][0], "SourceSystem": "stripe", "SourceID": "S1"})
+
+    book.hold(add, rows)
+    outcome = book.reconcile()
+    assert outcome.code == 0
+    assert any("stripe 1" in line for line in outcome.lines)
+
+
+# -- every kind of difference, row by row -----------------------------------------------------------------------------
+
+
+def remove(endpoint, place):
+    return lambda held: held[endpoint].pop(place)
+
+
+def amend(endpoint, place, **fields):
+    return lambda held: held[endpoint][place].update(fields)
+
+
+def repeat(endpoint, place, **fields):
+    return lambda held: held[endpoint].append({**held[endpoint][place], **fields})
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        (remove("orders", 1), [["2026-03-01", "shop/A2", "order", "50.00 EUR", "-"]]),
+        (amend("orders", 0, OrderTotal=100), [["2026-03-01", "shop/A1", "OrderTotal", "100.10", "100.00"]]),
+        (amend("orders", 0, OrderCurrency="USD"), [["2026-03-01", "shop/A1", "OrderCurrency", "EUR", "USD"]]),
+        (
+            amend("orders", 3, CreateDate="2026-03-04 08:00:00"),
+            [["2026-03-03", "shop/A4", "CreateDate", "2026-03-03 08:00:00", "2026-03-04 08:00:00"]],
+        ),
+        (
+            repeat("orders", 3, SourceID="A9"),
+            [["2026-03-03", "shop/A9", "order", "-", "0.07 USD", "never sent from here"]],
+        ),
+        (remove("orderpayments", 2), [["2026-03-01", "shop/A2", "refunded", "12.34", "0.00"]]),
+        (remove("orderpayments", 0), [["2026-03-01", "shop/A1", "approved", "100.10", "0.00"]]),
+        (repeat("orderpayments", 0), [["2026-03-01", "shop/A1", "approved", "100.10", "200.20"]]),
+        (
+            repeat("orderpayments", 0, Status="FAILED"),
+            [["2026-03-01", "shop/A1", "payments", "1 payments", "2 payments"]],
+        ),
+    ],
+    ids=[
+        "missing order",
+        "changed amount",
+        "other currency",
+        "other day",
+        "extra order",
+        "refund missing",
+        "payment missing",
+        "payment doubled",
+        "failed payment doubled",
+    ],
+)
+def test_a_difference_is_listed_row_by_row(book, rows, change, found):
+    book.hold(change, rows)
+    outcome = book.reconcile()
+    assert outcome.code == 1, outcome.stderr
+    assert outcome.differences == found
+    assert outcome.verdict == "Differs: 1 order not as sent, row by row below."
+
+
+def test_an_order_that_wicked_holds_twice_is_named(book, rows):
+    book.simulator.switch("wicked.duplicates", "both_kept")
+    try:
+        book.hold(repeat("orders", 3), rows)
+        outcome = book.reconcile()
+    finally:
+        book.simulator.switch("wicked.duplicates", "first_kept")
+    assert outcome.code == 1
+    assert outcome.differences == [["2026-03-03", "shop/A4", "order", "once", "2 times"]]
+
+
+def test_the_html_report_has_every_difference_and_loads_nothing(book, rows, tmp_path):
+    book.hold(remove("orderpayments", 2), rows)
+    page = tmp_path / "report.html"
+    assert book.reconcile("--html", str(page)).code == 1
+    text = page.read_text()
+    assert "shop/A2" in text
+    assert "12.34" in text
+    assert text.count('<svg viewBox="0 0 960') == 2
+    assert not [word for word in ("http://", "https://", "<script", "<link", "@import", "url(") if word in text]
+    assert not EMAIL.search(text)
+
+
+# -- what Wicked has yet to process -----------------------------------------------------------------------------------
+
+
+def test_what_was_just_sent_may_wait_for_wickeds_next_processing(book, rows):
+    book.hold(remove("orders", 1), rows)
+    outcome = book.reconcile("--grace-hours", "24")
+    assert outcome.code == 0
+    assert outcome.differences == [["2026-03-01", "shop/A2", "order", "50.00 EUR", "-", "not yet processed"]]
+    assert outcome.verdict == "Equal, but for 1 order that Wicked Reports has not processed yet."
+
+
+def test_a_refund_that_was_just_sent_may_wait_and_a_doubled_payment_may_not(book, rows):
+    book.hold(remove("orderpayments", 2), rows)
+    assert book.reconcile("--grace-hours", "24").code == 0
+    book.hold(repeat("orderpayments", 0), rows)
+    assert book.reconcile("--grace-hours", "24").code == 1
+
+
+# -- what the ledger alone can tell -----------------------------------------------------------------------------------
+
+
+def test_without_amounts_it_says_that_it_cannot_tell_and_what_would_help(book, rows):
+    args, book.args = book.args, ["--grace-hours", "0"]
+    try:
+        outcome = book.reconcile()
+        assert (outcome.code, "--sent" in outcome.verdict) == (2, True)
+        book.hold(remove("orders", 1), rows)
+        outcome = book.reconcile()
+    finally:
+        book.args = args
+    assert outcome.code == 1
+    assert outcome.differences == [["undated", "shop/A2", "order", "sent", "-"]]
+
+
+def test_a_record_that_never_left_is_told_from_one_that_wicked_lost(book):
+    more = [record("orders", SourceID="A5", CreateDate="2026-03-05 00:00:00", ContactID="c1", OrderTotal="5")]
+    more += [record("order_payments", OrderID="A1", PaymentDate="2026-03-05 00:00:00", Amount="1", Status="APPROVED")]
+    args, book.args = book.args, ["--grace-hours", "0"]
+    try:
+        later = book.file("later.jsonl", "".join(json.dumps(line) + "\n" for line in more))
+        outcome = book.reconcile(*args, "--sent", args[1], later)
+    finally:
+        book.args = args
+    assert outcome.code == 1
+    told = [(row[1], row[2], "not sent" in row[-1]) for row in outcome.differences]
+    assert told == [("shop/A1", "payments", True), ("shop/A5", "order", True)]
+
+
+# -- what cannot be compared ------------------------------------------------------------------------------------------
+
+
+def test_a_wrong_key_is_said_in_the_sources_words(book):
+    outcome = book.reconcile_live(source=book.source(api_key="another"))
+    assert outcome.code == 2
+    assert outcome.lines == []
+    assert "does not accept the API key" in outcome.stderr
+
+
+def test_an_account_without_the_outbound_api_is_told_whom_to_ask(book):
+    book.simulator.key("wicked", "sim-inbound-only", "outbound_off")
+    outcome = book.reconcile_live(source=book.source(api_key="sim-inbound-only"))
+    assert outcome.code == 2
+    assert "ask Wicked Reports' support" in outcome.stderr
+
+
+def test_an_account_that_shows_nothing_lacks_every_order(book):
+    book.hold(lambda held: [rows.clear() for rows in held.values()], {})
+    outcome = book.reconcile()
+    assert (outcome.code, len(outcome.differences)) == (1, len(ORDERS))
+
+
+def test_before_the_first_sync_there_is_nothing_to_compare(book, tmp_path):
+    elsewhere = {**book.destination, "ledger": {"type": "sqlite", "path": str(tmp_path / "none.sqlite")}}
+    outcome = Book(book.simulator, tmp_path, elsewhere).reconcile()
+    assert outcome.code == 2
+    assert "nothing was sent yet" in outcome.stderr
+
+
+def test_test_mode_has_nothing_to_compare(book, tmp_path):
+    outcome = Book(book.simulator, tmp_path, {**book.destination, "test_mode": True}).reconcile()
+    assert outcome.code == 2
+    assert "test_mode is on" in outcome.stderr
+
+
+def test_a_read_that_broke_off_is_not_taken_for_an_empty_account(book, tmp_path):
+    command = [str(BIN / "source-wicked-reports"), "read", "--config", book.source()]
+    command += ["--catalog", book.file("catalog.json", catalog("orders", mode="full_refresh"))]
+    lines = subprocess.run(command, capture_output=True, check=True, timeout=RUN_SECONDS).stdout.splitlines(True)
+    whole, broken = tmp_path / "whole.jsonl", tmp_path / "broken.jsonl"
+    whole.write_bytes(b"".join(lines))
+    broken.write_bytes(b"".join(lines[: len(lines) // 2]))
+    assert book.reconcile_live("--read", str(whole)).code == 0
+    outcome = book.reconcile_live("--read", str(broken))
+    assert outcome.code == 2
+    assert "broke off" in outcome.stderr
