@@ -1,5 +1,7 @@
 """`make demo`: the main job on made-up data. Commissions from wecantrack arrive in Wicked Reports, then their changes.
 
+Then everything is read back out of Wicked's other API and compared with what was sent.
+
 Real connectors, joined by a pipe, against the local simulator of the vendors. Everything it runs is printed so that it
 can be run again by hand. Sovrn's part follows, shorter: see `demo_sovrn.py`.
 """
@@ -12,7 +14,7 @@ from datetime import datetime, timedelta, timezone
 
 from integration_tests import demo_sovrn
 from integration_tests.connectors import catalog
-from integration_tests.demo_steps import FOLDER, compare, console, save, stamp, sync
+from integration_tests.demo_steps import FOLDER, compare, console, reconcile, save, stamp, sync
 from integration_tests.simulator.client import SimulatorClient
 from integration_tests.simulator.server import simulator_process
 
@@ -70,18 +72,22 @@ def tell(simulator: SimulatorClient, first: datetime, second: datetime) -> int:
     console.print(f"\n   Orders sent twice or payments without their order: {doubled}.")
     verdict = "Equal to the cent." if equal and not doubled else "[red]Not equal.[/red]"
     console.print(f"   [bold]{verdict}[/bold]\n")
-    console.print("[bold]6. What lies where[/bold]")
+    console.print("[bold]6. Does my revenue match?[/bold] Read back by source-wicked-reports, and compared:")
+    simulator.outbound.process()
+    matched = reconcile("destination.json", "report.html")
+    console.print("\n[bold]7. What lies where[/bold]")
     console.print(
         f"   ledger             {FOLDER}/ledger.sqlite   what was sent, and what Wicked was told of each order"
     )
     console.print(f"   rejected records   {FOLDER}/rejected_records.jsonl   if there are any")
     console.print(f"   state              {FOLDER}/state.json   where the next run starts")
-    console.print("\n[bold]7. By hand[/bold]: keep a simulator running in another shell,")
+    console.print(f"   report             {FOLDER}/report.html   the comparison of step 6, day by day, with a chart")
+    console.print("\n[bold]8. By hand[/bold]: keep a simulator running in another shell,")
     console.print("   .venv/bin/python -m integration_tests.simulator")
     console.print(
         f"   put the address it prints into {FOLDER}/*.json as api_url, and run what is printed above with a $."
     )
-    return 0 if equal and not doubled else 1
+    return 0 if equal and not doubled and matched else 1
 
 
 if __name__ == "__main__":

@@ -108,6 +108,29 @@ def compare(held: list[dict[str, Any]], truth: list[dict[str, Any]]) -> bool:
     return equal
 
 
+def reconcile(destination: str, report: str) -> bool:
+    """Run `wicked-reports-reconcile`, show all that it says but the days, and return whether both sides are equal."""
+    command = [
+        BIN / "wicked-reports-reconcile",
+        "--destination-config",
+        FOLDER / destination,
+        "--html",
+        FOLDER / report,
+    ]
+    console.print(f"   $ {shell(command)}", soft_wrap=True)
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
+    days = 0
+    for line in [*done.stdout.splitlines(), *done.stderr.splitlines() * (done.returncode > 1)]:
+        if line[:2].isdigit():
+            days += 1
+            continue
+        if line.startswith("total") and days:
+            console.print(f"     ... {days} lines, by day and currency")
+            days = 0
+        console.print(f"     {line}", markup=False, soft_wrap=True)
+    return done.returncode == 0
+
+
 def save(name: str, content: Any) -> None:
     """Write one of the demo's files."""
     (FOLDER / name).write_text(json.dumps(content, indent=2) + "\n")
