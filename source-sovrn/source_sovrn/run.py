@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import sys
 
-from .source import SourceSovrn
-from .strict_source import launch
+from . import quick_start
 
 
 def run() -> None:
     """Run `source-sovrn spec|check|discover|read`."""
+    from .source import SourceSovrn
+    from .strict_source import launch
+
+    quick_start.started()
     sys.exit(launch(SourceSovrn, sys.argv[1:]))
