@@ -190,6 +190,11 @@ def test_orders_of_other_systems_are_counted_and_left_out(book, rows):
     assert any("stripe 1" in line for line in outcome.lines)
 
 
+def test_without_a_ledger_the_records_alone_are_compared(book, tmp_path):
+    forgetful = {**book.destination, "ledger": {"type": "none"}}
+    assert Book(book.simulator, tmp_path, forgetful, book.args).reconcile().verdict == "Equal to the cent."
+
+
 # -- every kind of difference, row by row -----------------------------------------------------------------------------
 
 
@@ -326,6 +331,12 @@ def test_a_wrong_key_is_said_in_the_sources_words(book):
     assert outcome.code == 2
     assert outcome.lines == []
     assert "does not accept the API key" in outcome.stderr
+
+
+def test_a_ledger_of_another_account_is_refused(book, tmp_path):
+    outcome = Book(book.simulator, tmp_path, {**book.destination, "api_key": "another"}).reconcile()
+    assert outcome.code == 2
+    assert "another API key" in outcome.stderr
 
 
 def test_an_account_without_the_outbound_api_is_told_whom_to_ask(book):

@@ -138,6 +138,10 @@ def _read(config: Config, source_config: Path | None, expected: Expected, first:
         dates.append((datetime.fromtimestamp(expected.first, timezone.utc) - _HISTORY).date())
     dates.append(first or datetime.now(timezone.utc).date())
     own = _json(source_config) if source_config else None
+    if own and own.get("api_key") != config.api_key:
+        expected.notes.append(
+            "The source reads with another API key than the destination sends with: is it the same account?"
+        )
     return read_account(reader_settings(config, own, min(dates)))
 
 

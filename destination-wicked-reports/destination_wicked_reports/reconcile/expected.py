@@ -11,7 +11,7 @@ from destination_wicked_reports.history import reading
 from destination_wicked_reports.reconcile.orders import Name, SentOrder, Step
 from destination_wicked_reports.reconcile.rehearsal import MadeOrder, MadePayment, Rehearsal, rehearse
 from destination_wicked_reports.reconcile.remembered import HELD_NOTE, Memory, Sending, remember
-from destination_wicked_reports.spec import Config, NoLedger
+from destination_wicked_reports.spec import Config, ConfigurationError, NoLedger
 
 NOT_SENT = "not sent: the ledger does not know it; see the dead-letter file"
 PAYMENTS_NOT_SENT = "payments of it were not sent: see the dead-letter file"
@@ -41,6 +41,12 @@ def expect(config: Config, files: Sequence[Path] = (), catalog: Path | None = No
     if not (files and isinstance(config.ledger, NoLedger)):
         with reading(config) as history:
             memory = remember(history.connection, history.store)
+            if not (memory.filled_by(config.api_key) or config.new_api_key):
+                raise ConfigurationError(
+                    "The ledger was filled with another API key, so what it remembers may be another account's. Give "
+                    "the configuration that it belongs to; if the key of the same account was renewed, set "
+                    '"new_api_key": true.'
+                )
     expected = Expected(memory.orders if memory else {}, set())
     if files:
         _add(expected, memory, rehearse(config, files, catalog))

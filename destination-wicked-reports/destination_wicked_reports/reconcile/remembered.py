@@ -14,10 +14,10 @@ from typing import Any
 from sqlalchemy import Connection, inspect, select
 
 from destination_wicked_reports.endpoints import ORDER_PAYMENTS, ORDERS
-from destination_wicked_reports.ledger import HELD
+from destination_wicked_reports.ledger import HELD, fingerprint
 from destination_wicked_reports.normalizers.rows import SEPARATOR
 from destination_wicked_reports.reconcile.orders import Name, Paid, SentOrder, Step, money
-from destination_wicked_reports.schema import order_events, orders, sent
+from destination_wicked_reports.schema import info, order_events, orders, sent
 
 HELD_NOTE = "held: Wicked's answer to a row of it was lost"
 
@@ -32,15 +32,22 @@ class Sending:
 
 @dataclass(slots=True)
 class Memory:
-    """The orders of a ledger, and every order and payment row by endpoint and key."""
+    """The orders of a ledger, every order and payment row by endpoint and key, and the keys that filled it."""
 
     orders: dict[Name, SentOrder] = field(default_factory=dict)
     sendings: dict[tuple[str, str], Sending] = field(default_factory=dict)
+    owners: set[str] = field(default_factory=set)
+
+    def filled_by(self, api_key: str) -> bool:
+        """Tell whether this API key filled the ledger; one without any order is everybody's."""
+        return not self.sendings or fingerprint(api_key) in self.owners
 
 
 def remember(connection: Connection, store: str) -> Memory:
     """Read what a ledger knows of the orders of one store, `live` or `test`."""
     memory = Memory()
+    names = connection.scalars(select(info.c.name).where(info.c.name.startswith(f"key.{store}.")))
+    memory.owners = {name.rpartition(".")[2] for name in names}
     columns = (sent.c.endpoint, sent.c.key, sent.c.status, sent.c.sent_at)
     query = select(*columns).where(sent.c.store == store, sent.c.endpoint.in_([ORDERS.name, ORDER_PAYMENTS.name]))
     for row in connection.execute(query):
