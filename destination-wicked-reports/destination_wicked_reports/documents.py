@@ -82,6 +82,7 @@ class DocumentBook:
         rows = [(self._store, key, document.due, document.facts) for key, document in self._changed.items()]
         if rows:
             with self._connection.begin():
+                self._ledger.guard()
                 upsert(self._connection, documents, rows)
         self._changed = {}
 

@@ -158,6 +158,14 @@ class Ledger:
         """
         return self._leases is not None and self._leases.enter(keys)
 
+    def guard(self) -> None:
+        """See, in the transaction that is open, that no other run has taken over what this one works on.
+
+        Whoever writes down what was computed from earlier reads asks this first. Raises LedgerBusyError.
+        """
+        if self._leases is not None:
+            self._leases.guard()
+
     # -- what was sent ----------------------------------------------------------------------------------------------
 
     def known(self, endpoint: str, keys: Sequence[str]) -> dict[str, bytes]:
@@ -193,8 +201,7 @@ class Ledger:
     def mark(self, *batches: Batch, instead_of: Batch | None = None) -> None:
         """Write batches down before they leave; `instead_of` is the refused batch that they are the halves of."""
         with self._connection.begin():
-            if self._leases is not None:
-                self._leases.guard()
+            self.guard()
             if instead_of is not None:
                 self._connection.execute(delete(outbox).where(outbox.c.id == instead_of.mark))
             for batch in batches:
@@ -225,8 +232,7 @@ class Ledger:
                 if former is None or row.order.place > former.place:
                     states[row.order_key] = row.order
         with self._connection.begin():
-            if self._leases is not None:
-                self._leases.guard()
+            self.guard()
             self._connection.execute(delete(outbox).where(outbox.c.id == batch.mark))
             if remembered and (batch.endpoint in UPDATABLE or self.repeats_held):
                 self._connection.execute(_KEEP_FORMER, self._named(batch.endpoint, remembered))

@@ -14,9 +14,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from destination_wicked_reports.delivery import FATES, REJECTED, WITHHELD
+from destination_wicked_reports.delivery import FATES, REJECTED, UNCHANGED, WITHHELD
 from destination_wicked_reports.mending import Letter, Mender, MendingError, joined
-from destination_wicked_reports.normalizers.base import Normalizer, Record, Reject, Row, Skip
+from destination_wicked_reports.normalizers.base import Normalizer, Record, Reject, Row, Skip, Unchanged
 from destination_wicked_reports.running import Run
 from destination_wicked_reports.spec import ConfigurationError
 
@@ -96,9 +96,6 @@ class Replay:
 
     def _send_record(self, record: Record) -> None:
         # Alone, so that what is asked of the ledger is what this record needs, whatever stands before it.
-        if self._normalizer.outdated(record, self._delivery.orders):
-            self.left[OUTDATED] += 1
-            return
         self._add(self._normalizer.normalize([record], self._delivery.orders))
 
     def _send_row(self, letter: Letter) -> None:
@@ -121,6 +118,8 @@ class Replay:
         for made in normalized:
             if isinstance(made, Row):
                 rows.append(made)
+            elif isinstance(made, Unchanged):
+                self._delivery.counts[made.endpoint][UNCHANGED] += 1
             elif isinstance(made, Skip):
                 self.left[made.reason] += 1
             else:

@@ -46,6 +46,7 @@ parts = Table(
     Column("amount", String, nullable=False),  # money is decimal text: no database rounds it
     Column("click", String, nullable=False),
     Column("commission", String, nullable=False),
+    Column("changed", String, nullable=False, server_default=""),
     sqlite_with_rowid=False,
 )
 wholes = Table(
@@ -68,6 +69,7 @@ class SumBook:
     """The sums of one store; see `base.Sums`. Memory holds what the last `load` or page of `due` named."""
 
     def __init__(self, ledger: Ledger):
+        self._ledger = ledger
         self._connection = ledger.connection
         self._store = ledger.store
         self._forget()
@@ -101,7 +103,7 @@ class SumBook:
     def _fetch_parts(self, query: Select[Any], keys: Collection[str]) -> None:
         if keys:
             for row in self._connection.execute(query, listed(keys)):
-                self._hold(Part(row.key, row.whole, Decimal(row.amount), row.click, row.commission))
+                self._hold(Part(row.key, row.whole, Decimal(row.amount), row.click, row.commission, row.changed))
 
     def _hold(self, part: Part) -> None:
         self._parts[part.key] = part
@@ -176,12 +178,13 @@ class SumBook:
     def save(self) -> None:
         """Write down what has changed, all or nothing."""
         with self._connection.begin():
+            self._ledger.guard()
             upsert(
                 self._connection,
                 parts,
                 [
-                    (self._store, part.key, part.whole, str(part.amount), part.click, part.commission)
-                    for part in self._changed.values()
+                    (self._store, p.key, p.whole, str(p.amount), p.click, p.commission, p.changed)
+                    for p in self._changed.values()
                 ],
             )
             upsert(

@@ -16,9 +16,9 @@ from typing import Any
 from airbyte_cdk.models import FailureType
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
-from destination_wicked_reports.delivery import BATCH_BYTES, FATES, REJECTED, WITHHELD, Delivery
+from destination_wicked_reports.delivery import BATCH_BYTES, FATES, REJECTED, UNCHANGED, WITHHELD, Delivery
 from destination_wicked_reports.messages import ForeignInput, parse
-from destination_wicked_reports.normalizers.base import Normalizer, Record, Reject, Row, Skip
+from destination_wicked_reports.normalizers.base import Normalizer, Record, Reject, Row, Skip, Unchanged
 from destination_wicked_reports.rejects import DeadLetters
 
 logger = logging.getLogger("airbyte")
@@ -207,6 +207,8 @@ class Writer:
         for made in normalized:
             if isinstance(made, Row):
                 rows.append(made)
+            elif isinstance(made, Unchanged):
+                self._delivery.counts[made.endpoint][UNCHANGED] += 1
             elif isinstance(made, Skip):
                 self.skipped[made.reason] += 1
             else:

@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 from destination_wicked_reports.normalizers.affiliate import AffiliateRules
-from destination_wicked_reports.normalizers.base import OrderState, Record, Reject, Row, Skip
+from destination_wicked_reports.normalizers.base import OrderState, Record, Reject, Row, Skip, Unchanged
 from destination_wicked_reports.normalizers.identity import ContactRule
 from destination_wicked_reports.normalizers.wecantrack import WecantrackNormalizer
 
@@ -21,6 +21,7 @@ class Book:
     def __init__(self) -> None:
         self.states: dict[str, OrderState] = {}
         self.loads: list[list[str]] = []
+        self.unchanged = 0
 
     def load(self, keys: Iterable[str]) -> None:
         self.loads.append(list(keys))
@@ -62,13 +63,15 @@ def make_normalizer(**rules: Any) -> WecantrackNormalizer:
 
 
 def feed(normalizer: WecantrackNormalizer, book: Book, *transactions: dict[str, Any]) -> list[Row | Reject | Skip]:
-    """Normalize the records in one call; the book then knows what the rows have told."""
+    """Normalize the records in one call; the book then knows what the rows have told, and how many said nothing new."""
     records = [Record("transactions", data, place) for place, data in enumerate(transactions)]
     made = list(normalizer.normalize(records, book))
     for row in made:
         if isinstance(row, Row) and row.order_key and row.order:
             book.states[row.order_key] = row.order
-    return made
+    told = [one for one in made if not isinstance(one, Unchanged)]
+    book.unchanged += len(made) - len(told)
+    return told
 
 
 def bodies(made: Iterable[Row | Reject | Skip], endpoint: str) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from destination_wicked_reports.batches import Batch
 from destination_wicked_reports.ledger import Ledger
-from destination_wicked_reports.normalizers.base import OrderState, Record, Reject, Row, Skip
+from destination_wicked_reports.normalizers.base import OrderState, Record, Reject, Row, Skip, Unchanged
 from destination_wicked_reports.normalizers.identity import ContactRule
 from destination_wicked_reports.normalizers.sovrn import SovrnNormalizer
 from destination_wicked_reports.normalizers.sovrn_rows import SovrnRules
@@ -74,6 +74,7 @@ class Desk:
     def __init__(self, **rules: Any) -> None:
         self.ledger = Ledger.in_memory("live")
         self.rules = rules
+        self.unchanged = 0
 
     def run(self, *calls: list[dict[str, Any]], today: date = TODAY, **rules: Any) -> Made:
         """Read these records, a list a call, with a normalizer that remembers nothing of former runs."""
@@ -98,7 +99,9 @@ class Desk:
                 self.ledger.mark(batch)
                 self.ledger.settle(batch, [row])
                 book.settle([row])
-        return made
+        told = [one for one in made if not isinstance(one, Unchanged)]
+        self.unchanged += len(made) - len(told)
+        return told
 
     def state(self, key: str = ORDER_KEY) -> OrderState | None:
         return self.ledger.orders([key]).get(key)

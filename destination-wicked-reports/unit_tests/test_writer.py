@@ -12,13 +12,13 @@ from destination_builders import ACCEPTED, ScriptedClient, make_row, read_letter
 from destination_wicked_reports import writer as module
 from destination_wicked_reports.delivery import Delivery
 from destination_wicked_reports.messages import ForeignInput
-from destination_wicked_reports.normalizers.base import Normalizer, Reject, Skip
+from destination_wicked_reports.normalizers.base import Normalizer, Reject, Skip, Unchanged
 from destination_wicked_reports.replies import Outcome, Verdict
 from destination_wicked_reports.writer import Writer
 
 
 class PlainNormalizer(Normalizer):
-    """One row per record; `bad` records are rejected, `dull` ones skipped."""
+    """One row per record; `bad` records are rejected, `dull` ones skipped, `known` ones say nothing new."""
 
     streams = frozenset({"orders", "contacts"})
 
@@ -28,6 +28,8 @@ class PlainNormalizer(Normalizer):
                 yield Reject("is bad", "Field", record.stream, record.stream, record.data, record.sequence)
             elif record.data.get("dull"):
                 yield Skip("dull", record.sequence)
+            elif record.data.get("known"):
+                yield Unchanged("known", record.sequence, record.stream)
             else:
                 yield make_row(record.stream, record.data["n"], sequence=record.sequence)
 
@@ -249,6 +251,12 @@ def test_when_the_key_is_refused_in_mid_run_earned_states_leave_and_later_ones_d
     with pytest.raises(AirbyteTracedException, match="key"):
         run([[record(1), record(2), state(2)], [record(3), record(4), state(4)]], ScriptedClient(answer), batch_rows=2)
     assert states(run.out) == [2]
+
+
+def test_records_that_say_nothing_new_count_with_the_rows_that_are_known(run):
+    run([record(1), record(2, known=True), record(1), state(3)])
+    assert list(run.writer.summary()) == ["orders: 1 sent, 2 unchanged, 0 changed, 0 rejected, 0 held"]
+    assert states(run.out) == [3]
 
 
 def test_fail_fast_stops_at_the_first_rejected_row(run):

@@ -4,8 +4,8 @@ A sale becomes one order, keyed, with its first payment nested in it, so that bo
 reply may be answered by sending the row again. Later changes become payments, computed from what the ledger says
 Wicked was told, never from an earlier record.
 
-Each record is the vendor's present word: a source that reads a window again gets the rows as they are by then, so an
-older update beside a newer one does not occur, and is not looked for.
+A record counts if it is not older than the last one that counted, by the source's own time of the change: a source that
+reads a window again gets the present state, but a file that is written twice, or a host that buffers, brings former ones.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from destination_wicked_reports.normalizers.base import (
     Reject,
     Row,
     Skip,
+    Unchanged,
 )
 from destination_wicked_reports.normalizers.identity import Contact, ContactRule, find_contact, synthetic_contact
 from destination_wicked_reports.normalizers.payments import APPROVED, CLOSING, after, next_payment
@@ -35,6 +36,8 @@ from destination_wicked_reports.normalizers.rows import FieldChecker, RowMaker
 NO_CONTACT = "no contact rule matched"
 REVIVED = "declined or refunded before, and live again"
 EXCLUDED_NETWORK = "network excluded by configuration"
+OUTDATED = "older than what Wicked was told of the order"
+KNOWN = "Wicked was told of it already"
 
 #: [guess] Wicked publishes one value for clicks; what a sale's click should be called is not known (wicked-facts 2.8).
 CONVERSION_TYPE = "NEW_LEAD"
@@ -124,10 +127,12 @@ class AffiliateNormalizer(Normalizer):
         target = self._target(sale, state.net)
         if target > 0 and state.status in CLOSING:
             return self._revive(sale, key, state)
-        rows: list[Row | Reject | Skip] = []
         payment = next_payment(state, target, sale.amount if sale.status == "declined" else None)
-        if payment is not None:
-            rows.append(self._payment(sale, key, state, *payment))
+        rows: list[Row | Reject | Skip] = [
+            Unchanged(KNOWN, sale.record.sequence, ORDERS.name)
+            if payment is None
+            else self._payment(sale, key, state, *payment)
+        ]
         if self.rules.without_contact == "synthetic":
             # The order may have been accepted and the run then killed before the click was: it is told again, under
             # the same key, and the ledger knows whether that is needed.

@@ -61,6 +61,7 @@ class Part:
     """What one row of a source adds to the sale `whole`; below zero if it takes back.
 
     `click` and `commission` are what other rows of the same sale may have in common with it; empty if nothing.
+    `changed` is the source's own date of the row's last change, "" where it gives none.
     """
 
     key: str
@@ -68,6 +69,7 @@ class Part:
     amount: Decimal
     click: str = ""
     commission: str = ""
+    changed: str = ""
 
 
 @dataclass(slots=True)
@@ -212,6 +214,13 @@ class Skip:
     sequence: int = 0
 
 
+@dataclass(slots=True, frozen=True)
+class Unchanged(Skip):
+    """A record that says nothing new of a sale; counted with the rows of `endpoint` that Wicked has already."""
+
+    endpoint: str = ""
+
+
 class Normalizer(ABC):
     """Turns the records of one source system into rows."""
 
@@ -235,10 +244,6 @@ class Normalizer(ABC):
     def notes(self) -> Iterator[str]:
         """Yield what the user should hear at the end of the run, without any value of a record."""
         yield from ()
-
-    def outdated(self, record: Record, orders: Orders) -> bool:
-        """Tell whether a record that was set aside is older than what is known; only `replay` has such records."""
-        return False
 
     def finish(self, orders: Orders) -> Iterator[Row | Reject | Skip]:
         """Yield what can be told only after the last record of a run; asked for once the input has ended."""

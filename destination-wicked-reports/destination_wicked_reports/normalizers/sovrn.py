@@ -20,7 +20,7 @@ import orjson
 from destination_wicked_reports.endpoints import ORDER_PAYMENTS, ORDERS
 from destination_wicked_reports.fields import FieldError
 from destination_wicked_reports.normalizers.adjustments import AT_ONCE, EXCESS, UNMATCHED, aliases, orphans, parent
-from destination_wicked_reports.normalizers.affiliate import AffiliateNormalizer, Sale, rejected
+from destination_wicked_reports.normalizers.affiliate import OUTDATED, AffiliateNormalizer, Sale, rejected
 from destination_wicked_reports.normalizers.base import (
     AFTER_ALL,
     ZERO,
@@ -30,6 +30,7 @@ from destination_wicked_reports.normalizers.base import (
     Reject,
     Row,
     Skip,
+    Sums,
     Whole,
 )
 from destination_wicked_reports.normalizers.payments import cents
@@ -79,10 +80,12 @@ class SovrnNormalizer(AffiliateNormalizer):
                 entries.append(entry)
         sums = orders.sums
         parts = [entry.part for entry in entries]
-        read = {part.key for part in parts}
         sales = [entry.part for entry in entries if not entry.cpc]
-        sums.load(read, {part.whole for part in parts}, aliases(sales))
+        sums.load({part.key for part in parts}, {part.whole for part in parts}, aliases(sales))
         orders.load(sums.loaded() + [part.whole for part in sales])
+        entries, outdated = _present(entries, sums)
+        made += outdated
+        read = {entry.part.key for entry in entries}
         told: Told = {}
         late: dict[str, list[Entry]] = {}
         for entry in entries:
@@ -116,19 +119,6 @@ class SovrnNormalizer(AffiliateNormalizer):
                         made.append(_lost(EXCESS, "Amount", _record(whole)))
                 yield from made
             orders.sums.save()
-
-    def outdated(self, record: Record, orders: Orders) -> bool:
-        """Tell whether a later state of the row was counted already: `normalize` takes each for the present one."""
-        try:
-            entry = self._reader.read(record)
-        except FieldError:
-            return False
-        if isinstance(entry, Skip):
-            return False
-        orders.sums.load([entry.part.key], [], [])
-        part = orders.sums.part(entry.part.key)
-        whole = orders.sums.whole(part.whole) if part is not None else None
-        return whole is not None and str(orjson.loads(whole.facts).get("update_date", "")) > entry.changed[:10]
 
     def clicked(self, sale: Sale) -> tuple[Any, Mapping[str, Any]]:
         """Return the click's day as its noon, and the UTMs of the page, else those of the link (B5, B10)."""
@@ -257,6 +247,26 @@ class SovrnNormalizer(AffiliateNormalizer):
             if isinstance(row, Row) and row.order is not None:
                 told[whole.key] = row.order
         return rows
+
+
+def _present(entries: Sequence[Entry], sums: Sums) -> tuple[list[Entry], list[Skip]]:
+    """Part the rows from former states of rows that counted already; of one day, the later word is the present one.
+
+    Of a row without a date of its change nobody knows, so it counts, and what is known of the row's date stays known.
+    """
+    present: list[Entry] = []
+    former: list[Skip] = []
+    latest: dict[str, str] = {}
+    for entry in entries:
+        part = entry.part
+        known = sums.part(part.key)
+        last = latest.get(part.key, known.changed if known is not None else "")
+        if part.changed and part.changed < last:
+            former.append(Skip(OUTDATED, entry.record.sequence))
+            continue
+        latest[part.key] = part.changed or last
+        present.append(replace(entry, part=replace(part, changed=latest[part.key])))
+    return present, former
 
 
 def _states(orders: Orders, told: Told) -> Callable[[str], OrderState | None]:

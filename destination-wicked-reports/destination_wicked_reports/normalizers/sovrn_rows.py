@@ -96,12 +96,13 @@ class SovrnReader:
         account = read_id(data, "account_id")
         day = day_of(data, "commission_date")
         changed = _changed(data, day)
+        stamp = changed[:10] if data.get("update_date") else ""
         amount = self._amount(data)
         key = f"{self._start}sovrn-{account}-{_own_id(data)}"
         if cpc:
             kept = {name: data[name] for name in SHARED if data.get(name) is not None}
             kept |= {"commission_date": day, "update_date": changed[:10]}
-            part = Part(key, self._start + rollup_id(data, account, day), amount)
+            part = Part(key, self._start + rollup_id(data, account, day), amount, changed=stamp)
         else:
             kept = {name: data[name] for name in self._kept if data.get(name) is not None}
             click, commission = data.get("click_id"), data.get("commission_id")
@@ -113,6 +114,7 @@ class SovrnReader:
                 cents(amount),
                 SEPARATOR.join(same_click) if click else "",
                 SEPARATOR.join(same_commission) if commission else "",
+                stamp,
             )
         try:
             facts = orjson.dumps(kept)

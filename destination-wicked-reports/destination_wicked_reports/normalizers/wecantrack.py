@@ -16,6 +16,7 @@ from destination_wicked_reports.endpoints import ORDERS
 from destination_wicked_reports.fields import FieldError, utc
 from destination_wicked_reports.normalizers.affiliate import (
     EXCLUDED_NETWORK,
+    OUTDATED,
     AffiliateNormalizer,
     AffiliateRules,
     Sale,
@@ -42,10 +43,6 @@ _UTMS = {
 }
 
 _time = utc("Date_Time")
-
-
-#: The source reads the present state, but a file that is written twice, or a host that buffers, brings former ones.
-OUTDATED = "older than what Wicked was told of the order"
 
 
 class WecantrackNormalizer(AffiliateNormalizer):
