@@ -1,4 +1,5 @@
-"""For every test: the CDK's standard suite knows its options, and nothing that is logged holds a secret or a person."""
+"""For every test: the CDK's standard suite knows its options, nothing that is logged holds a secret or a person, and
+whatever a connector's process prints is judged by the protocol's rules."""
 
 from __future__ import annotations
 
@@ -6,6 +7,8 @@ import re
 from collections.abc import Iterator
 
 import pytest
+
+from integration_tests import recorder
 
 pytest_plugins = ["airbyte_cdk.test.standard_tests.pytest_hooks"]
 
@@ -29,3 +32,26 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
             report.outcome = "failed"
             report.longrepr = "A secret or an e-mail address was printed.\n" + "\n".join(leaks)
     return report
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Record every connector process from now on."""
+    config.addinivalue_line(
+        "markers", "unjudged_output(reason): a connector of this test is made to break the protocol"
+    )
+    recorder.install()
+
+
+def pytest_unconfigure() -> None:
+    """Leave `subprocess` as it was."""
+    recorder.remove()
+
+
+@pytest.fixture(autouse=True)
+def _judged_output(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail a test whose connectors printed what a platform could not rely on; see integration_tests/protocol.py."""
+    yield
+    if request.node.get_closest_marker("unjudged_output"):
+        recorder.forget()
+    else:
+        assert recorder.take() == []

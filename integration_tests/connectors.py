@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import subprocess
 import sys
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 #: where the console scripts are: beside this Python, or in another installation that is to be tested
 BIN = Path(os.environ.get("CONNECTORS_BIN") or Path(sys.executable).parent)
@@ -154,12 +156,22 @@ class PipeResult:
 
 
 def start_pipe(source: list[str], destination: list[str]) -> tuple[subprocess.Popen[bytes], subprocess.Popen[bytes]]:
-    """Start two connectors joined by a pipe, as a shell would."""
+    """Start two connectors joined as by a shell's pipe; what passes goes through here, so that it can be judged."""
     reader = subprocess.Popen(source, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    writer = subprocess.Popen(destination, stdin=reader.stdout, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    writer = subprocess.Popen(destination, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert reader.stdout is not None
-    reader.stdout.close()  # so that the source notices when the destination dies
+    assert writer.stdin is not None
+    threading.Thread(target=_relay, args=(reader.stdout, writer.stdin), daemon=True).start()
+    writer.stdin = None  # `communicate` would close it
     return reader, writer
+
+
+def _relay(source: IO[bytes], sink: IO[bytes]) -> None:
+    """Pass on what comes until one end goes; closing both lets the source notice when the destination dies."""
+    with contextlib.suppress(BrokenPipeError), source, sink:
+        while chunk := source.read1(1 << 16):  # type: ignore[attr-defined]
+            sink.write(chunk)
+            sink.flush()
 
 
 def finish_pipe(workspace: Workspace, reader: subprocess.Popen[bytes], writer: subprocess.Popen[bytes]) -> PipeResult:

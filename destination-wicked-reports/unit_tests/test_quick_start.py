@@ -1,4 +1,4 @@
-"""The console scripts prepare the CDK's import before anything imports it; its module is the same in every connector."""
+"""The console scripts prepare the CDK's import; the module that does it is the same in every connector."""
 
 import subprocess
 import sys
