@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 PACKAGES := source-wecantrack source-sovrn source-wicked-reports destination-wicked-reports
 READY  := $(VENV)/.ready
 
-.PHONY: setup demo test lint bench campaign spec lock hosts hosts-test images image-test image-suite qa clean
+.PHONY: setup demo test lint bench campaign spec lock hosts hosts-test images image-test image-suite qa pythons clean
 
 setup: $(READY)
 
@@ -61,6 +61,11 @@ $(QA)/.ready: requirements/qa.txt requirements/qa-excluded.txt | $(READY)
 	$(BIN)/uv pip install --quiet --python $(QA)/bin/python --require-hashes --excludes requirements/qa-excluded.txt \
 		-r requirements/qa.txt
 	touch $@
+
+# Unit tests and every command on each supported Python that this machine has; `CI_STRICT=1` takes a missing one as a failure.
+PYTHONS ?= 3.10 3.11 3.12 3.13
+pythons: $(READY)
+	$(BIN)/python -m integration_tests.pythons $(PYTHONS) -- $(PYTEST_ARGS)
 
 lint: $(READY)
 	$(BIN)/ruff check .
