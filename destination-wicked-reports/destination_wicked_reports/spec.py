@@ -43,7 +43,7 @@ class PostgresLedger(BaseModel):
         title="URL",
         description="Where the database is and who may write to it. TLS is asked for in the URL, as with every "
         "PostgreSQL client: `?sslmode=verify-full&sslrootcert=…`. Connect directly or through session pooling.",
-        examples=["postgresql://user:password@db.example.com:5432/wicked?sslmode=require"],
+        examples=["postgresql://user:password@postgres:5432/wicked?sslmode=require"],
         json_schema_extra={"airbyte_secret": True},
     )
     schema_name: str = Field(
