@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import affiliate_builders
+import bigcommerce_builders
 import pytest
 import requests
 from destination_wicked_reports.reconcile.command import main
@@ -321,6 +323,71 @@ def test_a_record_that_never_left_is_told_from_one_that_wicked_lost(book):
     assert outcome.code == 1
     told = [(row[1], row[2], "not sent" in row[-1]) for row in outcome.differences]
     assert told == [("shop/A1", "payments", True), ("shop/A5", "order", True)]
+
+
+# -- the ledger's own amounts -----------------------------------------------------------------------------------------
+
+
+def sale(**changes: Any) -> dict[str, Any]:
+    data = affiliate_builders.transaction(**changes)
+    return {"type": "RECORD", "record": {"stream": "transactions", "data": data, "emitted_at": 0}}
+
+
+SALES = [
+    sale(status="approved", validation_date="2024-05-15 00:00:00"),
+    sale(status="declined", last_wct_update="2024-05-16 00:00:00", modified_date="2024-05-16 00:00:00"),
+    sale(status="approved", commission_amount="8.00", last_wct_update="2024-05-17 00:00:00"),
+    sale(transaction_id="T2", status="approved"),
+    sale(transaction_id="T2", status="approved", commission_amount="7.99", last_wct_update="2024-05-18 00:00:00"),
+    sale(transaction_id="T3", status="declined"),
+]
+SHOP = [
+    bigcommerce_builders.customer(),
+    bigcommerce_builders.order(),
+    bigcommerce_builders.transaction(1),
+    bigcommerce_builders.transaction(2, "refund", 30.0, reference_transaction_id=1),
+    bigcommerce_builders.order(101, "20.0000", payment_status="declined"),
+]
+RULE = {"field": "sub_ids.*", "pattern": r"^(?P<contact_id>U\d+)-"}
+
+
+@pytest.mark.parametrize(
+    ("mapping", "streams", "lines", "nets", "lost"),
+    [
+        ({"type": "wecantrack", "contact_rules": [RULE]}, ["transactions"], SALES, "15.99", "wecantrack/wct-7-T1-r2"),
+        (
+            {"type": "bigcommerce"},
+            ["customers", "orders", "transactions"],
+            [{"type": "RECORD", "record": {"stream": s, "data": d, "emitted_at": 0}} for s, d in SHOP],
+            "70.00",
+            "BigCommerce/101",
+        ),
+    ],
+    ids=["a sale that came back, one that was lowered, one that was declined", "a shop's orders"],
+)
+def test_of_measured_orders_the_ledger_alone_is_enough(
+    simulator, workspace, tmp_path, mapping, streams, lines, nets, lost
+):
+    destination = {
+        "api_key": simulator.wicked_key,
+        "api_url": simulator.url,
+        "mapping": mapping,
+        "ledger": {"type": "sqlite", "path": str(tmp_path / "ledger.sqlite")},
+    }
+    wrote = workspace.run(
+        "destination-wicked-reports", "write", config=destination, catalog=catalog(*streams), stdin=lines
+    )
+    assert wrote.code == 0, wrote.said
+    simulator.outbound.process()
+    book = Book(simulator, tmp_path, destination, ["--grace-hours", "0"])
+    outcome = book.reconcile()
+    assert (outcome.verdict, outcome.code) == ("Equal to the cent.", 0)
+    (total,) = [line.split() for line in outcome.lines if line.startswith("total")]
+    assert total[-2:] == [nets, nets]
+    rows = {name: simulator.wicked_rows(name) for name in ("contacts", "orders", "orderpayments")}
+    rows["orderpayments"] = [row for row in rows["orderpayments"] if not row.get("nested")]
+    book.hold(lambda held: held["orders"].remove(next(o for o in held["orders"] if lost.endswith(o["SourceID"]))), rows)
+    assert [row[:3] for row in book.reconcile().differences] == [["undated", lost, "order"]]
 
 
 # -- what cannot be compared ------------------------------------------------------------------------------------------
