@@ -81,12 +81,12 @@ def test_sums_and_documents_lie_beside_the_rest(opened):
     book.load([], [], ["alias"])
     assert [part.key for part in book.kin("alias")] == ["p", "q"]
     assert book.whole("w").amount == Decimal("1000.00000000000000000001")
-    assert [[whole.key for whole in page] for page in book.due("2026-03-01")] == [["w"]]
+    assert [[whole.key for whole in page] for page in book.due("", "2026-03-01")] == [["w"]]
     documents = DocumentBook(ledger)
     documents.load(["d"])
     documents.put(Document("d", b"{}", "2026"))
     documents.save()
-    assert [[document.key for document in page] for page in documents.due()] == [["d"]]
+    assert [[document.key for document in page] for page in documents.due("")] == [["d"]]
 
 
 def test_the_whole_history_of_a_row_can_be_seen_while_a_run_has_it(opened):
@@ -217,6 +217,28 @@ def test_a_run_whose_lease_was_lost_and_taken_sends_nothing_more(opened):
     with pytest.raises(LedgerBusyError, match="taken over by another run"):
         first.settle(under_way, under_way.rows)
     assert second.known("orders", [row.key for row in rows]) == {}
+
+
+def test_a_run_whose_lease_was_taken_writes_nothing_over_what_its_successor_learnt(opened):
+    first, second = opened(), opened()
+    first.enter(["shop\x1f1"])
+    stale, sums = DocumentBook(first), SumBook(first)
+    stale.load(["shop\x1f1"])
+    sums.load(["shop\x1f1"], [], [])
+    with first.connection.begin():
+        first.connection.exec_driver_sql("SELECT pg_advisory_unlock_all()")
+    second.enter(["shop\x1f1"])
+    fresh = DocumentBook(second)
+    fresh.put(Document("shop\x1f1", b'{"news":1}', "2026"))
+    fresh.save()
+    stale.put(Document("shop\x1f1", b"{}"))
+    with pytest.raises(LedgerBusyError, match="taken over by another run"):
+        stale.save()
+    sums.put(Part("shop\x1f1", "shop\x1f1", Decimal(1)), b"{}")
+    with pytest.raises(LedgerBusyError, match="taken over by another run"):
+        sums.save()
+    assert [[document.facts for document in page] for page in fresh.due("shop\x1f")] == [[b'{"news":1}']]
+    assert list(SumBook(second).due("", "9999")) == []
 
 
 def test_rows_are_never_marked_before_they_were_asked_for(opened):

@@ -23,7 +23,7 @@ from sqlalchemy import (
 
 from destination_wicked_reports.ledger import Ledger
 from destination_wicked_reports.normalizers.base import Document
-from destination_wicked_reports.schema import among, listed, make_tables, upsert
+from destination_wicked_reports.schema import among, begins, listed, make_tables, upsert
 
 PAGE = 500
 #: Written out, not bound: the database uses an index of part of a table only if the query names the same part.
@@ -86,8 +86,8 @@ class DocumentBook:
                 upsert(self._connection, documents, rows)
         self._changed = {}
 
-    def due(self) -> Iterator[list[Document]]:
-        """Yield, in pages, the documents with something to tell, the earliest due first.
+    def due(self, start: str) -> Iterator[list[Document]]:
+        """Yield, in pages, the documents with something to tell, the earliest due first; see `base.Documents.due`.
 
         No transaction is open in between, and what is put between two pages stays behind the page it was put on.
         """
@@ -96,6 +96,7 @@ class DocumentBook:
             query = (
                 select(documents)
                 .where(documents.c.store == self._store, documents.c.due != NOTHING)
+                .where(begins(documents.c.key, start))
                 .where(tuple_(documents.c.due, documents.c.key) > last)
                 .order_by(documents.c.due, documents.c.key)
                 .limit(PAGE)

@@ -216,6 +216,11 @@ def among(column: ColumnElement[str]) -> ColumnElement[bool]:
     return column.in_(_KEYS)
 
 
+def begins(column: ColumnElement[str], start: str) -> ColumnElement[bool]:
+    """Return the condition that a text begins so, letter for letter: SQLite's LIKE takes small letters for capitals."""
+    return func.substr(column, 1, len(start)) == start
+
+
 def listed(keys: Iterable[str]) -> dict[str, str]:
     """Return the parameters of a statement with `among` in it: one, whatever the number of keys."""
     return {"keys": orjson.dumps(list(keys)).decode()}

@@ -28,7 +28,7 @@ from sqlalchemy import (
 
 from destination_wicked_reports.ledger import Ledger
 from destination_wicked_reports.normalizers.base import Part, Whole
-from destination_wicked_reports.schema import among, listed, make_tables, upsert
+from destination_wicked_reports.schema import among, begins, listed, make_tables, upsert
 
 #: More digits than any sum of amounts has, so that parts that are taken off again leave exactly what was there.
 EXACT = Context(prec=100)
@@ -128,13 +128,14 @@ class SumBook:
         """Return the keys of all wholes at hand."""
         return list(self._wholes)
 
-    def due(self, limit: str) -> Iterator[list[Whole]]:
-        """Yield, in pages, the wholes that are due by `limit`; no transaction is open in between."""
+    def due(self, start: str, limit: str) -> Iterator[list[Whole]]:
+        """Yield, in pages, the wholes of `start` that are due by `limit`; no transaction is open in between."""
         last = ("", "")
         while True:
             query = (
                 select(wholes)
                 .where(wholes.c.store == self._store, wholes.c.due != NOTHING, wholes.c.due <= limit)
+                .where(begins(wholes.c.key, start))
                 .where(tuple_(wholes.c.due, wholes.c.key) > last)
                 .order_by(wholes.c.due, wholes.c.key)
                 .limit(PAGE)

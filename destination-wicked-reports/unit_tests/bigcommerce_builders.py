@@ -112,7 +112,7 @@ class Shop:
     """A ledger and a Wicked that accepts everything at once; calling it is one run with its end."""
 
     def __init__(self, **rules: Any) -> None:
-        self.ledger = Ledger.in_memory("live")
+        self.ledger = rules.pop("ledger", None) or Ledger.in_memory("live")
         self.rules = rules
         self.lost: set[str] = set()
 

@@ -400,3 +400,14 @@ def test_with_a_ledger_nothing_holds_the_states_back():
     stream, data = order()
     list(normalizer.normalize([Record(stream, data, 1)], book))
     assert normalizer.holds == float("inf")
+
+
+class TestTwoShopsOfOneLedger:
+    def test_what_waits_for_one_shop_is_not_told_by_the_other(self):
+        first = Shop(source_system="one")
+        first.lost = {"orders"}
+        first(guest_order(), line())
+        second = Shop(source_system="two", ledger=first.ledger)
+        assert bodies(second(guest_order(200)), "orders")[0]["SourceID"] == "200"
+        first.lost = set()
+        assert [order["SourceSystem"] for order in bodies(first(), "orders")] == ["one"]

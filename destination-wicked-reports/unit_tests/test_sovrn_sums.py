@@ -51,12 +51,12 @@ def test_the_stores_do_not_know_each_other_and_nothing_counts_unsaved(tmp_path):
     book.put(Part("b", "w", Decimal(1)))
     live.close()
     test = Ledger.sqlite(tmp_path / "ledger.sqlite", "test")
-    assert list(SumBook(test).due("9999")) == []
+    assert list(SumBook(test).due("", "9999")) == []
     test.close()
     again = Ledger.sqlite(tmp_path / "ledger.sqlite", "live")
-    (page,) = SumBook(again).due("2024-05-14")
+    (page,) = SumBook(again).due("", "2024-05-14")
     assert [(whole.key, whole.amount) for whole in page] == [("w", 1)]
-    assert list(SumBook(again).due("2024-05-13")) == []
+    assert list(SumBook(again).due("", "2024-05-13")) == []
     again.close()
 
 
@@ -64,7 +64,7 @@ def test_every_query_is_answered_by_an_index(ledger):
     book, asked = SumBook(ledger), []
     event.listen(ledger.connection, "before_cursor_execute", lambda *args: asked.append((args[2], args[3])))
     book.load(["a"], ["w"], ["k"])
-    list(book.due("2024-05-14"))
+    list(book.due("", "2024-05-14"))
     plans = [
         row[3]
         for statement, parameters in list(asked)
@@ -79,3 +79,13 @@ def test_every_query_is_answered_by_an_index(ledger):
         "INDEX wholes_by_due (store=? AND ",
     ]
     assert all(how in plan for how, plan in zip(used, searched, strict=True)), searched
+
+
+def test_only_the_sums_of_ones_own_source_system_are_due(ledger):
+    """Two source systems may share a ledger, and each has its own run to tell its sums."""
+    book = SumBook(ledger)
+    book.load([], [], [])
+    for key in ("sovrn\x1fa", "Sovrn\x1fb", "sovrn2\x1fc"):
+        book.put(Part(key, key, Decimal(1)), b"{}", "2024-05-14")
+    book.save()
+    assert [[whole.key for whole in page] for page in book.due("sovrn\x1f", "9999")] == [["sovrn\x1fa"]]

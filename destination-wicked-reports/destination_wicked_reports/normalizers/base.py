@@ -103,8 +103,8 @@ class Sums(Protocol):
     def loaded(self) -> list[str]:
         """Return the keys of all wholes at hand."""
 
-    def due(self, limit: str) -> Iterator[list[Whole]]:
-        """Yield, in pages, the wholes that are due by this day."""
+    def due(self, start: str, limit: str) -> Iterator[list[Whole]]:
+        """Yield, in pages, the wholes that are due by this day; of those whose key begins so, for others have theirs."""
 
     def put(self, part: Part, facts: bytes | None = None, due: str | None = None) -> None:
         """Count a row as this part, in place of what it counted as before; facts and due are the whole's."""
@@ -143,8 +143,11 @@ class Documents(Protocol):
     def save(self) -> None:
         """Make everything durable at once."""
 
-    def due(self) -> Iterator[list[Document]]:
-        """Yield, in pages, the documents with something to tell, the earliest due first."""
+    def due(self, start: str) -> Iterator[list[Document]]:
+        """Yield, in pages, the documents with something to tell, the earliest due first.
+
+        Only those whose key begins so: several shops may share a ledger.
+        """
 
     def known(self, endpoint: str, keys: Collection[str]) -> frozenset[str]:
         """Return which of these rows were sent in earlier requests, whatever source made them."""

@@ -143,7 +143,7 @@ class BigcommerceNormalizer(Normalizer):
         What goes inside an order's own row is written down before that row leaves.
         """
         documents = orders.documents
-        for page in documents.due():
+        for page in documents.due(self._shop.key("")):
             found = [Pieces.of(document) for document in page]
             orders.load([pieces.key for pieces in found])
             known = self._known(found, documents)

@@ -109,7 +109,7 @@ class SovrnNormalizer(AffiliateNormalizer):
         A rollup stays due until it is seen to have been told, so that one which did not arrive is told by a later run.
         """
         limit = last_complete_day(self._today()) if self._rolls_up else AT_ONCE
-        for wholes in orders.sums.due(limit):
+        for wholes in orders.sums.due(self._start, limit):
             orders.load([whole.key for whole in wholes])
             for whole in wholes:
                 made = self._due(whole, orders)
