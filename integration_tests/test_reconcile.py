@@ -19,6 +19,7 @@ import requests
 from destination_wicked_reports.reconcile.command import main
 
 from integration_tests.connectors import BIN, EMAIL, RUN_SECONDS, Workspace, catalog
+from integration_tests.postgres import running_postgres
 from integration_tests.simulator.client import SimulatorClient
 from integration_tests.simulator.server import running_simulator
 
@@ -388,6 +389,23 @@ def test_of_measured_orders_the_ledger_alone_is_enough(
     rows["orderpayments"] = [row for row in rows["orderpayments"] if not row.get("nested")]
     book.hold(lambda held: held["orders"].remove(next(o for o in held["orders"] if lost.endswith(o["SourceID"]))), rows)
     assert [row[:3] for row in book.reconcile().differences] == [["undated", lost, "order"]]
+
+
+def test_a_ledger_in_postgresql_is_read_as_one_in_a_file(simulator, workspace, tmp_path):
+    with running_postgres() as server:
+        destination = {
+            "api_key": simulator.wicked_key,
+            "api_url": simulator.url,
+            "mapping": {"type": "wecantrack", "contact_rules": [RULE]},
+            "ledger": {"type": "postgres", "url": server.database()},
+        }
+        wrote = workspace.run(
+            "destination-wicked-reports", "write", config=destination, catalog=catalog("transactions"), stdin=SALES
+        )
+        assert wrote.code == 0, wrote.said
+        simulator.outbound.process()
+        outcome = Book(simulator, tmp_path, destination, ["--grace-hours", "0"]).reconcile()
+    assert (outcome.verdict, outcome.code) == ("Equal to the cent.", 0)
 
 
 # -- what cannot be compared ------------------------------------------------------------------------------------------

@@ -146,6 +146,12 @@ def test_records_that_the_mapping_has_no_place_for_are_refused(tmp_path):
         rehearse(native(), [written(tmp_path / "other.jsonl", record("transactions", id=1))])
 
 
+def test_files_without_a_record_of_airbytes_are_refused(tmp_path):
+    singer = {"type": "RECORD", "stream": "orders", "record": ORDER}
+    with pytest.raises(ConfigurationError, match="no RECORD line of the Airbyte protocol"):
+        rehearse(native(), [written(tmp_path / "singer.jsonl", singer)])
+
+
 # -- Wicked's side ----------------------------------------------------------------------------------------------------
 
 SHOWN = {"id": "w1", "sourceId": "1", "sourceSystem": "shop", "date": "2026-03-01T10:00:00.000Z", "amount": 79.95}

@@ -136,6 +136,11 @@ def _routes(files: Sequence[Path], normalizer: Normalizer) -> Routes:
                 "piped into the destination, and the catalog with --catalog if it renames streams."
             )
         routes[namespace, name] = place
+    if not routes:
+        raise ConfigurationError(
+            "The files given with --sent hold no RECORD line of the Airbyte protocol: give what was piped into the "
+            "destination."
+        )
     return routes
 
 
