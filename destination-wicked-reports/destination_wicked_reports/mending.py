@@ -16,7 +16,7 @@ from destination_wicked_reports.fields import FieldError
 from destination_wicked_reports.normalizers.base import OrderState, Record, Row
 from destination_wicked_reports.normalizers.payments import after
 from destination_wicked_reports.normalizers.rows import FieldChecker, RowMaker
-from destination_wicked_reports.rejects import HELD, RECORD, REJECTED, ROW
+from destination_wicked_reports.rejects import FACTS, HELD, RECORD, REJECTED, ROW
 
 _NAMES = frozenset(
     {"outcome", "reason", "field", "endpoint", "stream", "at", "form", "key", "digest", "order_key", "order", "row"}
@@ -64,6 +64,11 @@ class Mender:
             raise MendingError(f"has an `endpoint` that is none of {', '.join(ENDPOINTS)}")
         if form == RECORD:
             return self._record(letter, json.loads(line)["row"], held=outcome == HELD)
+        if form == FACTS:
+            raise MendingError(
+                "shows what the ledger keeps of an order, from which no row can be made here: remove the line, mend "
+                "the order at its source or change the mapping, and run a sync"
+            )
         if form == ROW:
             return self._row(letter, held=outcome == HELD)
         raise MendingError("does not say what its row is: `form` must be record (the source's) or row (the endpoint's)")
@@ -135,7 +140,8 @@ def joined(letter: Letter, known: OrderState | None) -> Row | None:
     order, fields = row.order, letter.fields
     if row.endpoint == ORDERS.name:
         told = [(str(p["Status"]), _decimal(p["Amount"])) for p in fields.get("OrderPayments", ())]
-        before = order.payments - (1 if order.status else 0)
+        # A sale's first order may hold any number of payments; one that is told anew, at most one.
+        before = 0 if order.revision == 1 else order.payments - (1 if order.status else 0)
         if (known.place if known else (0, 0)) != (order.revision - 1, before):
             return None
         state = OrderState(_decimal(fields["OrderTotal"]), payments=before, revision=order.revision)

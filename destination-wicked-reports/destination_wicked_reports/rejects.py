@@ -1,8 +1,9 @@
 """The dead-letter file: every row that did not reach Wicked, with the reason, one JSON object a line.
 
 A line holds `outcome` (rejected or held), `reason`, `field` (Wicked's name, or empty), `endpoint`, `stream`, `at`
-(UTC) and `row`. `form` says what `row` is: a `record` as the source gave it, from which no row could be made, or a
-`row` as it goes to the endpoint. Such a row has also the `key` and `digest` by which the ledger knows it, and, if it is
+(UTC) and `row`. `form` says what `row` is: a `record` as the source gave it, from which no row could be made; `facts`
+that the ledger keeps of several records, from which none could be made either; or a `row` as it goes to the endpoint.
+Such a row has also the `key` and `digest` by which the ledger knows it, and, if it is
 part of an affiliate order, `order_key` and `order`: what the ledger would have remembered of it. See `replay.py`.
 """
 
@@ -18,7 +19,7 @@ import orjson
 from destination_wicked_reports.normalizers.base import Reject, Row
 
 REJECTED, HELD = "rejected", "held"
-RECORD, ROW = "record", "row"
+RECORD, FACTS, ROW = "record", "facts", "row"
 
 
 class DeadLetters:
@@ -32,9 +33,8 @@ class DeadLetters:
 
     def reject(self, reject: Reject) -> None:
         """Write down a row that may not, or could not, be sent."""
-        self._write(
-            REJECTED, reject.reason, reject.field, reject.endpoint, reject.stream, reject.row, {"form": RECORD}
-        )
+        named = {"form": FACTS if reject.kept else RECORD}
+        self._write(REJECTED, reject.reason, reject.field, reject.endpoint, reject.stream, reject.row, named)
 
     def reject_row(self, row: Row, reason: str) -> None:
         """Write down a row that Wicked refused, with Wicked's reason."""

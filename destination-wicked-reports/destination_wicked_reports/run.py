@@ -1,4 +1,4 @@
-"""Console script `destination-wicked-reports`."""
+"""Console scripts `destination-wicked-reports` and `target-wicked-reports`."""
 
 import sys
 
@@ -11,3 +11,11 @@ def run() -> None:
 
     quick_start.started()
     DestinationWickedReports().run(sys.argv[1:])
+
+
+def target() -> None:
+    """Run the Singer target with the command line in `sys.argv`."""
+    from destination_wicked_reports.singer import cli
+
+    quick_start.started()
+    cli()

@@ -8,7 +8,6 @@ types"; what Meltano and the taps make of it: clients.md 2.3 and 2.4.
 from __future__ import annotations
 
 import argparse
-import gc
 import json
 import logging
 import os
@@ -185,8 +184,6 @@ def _version() -> str:
 
 def cli() -> None:
     """Run the target with the command line in `sys.argv`."""
-    gc.freeze()  # see `run`
-    gc.set_threshold(100_000, 20, 20)
     target = TargetWickedReports()
     target.parse_args(sys.argv[1:])  # also if nothing is there to parse, which `run` would take for another mistake
     target.run(sys.argv[1:])

@@ -221,6 +221,7 @@ def test_a_line_that_cannot_be_written_leaves_its_order_alone():
     made = Shop()(order(), line(1), line(2, price_inc_tax="0.12345678901234567890"))
     (letter,) = [one for one in made if isinstance(one, Reject)]
     assert (letter.endpoint, letter.field, letter.row["SourceID"]) == ("order_items", "PPU", "2")
+    assert (letter.kept, letter.row["SourceSystem"], letter.row["OrderID"]) == (True, "BigCommerce", "100")
     assert len(bodies(made, "orders")[0]["OrderItems"]) == 1
 
 

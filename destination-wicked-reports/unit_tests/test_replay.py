@@ -14,7 +14,7 @@ from destination_wicked_reports.endpoints import ENDPOINTS
 from destination_wicked_reports.ledger import HELD
 from destination_wicked_reports.mending import Letter, Mender, MendingError
 from destination_wicked_reports.normalizers.affiliate import AffiliateRules
-from destination_wicked_reports.normalizers.base import OrderState, Row
+from destination_wicked_reports.normalizers.base import OrderState, Reject, Row
 from destination_wicked_reports.normalizers.native import NativeNormalizer
 from destination_wicked_reports.normalizers.rows import RowMaker
 from destination_wicked_reports.normalizers.wecantrack import WecantrackNormalizer
@@ -236,6 +236,15 @@ def test_a_payment_of_an_order_that_was_told_otherwise_since_is_left_to_the_next
     assert bench.order() == other
 
 
+def test_a_shops_order_with_several_payments_is_sent_once_it_is_mended(bench):
+    paid = [{**ORDER["OrderPayments"][0], "Amount": amount} for amount in (6, 4)]
+    bench.letters.reject_row(row_of("orders", {**ORDER, "OrderPayments": paid}, order=replace(TOLD, payments=2)), "bad")
+    bench.mend(lambda line: line["row"].update(ContactEmail="buyer@example.com"))
+    assert [path for path, _ in bench.replay()] == ["/orders"]
+    assert (bench.order().approved, bench.order().payments) == (10, 2)
+    assert bench.replay() == []
+
+
 def test_after_a_replay_the_next_sync_tells_only_the_difference(bench):
     """The order was refused, mended and replayed; the sale is then declined: one refund, and no second order."""
     rules = AffiliateRules(source_system="wecantrack", without_contact="synthetic")
@@ -292,6 +301,12 @@ def test_a_line_that_may_not_be_sent_stops_the_replay_before_anything_leaves(ben
     with pytest.raises(ConfigurationError, match=f"(?s)Nothing was sent.*line 3 .*{fault}"):
         bench.replay()
     assert bench.wicked.requests == []
+
+
+def test_what_the_ledger_keeps_of_an_order_is_no_row_to_replay(bench):
+    bench.letters.reject(Reject("bad", "Email", "orders", "orders", {"OrderID": "1"}, kept=True))
+    with pytest.raises(ConfigurationError, match=r"(?s)line 1 shows what the ledger keeps.*remove the line.*run a sync"):
+        bench.replay()
 
 
 def test_a_missing_file_is_named(bench, tmp_path):

@@ -4,8 +4,9 @@ A sale becomes one order, keyed, with its first payment nested in it, so that bo
 reply may be answered by sending the row again. Later changes become payments, computed from what the ledger says
 Wicked was told, never from an earlier record.
 
-A record counts if it is not older than the last one that counted, by the source's own time of the change: a source that
-reads a window again gets the present state, but a file that is written twice, or a host that buffers, brings former ones.
+A record counts if it is not older than the last one that counted, by the source's own time of the change. A source
+that reads a window again gets the present state; a file that is written twice, or a host that buffers, brings former
+ones.
 """
 
 from __future__ import annotations

@@ -104,7 +104,7 @@ class Sums(Protocol):
         """Return the keys of all wholes at hand."""
 
     def due(self, start: str, limit: str) -> Iterator[list[Whole]]:
-        """Yield, in pages, the wholes that are due by this day; of those whose key begins so, for others have theirs."""
+        """Yield, in pages, the wholes whose key begins so and that are due by this day."""
 
     def put(self, part: Part, facts: bytes | None = None, due: str | None = None) -> None:
         """Count a row as this part, in place of what it counted as before; facts and due are the whole's."""
@@ -198,7 +198,8 @@ class Row:
 class Reject:
     """A row that may not be sent, and why; it goes to the dead-letter file.
 
-    `reason` says which rule was broken without quoting the value; `field` is Wicked's field name or "".
+    `reason` says which rule was broken without quoting the value; `field` is Wicked's field name or "". `kept` says
+    that `row` is no record but what the ledger keeps of several, from which `replay` can make nothing.
     """
 
     reason: str
@@ -207,6 +208,7 @@ class Reject:
     stream: str
     row: dict[str, Any]
     sequence: int = 0
+    kept: bool = False
 
 
 @dataclass(slots=True, frozen=True)

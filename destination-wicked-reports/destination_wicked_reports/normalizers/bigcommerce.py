@@ -9,7 +9,7 @@ that did not change since the start date is never read), the order and its lines
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeVar
 
@@ -36,7 +36,7 @@ from destination_wicked_reports.normalizers.recent import Recent
 DELETED = "order that was deleted before Wicked was told of it"
 NOBODY = "order without a customer and without an e-mail address: Wicked attributes revenue to people"
 ORDER_UNREAD = "order of which lines or payments were read, and not itself: they wait in the ledger"
-_CURRENCY_MIXED = "the transaction is in another currency than its order, and amounts cannot be mixed"
+_MIXED = FieldError("Currency", "the transaction is in another currency than its order, and amounts cannot be mixed")
 #: Rows of people and products made in the run that are not in the ledger yet, with room to spare.
 _MOST_UNDER_WAY = 50_000
 
@@ -190,7 +190,7 @@ class BigcommerceNormalizer(Normalizer):
             return [Skip(ORDER_UNREAD, AFTER_ALL)]
         made: Made = []
         for name in foreigners(order, pieces.events):
-            made.append(_lost("Currency", _CURRENCY_MIXED, ORDER_PAYMENTS.name, pieces.events[name]))
+            made.append(self._lost(_MIXED, ORDER_PAYMENTS.name, pieces, {"transaction": name, **pieces.events[name]}))
             pieces.events[name] = {**pieces.events[name], "kind": FOREIGN}
         try:
             money = Money(order, self.rules.order_total, self.rules.currency)
@@ -198,7 +198,7 @@ class BigcommerceNormalizer(Normalizer):
                 return [*made, *self._new(pieces, money, known)]
             return [*made, *self._news(pieces, money, state, known)]
         except FieldError as error:
-            return [*made, _lost(error.field, error.reason, ORDERS.name, {"SourceID": order_id(pieces.key), **order})]
+            return [*made, self._lost(error, ORDERS.name, pieces, order)]
 
     def _new(self, pieces: Pieces, money: Money, known: Mapping[str, frozenset[str]]) -> Made:
         """Return the rows of an order that Wicked does not have."""
@@ -217,7 +217,7 @@ class BigcommerceNormalizer(Normalizer):
         pieces.told = {f"t{name}" for name in pieces.events} | {f"l{name}" for name in pieces.lines}
         if email(order) and self._is_new(CONTACTS.name, self._shop.key(buyer), known):
             made.append(self._shop.buyer(order, buyer))
-        return [*made, *self._products(pieces.lines.values(), known), row]
+        return [*made, *self._products(pieces, known), row]
 
     def _news(self, pieces: Pieces, money: Money, state: OrderState, known: Mapping[str, frozenset[str]]) -> Made:
         """Return the lines and payments that Wicked does not have, of an order that it has."""
@@ -233,7 +233,7 @@ class BigcommerceNormalizer(Normalizer):
         settlement = settle(order, pieces.events, told, state, money)
         pieces.told |= {f"t{name}" for name in settlement.absorbed}
         payments = [shop.payment(pieces.key, payment) for payment in settlement.payments]
-        return [*bad, *self._products(pieces.lines.values(), known), *lines, *payments]
+        return [*bad, *self._products(pieces, known), *lines, *payments]
 
     def _lines(self, pieces: Pieces, make: Callable[[str, Mapping[str, Any]], T]) -> tuple[list[T], Made]:
         """Return the order's lines as `make` makes them, and the bad ones, which it leaves behind."""
@@ -242,25 +242,27 @@ class BigcommerceNormalizer(Normalizer):
         for name, line in list(pieces.lines.items()):
             made = _attempt(make, name, line)
             if isinstance(made, FieldError):
-                row = {"OrderID": order_id(pieces.key), "SourceID": name, **line}
-                bad.append(_lost(made.field, made.reason, ORDER_ITEMS.name, row))
+                bad.append(self._lost(made, ORDER_ITEMS.name, pieces, {"SourceID": name, **line}))
                 del pieces.lines[name]
             else:
                 good.append(made)
         return good, bad
 
-    def _products(self, lines: Iterable[Mapping[str, Any]], known: Mapping[str, frozenset[str]]) -> Made:
+    def _products(self, pieces: Pieces, known: Mapping[str, frozenset[str]]) -> Made:
         made: Made = []
-        for line in lines:
+        for line in pieces.lines.values():
             if line["product"] and self._is_new(PRODUCTS.name, self._shop.key(line["product"]), known):
-                made.append(self._sold_product(line))
+                try:
+                    made.append(self._shop.sold_product(line))
+                except FieldError as error:
+                    made.append(self._lost(error, PRODUCTS.name, pieces, line))
         return made
 
-    def _sold_product(self, line: Mapping[str, Any]) -> Row | Reject:
-        try:
-            return self._shop.sold_product(line)
-        except FieldError as error:
-            return _lost(error.field, error.reason, PRODUCTS.name, line)
+    def _lost(self, error: FieldError, endpoint: str, pieces: Pieces, facts: Mapping[str, Any]) -> Reject:
+        """Return the dead letter of what is kept of an order, named so that it can be found in the shop."""
+        stream = next(stream for stream, name in _ENDPOINTS.items() if name == endpoint)
+        row = {"SourceSystem": self.rules.source_system, "OrderID": order_id(pieces.key), **facts}
+        return Reject(error.reason, error.field, endpoint, stream, row, AFTER_ALL, kept=True)
 
     def _is_new(self, endpoint: str, key: str, known: Mapping[str, frozenset[str]]) -> bool:
         return key not in known[endpoint] and self._under_way.add(f"{endpoint} {key}")
@@ -293,8 +295,3 @@ _ENDPOINTS = {
 
 def _rejected(error: FieldError, record: Record) -> Reject:
     return Reject(error.reason, error.field, _ENDPOINTS[record.stream], record.stream, record.data, record.sequence)
-
-
-def _lost(field: str, reason: str, endpoint: str, row: Mapping[str, Any]) -> Reject:
-    stream = next(stream for stream, name in _ENDPOINTS.items() if name == endpoint)
-    return Reject(reason, field, endpoint, stream, dict(row), AFTER_ALL)

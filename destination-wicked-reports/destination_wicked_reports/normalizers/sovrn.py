@@ -116,7 +116,7 @@ class SovrnNormalizer(AffiliateNormalizer):
                 if not any(isinstance(row, Row) and row.order for row in made):
                     orders.sums.set(whole.key, due="")
                     if is_rollup(whole.key) and cents(whole.amount) < 0:
-                        made.append(_lost(EXCESS, "Amount", _record(whole)))
+                        made.append(replace(_lost(EXCESS, "Amount", _record(whole)), kept=True))
                 yield from made
             orders.sums.save()
 
