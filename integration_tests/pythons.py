@@ -22,6 +22,7 @@ UV = Path(sys.executable).with_name("uv")
 PACKAGES = sorted(
     path.parent for kind in ("source", "destination") for path in REPOSITORY.glob(f"{kind}-*/pyproject.toml")
 )
+MARKS = "not campaign and not image_tests and not hosts"
 #: what does not depend on the machine's engines, and runs whole connectors of the environment's own Python
 TESTS = [*(package / "unit_tests" for package in PACKAGES), REPOSITORY / "integration_tests" / "test_commands.py"]
 
@@ -76,7 +77,7 @@ def main(arguments: list[str]) -> int:
             continue
         python = prepare(version, interpreter)
         print(f"Python {version}: {interpreter}", flush=True)
-        run = [python, "-m", "pytest", "-q", "-n", "2", "-p", "no:cacheprovider", *TESTS, *options]
+        run = [python, "-m", "pytest", "-q", "-n", "2", "-p", "no:cacheprovider", "-m", MARKS, *TESTS, *options]
         environment = {name: value for name, value in os.environ.items() if name != "CONNECTORS_BIN"}
         if subprocess.run(run, cwd=REPOSITORY, env=environment, check=False).returncode:
             failed.append(version)
