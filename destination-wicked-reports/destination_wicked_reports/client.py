@@ -22,6 +22,8 @@ logger = logging.getLogger("airbyte")
 CONNECT_TIMEOUT, READ_TIMEOUT = 20.0, 120.0
 #: Seconds between tries; together they outlast a rate-limit window of a minute.
 BACKOFF = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0)
+#: The same while nothing at the address has ever answered: time for a network that is just coming up, and no more.
+FIRST_BACKOFF = BACKOFF[:4]
 #: Airbyte wants a sign of life every 15 minutes; a longer wait is better spent in the next scheduled run.
 LONGEST_WAIT = 900.0
 #: A 504 says that the gateway lost the answer: for rows without an id that is a lost reply like any other.
@@ -33,6 +35,9 @@ OUTBOUND_OFF = "Outbound API not enabled"
 KEY_MESSAGE = (
     "Wicked Reports refused the API key ({status}). Copy it again from the Authorizations page in Wicked Reports."
 )
+#: A proxy that cannot connect, a certificate that is not Wicked's: a connection, but not to Wicked.
+STOPPED_ON_THE_WAY = (requests.exceptions.ProxyError, requests.exceptions.SSLError)
+CHECK_NETWORK = "Check the network, the proxy and the firewall"
 
 
 def _fatal(message: str, failure_type: FailureType) -> AirbyteTracedException:
@@ -54,6 +59,7 @@ class WickedClient:
         self._url = api_url
         self._stopping = threading.Event()
         self._pause = pause or self._stopping.wait
+        self._reached = False
         self._session = requests.Session()
         adapter = HTTPAdapter(pool_connections=1, pool_maxsize=connections)
         self._session.mount("https://", adapter)
@@ -88,8 +94,7 @@ class WickedClient:
             )
         except requests.RequestException as error:
             raise _fatal(
-                f"Wicked Reports cannot be reached at {self._url} ({type(error).__name__}). "
-                "Check the network, the proxy and the firewall.",
+                f"Wicked Reports cannot be reached at {self._url} ({type(error).__name__}). {CHECK_NETWORK}.",
                 FailureType.transient_error,
             ) from None
         if response.status_code in KEY_REFUSED and OUTBOUND_OFF not in response.text:
@@ -101,45 +106,64 @@ class WickedClient:
 
         `repeatable` rows have an id at Wicked, so that sending them twice is harmless. All others are repeated only
         after an answer that says that they were not taken, or if they never left.
-        Raises config_error for a refused key or a wrong address, transient_error when all tries are used up.
+        Raises config_error for a refused key or a wrong address, transient_error when all tries are used up: they are
+        fewer as long as this client has never reached Wicked.
         """
         what = f"POST {path}"
         for attempt in range(len(BACKOFF) + 1):
-            verdict, trouble, asked = self._try(path, body, rows, repeatable)
+            silent = False
+            try:
+                verdict, trouble, asked = self._try(path, body, rows, repeatable)
+            except requests.RequestException as error:
+                verdict, trouble, asked, silent = None, f"no answer ({type(error).__name__})", None, True
             if verdict is not None:
                 return verdict
-            if attempt == len(BACKOFF):
+            waits = BACKOFF if self._reached else FIRST_BACKOFF
+            if attempt >= len(waits):
                 break
-            delay = BACKOFF[attempt] if asked is None else asked
+            delay = waits[attempt] if asked is None else asked
             if delay > LONGEST_WAIT:
                 raise _fatal(
                     f"Wicked Reports asks to wait {delay / 60:.0f} minutes before the next {what}. "
                     "Run the sync again then.",
                     FailureType.transient_error,
                 )
-            logger.info("%s: %s. Next try in %.0f s (%d of %d).", what, trouble, delay, attempt + 2, len(BACKOFF) + 1)
+            logger.info("%s: %s. Next try in %.0f s (%d of %d).", what, trouble, delay, attempt + 2, len(waits) + 1)
             self._pause(delay)
             if self._stopping.is_set():
                 break
-        raise _fatal(
-            f"Wicked Reports did not take {what}: {trouble}. What it took so far is remembered; run the sync again.",
-            FailureType.transient_error,
-        )
+        if not self._reached:
+            text = (
+                f"Wicked Reports cannot be reached at {self._url}: {trouble}. {CHECK_NETWORK}, and run the sync again."
+            )
+        else:
+            advice = f"{CHECK_NETWORK} if this stays. " if silent else ""
+            text = (
+                f"Wicked Reports did not take {what}: {trouble}. {advice}What it took so far is remembered; "
+                "run the sync again."
+            )
+        raise _fatal(text, FailureType.transient_error)
 
     def _try(
         self, path: str, body: bytes, rows: Sequence[Row], repeatable: bool
     ) -> tuple[Verdict | None, str, float | None]:
-        """Make one attempt: a verdict, or what went wrong and how long Wicked asks to wait."""
+        """Make one attempt: a verdict, or what went wrong and how long Wicked asks to wait.
+
+        Raises RequestException where no answer came, and the rows may be sent again.
+        """
         # A kept-alive connection that the server is just closing looks like a lost reply. Rows that must not be
         # repeated travel on a fresh one, where only a real loss looks like a loss.
         send = self._session.post if repeatable else partial(requests.post, headers=self._session.headers)
         try:
             response = send(self._url + path, data=body, timeout=(CONNECT_TIMEOUT, READ_TIMEOUT), allow_redirects=False)
         except requests.RequestException as error:
+            never_left = _never_left(error)
+            self._reached |= not never_left and not isinstance(error, STOPPED_ON_THE_WAY)
+            if repeatable or never_left:
+                raise
             trouble = f"no answer ({type(error).__name__})"
-            if repeatable or _never_left(error):
-                return None, trouble, None
             return Verdict(Outcome.UNKNOWN, {}, f"Wicked Reports gave {trouble}."), trouble, None
+        self._reached = True
         status = response.status_code
         trouble = f"answer {status}"
         if status in KEY_REFUSED:

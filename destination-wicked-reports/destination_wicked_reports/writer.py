@@ -76,6 +76,7 @@ class Writer:
         self._states: deque[HeldState] = deque()
         self._record_counts: Counter[StreamKey] = Counter()
         self._open_streams: set[str] = set()
+        self._ended = False
 
     # -- the durability rule ----------------------------------------------------------------------------------------
 
@@ -97,6 +98,7 @@ class Writer:
             self._flush()
             self._finish()
             self._flush()
+            self._ended = True
         except BaseException:
             self._delivery.drain()
             self._release()
@@ -242,8 +244,11 @@ class Writer:
             if counts:
                 yield f"{endpoint}: " + ", ".join(f"{counts[what]:,} {what}" for what in FATES)
         if not any(self._delivery.counts.values()):
-            yield "nothing was there to send: Wicked has been told of everything that came"
-        if self._open_streams:
+            if self._ended:
+                yield "nothing was there to send: Wicked has been told of everything that came"
+            else:
+                yield "the run broke off before Wicked had accepted anything"
+        if self._open_streams and self._ended:  # else the run itself stopped, and its error says why
             yield (
                 f"the input ended before {', '.join(sorted(self._open_streams))} was complete: the source stopped "
                 "early, so run the sync again"

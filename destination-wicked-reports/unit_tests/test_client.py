@@ -79,14 +79,61 @@ def test_a_2xx_that_is_no_receipt_is_repeated_for_rows_with_an_id_only(client, w
     assert post(client, repeatable=False).outcome is Outcome.UNKNOWN
 
 
-def test_rows_that_never_left_are_tried_again_whatever_they_are(waits):
-    client = WickedClient("http://127.0.0.1:1", "k", test_mode=False, connections=1, pause=waits.append)
+@pytest.mark.parametrize("repeatable", [True, False])
+def test_rows_that_never_left_are_tried_again_whatever_they_are(wicked, client, waits, repeatable):
+    wicked.answers = [(200, {"Connection": "close"}, OK[2])]
+    post(client)
+    wicked.close()
     with pytest.raises(AirbyteTracedException) as caught:
-        post(client, repeatable=False)
-    client.close()
+        post(client, repeatable=repeatable)
     assert caught.value.failure_type is FailureType.transient_error
     assert waits == list(module.BACKOFF)
     assert sum(waits) > 60, "the tries must outlast a rate-limit window of a minute"
+    assert "POST /orders: no answer (ConnectionError). Check the network" in caught.value.message
+    assert "What it took so far is remembered; run the sync again." in caught.value.message
+
+
+@pytest.mark.parametrize("repeatable", [True, False])
+def test_an_address_that_was_never_reached_is_given_up_soon_and_the_network_named(waits, repeatable):
+    url = "http://127.0.0.1:9"  # the discard service's port: nothing listens there
+    client = WickedClient(url, "k", test_mode=False, connections=1, pause=waits.append)
+    with pytest.raises(AirbyteTracedException) as caught:
+        post(client, repeatable=repeatable)
+    client.close()
+    assert caught.value.failure_type is FailureType.transient_error
+    assert caught.value.message == (
+        f"Wicked Reports cannot be reached at {url}: no answer (ConnectionError). Check the network, the proxy and "
+        "the firewall, and run the sync again."
+    )
+    assert 5 < sum(waits) < 30, "time for a network that comes up, and no more"
+
+
+def test_a_proxy_that_cannot_be_reached_is_not_wicked(waits, monkeypatch):
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    for name in ("no_proxy", "NO_PROXY", "HTTP_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    client = WickedClient("http://wicked.invalid", "k", test_mode=False, connections=1, pause=waits.append)
+    with pytest.raises(
+        AirbyteTracedException, match=r"cannot be reached .* \(ProxyError\)\. Check the network, the proxy"
+    ):
+        post(client)
+    client.close()
+    assert len(waits) == len(module.FIRST_BACKOFF)
+
+
+def test_a_server_that_hangs_up_was_reached_and_is_given_all_tries(client, wicked, waits):
+    wicked.answers = [None] * 20
+    with pytest.raises(AirbyteTracedException, match="did not take POST /orders: no answer"):
+        post(client)
+    assert waits == list(module.BACKOFF)
+
+
+def test_a_server_that_answers_is_not_blamed_on_the_network(client, wicked, waits):
+    wicked.answers = [(503, {}, b"{}")] * 20
+    with pytest.raises(AirbyteTracedException) as caught:
+        post(client)
+    assert waits == list(module.BACKOFF)
+    assert "answer 503. What it took so far" in caught.value.message
 
 
 @pytest.mark.parametrize(("header", "expected"), [("7", 7.0), ("garbage", 1.0), ("", 1.0)])

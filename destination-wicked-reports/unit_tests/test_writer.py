@@ -45,6 +45,11 @@ def state(number: int, stream: str = "orders", namespace: str | None = None, **e
     return orjson.dumps({"type": "STATE", "state": body})
 
 
+def status(what: str, namespace: str | None = None) -> bytes:
+    said = {"stream_descriptor": {"name": "orders", "namespace": namespace}, "status": what}
+    return orjson.dumps({"type": "TRACE", "trace": {"type": "STREAM_STATUS", "stream_status": said}})
+
+
 @pytest.fixture
 def run(ledger, letters):
     """Write these lines; what was emitted is in `run.out`, the client in `run.client`."""
@@ -145,11 +150,7 @@ def test_a_record_of_a_namespace_that_is_not_in_the_catalog_ends_the_run(run, na
 
 
 def test_a_stream_that_is_complete_in_one_namespace_may_be_open_in_another(run):
-    def status(namespace: str, what: str) -> bytes:
-        said = {"stream_descriptor": {"name": "orders", "namespace": namespace}, "status": what}
-        return orjson.dumps({"type": "TRACE", "trace": {"type": "STREAM_STATUS", "stream_status": said}})
-
-    run([status("eu", "STARTED"), status("us", "STARTED"), status("us", "COMPLETE")])
+    run([status("STARTED", "eu"), status("STARTED", "us"), status("COMPLETE", "us")])
     assert [line for line in run.writer.summary() if "eu.orders" in line and "us.orders" not in line]
 
 
@@ -251,6 +252,32 @@ def test_when_the_key_is_refused_in_mid_run_earned_states_leave_and_later_ones_d
     with pytest.raises(AirbyteTracedException, match="key"):
         run([[record(1), record(2), state(2)], [record(3), record(4), state(4)]], ScriptedClient(answer), batch_rows=2)
     assert states(run.out) == [2]
+
+
+def test_only_a_run_that_came_to_its_end_says_that_nothing_was_there_to_send(run):
+    run([state(1)])
+    assert list(run.writer.summary()) == ["nothing was there to send: Wicked has been told of everything that came"]
+
+
+def test_a_run_that_fails_before_anything_was_taken_says_that_and_blames_nobody_else(run):
+    def answer(path, rows):
+        raise AirbyteTracedException(message="no network", failure_type=FailureType.transient_error)
+
+    with pytest.raises(AirbyteTracedException, match="no network"):
+        run([status("STARTED"), record(1), state(1), record(2)], ScriptedClient(answer), batch_rows=1)
+    assert list(run.writer.summary()) == ["the run broke off before Wicked had accepted anything"]
+    assert states(run.out) == []
+
+
+def test_a_run_that_fails_later_tells_what_was_taken_until_then(run):
+    def answer(path, rows):
+        if rows[0].key.endswith("\x1f2"):
+            raise AirbyteTracedException(message="no network", failure_type=FailureType.transient_error)
+        return ACCEPTED
+
+    with pytest.raises(AirbyteTracedException, match="no network"):
+        run([[record(1), state(1)], [], [record(2), state(2)]], ScriptedClient(answer), batch_rows=1, in_flight=1)
+    assert list(run.writer.summary()) == ["orders: 1 sent, 0 unchanged, 0 changed, 0 rejected, 0 held"]
 
 
 def test_records_that_say_nothing_new_count_with_the_rows_that_are_known(run):
