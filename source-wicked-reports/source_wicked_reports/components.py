@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from functools import partial
 from typing import Any, ClassVar
 from urllib.parse import quote
@@ -16,15 +16,17 @@ from airbyte_cdk.sources.declarative.retrievers import Retriever
 from airbyte_cdk.sources.types import Config, Record, StreamSlice
 
 from .budget import SlidingBudget
-from .pages import Given, HashedPages, Page, Row
+from .pages import Given, HashedPages, OutOfTurnError, Page, Row, UnsteadyError
 from .records import click, click_identity, contact, mark_click, order, row_id
 from .replies import OutboundApi, RefusedError, UnknownContactError, listed, single
 from .settings import account_zone
-from .strict_http import LOGGER
+from .strict_http import LOGGER, config_error
 from .windows import Days
 
 #: "The first 10,000 clicks of a single contact will be returned"; that other lists end there too is a [guess].
 ROWS_OF_A_WINDOW = 10_000
+#: "limit ... maximum 1000"
+ROWS_OF_A_PAGE = 1000
 #: "The difference between the parameters from and to cannot exceed 180 days": asked for is a day more at either end.
 DAYS_OF_A_CONTACT = 178
 
@@ -62,7 +64,11 @@ class ListRetriever(Retriever):
             read_seconds=self.config.get("read_timeout_seconds", 120),
         )
         self._most = self.config.get("rows_per_window", ROWS_OF_A_WINDOW)
+        self._page_size = self.config.get("page_size", ROWS_OF_A_PAGE)
         self._given = Given()
+        #: path, date and total of the last day that was read without its neighbours
+        self._alone: tuple[str, date] | None = None
+        self._alone_total = 0
 
     def read_records(
         self, records_schema: Mapping[str, Any], stream_slice: StreamSlice | None = None
@@ -85,22 +91,43 @@ class ListRetriever(Retriever):
                 yield from self._rows(part, path)
             return
         self._given.turn()
-        yield from self._listed(fetch, first) if first.total < self._most else self._big_day(days, path)
+        try:
+            yield from (
+                self._listed(fetch, first) if first.total < self._most else self._big_day(days, path, first.total)
+            )
+        except UnsteadyError as error:
+            if days.count == 1:
+                raise
+            LOGGER.info("%s Reading it in shorter windows.", error.message)
+            for part in days.parts(days.fitting(first.total, self._page_size)):  # what is one page cannot move
+                yield from self._rows(part, path)
 
-    def _big_day(self, day: Days, path: str) -> Iterator[Row]:
-        """Yield the rows of a day whose neighbours must not come along, because the three have too many rows.
+    def _big_day(self, day: Days, path: str, asked_total: int) -> Iterator[Row]:
+        """Yield the rows of a day whose neighbours should not come along, because the three have too many rows.
 
         The day itself, when it gives rows of more than one instant, proves that both its ends are inside. Else the same
-        day is what it makes with the one before or with the one behind it, and both are read.
+        day is what it makes with the one before or with the one behind it, and both are read. Where the totals show
+        that rows lie between what was read (the first instant of a day may be outside, or both ends), the range around
+        is read, too. `asked_total` is that of `day.asked`.
         """
-        exact, before, behind = day.narrow
-        fetch = partial(self._fetch, exact, path)
-        first = fetch(None)
-        yield from self._listed(fetch, first)
-        if len({row.get(self._cursor) for row in first.rows}) <= 1:
-            for asked in (before, behind):
-                fetch = partial(self._fetch, asked, path)
-                yield from self._listed(fetch, fetch(None))
+        exact, before, behind = (partial(self._fetch, asked, path) for asked in day.narrow)
+        first = exact(None)
+        yield from self._listed(exact, first)
+        if len({row.get(self._cursor) for row in first.rows}) > 1:
+            if self._alone == (path, day.first - timedelta(days=1)):
+                both = before(None)
+                if both.total != self._alone_total + first.total or both.total == self._most:
+                    yield from self._listed(before, both)
+            self._alone, self._alone_total = (path, day.first), first.total
+            return
+        seen = 0
+        for fetch in (before, behind):
+            page = fetch(None)
+            seen += page.total
+            yield from self._listed(fetch, page)
+        if asked_total > seen or asked_total == self._most:
+            wide = partial(self._fetch, day.asked, path)
+            yield from self._listed(wide, wide(None))
 
     def _listed(self, fetch: Callable[[str | None], Page], first: Page) -> Iterator[Row]:
         if first.total == self._most:
@@ -110,14 +137,27 @@ class ListRetriever(Retriever):
                 first.total,
             )
         kind = type(self)
-        yield from HashedPages(fetch, kind._identity, self._given, mark=kind._mark).rows(first)
+        try:
+            yield from HashedPages(fetch, kind._identity, self._given, mark=kind._mark).rows(first)
+        except RefusedError:
+            if first.total <= self._most:
+                raise
+            raise config_error(
+                f"{self._api.asking.capitalize()} has {first.total} rows, and Wicked Reports refuses the pages "
+                f"behind the first {self._most}: ask its support to lift this limit, or set start_date behind that day."
+            ) from None
 
     def _fetch(self, asked: Mapping[str, str], path: str, following: str | None) -> Page:
         self._api.asking = f"the window from {asked['from']} to {asked['to']} of stream {self.name}"
-        return self._api.get(
-            lambda body: listed(body, self._clean, needs_hash=following is None),
-            token={**asked, "path": path, "next": following or ""},
-        )
+        try:
+            return self._api.get(
+                lambda body: listed(body, self._clean, needs_hash=following is None),
+                token={**asked, "path": path, "next": following or ""},
+            )
+        except RefusedError as refusal:
+            if following is None:
+                raise
+            raise OutOfTurnError("the hash of a page was refused", refusal) from None  # the window itself was not
 
 
 @dataclass

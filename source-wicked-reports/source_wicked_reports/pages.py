@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
+from airbyte_cdk.models import FailureType
+from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from .strict_http import LOGGER, transient_error
 
@@ -21,7 +23,18 @@ Row = dict[str, Any]
 
 
 class OutOfTurnError(Exception):
-    """A page that cannot follow the one before it: the server's place in the list is not ours any more."""
+    """A page that cannot follow the one before it: the server's place in the list is not ours any more.
+
+    `refusal` is what to raise when this comes to the end of all passes.
+    """
+
+    def __init__(self, message: str, refusal: Exception | None = None) -> None:
+        super().__init__(message)
+        self.refusal = refusal
+
+
+class UnsteadyError(AirbyteTracedException):
+    """A list that did not hold still while it was read."""
 
 
 @dataclass(frozen=True)
@@ -96,11 +109,41 @@ class Pass:
     @property
     def still(self) -> bool:
         """Tell whether the total stood and as many rows came, some of them twice."""
-        return not self.shrank and self.total == self.first_total and self.rows >= self.total
+        return self.steady and self.rows >= self.total
+
+    @property
+    def steady(self) -> bool:
+        """Tell whether the total stood."""
+        return not self.shrank and self.total == self.first_total
 
     def repeats_as(self, other: Pass | None) -> bool:
         """Tell whether another pass saw the same rows twice."""
         return other is not None and _sizes(self.repeats) == _sizes(other.repeats)
+
+
+class Union:
+    """What passes saw together since the list's total stands: rows that change places hide others from any one pass."""
+
+    def __init__(self) -> None:
+        self._places: dict[int, int] = {}
+        self._total = -1
+
+    def add(self, now: Pass) -> None:
+        """Take over what a pass saw; with another total, or one that moved, all begins anew."""
+        if not now.steady or now.total != self._total:
+            self._places, self._total = {}, now.total if now.steady else -1
+        for place, count in now.places.items() if now.steady else ():
+            self._places[place] = max(count, self._places.get(place, 0))
+
+    @property
+    def proven(self) -> int:
+        """Return how many rows were seen."""
+        return sum(self._places.values())
+
+    @property
+    def whole(self) -> bool:
+        """Tell whether all rows were seen."""
+        return 0 <= self._total <= self.proven
 
 
 class HashedPages:
@@ -124,28 +167,36 @@ class HashedPages:
     def rows(self, first: Page | None = None) -> Iterator[Row]:
         """Yield the rows, beginning with `first` if it was fetched already.
 
-        Raises a transient error when the list does not hold still for long enough, or has no end.
+        Raises `UnsteadyError` when the list does not hold still for long enough, a transient error when it has no end.
         """
         before: Pass | None = None
+        union = Union()
+        refusal: Exception | None = None
         for number in range(1, self._passes + 1):
             now = Pass()
             try:
                 yield from self._pass(first or self._fetch(None), now)
             except OutOfTurnError as odd:
-                trouble, before = str(odd), None
+                trouble, before, refusal = str(odd), None, odd.refusal
             else:
-                if now.whole or (now.only_grew and number > 1):
+                union.add(now)
+                if now.whole or union.whole or (now.only_grew and number > 1):
                     return
-                if now.still and now.repeats_as(before) and (self._mark or now.differing):
+                repeated = now.still and now.repeats_as(before) and union.proven == now.proven
+                if repeated and (self._mark or now.differing):
                     yield from self._twins(now)
                     return
                 trouble, before = f"{now.proven} of {now.most} rows were seen while they moved", now
+                refusal = None
             first = None
             LOGGER.info("Pass %s over this window: %s; reading it again.", number, trouble)
-        raise transient_error(
+        if refusal is not None:
+            raise refusal
+        message = (
             f"Wicked Reports' list did not hold still in {self._passes} passes over one window ({trouble}): run again; "
             "the window stays open until it was read whole."
         )
+        raise UnsteadyError(message, message, FailureType.transient_error)
 
     def _pass(self, page: Page, now: Pass) -> Iterator[Row]:
         number, hash_, seen, longest = 1, None, set(), 2 * page.last + 100

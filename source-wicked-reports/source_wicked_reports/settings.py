@@ -65,6 +65,8 @@ def refuse_bad_settings(config: Mapping[str, Any]) -> None:
         raise config_error("start_date is missing: say from which day on Wicked Reports is to be read.")
     if read.get("end_date", read["start_date"]) < read["start_date"]:
         raise config_error("end_date lies before start_date: move one of them, or remove end_date to read up to today.")
+    if {".", ".."} & set(config.get("contact_ids") or ()):
+        raise config_error('contact_ids holds "." or "..", which is no id: remove it.')
     account_zone(config)
 
 

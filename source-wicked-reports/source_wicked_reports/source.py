@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from airbyte_cdk.models import AirbyteMessage, AirbyteStateMessage, ConfiguredAirbyteCatalog
+from airbyte_cdk.models import AirbyteConnectionStatus, AirbyteMessage, AirbyteStateMessage, ConfiguredAirbyteCatalog
 from airbyte_cdk.sources.streams.concurrent.abstract_stream import AbstractStream
 
 from . import strict_http
@@ -38,6 +39,16 @@ class SourceWickedReports(StrictSource):
         super().validate_config(config)
         refuse_bad_settings(config)
 
+    def check(self, logger: logging.Logger, config: Mapping[str, Any]) -> AirbyteConnectionStatus:
+        """Ask for the first order of the range; where that lies wholly ahead, for one of the last day there is.
+
+        Otherwise a wrong key would go unnoticed until the start date.
+        """
+        source = self._bound(config)
+        ahead = str(source._config["read_from"]) > source._config["read_until"]
+        source._config = {**source._config, **({"read_from": source._config["read_until"]} if ahead else {})}
+        return super(SourceWickedReports, source).check(logger, config)  # type: ignore[misc]
+
     def streams(self, config: Mapping[str, Any]) -> list[AbstractStream]:
         """Build the declared streams, all on one budget."""
         self._budget = SlidingBudget(int(self._config.get("requests_per_minute", REQUESTS_PER_MINUTE)))
@@ -50,6 +61,8 @@ class SourceWickedReports(StrictSource):
         if window == 0:
             self._told, self._begun, self._requests = now, now, self._budget.requests
             self._budget.tell(f"{stream}: window 1 of {windows:,}" if windows else stream)
+            if not windows:
+                LOGGER.info("%s: no day is left to read, by start_date, end_date and the state.", stream)
             return ()
         left = windows - window
         if left:

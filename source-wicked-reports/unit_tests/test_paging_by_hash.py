@@ -86,6 +86,47 @@ def test_a_reply_that_was_lost_after_the_server_moved_on_starts_the_window_again
     assert sorted(outcome.keys()) == sorted(ids(rows["orders"]))
 
 
+def test_hashes_that_the_server_forgets_start_the_window_again(sim, config, read):
+    rows = fill(sim)
+    sim.fault("status", "/orders", status=400, query="next=", nth=2, times=1)
+    outcome = read({**config, "page_size": 10})
+    assert outcome.error is None
+    assert sorted(outcome.keys()) == sorted(ids(rows["orders"]))
+
+
+def test_a_hash_that_is_refused_in_every_pass_ends_the_run_with_the_refusal(sim, config, read):
+    fill(sim)
+    sim.fault("status", "/orders", status=400, query="next=", times=0)
+    outcome = read({**config, "page_size": 10})
+    assert outcome.error is not None
+    assert "Wicked Reports refused the window from" in outcome.error.message
+    assert len(sim.requests("/orders")) == 2 * 5
+
+
+@pytest.mark.parametrize(("size", "seconds"), [(25, 43_200), (10, 86_400), (40, 21_600)])
+@pytest.mark.parametrize("kind", LISTS)
+def test_rows_of_one_second_that_change_places_are_all_read_and_none_becomes_two(
+    kind, size, seconds, sim, config, read
+):
+    fill(sim, contacts=90, seconds=seconds)
+    whole = set(read(config, kind).keys(kind))
+    sim.switch("outbound.order", "ties_unstable")
+    outcome = read({**config, "page_size": size}, kind)
+    assert outcome.error is None
+    assert set(outcome.keys(kind)) == whole
+
+
+def test_a_list_that_does_not_hold_still_is_read_in_windows_of_one_page(sim, config, read, caplog):
+    fill(sim, orders=120)
+    sim.outbound.mutate(after_page=1, kind="orders", remove=1, place="served", repeat=True)
+    with caplog.at_level("INFO"):
+        outcome = read({**config, "page_size": 40}, "orders")
+    assert outcome.error is None
+    assert set(outcome.keys()) >= ids(sim.outbound.rows("orders"))
+    assert "did not hold still" in caplog.text
+    assert "Reading it in shorter windows" in caplog.text
+
+
 def test_twins_in_the_same_second_stay_two_on_one_page_or_across_pages(sim, config, read):
     rows = fill(sim, clicks=60, twins=20)
     for size in (1000, 7, 3):

@@ -3,6 +3,7 @@
 import socket
 
 import pytest
+from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from source_wicked_reports import SourceWickedReports
 
 from .conftest import CHOSEN, LISTS, LOGGER, catalog_of, fill
@@ -30,6 +31,27 @@ def test_check_names_the_key(how, sim, config):
     status = check({**config, "api_key": "wrong"})
     assert status.message.startswith("Wicked Reports does not accept the API key: copy it again")
     assert len(sim.requests()) == 1
+
+
+@pytest.mark.parametrize("more", [{}, {"end_date": "2031-02-01"}])
+def test_check_names_the_key_when_the_start_lies_ahead(more, sim, config):
+    config = {**config, "start_date": "2031-01-01", **more}
+    config.pop("end_date" if not more else "", None)
+    assert check({**config, "api_key": "wrong"}).message.startswith("Wicked Reports does not accept the API key")
+    assert check(config).status.value == "SUCCEEDED"
+
+
+def test_an_id_that_would_lead_to_another_address_is_refused(sim, config, read):
+    with pytest.raises(AirbyteTracedException, match="contact_ids"):
+        raise read({**config, "contact_ids": ["c000001", ".."]}, "selected_contacts").error
+    assert sim.requests() == []
+
+
+def test_a_start_that_lies_ahead_is_told(sim, config, read, caplog):
+    config = {**config, "start_date": "2031-01-01", "end_date": "2031-02-01"}
+    with caplog.at_level("INFO"):
+        assert read(config).rows() == []
+    assert "no day is left to read" in caplog.text
 
 
 def test_check_names_the_plan_and_whom_to_ask(sim, config):

@@ -85,6 +85,31 @@ def test_at_every_reading_each_row_comes_once(seconds, from_, to, zone, sim, con
     assert len(outcome.keys("clicks")) == len(set(outcome.keys("clicks"))) == len(rows["clicks"])
 
 
+@pytest.mark.parametrize("zone", ZONES)
+@pytest.mark.parametrize("to", TO)
+@pytest.mark.parametrize("from_", FROM)
+@pytest.mark.parametrize("hours", [6, 24])
+def test_days_with_too_many_rows_lose_none_at_any_reading(hours, from_, to, zone, sim, config, read):
+    rows = fill(sim, days=6, seconds=hours * 3600)
+    for name, value in (("from", from_), ("to", to), ("day_zone", zone)):
+        sim.switch(f"outbound.{name}", value)
+    outcome = read({**config, "end_date": "2026-01-08", "rows_per_window": 6}, *LISTS)
+    assert outcome.error is None
+    assert sorted(outcome.keys("contacts")) == sorted(ids(rows["contacts"]))
+    assert sorted(outcome.keys("orders")) == sorted(ids(rows["orders"]))
+    assert len(outcome.keys("clicks")) == len(set(outcome.keys("clicks"))) == len(rows["clicks"])
+
+
+def test_a_day_whose_last_pages_are_refused_is_a_plain_error(sim, config, read):
+    sim.outbound.seed(start="2026-01-02", days=1, contacts=2, clicks=10_500)
+    sim.switch("outbound.most_rows", "refuse_past_10000")
+    outcome = read({**config, "end_date": "2026-01-03"}, "clicks")
+    assert outcome.error is not None
+    assert "has 10500 rows, and Wicked Reports refuses the pages behind the first 10000" in outcome.error.message
+    assert outcome.error.failure_type.value == "config_error"
+    assert outcome.states("clicks") == []
+
+
 @pytest.mark.parametrize(
     ("most_rows", "from_", "to", "zone"),
     [
