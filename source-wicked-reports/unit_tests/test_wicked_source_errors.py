@@ -54,6 +54,12 @@ def test_a_start_that_lies_ahead_is_told(sim, config, read, caplog):
     assert "no day is left to read" in caplog.text
 
 
+@pytest.mark.parametrize("key", ["12e34", "0012", "1_000", "'ab'", '"ab"', "[1]", "a'b\\<&>", "{{1}}"])
+def test_a_key_of_any_look_arrives_as_it_is(key, sim, config):
+    sim.key("wicked", key, "accepted")
+    assert check({**config, "api_key": key}).status.value == "SUCCEEDED"
+
+
 def test_check_names_the_plan_and_whom_to_ask(sim, config):
     sim.key("wicked", sim.wicked_key, "outbound_off")
     status = check(config)
