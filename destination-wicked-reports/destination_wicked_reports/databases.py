@@ -100,7 +100,7 @@ def refusal(error: DBAPIError, description: str) -> LedgerError:
             f"{description} cannot be opened: {reason(error)}. Nothing was changed: see to the server, the ledger's "
             "URL and the user's rights (to connect, and to create in the database or in the schema)."
         )
-    if isinstance(error, OperationalError):
+    if isinstance(error, OperationalError) and "no such" not in str(error.orig):
         return LedgerError(f"{description} cannot be opened: {reason(error)}.")
     return LedgerError(
         f"{description} is not a readable ledger ({reason(error)}). Nothing was changed: move it away or restore "

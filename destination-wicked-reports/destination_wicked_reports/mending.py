@@ -50,7 +50,7 @@ class Mender:
         """Return what a line holds; MendingError if it may not be sent."""
         try:
             letter = json.loads(line, parse_float=_as_written)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise MendingError("is not JSON: each line must stay one whole object") from None
         if not isinstance(letter, dict) or not isinstance(letter.get("row"), dict):
             raise MendingError("is not a line of a dead-letter file: it has no `row`")
@@ -60,7 +60,7 @@ class Mender:
         outcome, form = letter.get("outcome", REJECTED), letter.get("form", RECORD if self._native else None)
         if outcome not in (REJECTED, HELD):
             raise MendingError("has an `outcome` that is neither rejected nor held")
-        if letter.get("endpoint") not in ENDPOINTS:
+        if str(letter.get("endpoint")) not in ENDPOINTS:
             raise MendingError(f"has an `endpoint` that is none of {', '.join(ENDPOINTS)}")
         if form == RECORD:
             return self._record(letter, json.loads(line)["row"], held=outcome == HELD)
@@ -77,9 +77,9 @@ class Mender:
         stream = letter.get("stream")
         if held:
             raise MendingError("is a record and held, which cannot be: only rows that were sent are held")
-        if stream not in self._streams:
+        if not isinstance(stream, str) or stream not in self._streams:
             raise MendingError("has a `stream` that the configured mapping does not take")
-        return Letter(False, record=Record(str(stream), data))
+        return Letter(False, record=Record(stream, data))
 
     def _row(self, letter: dict[str, Any], *, held: bool) -> Letter:
         endpoint = letter["endpoint"]

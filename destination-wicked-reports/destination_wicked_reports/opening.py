@@ -14,6 +14,8 @@ from destination_wicked_reports.spec import Config, ConfigurationError, NoLedger
 
 logger = logging.getLogger("airbyte")
 
+#: What SQLite calls the files of a ledger, behind the ledger's own name.
+_FILES = ("", "-wal", "-shm", "-journal")
 #: Mappings whose orders become payments by difference, so that what they are measured by must stay.
 MEASURED = (AffiliateMapping, BigcommerceMapping)
 
@@ -40,8 +42,10 @@ def open_ledger(config: Config, patience: float | None = None) -> Ledger:
 
 
 def open_letters(config: Config) -> DeadLetters:
-    """Open the dead-letter file; OSError if its folder cannot be made."""
-    path = rejects_path(config)
+    """Open the dead-letter file; OSError if its folder cannot be made, ConfigurationError if it is the ledger's."""
+    path, ledger = rejects_path(config), ledger_path(config)
+    if ledger is not None and path.resolve() in [ledger.with_name(ledger.name + end).resolve() for end in _FILES]:
+        raise ConfigurationError(f"{path} is the ledger's own file. Choose another rejected_records_path.")
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     return DeadLetters(path)
 
@@ -94,7 +98,8 @@ def say_where(config: Config, ledger: Ledger, letters: DeadLetters) -> None:
         logger.warning(
             "Without a ledger nothing is remembered after this run: rows that come again are sent again, so that "
             "Wicked counts payments, clicks and marketing rows twice, a commission that changes goes out as a new "
-            "order, and what a broken run had under way is not known to the next."
+            "order, parts of an order that are read in different runs never meet, and what a broken run had under way "
+            "is not known to the next."
         )
         return
     path = ledger_path(config)

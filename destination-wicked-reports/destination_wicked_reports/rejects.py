@@ -18,6 +18,11 @@ import orjson
 
 from destination_wicked_reports.normalizers.base import Reject, Row
 
+_OPTIONS = orjson.OPT_APPEND_NEWLINE | orjson.OPT_NON_STR_KEYS
+#: orjson reads 1024 levels of nesting and writes 254.
+_LEVELS = 100
+TOO_DEEP = "(nested too deep to be written down)"
+
 REJECTED, HELD = "rejected", "held"
 RECORD, FACTS, ROW = "record", "facts", "row"
 
@@ -89,7 +94,22 @@ class DeadLetters:
             **named,
             "row": row,
         }
-        line = orjson.dumps(letter, default=str, option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_NON_STR_KEYS)
+        try:
+            line = orjson.dumps(letter, default=str, option=_OPTIONS)
+        except orjson.JSONEncodeError:  # of such a record, too, something must be on disk, or no run gets past it
+            line = orjson.dumps({**letter, "row": _writable(row, _LEVELS)}, default=str, option=_OPTIONS)
         os.write(self._descriptor, line)
         self.counts[outcome] += 1
         self._unsynced = True
+
+
+def _writable(value: Any, levels: int) -> Any:
+    """Return a value as far as it can be written: what is nested too deep is named, other odd values become text."""
+    if isinstance(value, dict):
+        return {_writable(str(k), 1): _writable(v, levels - 1) for k, v in value.items()} if levels else TOO_DEEP
+    if isinstance(value, list):
+        return [_writable(each, levels - 1) for each in value] if levels else TOO_DEEP
+    if isinstance(value, str):
+        return value.encode(errors="replace").decode()
+    small = isinstance(value, int) and value.bit_length() < 64
+    return value if value is None or small or isinstance(value, float | orjson.Fragment) else str(value)

@@ -18,6 +18,13 @@ class ConfigurationError(ValueError):
     """The configuration cannot work; the message says which key and what to do, and quotes no value."""
 
 
+def a_path(path: str) -> str:
+    """Return a path of which a file may be called so; ValueError otherwise."""
+    if "\0" in path:
+        raise ValueError("cannot be a path: it has a null character in it")
+    return path
+
+
 class SqliteLedger(BaseModel):
     """A file on this machine."""
 
@@ -31,6 +38,11 @@ class SqliteLedger(BaseModel):
         "else the user's data folder. It must outlive the container: it keeps commissions from being sent twice.",
         examples=["/local/wicked-reports/ledger.sqlite"],
     )
+
+    @field_validator("path")
+    @classmethod
+    def _can_be_a_path(cls, path: str) -> str:
+        return a_path(path)
 
 
 class PostgresLedger(BaseModel):
@@ -145,6 +157,11 @@ class Config(BaseModel):
         description="Set this once after renewing the key of the same Wicked account, so that its ledger is kept.",
         json_schema_extra={"order": 9},
     )
+
+    @field_validator("rejected_records_path")
+    @classmethod
+    def _can_be_a_path(cls, path: str) -> str:
+        return a_path(path)
 
     @field_validator("api_url")
     @classmethod

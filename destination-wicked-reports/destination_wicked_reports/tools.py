@@ -40,6 +40,10 @@ def main(arguments: Sequence[str]) -> int:
     except BrokenPipeError:
         sys.stderr.close()
         return 1
+    except Exception as error:  # its text may hold a row
+        return _fail(
+            f"The command failed ({type(error).__name__}). Nothing that was acknowledged is lost; report this."
+        )
     except KeyboardInterrupt:
         return _fail("Stopped. What was sent is in the ledger: run the same command again to go on.")
 

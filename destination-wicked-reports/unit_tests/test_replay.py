@@ -18,7 +18,7 @@ from destination_wicked_reports.normalizers.base import OrderState, Reject, Row
 from destination_wicked_reports.normalizers.native import NativeNormalizer
 from destination_wicked_reports.normalizers.rows import RowMaker
 from destination_wicked_reports.normalizers.wecantrack import WecantrackNormalizer
-from destination_wicked_reports.rejects import DeadLetters
+from destination_wicked_reports.rejects import TOO_DEEP, DeadLetters
 from destination_wicked_reports.replay import HELD_BACK, OUTDATED, Replay, letters_of, refuse_broken
 from destination_wicked_reports.running import running
 from destination_wicked_reports.spec import Config, ConfigurationError
@@ -280,6 +280,9 @@ SENT = {**GOOD, "form": "row", "key": "k", "digest": "00"}
     ("line", "fault"),
     [
         (b"{broken", "is not JSON"),
+        (b'{"row": {"a": ' + b"[" * 100_000 + b"]" * 100_000 + b"}}", "is not JSON"),
+        ({**GOOD, "endpoint": ["orders"]}, "none of products"),
+        ({**GOOD, "stream": ["orders"]}, "the configured mapping does not take"),
         (b"[1]", "is not a line of a dead-letter file"),
         ({**GOOD, "row": None}, "is not a line of a dead-letter file"),
         ({**GOOD, "Amount": 3}, "unknown fields .Amount."),
@@ -305,7 +308,7 @@ def test_a_line_that_may_not_be_sent_stops_the_replay_before_anything_leaves(ben
 
 def test_what_the_ledger_keeps_of_an_order_is_no_row_to_replay(bench):
     bench.letters.reject(Reject("bad", "Email", "orders", "orders", {"OrderID": "1"}, kept=True))
-    with pytest.raises(ConfigurationError, match=r"(?s)line 1 shows what the ledger keeps.*remove the line.*run a sync"):
+    with pytest.raises(ConfigurationError, match=r"(?s)line 1 shows what.*remove the line.*run a sync"):
         bench.replay()
 
 
@@ -319,6 +322,18 @@ def test_no_value_of_a_row_is_in_a_fault():
     with pytest.raises(MendingError) as caught:
         mender.read(orjson.dumps({**SENT, "row": payment(Amount="Jane Doe")}))
     assert "Jane" not in str(caught.value)
+
+
+def test_a_record_that_json_cannot_hold_is_written_down_as_far_as_it_goes(letters):
+    deep: list = []
+    for _ in range(300):
+        deep = [deep]
+    data = {"id": 7, "big": 2**70, "odd": "\ud800", "no": None, "yes": True, "deep": deep}
+    letters.reject(Reject("bad", "Email", "contacts", "contacts", data))
+    (letter,) = read_letters(letters)
+    assert letter["reason"] == "bad"
+    assert TOO_DEEP in str(letter["row"].pop("deep"))
+    assert letter["row"] == {"id": 7, "big": str(2**70), "odd": "?", "no": None, "yes": True}
 
 
 def test_a_letter_holds_what_a_replay_needs(letters):
