@@ -264,6 +264,10 @@ def _terminate(_signal: int, _frame: object) -> None:
     raise SystemExit(143)
 
 
+#: What a value must be, by the rule of the JSON schema that it breaks.
+_WANTED = {"minimum": "at least {}", "maximum": "at most {}", "minLength": "not empty", "enum": "one of {}"}
+
+
 class _Entrypoint(AirbyteEntrypoint):
     """The CDK's entrypoint, but a refused config names the field and what it must be, and never quotes a value."""
 
@@ -273,7 +277,8 @@ class _Entrypoint(AirbyteEntrypoint):
         error = best_match(Draft7Validator(source_spec.connectionSpecification).iter_errors(config))
         if error is not None:
             schema, field = cast("dict[str, Any]", error.schema), ".".join(map(str, error.absolute_path))
-            wanted = schema.get("pattern_descriptor") or f"of {error.validator} {error.validator_value}"
+            said = _WANTED.get(str(error.validator), f"of {error.validator} {{}}").format(error.validator_value)
+            wanted = schema.get("pattern_descriptor") or said
             told = error.message if error.validator == "required" else f"{field} must be {wanted}"
             raise config_error(f"The configuration is refused: {told}; correct it.")
 

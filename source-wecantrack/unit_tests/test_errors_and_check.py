@@ -18,6 +18,12 @@ def test_check_passes_without_a_transaction_and_with_two_requests(sim, config):
     assert asked == [("/api/v2/network_accounts", None), ("/api/v3/transactions", "1")]
 
 
+@pytest.mark.parametrize("key", ["12e34", "0012", "1_000", "'ab'", "[1]", "a'b\\<&>", "{{1}}"])
+def test_a_key_of_any_look_arrives_as_it_is(key, sim, config):
+    sim.key("wecantrack", key, "accepted")
+    assert check({**config, "api_key": key}).status.value == "SUCCEEDED"
+
+
 def test_check_tells_a_wrong_key(sim, config):
     status = check({**config, "api_key": "wrong"})
     assert status.status.value == "FAILED"
