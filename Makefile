@@ -32,7 +32,7 @@ hosts: $(READY)
 	$(BIN)/python -m integration_tests.hosts
 
 hosts-test: hosts
-	$(BIN)/python -m pytest -m hosts $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m hosts $(PYTEST_ARGS)
 
 # With the engine that `docker` reaches, else with one of their own; docker/README.md says more.
 images:
@@ -84,7 +84,7 @@ spec: $(READY)
 lock: $(READY)
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.10 \
 		$(PACKAGES:%=%/pyproject.toml) requirements/dev.in -o requirements/lock.txt
-	for host in pyairbyte meltano serverless; do $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header \
+	for host in pyairbyte meltano serverless tap-jsonl target-jsonl; do $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header \
 		--python-version 3.10 requirements/hosts-$$host.in -o requirements/hosts-$$host.txt || exit 1; done
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 \
 		--excludes requirements/qa-excluded.txt requirements/qa.in -o requirements/qa.txt

@@ -96,12 +96,15 @@ WICKED = Case(
 SOURCES = [case for case in (WECANTRACK, SOVRN, WICKED) if case.source in connectors("source")]
 
 
-def destination(simulator: SimulatorClient, case: Case, folder: Path, **changes: Any) -> dict[str, Any]:
-    """Return the destination's settings for this source's records; small requests, so that a run can be cut in two."""
+def destination(simulator: SimulatorClient, case: Case | None, folder: Path, **changes: Any) -> dict[str, Any]:
+    """Return the destination's settings for this source's records; small requests, so that a run can be cut in two.
+
+    Without a source the mapping is None: the caller decides.
+    """
     return {
         "api_key": simulator.wicked_key,
         "api_url": simulator.url,
-        "mapping": case.mapping,
+        "mapping": case.mapping if case else None,
         "ledger": {"type": "sqlite", "path": str(folder / "ledger.sqlite")},
         "on_rejected_record": "skip",
         "batch_rows": 20,

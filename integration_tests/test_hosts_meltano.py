@@ -1,4 +1,4 @@
-"""The example Meltano project, run by Meltano: sources into files, commissions into Wicked Reports, and the state."""
+"""Airbyte sources run by Meltano: into files, their commissions into Wicked Reports, and the state."""
 
 from __future__ import annotations
 
@@ -7,62 +7,11 @@ import time
 
 import pytest
 
-from integration_tests.hosts import finish, kill, meltano_plugins, run, start, tool, write_project
-from integration_tests.hosts_cases import FIRST, NOWHERE, SECOND, SOURCES, SOVRN, WECANTRACK, destination
+from integration_tests.hosts import finish, kill
+from integration_tests.hosts_cases import FIRST, NOWHERE, SECOND, SOURCES, SOVRN, WECANTRACK
+from integration_tests.hosts_meltano import Project
 
 pytestmark = [pytest.mark.hosts, pytest.mark.timeout(900)]
-
-
-class Project:
-    """The example project in a folder of its own, with the plugins that `make hosts` installed."""
-
-    def __init__(self, folder, simulator):
-        self.folder = folder
-        self.simulator = simulator
-        plugins = meltano_plugins()
-        self.meltano = tool("meltano", "meltano")
-        self.variables = {}
-        write_project(folder)
-        (folder / ".meltano").mkdir()
-        for kind in ("extractors", "loaders"):
-            (folder / ".meltano" / kind).symlink_to(plugins / kind)
-
-    def source(self, case, end=FIRST, **changes):
-        """Give the tap its settings by environment variables, as a user may; returns its name."""
-        tap = case.source.replace("source-", "tap-")
-        for name, value in case.config(self.simulator, end, **changes).items():
-            self.variables[f"{variable(tap)}_AIRBYTE_CONFIG_{name.upper()}"] = str(value)
-        return tap
-
-    def wicked(self, case, **changes):
-        """Give the target its settings; returns its name. What the example says of mapping and ledger stands."""
-        target = f"target-wicked-reports--{case.source.removeprefix('source-')}"
-        settings = destination(self.simulator, case, self.folder, test_mode="false", **changes)
-        settings["mapping"] = json.dumps(settings["mapping"])
-        del settings["ledger"]
-        for name, value in settings.items():
-            self.variables[f"{variable(target)}_{name.upper()}"] = str(value)
-        return target
-
-    def run(self, *blocks):
-        return run([self.meltano, "run", *blocks], self.folder, **self.variables)
-
-    def start(self, *blocks):
-        return start([self.meltano, "run", *blocks], self.folder, **self.variables)
-
-    def state(self, tap, target):
-        """Return what Meltano remembers of this pair, or None."""
-        done = run([self.meltano, "state", "get", f"dev:{tap}-to-{target}"], self.folder)
-        found = [json.loads(line) for line in done.text.splitlines() if line.startswith("{")]
-        return found[0].get("singer_state") if found else None
-
-    def lines(self, stream):
-        """Return what target-jsonl has written so far."""
-        return [json.loads(line) for line in (self.folder / "output" / f"{stream}.jsonl").open()]
-
-
-def variable(plugin: str) -> str:
-    return plugin.upper().replace("-", "_")
 
 
 @pytest.fixture
@@ -150,10 +99,3 @@ def test_a_target_with_the_wrong_key_ends_the_run_says_why_and_keeps_no_state(si
     assert failed.code != 0
     assert "API key" in failed.text
     assert project.state(tap, target) is None
-
-
-def test_a_target_without_a_network_says_so_when_it_is_tried(project):
-    target = project.wicked(WECANTRACK, api_url=NOWHERE)
-    failed = run([project.meltano, "invoke", target, "--test"], project.folder, **project.variables)
-    assert failed.code != 0
-    assert "cannot be reached" in failed.text

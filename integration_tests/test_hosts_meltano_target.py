@@ -1,0 +1,139 @@
+"""`target-wicked-reports` run by Meltano behind an independent tap: orders in Wicked's own fields, read from files."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from decimal import Decimal
+
+import pytest
+
+from integration_tests.hosts import finish, kill, run
+from integration_tests.hosts_cases import NOWHERE, posts
+from integration_tests.hosts_meltano import Project
+
+pytestmark = [pytest.mark.hosts, pytest.mark.timeout(900)]
+
+TAP = "tap-orders"
+
+
+class Shop(Project):
+    """The example project with files of orders; the tap's bookmark is when the files last changed."""
+
+    def write(self, name, orders, at, tail=b""):
+        """Write a file, last changed at this second."""
+        path = self.folder / "orders" / f"{name}.jsonl"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"".join(json.dumps(order).encode() + b"\n" for order in orders) + tail)
+        os.utime(path, (at, at))
+
+    def held(self):
+        """Return what Wicked holds: each order's total."""
+        return totals(*self.simulator.wicked_rows("orders"))
+
+
+@pytest.fixture
+def shop(simulator, tmp_path):
+    return Shop(tmp_path, simulator)
+
+
+def orders(first, last):
+    return [
+        {
+            "SourceSystem": "shop",
+            "SourceID": str(number),
+            "CreateDate": "2026-03-01T10:00:00Z",
+            "ContactEmail": f"buyer{number}@example.com",
+            "OrderTotal": f"{number}.{number % 100:02}",
+            "OrderCurrency": "EUR",
+        }
+        for number in range(first, last + 1)
+    ]
+
+
+def totals(*rows):
+    found = {row["SourceID"]: Decimal(row["OrderTotal"]) for row in rows}
+    assert len(found) == len(rows)
+    return found
+
+
+def test_orders_arrive_to_the_cent_the_next_run_starts_from_the_state_and_nothing_is_sent_twice(simulator, shop):
+    shop.write("march", orders(1, 50), at=1_000_000)
+    target = shop.wicked()
+    first = shop.run(TAP, target)
+    assert first.code == 0, first.text
+    assert shop.held() == totals(*orders(1, 50))
+    bookmark = "1970-01-12T13:46:40+00:00"
+    assert shop.state(TAP, target)["bookmarks"]["orders"]["replication_key_value"] == bookmark
+    before = posts(simulator)
+    idle = shop.run(TAP, target)
+    assert idle.code == 0, idle.text
+    assert f"incremental sync with bookmark value: {bookmark}" in idle.text
+    assert posts(simulator) == before
+    # this tap reads every file again in every run: the ledger knows what in them is new
+    shop.write("march", orders(1, 52), at=1_000_100)
+    shop.write("april", orders(53, 55), at=1_000_100)
+    new = shop.run(TAP, target)
+    assert new.code == 0, new.text
+    assert "orders: 5 sent, 50 unchanged, 0 changed" in new.text
+    assert shop.held() == totals(*orders(1, 55))
+    sent = [row["SourceID"] for request in simulator.requests("/orders", rows=True) for row in request["rows"]]
+    assert sorted(sent, key=int) == list(totals(*orders(1, 55)))
+
+
+def test_killed_in_the_middle_no_state_is_kept_and_the_next_run_brings_each_order(simulator, shop):
+    shop.write("march", orders(1, 120), at=1_000_000)
+    target = shop.wicked(max_requests_in_flight=1)
+    simulator.fault("slow", method="POST", seconds=0.5, times=0)
+    process = shop.start(TAP, target)
+    deadline = time.monotonic() + 200
+    while not simulator.wicked_rows("orders") and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    kill(process)
+    assert finish(process).code == -9
+    assert 0 < len(shop.held()) < 120
+    assert shop.state(TAP, target) is None
+    simulator.clear_faults()
+    done = shop.run("--force", TAP, target)
+    assert done.code == 0, done.text
+    assert shop.held() == totals(*orders(1, 120))
+
+
+def test_a_tap_that_fails_in_the_middle_keeps_no_state_and_once_mended_the_rest_arrives(shop):
+    shop.write("april", orders(1, 20), at=1_000_000)
+    # beyond what the tap samples for its schema, so that it fails only when it is reading
+    shop.write("march", orders(21, 1500), at=1_000_000, tail=b"\xff\n")
+    target = shop.wicked()
+    failed = shop.run(TAP, target)
+    assert failed.code != 0
+    assert shop.state(TAP, target) is None
+    shop.write("march", orders(21, 1500), at=1_000_000)
+    done = shop.run(TAP, target)
+    assert done.code == 0, done.text
+    assert "orders: 1,480 sent, 20 unchanged" in done.text
+    assert shop.held() == totals(*orders(1, 1500))
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [({"api_key": "wrong"}, "refused the API key"), ({"api_url": NOWHERE}, "cannot be reached")],
+    ids=["wrong key", "no network"],
+)
+def test_a_target_that_cannot_work_ends_the_run_says_why_and_keeps_no_state(simulator, shop, changes, said):
+    shop.write("march", orders(1, 5), at=1_000_000)
+    target = shop.wicked(**changes)
+    failed = shop.run(TAP, target)
+    assert failed.code != 0
+    assert said in failed.text
+    assert "the run broke off before Wicked had accepted anything" in failed.text
+    assert "nothing was there to send" not in failed.text
+    assert shop.state(TAP, target) is None
+    assert simulator.wicked_rows("orders") == []
+
+
+def test_a_target_without_a_network_says_so_when_it_is_tried(shop):
+    target = shop.wicked(api_url=NOWHERE)
+    failed = run([shop.meltano, "invoke", target, "--test"], shop.folder, **shop.variables)
+    assert failed.code != 0
+    assert "cannot be reached" in failed.text
