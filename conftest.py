@@ -7,8 +7,13 @@ import re
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from integration_tests import recorder
+
+# How long an example takes says more of the machine than of the code.
+settings.register_profile("any_machine", deadline=None)
+settings.load_profile("any_machine")
 
 pytest_plugins = ["airbyte_cdk.test.standard_tests.pytest_hooks"]
 

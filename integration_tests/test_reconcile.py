@@ -289,6 +289,19 @@ def test_what_was_just_sent_may_wait_for_wickeds_next_processing(book, rows):
     assert outcome.verdict == "Equal, but for 1 order that Wicked Reports has not processed yet."
 
 
+def test_an_account_that_shows_nothing_of_what_was_just_sent_proves_nothing(book):
+    book.hold(lambda held: [rows.clear() for rows in held.values()], {})
+    outcome = book.reconcile("--grace-hours", "24")
+    assert outcome.code == 2
+    assert outcome.verdict.startswith(f"Cannot tell yet: Wicked Reports shows none of {len(ORDERS)} orders")
+
+
+def test_a_report_without_a_folder_is_refused_before_anything_is_read(book, tmp_path):
+    outcome = book.reconcile("--html", str(tmp_path / "nowhere" / "report.html"))
+    assert outcome.code == 2
+    assert "make it first" in outcome.stderr
+
+
 def test_a_refund_that_was_just_sent_may_wait_and_a_doubled_payment_may_not(book, rows):
     book.hold(remove("orderpayments", 2), rows)
     assert book.reconcile("--grace-hours", "24").code == 0

@@ -100,3 +100,10 @@ def test_failures_name_their_stream(sim, config, read):
     sim.fault("status_403", "/api/v2/networks")
     outcome = read(config, "networks")
     assert outcome.error.as_airbyte_message().trace.error.stream_descriptor.name == "networks"
+
+
+def test_a_stream_that_this_source_does_not_have_is_refused_before_any_request(sim, config, read):
+    error = read(config, "transactions", "orders").error
+    assert error.failure_type.value == "config_error"
+    assert error.message.startswith("The catalog asks for orders, which this source does not have")
+    assert sim.requests() == []

@@ -158,7 +158,14 @@ class StrictSource(YamlDeclarativeSource):
 
     def items(self, catalog: ConfiguredAirbyteCatalog) -> Iterator[Record | AirbyteMessage]:
         """Read the catalog's streams one after the other; records come bare, for a writer that is in a hurry."""
-        for stream in self._select_streams(self.streams(self._config), catalog):
+        streams = self.streams(self._config)
+        unknown = {configured.stream.name for configured in catalog.streams} - {stream.name for stream in streams}
+        if unknown:
+            raise config_error(
+                f"The catalog asks for {', '.join(sorted(unknown))}, which this source does not have: refresh the "
+                f"source's schema, or choose among {', '.join(sorted(stream.name for stream in streams))}."
+            )
+        for stream in self._select_streams(streams, catalog):
             described = stream.as_airbyte_stream()
             LOGGER.info("Reading stream %s", stream.name)
             yield status_message(described, AirbyteStreamStatus.STARTED)

@@ -117,6 +117,8 @@ def _comparison(asked: argparse.Namespace) -> Comparison:
             "test_mode is on, and Wicked Reports shows rows of its test store in no report: there is nothing to "
             "compare. Use its API verification tool, or the configuration of the live connection."
         )
+    if asked.html and not asked.html.absolute().parent.is_dir():
+        raise ConfigurationError(f"The folder of --html {asked.html} is not there: make it first.")
     if asked.first and asked.last and asked.last < asked.first:
         raise ConfigurationError("--to lies before --from: move one of them.")
     expected = expect(config, asked.sent, asked.catalog)

@@ -104,8 +104,19 @@ class Comparison:
         return [difference for difference in self.differences if difference.waits]
 
     @property
+    def untold(self) -> bool:
+        """Tell whether Wicked shows nothing at all of what was sent lately: that proves neither this nor that."""
+        return bool(self.waiting) and not self.differing and not any(day.theirs.orders for day in self.days)
+
+    @property
     def verdict(self) -> str:
         """Answer the question in a sentence."""
+        if self.untold:
+            orders = len({difference.order for difference in self.waiting})
+            return (
+                f"Cannot tell yet: Wicked Reports shows none of {_counted(orders, 'order')}, sent too lately to be "
+                "processed. Run this again tomorrow; if they are still missing, compare the two configs' accounts."
+            )
         if self.differing:
             orders = len({difference.order for difference in self.differing})
             return f"Differs: {_counted(orders, 'order')} not as sent, row by row below."
@@ -122,7 +133,7 @@ class Comparison:
     @property
     def code(self) -> int:
         """The exit code: 0 equal, 1 differs, 2 cannot tell."""
-        return 1 if self.differing else 2 if self.unmeasured else 0
+        return 1 if self.differing else 2 if self.unmeasured or self.untold else 0
 
 
 def compare(
