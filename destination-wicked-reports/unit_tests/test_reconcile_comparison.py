@@ -45,7 +45,7 @@ def found(comparison):
 # -- time -------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("at", "code", "waits"), [(OLD, 1, False), (LATE, 0, True)])
+@pytest.mark.parametrize(("at", "code", "waits"), [(OLD, 1, False), (LATE, 2, True)])
 def test_a_missing_order_waits_only_while_wicked_may_still_process_it(at, code, waits):
     result = compared({NAME: sent(at=at)}, {})
     assert (result.code, found(result)) == (code, [("order", "10.00 EUR", "-", waits)])
