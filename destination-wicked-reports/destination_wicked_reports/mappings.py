@@ -15,6 +15,17 @@ def choice(title: str) -> ConfigDict:
     return ConfigDict(title=title, extra="forbid")
 
 
+def _with_group(pattern: str, *names: str) -> str:
+    """Return a regular expression that has one of these named groups; raises ValueError for any other text."""
+    try:
+        groups = re.compile(pattern).groupindex
+    except re.error as error:
+        raise ValueError(f"is not a regular expression ({error.msg})") from None
+    if groups.keys().isdisjoint(names):
+        raise ValueError(f"needs a named group {' or '.join(f'(?P<{name}>…)' for name in names)}")
+    return pattern
+
+
 class ContactRule(BaseModel):
     """One rule that finds the person behind a commission in what the publisher put on the click."""
 
@@ -36,13 +47,7 @@ class ContactRule(BaseModel):
     @field_validator("pattern")
     @classmethod
     def _names_a_person(cls, pattern: str) -> str:
-        try:
-            groups = re.compile(pattern).groupindex
-        except re.error as error:
-            raise ValueError(f"is not a regular expression ({error.msg})") from None
-        if not groups.keys() & {"contact_id", "email"}:
-            raise ValueError("needs a named group (?P<contact_id>…) or (?P<email>…)")
-        return pattern
+        return _with_group(pattern, "contact_id", "email")
 
 
 class NativeMapping(BaseModel):
@@ -189,13 +194,7 @@ class SubscriptionRule(BaseModel):
     @field_validator("pattern")
     @classmethod
     def _names_a_subscription(cls, pattern: str) -> str:
-        try:
-            groups = re.compile(pattern).groupindex
-        except re.error as error:
-            raise ValueError(f"is not a regular expression ({error.msg})") from None
-        if "subscription_id" not in groups:
-            raise ValueError("needs a named group (?P<subscription_id>…)")
-        return pattern
+        return _with_group(pattern, "subscription_id")
 
 
 class BigcommerceMapping(BaseModel):

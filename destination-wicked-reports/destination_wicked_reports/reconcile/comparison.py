@@ -15,7 +15,6 @@ from destination_wicked_reports.reconcile.shown import Shown, named
 UNDATED = "undated"
 NOTHING = "-"
 WAITING = "not yet processed"
-STRANGE = "never sent from here"
 
 
 @dataclass(slots=True, frozen=True)
