@@ -12,7 +12,8 @@ from typing import Any
 from sqlalchemy import URL, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 
-from destination_wicked_reports.schema import POSTGRESQL, LedgerBusyError, LedgerError
+from destination_wicked_reports.schema import LedgerBusyError, LedgerError
+from destination_wicked_reports.statements import POSTGRESQL
 
 #: The server is to notice within a minute or so that a run's machine is gone, for its leases last that long; no
 #: time-out may end a session that waits for its source; and what is committed must be on disk.

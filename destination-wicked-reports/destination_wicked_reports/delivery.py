@@ -7,6 +7,7 @@ until no batch of an earlier endpoint is under way. Batches of one endpoint trav
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable
@@ -17,7 +18,7 @@ from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from destination_wicked_reports.batches import Batch
 from destination_wicked_reports.client import WickedClient
-from destination_wicked_reports.endpoints import ENDPOINTS, UPDATABLE
+from destination_wicked_reports.endpoints import ENDPOINTS, UPDATABLE, Endpoint
 from destination_wicked_reports.ledger import ACCEPTED, HELD, Ledger
 from destination_wicked_reports.normalizers.base import Row
 from destination_wicked_reports.orders import OrderBook
@@ -64,14 +65,17 @@ class Delivery:
         self._queues: dict[str, deque[Row]] = {endpoint: deque() for endpoint in LOAD_ORDER}
         self._queued_bytes: Counter[str] = Counter()
         self._queued_at: dict[str, float] = {}
-        self._under_way: dict[Future[Verdict], Batch] = {}
+        self._under_way: dict[Future[Verdict | None], Batch] = {}
+        #: set once a post has failed for good, or the run has.
+        self._over = threading.Event()
         #: halves of refused batches, marked and waiting for a free place; they go before anything else does.
         self._halves: deque[Batch] = deque()
         self._in_hand: list[Batch] = []
         #: batches that this run will not deliver any more; they hold their STATEs back for good.
         self._failed: list[Batch] = []
-        #: digest of every row that is queued or under way, so that its twin is known before the ledger knows it.
-        self._digests: dict[tuple[str, str], bytes] = {}
+        #: by endpoint and key, the digest of every row that is queued or under way, so that its twin is known before
+        #: the ledger knows it.
+        self._digests: dict[str, dict[str, bytes]] = {endpoint: {} for endpoint in LOAD_ORDER}
         #: orders of which a row was rejected while later ones, computed from it, are still queued.
         self._doomed: set[str] = set()
 
@@ -93,16 +97,15 @@ class Delivery:
 
     def _queue_new(self, endpoint: str, rows: list[Row]) -> None:
         known = self._ledger.known(endpoint, [row.key for row in rows])
-        counts, queue, digests = self.counts[endpoint], self._queues[endpoint], self._digests
+        counts, queue, digests = self.counts[endpoint], self._queues[endpoint], self._digests[endpoint]
         for row in rows:
-            name = (endpoint, row.key)
-            digest = digests.get(name) or known.get(row.key)
+            digest = digests.get(row.key) or known.get(row.key)
             if digest is not None and (digest == row.digest or endpoint not in UPDATABLE):
                 counts[UNCHANGED if digest == row.digest else CHANGED] += 1
             elif len(row.body) > ROW_BYTES:
                 self._reject([(row, TOO_LARGE)])
             else:
-                digests[name] = row.digest
+                digests[row.key] = row.digest
                 if row.order_key:
                     self.orders.queue(row)
                 queue.append(row)
@@ -143,7 +146,7 @@ class Delivery:
                 self._ledger.settle(batch, [])
                 continue
             for row in batch.rows:
-                self._digests[batch.endpoint, row.key] = row.digest
+                self._digests[batch.endpoint][row.key] = row.digest
                 if row.order_key:
                     self.orders.queue(row)
             if not ENDPOINTS[batch.endpoint].key:
@@ -159,13 +162,18 @@ class Delivery:
 
     def drain(self) -> None:
         """Send nothing more, but learn what became of what is under way. For a run that is failing already."""
+        self._over.set()
         self._client.stop()
         while self._under_way:
             with contextlib.suppress(AirbyteTracedException):
                 self.settle(block=True)
             while self._halves:
-                self._failed.append(self._halves.popleft())
-                self._ledger.settle(self._failed[-1], [])
+                self._give_up(self._halves.popleft())
+
+    def _give_up(self, batch: Batch) -> None:
+        """Leave a marked batch that was not sent to the next run."""
+        self._failed.append(batch)
+        self._ledger.settle(batch, [])
 
     def close(self) -> None:
         """End the threads; nothing may be under way any more."""
@@ -202,7 +210,7 @@ class Delivery:
         """Mark the batch in the ledger and post it, once nothing that must come first is under way."""
         self._in_hand.append(batch)  # out of its queue and not yet under way: its STATE must not leave either
         names = batch.names
-        while self._must_wait(RANK[batch.endpoint], names):
+        while self._must_wait(batch, names):
             self.settle(block=True)
         if not self._doomed.isdisjoint(names):
             self._reject([(row, ORDER_REJECTED) for row in batch.rows if row.order_key in self._doomed])
@@ -221,14 +229,27 @@ class Delivery:
 
     def _post(self, batch: Batch) -> None:
         endpoint = ENDPOINTS[batch.endpoint]
-        future = self._threads.submit(
-            self._client.post, endpoint.path, batch.body, batch.rows, repeatable=bool(endpoint.key)
-        )
-        self._under_way[future] = batch
+        self._under_way[self._threads.submit(self._send, endpoint, batch)] = batch
 
-    def _must_wait(self, rank: int, names: frozenset[str]) -> bool:
-        ahead = self._ahead()
-        return len(ahead) >= self._in_flight or any(
+    def _send(self, endpoint: Endpoint, batch: Batch) -> Verdict | None:
+        """Post a batch, in a thread of the pool; None, and nothing is sent, once the run is over."""
+        if self._over.is_set():
+            return None
+        try:
+            return self._client.post(endpoint.path, batch.body, batch.rows, repeatable=bool(endpoint.key))
+        except AirbyteTracedException:
+            self._over.set()
+            raise
+
+    def _must_wait(self, batch: Batch, names: frozenset[str]) -> bool:
+        """Tell whether a batch may not go yet.
+
+        One more than may be in flight: it waits inside the pool, so that no thread idles while an outcome is written
+        down. Not so rows without an id: marked before their turn, they would be taken for sent if the run died.
+        """
+        ahead, rank = self._ahead(), RANK[batch.endpoint]
+        most = self._in_flight + 1 if ENDPOINTS[batch.endpoint].key else self._in_flight
+        return len(ahead) >= most or any(
             RANK[other.endpoint] < rank or not names.isdisjoint(other.names) for other in ahead
         )
 
@@ -254,7 +275,10 @@ class Delivery:
                 if not repeatable or error.failure_type is FailureType.config_error:
                     self._ledger.settle(batch, [])
                 raise
-            self._judge(batch, verdict, repeatable)
+            if verdict is None:
+                self._give_up(batch)
+            else:
+                self._judge(batch, verdict, repeatable)
             del self._under_way[future]  # not before: whatever interrupts us, its STATE must not leave
         while self._halves and len(self._under_way) < self._in_flight:
             self._post(self._halves.popleft())
@@ -307,5 +331,5 @@ class Delivery:
 
     def _leave(self, rows: list[Row]) -> None:
         for row in rows:
-            self._digests.pop((row.endpoint, row.key), None)
+            self._digests[row.endpoint].pop(row.key, None)
         self.orders.settle(rows)

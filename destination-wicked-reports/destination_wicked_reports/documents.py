@@ -23,7 +23,8 @@ from sqlalchemy import (
 
 from destination_wicked_reports.ledger import Ledger
 from destination_wicked_reports.normalizers.base import Document
-from destination_wicked_reports.schema import among, begins, listed, make_tables, upsert
+from destination_wicked_reports.schema import make_tables
+from destination_wicked_reports.statements import among, begins, listed, upsert
 
 PAGE = 500
 #: Written out, not bound: the database uses an index of part of a table only if the query names the same part.

@@ -29,7 +29,8 @@ from sqlalchemy import Connection, func, select, text, update
 from sqlalchemy.exc import OperationalError
 
 from destination_wicked_reports.normalizers.rows import SEPARATOR
-from destination_wicked_reports.schema import LedgerBusyError, LedgerError, leases, outbox, upsert
+from destination_wicked_reports.schema import LedgerBusyError, LedgerError, leases, outbox
+from destination_wicked_reports.statements import upsert
 
 logger = logging.getLogger("airbyte")
 

@@ -15,7 +15,7 @@ import contextlib
 import hashlib
 import os
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from pathlib import Path
 
@@ -28,20 +28,18 @@ from destination_wicked_reports.endpoints import UPDATABLE
 from destination_wicked_reports.leases import Leases
 from destination_wicked_reports.normalizers.base import OrderState, Row
 from destination_wicked_reports.schema import (
-    POSTGRESQL,
     LedgerBusyError,
     LedgerError,
-    among,
     former,
     info,
-    listed,
     order_events,
     orders,
     outbox,
     prepare,
+    remember,
     sent,
-    upsert,
 )
+from destination_wicked_reports.statements import POSTGRESQL, among, listed, upsert
 
 __all__ = ["ACCEPTED", "HELD", "LOCK_WAIT_SECONDS", "Ledger", "LedgerBusyError", "LedgerError", "fingerprint"]
 
@@ -170,13 +168,10 @@ class Ledger:
 
     def known(self, endpoint: str, keys: Sequence[str]) -> dict[str, bytes]:
         """Return key -> digest of the rows among `keys` that were sent (or are held: their fate is unknown)."""
-        query = select(sent.c.key, sent.c.digest).where(
-            sent.c.store == self.store, sent.c.endpoint == endpoint, among(sent.c.key)
-        )
-        if self.repeats_held:
-            query = query.where(sent.c.status != HELD)
+        ignored = HELD if self.repeats_held else ""
+        asked = {"store": self.store, "endpoint": endpoint, "ignored": ignored, **listed(keys)}
         with self._connection.begin():
-            return {row.key: row.digest for row in self._connection.execute(query, listed(keys))}
+            return dict(self._connection.execute(_KNOWN, asked).tuples().all())
 
     def orders(self, keys: Sequence[str]) -> dict[str, OrderState]:
         """Return what Wicked was told of these affiliate orders."""
@@ -236,11 +231,17 @@ class Ledger:
             self._connection.execute(delete(outbox).where(outbox.c.id == batch.mark))
             if remembered and (batch.endpoint in UPDATABLE or self.repeats_held):
                 self._connection.execute(_KEEP_FORMER, self._named(batch.endpoint, remembered))
-            upsert(
-                self._connection,
-                sent,
-                [(self.store, row.endpoint, row.key, row.digest, status, row.stream, now) for row in remembered],
-            )
+            for stream, rows in _by_stream(remembered).items():
+                remember(
+                    self._connection,
+                    [row.key for row in rows],
+                    [row.digest for row in rows],
+                    store=self.store,
+                    endpoint=batch.endpoint,
+                    stream=stream,
+                    status=status,
+                    sent_at=now,
+                )
             upsert(
                 self._connection,
                 orders,
@@ -260,17 +261,18 @@ class Ledger:
                     for key, state in states.items()
                 ],
             )
-            upsert(self._connection, order_events, [event for row in remembered for event in self._events(row, now)])
+            events = [
+                self._event(row.order_key, row.order, row, now) for row in remembered if row.order_key and row.order
+            ]
+            upsert(self._connection, order_events, events)
 
     def _named(self, endpoint: str, rows: Sequence[Row]) -> dict[str, str]:
         return {"store": self.store, "endpoint": endpoint, **listed(row.key for row in rows)}
 
-    def _events(self, row: Row, now: int) -> Iterator[tuple[str | int, ...]]:
-        order = row.order
-        if row.order_key and order:
-            names = (self.store, row.order_key, row.endpoint, row.key)
-            money = (str(order.total), str(order.approved), str(order.refunded))
-            yield *names, order.revision, order.payments, order.status, *money, now
+    def _event(self, order_key: str, order: OrderState, row: Row, now: int) -> tuple[str | int, ...]:
+        names = (self.store, order_key, row.endpoint, row.key)
+        money = (str(order.total), str(order.approved), str(order.refunded))
+        return *names, order.revision, order.payments, order.status, *money, now
 
     def unfinished(self) -> list[Batch]:
         """Return the batches that an earlier run marked and never settled, oldest first."""
@@ -284,7 +286,14 @@ class Ledger:
             ]
 
 
-_KEEP_FORMER = insert(former).from_select(
-    [column.name for column in sent.columns],
-    select(sent).where(sent.c.store == bindparam("store"), sent.c.endpoint == bindparam("endpoint"), among(sent.c.key)),
-)
+def _by_stream(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        found.setdefault(row.stream, []).append(row)
+    return found
+
+
+# Built once: SQLAlchemy takes longer to build and recognise a statement than SQLite to answer it.
+_NAMED = (sent.c.store == bindparam("store"), sent.c.endpoint == bindparam("endpoint"), among(sent.c.key))
+_KNOWN = select(sent.c.key, sent.c.digest).where(*_NAMED, sent.c.status != bindparam("ignored"))
+_KEEP_FORMER = insert(former).from_select([column.name for column in sent.columns], select(sent).where(*_NAMED))

@@ -39,8 +39,8 @@ def parse(line: bytes, number: int) -> dict[str, Any]:
         kind = message["type"]
         if kind == "RECORD":
             record = message["record"]
-            whole = isinstance(record["stream"], str) and isinstance(record["data"], dict)
-            whole = whole and isinstance(record.get("namespace"), str | None)
+            whole = type(record["stream"]) is str and type(record["data"]) is dict
+            whole = whole and ("namespace" not in record or isinstance(record["namespace"], str | None))
         elif kind == "STATE":
             state = message["state"]
             whole = isinstance(state.get("destinationStats"), dict | None)

@@ -2,11 +2,12 @@
 
 import sys
 
-from destination_wicked_reports import quick_start
+from destination_wicked_reports import light_cdk, quick_start
 
 
 def run() -> None:
     """Run the command in `sys.argv`: spec, check, write or one of our own."""
+    light_cdk.prepare()
     from destination_wicked_reports.destination import DestinationWickedReports
 
     quick_start.started()
@@ -15,6 +16,7 @@ def run() -> None:
 
 def target() -> None:
     """Run the Singer target with the command line in `sys.argv`."""
+    light_cdk.prepare()
     from destination_wicked_reports.singer import cli
 
     quick_start.started()

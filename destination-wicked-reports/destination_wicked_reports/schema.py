@@ -1,10 +1,4 @@
-"""The ledger's tables, and the two statements that every module with tables in it needs, in the words of any database.
-
-`among` asks for rows by any number of keys, which travel as one parameter. `upsert` inserts or replaces many rows.
-Both say the same to SQLite and to PostgreSQL, so a module that keeps a table of its own beside these (`sums.py`,
-`documents.py`) needs to know neither: it declares the table in a `MetaData` of its own, makes it with `make_tables`,
-and uses the ledger's connection inside `with connection.begin():`.
-"""
+"""The ledger's tables: how they are made, brought up to date, and filled with what was sent."""
 
 from __future__ import annotations
 
@@ -12,12 +6,9 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
-import orjson
 from sqlalchemy import (
-    ARRAY,
     BigInteger,
     Column,
-    ColumnElement,
     Connection,
     Dialect,
     Integer,
@@ -28,14 +19,11 @@ from sqlalchemy import (
     bindparam,
     func,
     inspect,
+    literal_column,
     select,
-    tuple_,
 )
-from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql.compiler import SQLCompiler
-from sqlalchemy.sql.functions import FunctionElement
 
-POSTGRESQL = "postgresql"
+from destination_wicked_reports.statements import EACH, POSTGRESQL, as_text, listed, or_replace, own_words, upsert
 
 
 class LedgerError(Exception):
@@ -127,8 +115,8 @@ order_events = Table(
 
 def _outbox_of_runs(connection: Connection) -> None:
     """Version 2: the outbox knows whose a request is, and what is overwritten is kept."""
-    for column in (outbox.c.run, outbox.c.scopes):
-        connection.exec_driver_sql(f"ALTER TABLE outbox ADD COLUMN {column.name} VARCHAR DEFAULT '' NOT NULL")
+    for added in (outbox.c.run, outbox.c.scopes):
+        connection.exec_driver_sql(f"ALTER TABLE outbox ADD COLUMN {added.name} VARCHAR DEFAULT '' NOT NULL")
     metadata.create_all(connection, tables=[leases, former, order_events])
 
 
@@ -192,77 +180,23 @@ def _one_at_a_time(connection: Connection) -> None:
     connection.execute(select(func.pg_advisory_xact_lock(lock)))
 
 
-class _Each(FunctionElement[str]):
-    """The texts of a JSON array as a table with one column, `value`."""
+def remember(connection: Connection, keys: Sequence[str], digests: Iterable[bytes], **same: str | int) -> None:
+    """Upsert rows of `sent` that differ in key and digest only, the latter all of one length; no key may come twice.
 
-    inherit_cache = True
-
-
-@compiles(_Each)
-def _each_of_sqlite(element: _Each, compiler: SQLCompiler, **options: Any) -> str:
-    return f"json_each({compiler.process(element.clauses, **options)})"
-
-
-@compiles(_Each, POSTGRESQL)
-def _each_of_postgresql(element: _Each, compiler: SQLCompiler, **options: Any) -> str:
-    return f"json_array_elements_text(CAST({compiler.process(element.clauses, **options)} AS JSON))"
-
-
-_KEYS = select(_Each(bindparam("keys", type_=String())).table_valued("value").c.value)
-
-
-def among(column: ColumnElement[str]) -> ColumnElement[bool]:
-    """Return the condition that a column holds one of the keys that the parameter `keys` will name; see `listed`."""
-    return column.in_(_KEYS)
-
-
-def begins(column: ColumnElement[str], start: str) -> ColumnElement[bool]:
-    """Return the condition that a text begins so, letter for letter: SQLite's LIKE takes small letters for capitals."""
-    return func.substr(column, 1, len(start)) == start
-
-
-def listed(keys: Iterable[str]) -> dict[str, str]:
-    """Return the parameters of a statement with `among` in it: one, whatever the number of keys."""
-    return {"keys": orjson.dumps(list(keys)).decode()}
-
-
-def upsert(connection: Connection, table: Table, rows: Sequence[tuple[Any, ...]]) -> None:
-    """Insert or replace rows, given as tuples in the table's order of columns; no primary key may come twice.
-
-    `table.info["never_back"]` names columns of which no row may take a lesser value: such a row is left out.
-    The statement is compiled by SQLAlchemy once and executed as text: its own many-row path costs more per row than
-    everything else that the ledger does.
+    The keys travel as one parameter, and so do the digests: most rows a ledger ever writes are these, and to bind a
+    row's values one by one costs as much as storing them.
     """
-    if not rows:
-        return
-    statement = _upsert_text(table, connection.dialect)
-    if connection.dialect.name == POSTGRESQL:
-        columns = zip(table.columns, zip(*rows, strict=True), strict=True)
-        connection.exec_driver_sql(statement, {column.name: list(values) for column, values in columns})
-    else:
-        connection.exec_driver_sql(statement, list(rows))
+    joined = b"".join(digests)
+    values = {"digests": joined, "size": len(joined) // len(keys), **listed(keys), **same}
+    connection.exec_driver_sql(_remembering_text(connection.dialect), values)
 
 
 @lru_cache(maxsize=64)
-def _upsert_text(table: Table, dialect: Dialect) -> str:
-    from sqlalchemy.dialects import postgresql, sqlite  # here, for a run needs one of the two
-
-    columns = list(table.columns)
-    if dialect.name == POSTGRESQL:
-        # One statement for all rows: the columns travel as arrays.
-        arrays = func.unnest(*(bindparam(c.name, type_=ARRAY(c.type)) for c in columns)).table_valued(
-            *(c.name for c in columns)
-        )
-        arrays = arrays.render_derived()
-        insertion: Any = postgresql.insert(table).from_select([c.name for c in columns], select(arrays))
-    else:
-        insertion = sqlite.insert(table)
-    fresh = {c.name: insertion.excluded[c.name] for c in columns if not c.primary_key}
-    ordered = table.info.get("never_back", ())
-    forward = (
-        tuple_(*(insertion.excluded[name] for name in ordered)) >= tuple_(*(table.c[name] for name in ordered))
-        if ordered
-        else None
-    )
-    statement = insertion.on_conflict_do_update(index_elements=list(table.primary_key), set_=fresh, where=forward)
-    return str(statement.compile(dialect=dialect))
+def _remembering_text(dialect: Dialect) -> str:
+    size = bindparam("size", type_=Integer)
+    digest = func.substr(bindparam("digests", type_=LargeBinary), EACH.c.place * size + literal_column("1"), size)
+    values: dict[Column[Any], Any] = {c: bindparam(c.name, type_=c.type) for c in sent.columns}
+    values |= {sent.c.key: EACH.c.value, sent.c.digest: digest}
+    # Without a condition, SQLite takes the ON of what follows for a join's.
+    chosen = select(*values.values()).where(EACH.c.place >= literal_column("0"))
+    return as_text(or_replace(own_words(dialect).insert(sent).from_select(list(values), chosen), sent), dialect)

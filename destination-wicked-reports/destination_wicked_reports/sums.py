@@ -28,7 +28,8 @@ from sqlalchemy import (
 
 from destination_wicked_reports.ledger import Ledger
 from destination_wicked_reports.normalizers.base import Part, Whole
-from destination_wicked_reports.schema import among, begins, listed, make_tables, upsert
+from destination_wicked_reports.schema import make_tables
+from destination_wicked_reports.statements import among, begins, listed, upsert
 
 #: More digits than any sum of amounts has, so that parts that are taken off again leave exactly what was there.
 EXACT = Context(prec=100)

@@ -27,6 +27,9 @@ logger = logging.getLogger("airbyte")
 FLUSH_SECONDS = 600.0
 #: STATEs may lag this many full requests behind the input before partly filled requests are sent to free them.
 LAG_BATCHES = 10
+#: Records become rows this many at a time: few enough to stay in the processor's cache, and enough to share the
+#: ledger's answer.
+GROUP = 200
 StreamKey = tuple[str, str]
 
 
@@ -64,6 +67,7 @@ class Writer:
         self._routes = routes
         self._restore = restore
         self._batch_rows = batch_rows
+        self._group = min(GROUP, batch_rows)
         self._fail_fast = fail_fast
         delivery.after_settling = self._check
         self._clock = clock
@@ -145,7 +149,7 @@ class Writer:
             self._records_bytes += len(line)
             if len(self._records) == 1:
                 self._records_since = self._clock()
-            if len(self._records) >= self._batch_rows or self._records_bytes >= BATCH_BYTES:
+            if len(self._records) >= self._group or self._records_bytes >= BATCH_BYTES:
                 self._normalize()
         elif kind == "STATE":
             self._take_state(message)

@@ -77,6 +77,48 @@ def test_batches_of_one_endpoint_travel_side_by_side_and_never_more_than_allowed
     assert [len(keys) for _, keys in client.posts] == [10] * 6
 
 
+@pytest.mark.parametrize(("endpoint", "ready"), [("orders", True), ("order_payments", False)])
+def test_the_next_batch_is_ready_before_its_turn_unless_a_dead_run_would_take_it_for_sent(deliver, endpoint, ready):
+    answered = threading.Event()
+
+    def answer(path, rows):
+        answered.wait(10)
+        return ACCEPTED
+
+    client = ScriptedClient(answer)
+    delivery = deliver(client, batch_rows=1, in_flight=1)
+    delivery.add([make_row(endpoint, 1)])
+    following = Batch(endpoint, [make_row(endpoint, 2)])
+    assert delivery._must_wait(following, following.names) is not ready
+    if ready:
+        delivery.add([make_row(endpoint, 2)])  # does not wait for the first
+    answered.set()
+    delivery.add([make_row(endpoint, 3)])
+    delivery.flush()
+    assert client.most_at_once == 1
+    assert delivery.counts[endpoint] == {"sent": 2 + ready}
+
+
+def test_what_was_ready_when_a_post_failed_for_good_is_not_sent_and_not_taken_for_sent(deliver, ledger):
+    failing = threading.Event()
+
+    def answer(path, rows):
+        failing.wait(10)
+        raise AirbyteTracedException(message="refused", failure_type=FailureType.config_error)
+
+    client = ScriptedClient(answer)
+    delivery = deliver(client, batch_rows=1, in_flight=1)
+    delivery.add([make_row(number=1)])
+    delivery.add([make_row(number=2)])
+    failing.set()
+    with pytest.raises(AirbyteTracedException, match="refused"):
+        delivery.flush()
+    delivery.drain()
+    assert client.posts == [("/orders", ["1"])]
+    assert ledger.unfinished() == []
+    assert delivery.oldest() < float("inf")
+
+
 def test_a_batch_ends_before_it_is_too_large(deliver, monkeypatch):
     monkeypatch.setattr(module, "BATCH_BYTES", 1000)
     client = ScriptedClient()

@@ -7,7 +7,7 @@ per set of names, so that a row costs its values and nothing else.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from hashlib import blake2b
 from operator import itemgetter
 from typing import Any
@@ -25,8 +25,9 @@ _BETWEEN_WORDS = re.compile(r"[\s_.-]")
 _MOST_SHAPES = 64
 _MOST_UNKNOWN = 100
 
-#: Per field: the record's column, Wicked's name, the most characters if it is text and else 0, the check, the need.
-_Plan = list[tuple[str, str, int, Check, Need]]
+#: What picks a record's values, and per value: Wicked's name, the most characters if it is text and else 0, the check,
+#: the need.
+_Plan = tuple[Callable[[Mapping[str, Any]], Sequence[Any]], list[tuple[str, int, Check, Need]]]
 
 
 def fold(name: str) -> str:
@@ -66,11 +67,10 @@ class FieldChecker:
         """Return what goes on the wire, or raise FieldError for the first field that may not."""
         row: dict[str, Any] = {}
         names = tuple(data)
-        get = data.get
-        for column, name, limit, check, need in self._plans.get(names) or self._plan(names):
-            value = get(column)
+        values_of, fields = self._plans.get(names) or self._plan(names)
+        for (name, limit, check, need), value in zip(fields, values_of(data), strict=True):
             # Most fields are sound text (starting behind the blanks, short enough): `check` would say so, but slower.
-            if type(value) is str and value >= "!" and len(value) <= limit:
+            if type(value) is str and limit and value >= "!" and len(value) <= limit:
                 row[name] = value
                 continue
             if value is not None and value != "":
@@ -87,21 +87,23 @@ class FieldChecker:
 
     def _plan(self, names: tuple[str, ...]) -> _Plan:
         """Decide once per set of names which column feeds which field."""
-        plan: _Plan = []
-        used = set()
+        columns: list[str] = []
+        fields: list[tuple[str, int, Check, Need]] = []
         for name, limit, check, need in self._fields:
             column = find_column(name, names) or name
             if column in names or need is not Need.OPTIONAL:
-                plan.append((column, name, limit, check, need))
-                used.add(column)
+                columns.append(column)
+                fields.append((name, limit, check, need))
         for column in names:
-            if column in used or column.startswith("_airbyte_") or fold(column) in self._ignored:
+            if column in columns or column.startswith("_airbyte_") or fold(column) in self._ignored:
                 continue
             if len(self.unknown) < _MOST_UNKNOWN:
                 self.unknown.add(self._prefix + column)
         if len(self._plans) >= _MOST_SHAPES:
             self._plans.clear()
-        self._plans[names] = plan
+        present = len(columns) > 1 and set(columns) <= set(names)
+        values_of = itemgetter(*columns) if present else lambda data: [data.get(column) for column in columns]
+        self._plans[names] = plan = values_of, fields
         return plan
 
 
