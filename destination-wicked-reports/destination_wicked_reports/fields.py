@@ -23,6 +23,7 @@ NUMBER_LIMIT = 18
 YEARS = range(1970, 2101)
 
 MISSING = "required, but missing or empty"
+NULL_CHARACTER = "an id with a null character in it"
 _NOT_TEXT = "not text"
 _FLOAT_ID = "a number with a fraction part where text is due; make it text or a whole number at the source"
 _NOT_A_NUMBER = "not a number"
@@ -89,6 +90,19 @@ def text(field: str, limit: int) -> Check:
             raise FieldError(field, _FLOAT_ID if isinstance(value, float) else _NOT_TEXT)
         if len(written) > limit:
             raise FieldError(field, f"longer than {limit} characters")
+        return written
+
+    return check
+
+
+def identity(field: str, limit: int) -> Check:
+    """Text that names a row in the ledger. No database keeps, or finds again, a text with a null character in it."""
+    plain = text(field, limit)
+
+    def check(value: Any) -> Any:
+        written = plain(value)
+        if "\0" in written:
+            raise FieldError(field, NULL_CHARACTER)
         return written
 
     return check

@@ -18,7 +18,7 @@ from decimal import Decimal
 from typing import Any, ClassVar, Literal
 
 from destination_wicked_reports.endpoints import CLICKS, CONTACTS, ORDER_PAYMENTS, ORDERS, PRODUCTS
-from destination_wicked_reports.fields import NUMBER_LIMIT, FieldError, decimal, text
+from destination_wicked_reports.fields import NUMBER_LIMIT, FieldError, decimal, identity
 from destination_wicked_reports.normalizers.base import (
     ZERO,
     Normalizer,
@@ -269,7 +269,7 @@ def rejected(error: FieldError, endpoint: str, record: Record) -> Reject:
     return Reject(error.reason, error.field, endpoint, record.stream, record.data, record.sequence)
 
 
-_id = text("SourceID", 500)
+_id = identity("SourceID", 500)
 
 
 def read_id(data: Mapping[str, Any], name: str) -> str:

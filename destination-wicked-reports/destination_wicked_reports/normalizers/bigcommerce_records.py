@@ -15,7 +15,7 @@ from decimal import Decimal
 from email.utils import parsedate_to_datetime
 from typing import Any, Literal
 
-from destination_wicked_reports.fields import YEARS, FieldError, decimal, text, utc, whole
+from destination_wicked_reports.fields import YEARS, FieldError, decimal, identity, utc, whole
 from destination_wicked_reports.normalizers.identity import unpacked, values_at
 
 TEST_TRANSACTION = "transaction in the gateway's test mode"
@@ -94,7 +94,7 @@ def identifier(data: Mapping[str, Any], name: str, field: str) -> str:
     if value is None:
         raise FieldError(field, f"{name} is missing")
     try:
-        written: str = text(field, 500)(value)
+        written: str = identity(field, 500)(value)
     except FieldError as error:
         raise FieldError(field, f"{name}: {error.reason}") from None
     return written

@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 
 from destination_wicked_reports.endpoints import Endpoint, Field, Need
-from destination_wicked_reports.fields import MISSING, BlankError, Check, FieldError, Kind, checker
+from destination_wicked_reports.fields import MISSING, NULL_CHARACTER, BlankError, Check, FieldError, Kind, checker
 from destination_wicked_reports.normalizers.base import OrderState, Row
 
 #: Between the parts of a key; no id may hold it, or two different rows could share a key.
@@ -154,6 +154,8 @@ class RowMaker:
                 key = SEPARATOR.join(self._key(fields))
                 if key.count(SEPARATOR) != self._separators:
                     raise FieldError(self._last_key, "a key with a control character in it")
+        if "\0" in key:
+            raise FieldError(self._last_key, NULL_CHARACTER)
         return Row(self.endpoint, key, body, digest, stream, sequence, order_key, order)
 
 

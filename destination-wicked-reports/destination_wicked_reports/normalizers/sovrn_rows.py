@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import orjson
 
-from destination_wicked_reports.fields import FieldError, utc
+from destination_wicked_reports.fields import NULL_CHARACTER, FieldError, utc
 from destination_wicked_reports.normalizers.affiliate import EXCLUDED_NETWORK, AffiliateRules, read_amount, read_id
 from destination_wicked_reports.normalizers.base import Part, Record, Skip
 from destination_wicked_reports.normalizers.identity import ContactRule
@@ -22,6 +22,8 @@ from destination_wicked_reports.normalizers.rollups import CPC_SKIPPED, SHARED, 
 from destination_wicked_reports.normalizers.rows import SEPARATOR
 
 #: What the rows of a sale are made from; a return may come without the sale's own row, so the ledger keeps it.
+#: By these a row is found as another's kin, whether or not they are in its own name.
+_SHARED_IDS = ("click_id", "commission_id", "merchant_group_id")
 _KEPT = (
     "account_id",
     "revenue_id",
@@ -94,6 +96,9 @@ class SovrnReader:
         if cpc and not self._rolls_up:
             return Skip(CPC_SKIPPED, record.sequence)
         account = read_id(data, "account_id")
+        for name in _SHARED_IDS:
+            if "\0" in str(data.get(name)):
+                raise FieldError("SourceID", f"{name}: {NULL_CHARACTER}")
         day = day_of(data, "commission_date")
         changed = _changed(data, day)
         stamp = changed[:10] if data.get("update_date") else ""
