@@ -19,7 +19,8 @@ from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from .bodies import rows, spooled
 from .pace import ReportPace
 from .records import campaign, glance, merchant_day, transaction
-from .strict_http import LOGGER, BadReplyError, Budget, StrictApi, config_error, rows_of
+from .strict_budget import LOGGER, Budget
+from .strict_http import BadReplyError, StrictApi, config_error, rows_of
 
 #: Sovrn publishes no limit for the campaigns call (affiliate-facts B2).
 CAMPAIGN_REQUESTS_PER_MINUTE = 30

@@ -22,7 +22,7 @@ from airbyte_cdk.sources.streams.concurrent.abstract_stream import AbstractStrea
 from .components import shared_pace
 from .pace import ReportPace
 from .settings import REQUEST_INTERVAL_SECONDS, refuse_bad_settings
-from .strict_http import LOGGER
+from .strict_budget import LOGGER
 from .strict_source import StrictSource
 
 _MANIFEST = str(Path(__file__).with_name("manifest.yaml"))

@@ -12,7 +12,7 @@ import airbyte_cdk.sources.declarative.concurrent_declarative_source as cdk_sour
 import pytest
 from airbyte_cdk.models import AirbyteMessage, AirbyteStateMessageSerializer, ConfiguredAirbyteCatalogSerializer, Type
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
-from source_sovrn import SourceSovrn, strict_http
+from source_sovrn import SourceSovrn, strict_budget
 
 from integration_tests.simulator.client import SimulatorClient
 from integration_tests.simulator.server import running_simulator
@@ -48,7 +48,7 @@ class FakeClock:
 @pytest.fixture(autouse=True)
 def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
     fake = FakeClock()
-    monkeypatch.setattr(strict_http, "CLOCK", fake)
+    monkeypatch.setattr(strict_budget, "CLOCK", fake)
     return fake
 
 

@@ -11,7 +11,8 @@ from airbyte_cdk.sources.declarative.retrievers import Retriever
 from airbyte_cdk.sources.types import Config, Record, StreamSlice
 
 from .pages import Page, ShiftingPages
-from .strict_http import BadReplyError, Budget, StrictApi, natural_number, rows_of, utc_now
+from .strict_budget import Budget, utc_now
+from .strict_http import BadReplyError, StrictApi, natural_number, rows_of
 
 #: wecantrack publishes no limit (affiliate-facts A8): this many requests a minute until its headers tell.
 REQUESTS_PER_MINUTE = 30

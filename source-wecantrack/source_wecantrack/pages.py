@@ -15,7 +15,8 @@ from typing import Any
 import orjson
 
 from .digests import Digests
-from .strict_http import LOGGER, transient_error
+from .strict_budget import LOGGER
+from .strict_http import transient_error
 
 Row = dict[str, Any]
 

@@ -10,7 +10,7 @@ from . import quick_start
 def run() -> None:
     """Run `source-wecantrack spec|check|discover|read`."""
     from .source import SourceWecantrack
-    from .strict_source import launch
+    from .strict_command import launch
 
     quick_start.started()
     sys.exit(launch(SourceWecantrack, sys.argv[1:]))

@@ -8,9 +8,9 @@ from typing import Any
 
 from airbyte_cdk.models import AirbyteMessage, AirbyteStateMessage, ConfiguredAirbyteCatalog
 
-from . import strict_http
+from . import strict_budget
 from .dates import refuse_bad_dates
-from .strict_http import LOGGER
+from .strict_budget import LOGGER
 from .strict_source import StrictSource
 
 #: a sign of life for who watches, without a line for each of a thousand days
@@ -33,9 +33,9 @@ class SourceWecantrack(StrictSource):
     def progress(self, stream: str, window: int, windows: int, rows: int, total: int) -> Iterable[AirbyteMessage]:
         """Log how far the days have come, now and then: a backfill of a year is hours at the declared budget."""
         if window == 0:
-            self._told = strict_http.CLOCK.now()
-        elif window < windows and strict_http.CLOCK.now() - self._told >= SECONDS_BETWEEN_LINES:
-            self._told = strict_http.CLOCK.now()
+            self._told = strict_budget.CLOCK.now()
+        elif window < windows and strict_budget.CLOCK.now() - self._told >= SECONDS_BETWEEN_LINES:
+            self._told = strict_budget.CLOCK.now()
             LOGGER.info("%s: window %s of %s, %s rows so far", stream, f"{window:,}", f"{windows:,}", f"{total:,}")
         return ()
 

@@ -1,4 +1,4 @@
-"""The declarative source of airbyte-cdk 7.39, hardened: windows that close, a read that stops, output that leaves.
+"""The declarative source of airbyte-cdk 7.39, hardened: windows that close, a read that stops.
 
 Shared by the sources and the same, byte for byte, in each of them. What the CDK does otherwise was measured in
 `airbyte/cdk.md`: state follows the largest record (3.3), a failed slice does not end the read (4.4), the last window
@@ -8,21 +8,11 @@ state never runs ahead of records, and a slow reader of our output slows us inst
 
 from __future__ import annotations
 
-import contextlib
-import gc
-import io
 import logging
-import os
-import signal
-import sys
-import time
-import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta, timezone
-from typing import Any, BinaryIO, TypeVar, cast
+from typing import Any, cast
 
-import orjson
-from airbyte_cdk.entrypoint import AirbyteEntrypoint
 from airbyte_cdk.models import (
     AirbyteCatalog,
     AirbyteConnectionStatus,
@@ -34,7 +24,6 @@ from airbyte_cdk.models import (
     AirbyteStreamState,
     AirbyteStreamStatus,
     ConfiguredAirbyteCatalog,
-    ConnectorSpecification,
     Status,
     StreamDescriptor,
     Type,
@@ -47,12 +36,10 @@ from airbyte_cdk.sources.types import Record, StreamSlice
 from airbyte_cdk.sources.utils.record_helper import stream_data_to_airbyte_message
 from airbyte_cdk.utils.stream_status_utils import as_airbyte_message as status_message
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
-from jsonschema import Draft7Validator
-from jsonschema.exceptions import best_match
 
-from .strict_http import LOGGER, check_api_url, config_error, utc_now
+from .strict_budget import LOGGER, utc_now
+from .strict_http import check_api_url, config_error
 
-T = TypeVar("T")
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
@@ -227,115 +214,3 @@ def _state_message(stream: str, state: Mapping[str, Any], records: int) -> Airby
             sourceStats=AirbyteStateStats(recordCount=float(records)),
         ),
     )
-
-
-def launch(source_class: type[StrictSource], args: list[str]) -> int:
-    """Run one Airbyte command and return the exit code.
-
-    Records, states and logs go through one buffer, in order; it is flushed with each log line, state and wait.
-    A reader that went away ends the run with 1, SIGTERM with 143 after what was emitted has left; neither prints more.
-    """
-    buffer = open(sys.stdout.fileno(), "wb", buffering=1 << 18, closefd=False)  # noqa: SIM115 - lives to the end
-    text = io.TextIOWrapper(buffer, encoding="utf-8", newline="\n", write_through=True)
-    logging.raiseExceptions = False  # a log line for a reader that went away is no reason for a traceback
-    for handler in logging.getLogger().handlers:
-        if isinstance(handler, logging.StreamHandler):
-            handler.setStream(text)
-    signal.signal(signal.SIGTERM, _terminate)
-    with contextlib.redirect_stdout(text):
-        code = 1
-        try:
-            try:
-                code = _run(source_class, args, buffer)
-            except SystemExit as stop:
-                code = stop.code if isinstance(stop.code, int) else 1
-            except KeyboardInterrupt:
-                code = 130
-            except AirbyteTracedException as error:
-                _write(buffer, error.as_sanitized_airbyte_message())
-            except BrokenPipeError:
-                raise
-            except Exception as error:  # a bug of ours: its text may quote a row, so only its place is told
-                message = f"The connector met an unexpected {type(error).__name__}: report it with the log."
-                place = "".join(traceback.format_tb(error.__traceback__))
-                _write(buffer, AirbyteTracedException(place, message).as_sanitized_airbyte_message())
-            buffer.flush()
-        except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno() if sys.__stdout__ else 1)
-            code = code or 1
-    return code
-
-
-def _terminate(_signal: int, _frame: object) -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a second one does not wait for a reader that hangs
-    raise SystemExit(143)
-
-
-#: What a value must be, by the rule of the JSON schema that it breaks.
-_WANTED = {"minimum": "at least {}", "maximum": "at most {}", "minLength": "not empty", "enum": "one of {}"}
-
-
-class _Entrypoint(AirbyteEntrypoint):
-    """The CDK's entrypoint, but a refused config names the field and what it must be, and never quotes a value."""
-
-    @staticmethod
-    def validate_connection(source_spec: ConnectorSpecification, config: Mapping[str, Any]) -> None:
-        """Raise `config_error` for the worst breach of the spec."""
-        error = best_match(Draft7Validator(source_spec.connectionSpecification).iter_errors(config))
-        if error is not None:
-            schema, field = cast("dict[str, Any]", error.schema), ".".join(map(str, error.absolute_path))
-            said = _WANTED.get(str(error.validator), f"of {error.validator} {{}}").format(error.validator_value)
-            wanted = schema.get("pattern_descriptor") or said
-            told = error.message if error.validator == "required" else f"{field} must be {wanted}"
-            raise config_error(f"The configuration is refused: {told}; correct it.")
-
-
-def _file(read: Callable[[str], T], kind: str, given: Mapping[str, Any]) -> T | None:
-    path = given.get(kind)
-    try:
-        return read(path) if path else None
-    except OSError as error:
-        raise config_error(f"The {kind} file {path} cannot be read ({error.strerror}).") from None
-    except (ValueError, TypeError, KeyError, AttributeError):
-        hint = ": leave --state out to start over, or correct it." if kind == "state" else ": correct it."
-        raise config_error(f"The {kind} file {path} is empty or no {kind} in JSON{hint}") from None
-
-
-def _run(source_class: type[StrictSource], args: list[str], out: BinaryIO) -> int:
-    command = AirbyteEntrypoint.parse_args(args)
-    if not command.command:
-        raise config_error("No command was given: say spec, check, discover or read.")
-    given = vars(command)
-    config = _file(source_class.read_config, "config", given)
-    catalog = _file(source_class.read_catalog, "catalog", given)
-    state = _file(source_class.read_state, "state", given)
-    source = source_class(catalog=catalog, config=config, state=state, config_path=given.get("config"))  # type: ignore[call-arg]
-    entrypoint = _Entrypoint(source)
-    if command.command != "read":
-        for line in entrypoint.run(command):
-            out.write(line.encode() + b"\n")
-        return 0
-    assert catalog is not None
-    assert config is not None
-    spec = source.spec(LOGGER)
-    entrypoint.set_up_secret_filter(config, spec.connectionSpecification)
-    entrypoint.validate_connection(spec, config)
-    gc.collect()
-    gc.freeze()  # rows are trees and die with their page; what lives on now is never garbage
-    gc.set_threshold(100_000, 50, 50)
-    heads: dict[str, bytes] = {}
-    for item in source.items(catalog):
-        if isinstance(item, Record):
-            head = heads.get(item.stream_name)
-            if head is None:
-                name = orjson.dumps(item.stream_name)
-                head = heads[item.stream_name] = b'{"type":"RECORD","record":{"stream":%b,"data":' % name
-            out.write(head + orjson.dumps(item.data) + b',"emitted_at":%d}}\n' % (time.time() * 1000))
-        else:
-            _write(out, item)
-    return 0
-
-
-def _write(out: BinaryIO, message: AirbyteMessage) -> None:
-    out.write(AirbyteEntrypoint.airbyte_message_to_string(message).encode() + b"\n")
-    out.flush()

@@ -3,7 +3,7 @@
 import pytest
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from source_wecantrack import SourceWecantrack
-from source_wecantrack.strict_source import _Entrypoint
+from source_wecantrack.strict_command import _Entrypoint
 
 from .conftest import LOGGER
 

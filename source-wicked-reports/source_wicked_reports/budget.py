@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 
-from . import strict_http
-from .strict_http import WINDOW_MARGIN, Budget, natural, wait
+from . import strict_budget
+from .strict_budget import WINDOW_MARGIN, Budget, natural, wait
 
 _NUMBER = re.compile(r"\d{1,15}(\.\d{1,9})?")
 _MILLISECONDS_FROM = 10**11
@@ -48,12 +48,12 @@ class SlidingBudget(Budget):
         spare = len(self._ends) - self.calls
         if spare >= 0:
             # a clock that was set back must not make the wait longer than the window
-            seconds = min(self._ends[spare] - strict_http.CLOCK.now(), self._span)
+            seconds = min(self._ends[spare] - strict_budget.CLOCK.now(), self._span)
             if seconds >= _SHORTEST_ANNOUNCED:
                 told = f"; {self._told}" if self._told else ""
                 wait(seconds, f"the budget of {self.calls} requests in {self._seconds:g} s is used up{told}")
             elif seconds > 0:
-                strict_http.CLOCK.sleep(seconds)
+                strict_budget.CLOCK.sleep(seconds)
             del self._ends[: spare + 1]
         self._under_way = True
         self.requests += 1
@@ -66,7 +66,7 @@ class SlidingBudget(Budget):
             self.calls = min(self._ceiling, limit)
         if remaining is not None:
             foreign = self.calls - remaining - len(self._ends)
-            now = strict_http.CLOCK.now()
+            now = strict_budget.CLOCK.now()
             end = reset_time(headers.get("x-ratelimit-reset"), now)
             end = min(end + WINDOW_MARGIN, now + self._span) if end is not None and end > now else now + self._span
             for _ in range(foreign):
@@ -76,7 +76,7 @@ class SlidingBudget(Budget):
         """Do nothing: after a wait that the vendor asked for, what was sent in the last minute still counts."""
 
     def _settle(self) -> None:
-        now = strict_http.CLOCK.now()
+        now = strict_budget.CLOCK.now()
         del self._ends[: bisect_right(self._ends, now)]
         if self._under_way:
             self._under_way = False

@@ -20,7 +20,8 @@ from .pages import Given, HashedPages, OutOfTurnError, Page, Row, UnsteadyError
 from .records import click, click_identity, contact, mark_click, order, row_id
 from .replies import OutboundApi, RefusedError, UnknownContactError, listed, single
 from .settings import account_zone
-from .strict_http import LOGGER, config_error
+from .strict_budget import LOGGER
+from .strict_http import config_error
 from .windows import Days
 
 #: "The first 10,000 clicks of a single contact will be returned"; that other lists end there too is a [guess].

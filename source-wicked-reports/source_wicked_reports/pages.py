@@ -17,7 +17,8 @@ import orjson
 from airbyte_cdk.models import FailureType
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
-from .strict_http import LOGGER, transient_error
+from .strict_budget import LOGGER
+from .strict_http import transient_error
 
 Row = dict[str, Any]
 

@@ -12,7 +12,7 @@ from airbyte_cdk.models import FailureType
 from airbyte_cdk.sources.declarative.requesters import HttpRequester
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
-from . import strict_http
+from . import strict_budget
 from .budget import SlidingBudget, reset_time
 from .pages import Page
 from .records import Row
@@ -59,7 +59,7 @@ class OutboundApi(StrictApi):
 
     def _throttled_pause(self, response: requests.Response, attempt: int) -> float:
         """Put the wait into the one form that is understood: seconds for Retry-After, UNIX time for the reset."""
-        now, headers = strict_http.CLOCK.now(), response.headers
+        now, headers = strict_budget.CLOCK.now(), response.headers
         later, reset = (reset_time(headers.get(name), now) for name in ("Retry-After", "x-ratelimit-reset"))
         if later is not None:
             headers["Retry-After"] = str(max(math.ceil(later - now), 0))
