@@ -11,9 +11,9 @@ READY  := $(VENV)/.ready
 setup: $(READY)
 
 # Hash-pinned and host-free: the lock names no registry, so the machine's own settings decide where packages come from.
-$(READY): requirements/lock.txt $(PACKAGES:%=%/pyproject.toml)
+$(READY): requirements/uv.txt requirements/lock.txt $(PACKAGES:%=%/pyproject.toml)
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
 	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes -r requirements/lock.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation $(PACKAGES:%=-e ./%)
 	touch $@

@@ -166,7 +166,7 @@ def kill(process: subprocess.Popen[str]) -> None:
 
 def install() -> None:
     """Bring everything under `.cache/hosts` up to date, and say how long each part took."""
-    CACHE.mkdir(parents=True, exist_ok=True)
+    WHEELS.mkdir(parents=True, exist_ok=True)  # every installer is told to look there, before anything is in it, too
     for name in HOSTS:
         with _timed(name):
             _install_host(name)

@@ -14,10 +14,9 @@ from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 
 from . import strict_budget
-from .strict_budget import WINDOW_MARGIN, Budget, natural, wait
+from .strict_budget import MILLISECONDS_FROM, WINDOW_MARGIN, Budget, natural, wait
 
 _NUMBER = re.compile(r"\d{1,15}(\.\d{1,9})?")
-_MILLISECONDS_FROM = 10**11
 _UNIX_FROM = 10**8  # smaller numbers are seconds left: 10^8 of them are three years, as UNIX time it is 1973
 _SHORTEST_ANNOUNCED = 1.0
 
@@ -88,7 +87,7 @@ def reset_time(text: str | None, now: float) -> float | None:
     text = (text or "").strip()
     if _NUMBER.fullmatch(text):
         number = float(text)
-        if number >= _MILLISECONDS_FROM:
+        if number >= MILLISECONDS_FROM:
             return number / 1000
         return number if number >= _UNIX_FROM else now + number
     try:

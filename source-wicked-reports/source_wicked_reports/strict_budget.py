@@ -17,7 +17,7 @@ LOGGER = logging.getLogger("airbyte.source")
 #: Seconds added to a budget's window: the vendor starts its window when a request arrives, we when it leaves.
 WINDOW_MARGIN = 1.0
 _LARGEST_BUDGET = 1_000_000
-_MILLISECONDS_FROM = 10**11  # UNIX seconds reach this in the year 5138, milliseconds reached it in 1973
+MILLISECONDS_FROM = 10**11  # UNIX seconds reach this in the year 5138, milliseconds reached it in 1973
 
 
 class Clock:
@@ -114,5 +114,5 @@ def asked_wait(headers: Mapping[str, str], now: float) -> float | None:
     reset = natural(headers.get("x-ratelimit-reset"))
     if reset is None:
         return None
-    ahead = (reset / 1000 if reset >= _MILLISECONDS_FROM else reset) - now
+    ahead = (reset / 1000 if reset >= MILLISECONDS_FROM else reset) - now
     return ahead + WINDOW_MARGIN if ahead > 0 else None
