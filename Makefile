@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 PACKAGES := source-wecantrack source-sovrn source-wicked-reports destination-wicked-reports
 READY  := $(VENV)/.ready
 
-.PHONY: setup demo test lint bench campaign spec lock hosts hosts-test images image-test image-suite qa pythons clean
+.PHONY: setup demo test lint bench campaign spec lock hosts hosts-test images image-test trimmed image-suite qa pythons clean
 
 setup: $(READY)
 
@@ -44,10 +44,12 @@ image-test: $(READY)
 
 # The images leave out what the CDK declares and nobody imports. This runs the whole-connector tests on such an installation.
 TRIMMED := .cache/trimmed
-image-suite: $(READY)
+trimmed: $(READY)
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(TRIMMED)
 	$(BIN)/uv pip install --quiet --compile-bytecode --python $(TRIMMED)/bin/python --constraints requirements/lock.txt \
 		--build-constraints requirements/lock.txt --excludes docker/excluded.txt $(PACKAGES:%=./%)
+
+image-suite: trimmed
 	CONNECTORS_BIN=$(CURDIR)/$(TRIMMED)/bin $(BIN)/python -m pytest -n 2 -m "not campaign and not image_tests and not hosts" \
 		integration_tests $(PYTEST_ARGS)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections import Counter, defaultdict, deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
@@ -22,11 +22,10 @@ from destination_wicked_reports.endpoints import ENDPOINTS, UPDATABLE, Endpoint
 from destination_wicked_reports.ledger import ACCEPTED, HELD, Ledger
 from destination_wicked_reports.normalizers.base import Row
 from destination_wicked_reports.orders import OrderBook
+from destination_wicked_reports.queues import Queue
 from destination_wicked_reports.rejects import DeadLetters
 from destination_wicked_reports.replies import Outcome, Verdict
 
-#: Wicked takes 10 MB (10,000,000) a request (wicked-facts.md section 2.1); stay under it whatever is counted.
-BATCH_BYTES = 9_500_000
 ROW_BYTES = 10_000_000 - len("[]")
 LOAD_ORDER = tuple(ENDPOINTS)
 RANK = {endpoint: rank for rank, endpoint in enumerate(LOAD_ORDER)}
@@ -58,13 +57,9 @@ class Delivery:
         self._client = client
         self._ledger = ledger
         self._letters = letters
-        self._batch_rows = batch_rows
         self._in_flight = in_flight
-        self._clock = clock
         self._threads = ThreadPoolExecutor(in_flight, thread_name_prefix="post")
-        self._queues: dict[str, deque[Row]] = {endpoint: deque() for endpoint in LOAD_ORDER}
-        self._queued_bytes: Counter[str] = Counter()
-        self._queued_at: dict[str, float] = {}
+        self._queues = {endpoint: Queue(endpoint, batch_rows, clock) for endpoint in LOAD_ORDER}
         self._under_way: dict[Future[Verdict | None], Batch] = {}
         #: set once a post has failed for good, or the run has.
         self._over = threading.Event()
@@ -83,16 +78,16 @@ class Delivery:
 
     def add(self, rows: Iterable[Row]) -> None:
         """Queue what is new among these rows, and send every batch that is full."""
-        by_endpoint: dict[str, list[Row]] = defaultdict(list)
+        by_endpoint: dict[str, list[Row]] = {endpoint: [] for endpoint in LOAD_ORDER}
         for row in rows:
             by_endpoint[row.endpoint].append(row)
         if self._ledger.enter(row.key for made in by_endpoint.values() for row in made):
             self.recover()
+        for endpoint, made in by_endpoint.items():
+            if made:
+                self._queue_new(endpoint, made)
         for endpoint in LOAD_ORDER:
-            if endpoint in by_endpoint:
-                self._queue_new(endpoint, by_endpoint[endpoint])
-        for endpoint in LOAD_ORDER:
-            while len(self._queues[endpoint]) >= self._batch_rows or self._queued_bytes[endpoint] >= BATCH_BYTES:
+            while self._queues[endpoint].full:
                 self._send_up_to(endpoint, one_batch=True)
 
     def _queue_new(self, endpoint: str, rows: list[Row]) -> None:
@@ -109,9 +104,6 @@ class Delivery:
                 if row.order_key:
                     self.orders.queue(row)
                 queue.append(row)
-                self._queued_bytes[endpoint] += len(row.body) + 1
-        if queue:
-            self._queued_at.setdefault(endpoint, self._clock())
 
     # -- what is not settled ----------------------------------------------------------------------------------------
 
@@ -122,14 +114,12 @@ class Delivery:
 
     def oldest(self) -> float:
         """Return the lowest sequence among records with a row queued or under way; infinity if there is none."""
-        queued = [queue[0].sequence for queue in self._queues.values() if queue]
-        return min(
-            queued + [batch.sequence for batch in self._ahead() + self._in_hand + self._failed], default=float("inf")
-        )
+        on_their_way = [batch.sequence for batch in self._ahead() + self._in_hand + self._failed]
+        return min(on_their_way + [queue.oldest for queue in self._queues.values()])
 
     def waiting_since(self) -> float:
-        """Return when the longest-waiting queue was begun, by the clock; infinity if all are empty."""
-        return min(self._queued_at.values(), default=float("inf"))
+        """Return since when a row has waited in a queue, by the clock; infinity if none does."""
+        return min(queue.since for queue in self._queues.values())
 
     # -- sending ----------------------------------------------------------------------------------------------------
 
@@ -183,39 +173,19 @@ class Delivery:
         """Send the queues up to this endpoint: whatever its rows may refer to goes first, however few rows it is."""
         for endpoint in LOAD_ORDER[: RANK[last] + 1]:
             while self._queues[endpoint]:
-                self._submit(self._next_batch(endpoint))
+                self._submit(self._queues[endpoint].cut())
                 if endpoint == last and one_batch:
                     break
-
-    def _next_batch(self, endpoint: str) -> Batch:
-        """Cut a batch: within the limits of rows and bytes, and with no two rows of one identity."""
-        queue, size = self._queues[endpoint], 0
-        rows: list[Row] = []
-        names: set[str] = set()
-        while queue and len(rows) < self._batch_rows:
-            row = queue[0]
-            name, row_size = row.identity, len(row.body) + 1
-            if name in names or (rows and size + row_size > BATCH_BYTES):
-                break
-            names.add(name)
-            rows.append(queue.popleft())
-            size += row_size
-        self._queued_bytes[endpoint] -= size
-        if not queue:
-            self._queued_at.pop(endpoint, None)
-        kept = not ENDPOINTS[endpoint].key or any(row.order_key for row in rows)
-        return Batch(endpoint, rows, kept)
 
     def _submit(self, batch: Batch) -> None:
         """Mark the batch in the ledger and post it, once nothing that must come first is under way."""
         self._in_hand.append(batch)  # out of its queue and not yet under way: its STATE must not leave either
-        names = batch.names
-        while self._must_wait(batch, names):
+        while self._must_wait(batch):
             self.settle(block=True)
-        if not self._doomed.isdisjoint(names):
+        if not self._doomed.isdisjoint(batch.names):
             self._reject([(row, ORDER_REJECTED) for row in batch.rows if row.order_key in self._doomed])
             rest = batch.without(self._doomed)
-            self._doomed -= names
+            self._doomed -= batch.names
             if rest is None:
                 self._in_hand.remove(batch)
                 return
@@ -241,7 +211,7 @@ class Delivery:
             self._over.set()
             raise
 
-    def _must_wait(self, batch: Batch, names: frozenset[str]) -> bool:
+    def _must_wait(self, batch: Batch) -> bool:
         """Tell whether a batch may not go yet.
 
         One more than may be in flight: it waits inside the pool, so that no thread idles while an outcome is written
@@ -250,7 +220,7 @@ class Delivery:
         ahead, rank = self._ahead(), RANK[batch.endpoint]
         most = self._in_flight + 1 if ENDPOINTS[batch.endpoint].key else self._in_flight
         return len(ahead) >= most or any(
-            RANK[other.endpoint] < rank or not names.isdisjoint(other.names) for other in ahead
+            RANK[other.endpoint] < rank or not batch.names.isdisjoint(other.names) for other in ahead
         )
 
     def _ahead(self) -> list[Batch]:

@@ -16,9 +16,10 @@ from typing import Any
 from airbyte_cdk.models import FailureType
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
-from destination_wicked_reports.delivery import BATCH_BYTES, FATES, REJECTED, UNCHANGED, WITHHELD, Delivery
+from destination_wicked_reports.delivery import FATES, REJECTED, UNCHANGED, WITHHELD, Delivery
 from destination_wicked_reports.messages import ForeignInput, parse
 from destination_wicked_reports.normalizers.base import Normalizer, Record, Reject, Row, Skip, Unchanged
+from destination_wicked_reports.queues import BATCH_BYTES
 from destination_wicked_reports.rejects import DeadLetters
 
 logger = logging.getLogger("airbyte")

@@ -10,6 +10,7 @@ from airbyte_cdk.models import FailureType
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from destination_builders import ACCEPTED, ScriptedClient, make_row, read_letters
 from destination_wicked_reports import delivery as module
+from destination_wicked_reports import queues
 from destination_wicked_reports.batches import Batch
 from destination_wicked_reports.delivery import Delivery
 from destination_wicked_reports.normalizers.base import OrderState
@@ -89,7 +90,7 @@ def test_the_next_batch_is_ready_before_its_turn_unless_a_dead_run_would_take_it
     delivery = deliver(client, batch_rows=1, in_flight=1)
     delivery.add([make_row(endpoint, 1)])
     following = Batch(endpoint, [make_row(endpoint, 2)])
-    assert delivery._must_wait(following, following.names) is not ready
+    assert delivery._must_wait(following) is not ready
     if ready:
         delivery.add([make_row(endpoint, 2)])  # does not wait for the first
     answered.set()
@@ -120,7 +121,7 @@ def test_what_was_ready_when_a_post_failed_for_good_is_not_sent_and_not_taken_fo
 
 
 def test_a_batch_ends_before_it_is_too_large(deliver, monkeypatch):
-    monkeypatch.setattr(module, "BATCH_BYTES", 1000)
+    monkeypatch.setattr(queues, "BATCH_BYTES", 1000)
     client = ScriptedClient()
     delivery = deliver(client)
     rows = [make_row(number=n, text="x" * 300) for n in range(10)]
