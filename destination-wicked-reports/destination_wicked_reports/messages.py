@@ -107,7 +107,9 @@ def read_lines(descriptor: int, patience: float) -> Iterator[list[bytes]]:
         chunk = os.read(descriptor, CHUNK)
         if not chunk:
             break
-        *lines, rest = (rest + chunk).split(b"\n")
+        lines = chunk.split(b"\n")
+        lines[0] = rest + lines[0]
+        rest = lines.pop()
         yield lines
     if rest:
         yield [rest]
