@@ -5,6 +5,8 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PACKAGES := source-wecantrack source-sovrn source-wicked-reports destination-wicked-reports
 READY  := $(VENV)/.ready
+# One more than two cores: a test that waits for a process leaves its core to another.
+WORKERS ?= 3
 
 .PHONY: setup demo test lint bench campaign spec lock hosts hosts-test images image-test trimmed image-suite qa pythons clean
 
@@ -22,7 +24,7 @@ demo: $(READY)
 	$(BIN)/python -m integration_tests.demo
 
 test: $(READY)
-	$(BIN)/python -m pytest -n 2 -m "not campaign and not image_tests and not hosts" $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) -m "not campaign and not image_tests and not hosts" $(PYTEST_ARGS)
 
 campaign: $(READY)
 	$(BIN)/python -m pytest -m campaign $(PYTEST_ARGS)
@@ -32,7 +34,7 @@ hosts: $(READY)
 	$(BIN)/python -m integration_tests.hosts
 
 hosts-test: hosts
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m hosts $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m hosts $(PYTEST_ARGS)
 
 # With the engine that `docker` reaches, else with one of their own; docker/README.md says more.
 images:
@@ -50,7 +52,7 @@ trimmed: $(READY)
 		--build-constraints requirements/lock.txt --excludes docker/excluded.txt $(PACKAGES:%=./%)
 
 image-suite: trimmed
-	CONNECTORS_BIN=$(CURDIR)/$(TRIMMED)/bin $(BIN)/python -m pytest -n 2 -m "not campaign and not image_tests and not hosts" \
+	CONNECTORS_BIN=$(CURDIR)/$(TRIMMED)/bin $(BIN)/python -m pytest -n $(WORKERS) -m "not campaign and not image_tests and not hosts" \
 		integration_tests $(PYTEST_ARGS)
 
 # Airbyte's published checks, in an environment of their own (they need Python 3.11 or 3.12).

@@ -77,7 +77,7 @@ def main(arguments: list[str]) -> int:
             continue
         python = prepare(version, interpreter)
         print(f"Python {version}: {interpreter}", flush=True)
-        run = [python, "-m", "pytest", "-q", "-n", "2", "-p", "no:cacheprovider", "-m", MARKS, *TESTS, *options]
+        run = [python, "-m", "pytest", "-q", "-n", "3", "-p", "no:cacheprovider", "-m", MARKS, *TESTS, *options]
         environment = {name: value for name, value in os.environ.items() if name != "CONNECTORS_BIN"}
         if subprocess.run(run, cwd=REPOSITORY, env=environment, check=False).returncode:
             failed.append(version)
