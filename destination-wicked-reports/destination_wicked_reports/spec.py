@@ -175,13 +175,21 @@ class Config(BaseModel):
     def parse(cls, raw: Any) -> Config:
         """Validate a configuration; the error names keys and rules, never values."""
         try:
-            return cls.model_validate(raw)
+            return cls.model_validate(_said(raw))
         except ValidationError as error:
             faults = (
                 f"{_place(fault['loc'])}: {fault['msg'].removeprefix('Value error, ')}"
                 for fault in error.errors(include_input=False, include_context=False, include_url=False)
             )
             raise ConfigurationError("The configuration cannot be used. " + "; ".join(faults)) from None
+
+
+def _said(raw: Any) -> Any:
+    """Return a configuration without its keys that are null: some hosts write all keys, and mean nothing by these."""
+    if not isinstance(raw, dict):
+        return raw
+    said = {key: value for key, value in raw.items() if value is not None}
+    return said | {key: _said(said[key]) for key in ("mapping", "ledger") if key in said}
 
 
 def _place(location: tuple[int | str, ...]) -> str:

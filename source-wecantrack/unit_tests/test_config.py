@@ -1,5 +1,7 @@
 """What a configuration may say, how it reaches the vendor, and what is refused before anything is asked."""
 
+import json
+
 import pytest
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from source_wecantrack import SourceWecantrack
@@ -157,3 +159,14 @@ def test_fields_that_no_schema_knows_pass_through_untouched(sim, config, read):
             "sale_amount": "0.10", "brand_new": {"x": [1, None]}, "transaction_key": "1-a",
         }
     ]  # fmt: skip
+
+
+def test_an_optional_key_that_is_null_counts_as_left_out_and_a_required_one_as_missing(sim, config, tmp_path):
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({**config, "end_date": None, "statuses": None, "network_id": None}))
+    read = SourceWecantrack.read_config(str(path))
+    assert read == {key: value for key, value in config.items() if key != "end_date"}
+    _Entrypoint.validate_connection(spec(), read)
+    path.write_text(json.dumps({**config, "start_date": None}))
+    with pytest.raises(AirbyteTracedException, match="'start_date' is a required property"):
+        _Entrypoint.validate_connection(spec(), SourceWecantrack.read_config(str(path)))

@@ -91,6 +91,13 @@ class StrictSource(YamlDeclarativeSource):
     `config_path`, or of nothing: then each command makes one of the config that it is given.
     """
 
+    @staticmethod
+    def read_config(config_path: str) -> dict[str, Any]:
+        """Return the configuration in a file; a key that is null counts as left out, for some hosts write all keys."""
+        return {
+            key: value for key, value in YamlDeclarativeSource.read_config(config_path).items() if value is not None
+        }
+
     def validate_config(self, config: Mapping[str, Any]) -> None:
         """Raise `config_error` for what a JSON schema cannot see."""
         check_api_url(config.get("api_url"))
