@@ -92,7 +92,7 @@ class Delivery:
 
     def _queue_new(self, endpoint: str, rows: list[Row]) -> None:
         known = self._ledger.known(endpoint, [row.key for row in rows])
-        counts, queue, digests = self.counts[endpoint], self._queues[endpoint], self._digests[endpoint]
+        counts, digests, fresh = self.counts[endpoint], self._digests[endpoint], list[Row]()
         for row in rows:
             digest = digests.get(row.key) or known.get(row.key)
             if digest is not None and (digest == row.digest or endpoint not in UPDATABLE):
@@ -103,7 +103,8 @@ class Delivery:
                 digests[row.key] = row.digest
                 if row.order_key:
                     self.orders.queue(row)
-                queue.append(row)
+                fresh.append(row)
+        self._queues[endpoint].extend(fresh)
 
     # -- what is not settled ----------------------------------------------------------------------------------------
 
@@ -230,9 +231,9 @@ class Delivery:
 
     def settle(self, *, block: bool = False) -> None:
         """Record the outcome of every request that has ended; with `block`, wait until one has."""
-        if not self._under_way:
-            return
-        done, _ = wait(self._under_way, timeout=None if block else 0, return_when=FIRST_COMPLETED)
+        if block and self._under_way:
+            wait(self._under_way, return_when=FIRST_COMPLETED)
+        done = [future for future in self._under_way if future.done()]
         for future in done:
             batch = self._under_way[future]
             repeatable = bool(ENDPOINTS[batch.endpoint].key)

@@ -220,12 +220,12 @@ class Ledger:
     def settle(self, batch: Batch, remembered: Sequence[Row], status: str = ACCEPTED) -> None:
         """Record the outcome of a marked batch: these of its rows are remembered, and none is under way any more."""
         now = int(time.time())
+        told = [(row.order_key, row.order, row) for row in remembered if row.order_key and row.order]
         states: dict[str, OrderState] = {}
-        for row in remembered:
-            if row.order_key and row.order:
-                former = states.get(row.order_key)
-                if former is None or row.order.place > former.place:
-                    states[row.order_key] = row.order
+        for order_key, order, _ in told:
+            former = states.get(order_key)
+            if former is None or order.place > former.place:
+                states[order_key] = order
         with self._connection.begin():
             self.guard()
             self._connection.execute(delete(outbox).where(outbox.c.id == batch.mark))
@@ -261,9 +261,7 @@ class Ledger:
                     for key, state in states.items()
                 ],
             )
-            events = [
-                self._event(row.order_key, row.order, row, now) for row in remembered if row.order_key and row.order
-            ]
+            events = [self._event(*each, now) for each in told]
             upsert(self._connection, order_events, events)
 
     def _named(self, endpoint: str, rows: Sequence[Row]) -> dict[str, str]:

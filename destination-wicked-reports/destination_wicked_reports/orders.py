@@ -54,7 +54,7 @@ class OrderBook:
 
     def settle(self, rows: Iterable[Row]) -> None:
         """Forget rows whose outcome is known: from here on the ledger answers."""
-        for row in rows:
+        for row in rows if self._queued else ():
             if row.order_key in self._queued:
                 state, count = self._queued.pop(row.order_key)
                 if count > 1:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from itertools import islice
 
 from destination_wicked_reports.batches import Batch
 from destination_wicked_reports.endpoints import ENDPOINTS
@@ -30,12 +31,12 @@ class Queue:
     def __len__(self) -> int:
         return len(self._rows)
 
-    def append(self, row: Row) -> None:
-        """Let a row wait."""
-        if not self._rows:
+    def extend(self, rows: list[Row]) -> None:
+        """Let rows wait."""
+        if rows and not self._rows:
             self.since = self._clock()
-        self._rows.append(row)
-        self._bytes += len(row.body) + 1
+        self._rows.extend(rows)
+        self._bytes += _size(rows)
 
     @property
     def oldest(self) -> float:
@@ -49,19 +50,30 @@ class Queue:
 
     def cut(self) -> Batch:
         """Take out a request's worth: within the limits of rows and bytes, and with no two rows of one identity."""
-        rows: list[Row] = []
-        names: set[str] = set()
-        size = 0
-        while self._rows and len(rows) < self._batch_rows:
-            row = self._rows[0]
-            name, row_size = row.identity, len(row.body) + 1
-            if name in names or (rows and size + row_size > BATCH_BYTES):
-                break
-            names.add(name)
-            rows.append(self._rows.popleft())
-            size += row_size
-        self._bytes -= size
+        rows = list(islice(self._rows, self._batch_rows))
+        if _size(rows) > BATCH_BYTES or len({row.identity for row in rows}) < len(rows):
+            rows = _first(rows)
+        for _ in rows:
+            self._rows.popleft()
+        self._bytes -= _size(rows)
         if not self._rows:
             self.since = float("inf")
         kept = not ENDPOINTS[self._endpoint].key or any(row.order_key for row in rows)
         return Batch(self._endpoint, rows, kept)
+
+
+def _first(rows: list[Row]) -> list[Row]:
+    """Return the first of these rows, at least one and as many as may travel together."""
+    names: set[str] = set()
+    size = 0
+    for place, row in enumerate(rows):
+        size += _size([row])
+        if row.identity in names or (place and size > BATCH_BYTES):
+            return rows[:place]
+        names.add(row.identity)
+    return rows
+
+
+def _size(rows: list[Row]) -> int:
+    """Return what rows take up in a request, each with the comma behind it."""
+    return sum([len(row.body) for row in rows]) + len(rows)

@@ -62,12 +62,17 @@ class FieldChecker:
         ]
         self._ignored = {fold(name) for name in ignored}
         self._plans: dict[tuple[str, ...], _Plan] = {}
+        #: the names of the last record, and their plan
+        self._names: tuple[str, ...] | None = None
+        self._plan: _Plan
 
     def check(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """Return what goes on the wire, or raise FieldError for the first field that may not."""
         row: dict[str, Any] = {}
         names = tuple(data)
-        values_of, fields = self._plans.get(names) or self._plan(names)
+        if names != self._names:  # nearly never, and told sooner than looked up
+            self._names, self._plan = names, self._plans.get(names) or self._make_plan(names)
+        values_of, fields = self._plan
         for (name, limit, check, need), value in zip(fields, values_of(data), strict=True):
             # Most fields are sound text (starting behind the blanks, short enough): `check` would say so, but slower.
             if type(value) is str and limit and value >= "!" and len(value) <= limit:
@@ -85,7 +90,7 @@ class FieldChecker:
                 row[name] = ""
         return row
 
-    def _plan(self, names: tuple[str, ...]) -> _Plan:
+    def _make_plan(self, names: tuple[str, ...]) -> _Plan:
         """Decide once per set of names which column feeds which field."""
         columns: list[str] = []
         fields: list[tuple[str, int, Check, Need]] = []
