@@ -21,6 +21,9 @@ NAMES = "|".join((*SOURCES, DESTINATION))
 #: a console script or an image's name, and Python code that runs one
 SCRIPT = re.compile(rf"(?:.*/)?({NAMES})(?::[\w.-]+)?")
 CODE = re.compile(rf"from ({NAMES.replace('-', '_')})\.run import run\b")
+#: Records and states are the product; everything else that a run prints is read by people and log collectors.
+PRODUCT = re.compile(r'^\s*\{"type": ?"(RECORD|STATE)"')
+LEAK = re.compile(r"[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+\.[A-Za-z]{2,}|sim-(wecantrack|wicked|sovrn)-key|secret-key")
 #: exit codes of a process that had no say in its end; 137 is a container's
 KILLED = (-9, 137)
 
@@ -68,6 +71,7 @@ class Recording(_real):  # type: ignore[type-arg]
 
     connector = ""
     command = ""
+    said = ""  # on standard error, where that was a pipe and `communicate` read it
 
     def __init__(self, args: Any, *more: Any, **settings: Any) -> None:
         self.begun = time.clock_gettime(time.CLOCK_REALTIME)  # also where a test freezes `time.time`
@@ -92,6 +96,8 @@ class Recording(_real):  # type: ignore[type-arg]
                 tap.passed += data.encode() if isinstance(data, str) else data
         if self._out is not None:
             self._out.ended = True
+        if err:
+            self.said += err if isinstance(err, str) else err.decode(errors="replace")
         return out, err
 
     def run(self) -> Run:
@@ -122,9 +128,22 @@ def remove() -> None:
 
 def take() -> list[str]:
     """Judge the runs since the last call, forget them, and return what was wrong, each with its command."""
-    runs = [process.run() for process in _started]
+    runs = [(process.run(), process.said) for process in _started]
     _started.clear()
-    return [f"{run.connector} {run.command}: {breach}" for run in runs for breach in breaches(run)]
+    return [
+        f"{run.connector} {run.command}: {wrong}"
+        for run, said in runs
+        for wrong in (*breaches(run), *leaks(run.stdout.decode(errors="replace") + said))
+    ]
+
+
+def leaks(printed: str) -> list[str]:
+    """Return the lines that hold a key or an e-mail address and are no product."""
+    return [
+        f"printed a secret or an e-mail address: {line[:300]}"
+        for line in printed.splitlines()
+        if not PRODUCT.match(line) and LEAK.search(line)
+    ]
 
 
 def forget() -> None:

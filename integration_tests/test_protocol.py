@@ -291,6 +291,16 @@ class TestRecorder:
             process.stdout.read()
         assert recorder.take() == ["destination-wicked-reports write: only 0 states came back of 2"] * 2
 
+    @pytest.mark.parametrize("stream", ["stdout", "stderr"])
+    @pytest.mark.parametrize("secret", ["ann" + "@b.example", "sim-wicked" + "-key"])
+    def test_a_secret_or_a_person_in_a_log_is_caught_and_in_a_record_is_the_product(self, stream, secret):
+        code = f"import sys; sys.{stream}.write(sys.argv[2]); 'from source_sovrn.run import run'"
+        for printed, expected in ((log(f"for {secret}"), 1), (record({"who": secret}), 0)):
+            command = [sys.executable, "-c", code, "read", json.dumps(printed) + "\n"]
+            subprocess.run(command, capture_output=True)
+            caught = [found for found in recorder.take() if "printed a secret or an e-mail address" in found]
+            assert len(caught) == expected
+
     def test_a_process_that_was_killed_is_judged_by_its_whole_lines(self):
         code = (
             "import os, signal, sys; os.write(1, sys.argv[2].encode()); os.kill(os.getpid(), signal.SIGKILL)\n"

@@ -24,6 +24,7 @@ YEARS = range(1970, 2101)
 
 MISSING = "required, but missing or empty"
 NULL_CHARACTER = "an id with a null character in it"
+ZERO = '"0", which counts as empty for Wicked (wicked-facts 2.1: its validator is PHP\'s)'
 _NOT_TEXT = "not text"
 _FLOAT_ID = "a number with a fraction part where text is due; make it text or a whole number at the source"
 _NOT_A_NUMBER = "not a number"
@@ -72,7 +73,7 @@ _BLANKS = " \t\n\r\0\x0b"  # what PHP's trim takes off
 
 
 def text(field: str, limit: int) -> Check:
-    """Text and whole numbers, unchanged; "0" is an id like any other.
+    """Text and whole numbers, unchanged.
 
     Integral floats such as 12.0 are refused, too: a column of ids that has been through a float may have lost digits
     ("12.10" and "12.1" have become one), and that cannot be seen from one row.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -11,7 +11,11 @@ from destination_wicked_reports.databases import parse_url
 from destination_wicked_reports.mappings import Mapping, NativeMapping, choice
 
 PRODUCTION_URL = "https://api.wickedreports.com"
-LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1"})
+#: The rule of the sources (`strict_http.py`): no user, no query, and in the clear to this machine only.
+_SAFE_URL = re.compile(
+    r"https://[^\s/?#@\\]+(/[^\s?#]*)?"
+    r"|http://(localhost|127\.0\.0\.1)(:\d+)?(/[^\s?#]*)?"  # ignore-https-check: this machine only
+).fullmatch
 
 
 class ConfigurationError(ValueError):
@@ -166,9 +170,10 @@ class Config(BaseModel):
     @field_validator("api_url")
     @classmethod
     def _https_or_loopback(cls, url: str) -> str:
-        parts = urlsplit(url)
-        if not (parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK_HOSTS)):
-            raise ValueError("must be https, or http to localhost or 127.0.0.1, so that the key never travels in clear")
+        if not _SAFE_URL(url):
+            raise ValueError(
+                "must be a plain https address, or http to localhost or 127.0.0.1: the key never travels in clear"
+            )
         return url.rstrip("/")
 
     @classmethod

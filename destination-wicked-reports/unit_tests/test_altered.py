@@ -243,7 +243,7 @@ class TestConnector:
 
     @pytest.mark.parametrize("mapping", ["native", "custom"])
     def test_what_went_straight_is_known_when_it_comes_from_the_cache(self, write, mapping):
-        orders = [{**NATIVE["orders"], "SourceID": str(number), "Store-Name": "north"} for number in range(3)]
+        orders = [{**NATIVE["orders"], "SourceID": str(number), "Store-Name": "north"} for number in range(1, 4)]
         schema = schema_of(orders)
         fields = {name: name for name in NATIVE["orders"] if not name.startswith("Order")} | {
             "OrderTotal": "money(OrderTotal)",

@@ -9,6 +9,7 @@ import orjson
 import pytest
 from affiliate_builders import Book
 from destination_wicked_reports.endpoints import ENDPOINTS, ORDERS
+from destination_wicked_reports.fields import ZERO
 from destination_wicked_reports.normalizers.base import Record, Reject, Row
 from destination_wicked_reports.normalizers.native import NativeNormalizer
 from destination_wicked_reports.normalizers.rows import fold
@@ -91,12 +92,24 @@ class TestRows:
         assert body(row)["CreateDate"] == "2024-05-31 13:45:00"
 
     def test_ids_leave_as_text(self):
-        assert body(one("orders", SourceID=0, ContactID=12)) == {
+        assert body(one("orders", SourceID=7, ContactID=12)) == {
             **COMPLETE["orders"],
-            "SourceID": "0",
+            "SourceID": "7",
             "ContactID": "12",
             "OrderTotal": 59.9,
         }
+
+    @pytest.mark.parametrize("zero", [0, "0"])
+    @pytest.mark.parametrize(
+        ("stream", "field"), [("orders", "SourceID"), ("products", "ProductName"), ("order_payments", "OrderID")]
+    )
+    def test_a_required_text_of_zero_is_rejected_for_wickeds_validator_takes_it_for_empty(self, stream, field, zero):
+        (made,) = normalize(stream, {**COMPLETE[stream], field: zero})
+        assert isinstance(made, Reject)
+        assert (made.field, made.reason) == (field, ZERO)
+
+    def test_zero_is_a_value_where_none_is_required(self):
+        assert body(one("orders", ContactID="0", City="0"))["City"] == "0"
 
     @pytest.mark.parametrize("empty", [None, "", " "])
     def test_an_empty_optional_field_is_left_out(self, empty):

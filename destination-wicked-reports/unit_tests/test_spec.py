@@ -22,3 +22,31 @@ def test_an_optional_key_that_is_null_counts_as_left_out():
 def test_a_required_key_that_is_null_is_missing():
     with pytest.raises(ConfigurationError, match="api_key: Field required"):
         Config.parse({"api_key": None})
+
+
+@pytest.mark.parametrize(
+    "url", ["https://api.example/v1/", "https://api.example:8443", "http://localhost:5000", "http://127.0.0.1"]
+)
+def test_the_api_may_be_at_any_https_address_or_on_this_machine(url):
+    assert Config.parse({"api_key": "k", "api_url": url}).api_url == url.rstrip("/")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "https:",
+        "https://",
+        "https://user:word@api.example",
+        "https://api.example/?a=b",
+        "https://api.example#x",
+        "http://api.example",
+        "http://localhost.api.example",
+        "ftp://localhost",
+        "api.example",
+        "https://a b",
+    ],
+)
+def test_an_address_to_which_the_key_may_not_go_is_refused(url):
+    with pytest.raises(ConfigurationError, match="api_url: must be a plain https address"):
+        Config.parse({"api_key": "k", "api_url": url})

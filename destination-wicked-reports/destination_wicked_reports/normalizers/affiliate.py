@@ -207,7 +207,7 @@ class AffiliateNormalizer(Normalizer):
 
     def _product(self, sale: Sale) -> Iterator[Row | Reject]:
         """The advertiser as a product, for the report per merchant (D4); a bad one does not hold up the order."""
-        if sale.product_id in (None, "") or not self._recent.add(f"{PRODUCTS.name} {sale.product_id}"):
+        if sale.product_id in NO_ID or not self._recent.add(f"{PRODUCTS.name} {sale.product_id}"):
             return
         product = {
             "SourceSystem": self.rules.source_system,
@@ -269,6 +269,8 @@ def rejected(error: FieldError, endpoint: str, record: Record) -> Reject:
     return Reject(error.reason, error.field, endpoint, record.stream, record.data, record.sequence)
 
 
+#: What a source writes where there is no id; "0" counts as empty for Wicked, too.
+NO_ID = (None, "", 0, "0")
 _id = identity("SourceID", 500)
 
 

@@ -15,7 +15,16 @@ from typing import Any
 import orjson
 
 from destination_wicked_reports.endpoints import Endpoint, Field, Need
-from destination_wicked_reports.fields import MISSING, NULL_CHARACTER, BlankError, Check, FieldError, Kind, checker
+from destination_wicked_reports.fields import (
+    MISSING,
+    NULL_CHARACTER,
+    ZERO,
+    BlankError,
+    Check,
+    FieldError,
+    Kind,
+    checker,
+)
 from destination_wicked_reports.normalizers.base import OrderState, Row
 
 #: Between the parts of a key; no id may hold it, or two different rows could share a key.
@@ -60,6 +69,7 @@ class FieldChecker:
         self._fields = [
             (f.name, f.limit if f.kind is Kind.TEXT else 0, checker(f.kind, f.name, f.limit), f.need) for f in fields
         ]
+        self._required = [f.name for f in fields if f.kind is Kind.TEXT and f.need is Need.REQUIRED]
         self._ignored = {fold(name) for name in ignored}
         self._plans: dict[tuple[str, ...], _Plan] = {}
         #: the names of the last record, and their plan
@@ -88,6 +98,9 @@ class FieldChecker:
                 raise FieldError(name, MISSING)
             if need is Need.PRESENT:
                 row[name] = ""
+        for name in self._required:
+            if row[name] == "0":
+                raise FieldError(name, ZERO)
         return row
 
     def _make_plan(self, names: tuple[str, ...]) -> _Plan:
