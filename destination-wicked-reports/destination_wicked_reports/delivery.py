@@ -23,7 +23,7 @@ from destination_wicked_reports.ledger import ACCEPTED, HELD, Ledger
 from destination_wicked_reports.normalizers.base import Row
 from destination_wicked_reports.orders import OrderBook
 from destination_wicked_reports.queues import Queue
-from destination_wicked_reports.rejects import DeadLetters
+from destination_wicked_reports.rejects import FATE_UNKNOWN, ORDER_REJECTED, TOO_LARGE, DeadLetters
 from destination_wicked_reports.replies import Outcome, Verdict
 
 ROW_BYTES = 10_000_000 - len("[]")
@@ -31,10 +31,6 @@ LOAD_ORDER = tuple(ENDPOINTS)
 RANK = {endpoint: rank for rank, endpoint in enumerate(LOAD_ORDER)}
 
 SENT, UNCHANGED, CHANGED, REJECTED, WITHHELD = FATES = ("sent", "unchanged", "changed", "rejected", "held")
-
-TOO_LARGE = "The row alone is larger than the 10 MB that Wicked Reports takes in one request."
-ORDER_REJECTED = "An earlier row of the same order was rejected, and this one was computed from it."
-FATE_UNKNOWN = "An earlier run ended after this row may have been sent and before Wicked's answer came."
 
 
 class Delivery:
@@ -187,11 +183,9 @@ class Delivery:
             self._reject([(row, ORDER_REJECTED) for row in batch.rows if row.order_key in self._doomed])
             rest = batch.without(self._doomed)
             self._doomed -= batch.names
+            self._in_hand[self._in_hand.index(batch) :] = [rest] if rest else []
             if rest is None:
-                self._in_hand.remove(batch)
                 return
-            self._in_hand.append(rest)
-            self._in_hand.remove(batch)
             batch = rest
         if not batch.mark:
             self._ledger.mark(batch)

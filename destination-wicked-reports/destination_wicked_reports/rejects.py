@@ -26,6 +26,11 @@ TOO_DEEP = "(nested too deep to be written down)"
 REJECTED, HELD = "rejected", "held"
 RECORD, FACTS, ROW = "record", "facts", "row"
 
+#: Why a row of our own making does not leave, or not again.
+TOO_LARGE = "The row alone is larger than the 10 MB that Wicked Reports takes in one request."
+ORDER_REJECTED = "An earlier row of the same order was rejected, and this one was computed from it."
+FATE_UNKNOWN = "An earlier run ended after this row may have been sent and before Wicked's answer came."
+
 
 class DeadLetters:
     """Appends to one file, readable by its owner only: it holds customers' rows."""
