@@ -117,7 +117,7 @@ def test_rejected_rows_end_the_run_with_an_error_after_everything_good(simulator
     assert code == 1
     assert at(states) == [1]
     assert sent(simulator) == [1, 3]
-    assert "1 rows were rejected or held" in said
+    assert "1 row was rejected" in said
 
 
 @pytest.mark.parametrize(

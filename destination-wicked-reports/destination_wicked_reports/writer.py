@@ -81,6 +81,7 @@ class Writer:
         self._states: deque[HeldState] = deque()
         self._record_counts: Counter[StreamKey] = Counter()
         self._open_streams: set[str] = set()
+        self._source_failed = False
         self._ended = False
 
     # -- the durability rule ----------------------------------------------------------------------------------------
@@ -162,6 +163,7 @@ class Writer:
     def _take_trace(self, trace: dict[str, Any]) -> None:
         """Hear of a source that fails, and remember which streams it has begun and not completed."""
         if trace.get("type") == "ERROR":
+            self._source_failed = True
             logger.warning("The source failed: %s", (trace.get("error") or {}).get("message"))
         status = trace.get("stream_status")
         if isinstance(status, dict):
@@ -237,10 +239,17 @@ class Writer:
 
     def failure(self) -> AirbyteTracedException:
         """Return the error that ends a run of which rows did not reach Wicked."""
-        text = (
-            f"{self.refused:,} rows were rejected or held. Each is in {self._letters.path} with its reason: "
-            "mend them at the source or in the mapping."
+        rejected, held = (
+            sum(counts[fate] for counts in self._delivery.counts.values()) for fate in (REJECTED, WITHHELD)
         )
+        told = []
+        if rejected:
+            told.append(f"{_rows(rejected)} rejected: mend them at the source or in the mapping.")
+        if held:
+            told.append(
+                f"{_rows(held)} held, for nobody knows whether Wicked has them: see which it lacks, and replay those."
+            )
+        text = " ".join([*told, f"Each is in {self._letters.path} with its reason."])
         return AirbyteTracedException(message=text, internal_message=text, failure_type=FailureType.config_error)
 
     def summary(self) -> Iterator[str]:
@@ -249,15 +258,21 @@ class Writer:
             if counts:
                 yield f"{endpoint}: " + ", ".join(f"{counts[what]:,} {what}" for what in FATES)
         if not any(self._delivery.counts.values()):
-            if self._ended:
+            if self._ended and self._source_failed:
+                yield "nothing was sent: the source failed, and gave nothing that was new"
+            elif self._ended:
                 yield "nothing was there to send: Wicked has been told of everything that came"
             else:
                 yield "the run broke off before Wicked had accepted anything"
         if self._open_streams and self._ended:  # else the run itself stopped, and its error says why
             yield (
                 f"the input ended before {', '.join(sorted(self._open_streams))} was complete: the source stopped "
-                "early, so run the sync again"
+                f"early, so {'mend what it said and ' if self._source_failed else ''}run the sync again"
             )
         for reason, count in self.skipped.items():
             yield f"skipped {count:,} records: {reason}"
         yield from self._normalizer.notes()
+
+
+def _rows(count: int) -> str:
+    return "1 row was" if count == 1 else f"{count:,} rows were"

@@ -259,6 +259,29 @@ def test_only_a_run_that_came_to_its_end_says_that_nothing_was_there_to_send(run
     assert list(run.writer.summary()) == ["nothing was there to send: Wicked has been told of everything that came"]
 
 
+def test_a_source_that_failed_before_it_gave_anything_is_not_called_an_empty_one(run):
+    failure = {"type": "TRACE", "trace": {"type": "ERROR", "error": {"message": "wrong key"}}}
+    run([status("STARTED"), orjson.dumps(failure)])
+    assert list(run.writer.summary()) == [
+        "nothing was sent: the source failed, and gave nothing that was new",
+        "the input ended before orders was complete: the source stopped early, so mend what it said and run the sync "
+        "again",
+    ]
+
+
+def test_what_was_held_is_not_told_to_be_mended(run, letters):
+    verdicts = {"orders": Verdict(Outcome.ACCEPTED, {0: "no"}), "orderpayments": Verdict(Outcome.UNKNOWN, {}, "lost")}
+    run(
+        [record(1), record(2, "order_payments"), record(3, "order_payments"), state(3)],
+        ScriptedClient(lambda path, rows: verdicts[path.strip("/")]),
+        routes={("", stream): stream for stream in ("orders", "order_payments")},
+    )
+    assert run.writer.failure().message == (
+        "1 row was rejected: mend them at the source or in the mapping. 2 rows were held, for nobody knows whether "
+        f"Wicked has them: see which it lacks, and replay those. Each is in {letters.path} with its reason."
+    )
+
+
 def test_a_run_that_fails_before_anything_was_taken_says_that_and_blames_nobody_else(run):
     def answer(path, rows):
         raise AirbyteTracedException(message="no network", failure_type=FailureType.transient_error)
@@ -288,7 +311,7 @@ def test_records_that_say_nothing_new_count_with_the_rows_that_are_known(run):
 
 def test_fail_fast_stops_at_the_first_rejected_row(run):
     client = ScriptedClient(lambda path, rows: Verdict(Outcome.ACCEPTED, {0: "no"}))
-    with pytest.raises(AirbyteTracedException, match="1 rows were rejected or held") as caught:
+    with pytest.raises(AirbyteTracedException, match="1 row was rejected: mend") as caught:
         run([[record(n) for n in range(4)], [], [record(n) for n in range(4, 8)]], client, batch_rows=4, fail_fast=True)
     assert caught.value.failure_type is FailureType.config_error
     assert len(client.posts) == 1
