@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
+import orjson
 from airbyte_cdk.sources.declarative.requesters import HttpRequester
 from airbyte_cdk.sources.declarative.retrievers import Retriever
 from airbyte_cdk.sources.types import Config, Record, StreamSlice
 
+from .digests import Digests
 from .pages import Page, ShiftingPages
 from .strict_budget import Budget, utc_now
 from .strict_http import BadReplyError, StrictApi, natural_number, rows_of
@@ -67,15 +70,41 @@ class SnapshotRetriever(ArrayRetriever):
 
 @dataclass
 class TransactionsRetriever(ArrayRetriever):
-    """The numbered pages of one window of transactions, read so that rows which move between pages are not lost."""
+    """The numbered pages of one window of transactions, read so that rows which move between pages are not lost.
+
+    A window is asked for up to the first second of the next (see the manifest), whose rows may so come twice: the
+    second time they are passed over, if they are as they were.
+    """
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._date = self.config.get("date_type", "last_wct_update")
+        self._shared, self._given = "", Digests()
 
     def _rows(self, stream_slice: StreamSlice | None) -> Iterator[dict[str, Any]]:
+        shared, given = self._shared, self._given
+        self._shared, self._given = _after(stream_slice), Digests()
+        for row in self._window(stream_slice):
+            stamp = str(row.get(self._date)).replace(" ", "T")[:19]
+            if stamp == shared and given.put(row["transaction_key"], orjson.dumps(row), 1) == (1, True):
+                continue
+            if stamp == self._shared:
+                self._given.put(row["transaction_key"], orjson.dumps(row), 1)
+            yield row
+
+    def _window(self, stream_slice: StreamSlice | None) -> Iterator[dict[str, Any]]:
         def fetch(number: int) -> Page:
             return self._api.get(
                 lambda body: _transactions(body, number), stream_slice=stream_slice, token={"page": number}
             )
 
         return ShiftingPages(fetch).rows()
+
+
+def _after(window: StreamSlice | None) -> str:
+    """Return the second that follows a window."""
+    assert window is not None
+    return (datetime.fromisoformat(window["end_time"]) + timedelta(seconds=1)).isoformat()
 
 
 def _part(body: Any, number: int) -> tuple[list[dict[str, Any]], int | None]:

@@ -3,6 +3,9 @@
 from datetime import datetime, timedelta, timezone
 
 import pytest
+from airbyte_cdk.sources.types import StreamSlice
+from source_wecantrack.components import TransactionsRetriever
+from source_wecantrack.digests import Digests
 
 from .conftest import fill
 
@@ -26,6 +29,40 @@ def test_the_last_second_of_a_window_is_read_whether_its_end_is_inside_or_not(si
     sim.upsert([{"transaction_id": "VERY", "user_network_account_id": 1}], at="2026-01-03T23:59:59")
     keys = [message.record.data["transaction_key"] for message in read(config).messages if message.record]
     assert sorted(set(keys)) == ["1-LAST", "1-VERY"]
+
+
+@pytest.mark.parametrize("bounds", ["inclusive", "end_exclusive"])
+def test_a_row_of_the_second_that_two_windows_share_is_given_once(sim, config, read, bounds):
+    sim.switch("wecantrack.bounds", bounds)
+    for number in range(3):
+        sim.upsert([{"transaction_id": f"M{number}", "user_network_account_id": 1}], at="2026-01-02T00:00:00")
+    sim.upsert([{"transaction_id": "M0", "user_network_account_id": 2}], at="2026-01-02T00:00:01")
+    keys = [message.record.data["transaction_key"] for message in read(config).messages if message.record]
+    assert sorted(keys) == ["1-M0", "1-M1", "1-M2", "2-M0"]
+
+
+def test_a_row_of_that_second_that_has_changed_or_was_not_given_yet_is_given(monkeypatch):
+    def row(key, status):
+        return {"transaction_key": key, "status": status, "last_wct_update": "2026-01-02 00:00:00"}
+
+    lists = iter(
+        [
+            [row("1-M", "pending"), row("1-N", "pending")],
+            [row("1-M", "approved"), row("1-N", "pending"), row("1-O", "pending")],
+            [],
+        ]
+    )
+    retriever = TransactionsRetriever.__new__(TransactionsRetriever)
+    retriever._date, retriever._shared, retriever._given = "last_wct_update", "", Digests()
+    monkeypatch.setattr(retriever, "_window", lambda window: iter(next(lists)), raising=False)
+    given = [
+        [
+            (row["transaction_key"], row["status"])
+            for row in retriever._rows(StreamSlice(partition={}, cursor_slice=day))
+        ]
+        for day in ({"end_time": "2026-01-01T23:59:59"}, {"end_time": "2026-01-02T23:59:59"})
+    ]
+    assert given == [[("1-M", "pending"), ("1-N", "pending")], [("1-M", "approved"), ("1-O", "pending")]]
 
 
 def test_windows_are_whole_days_and_each_closed_one_gives_one_state(sim, config, read):
