@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from destination_wicked_reports.endpoints import ENDPOINTS
 
 from integration_tests.connectors import Workspace, catalog, finish_pipe, start_pipe
 from integration_tests.containers import PACKAGES, ROOT, Containers, docker, plain, require
@@ -187,6 +188,34 @@ def test_a_wrong_key_and_a_dead_network_are_told_in_one_sentence(connector, imag
     assert dead["status"] == "FAILED"
     assert status["message"] != dead["message"]
     assert "Traceback" not in containers.results[-1].said
+
+
+# --- destination -----------------------------------------------------------------------------------------------------
+
+
+@images
+def test_the_destination_checks_its_key_and_its_network_and_discovers(busy, containers):
+    require(DESTINATION)
+    good = {"api_key": busy.wicked_key, "api_url": busy.url}
+
+    def check(network: str, config: dict[str, Any]) -> tuple[str, str]:
+        containers.network = network
+        (told,) = plain(containers.run(DESTINATION, "check", config=config)).of("CONNECTION_STATUS")
+        assert "Traceback" not in containers.results[-1].said
+        return told["status"], told["message"]
+
+    status, said = check("host", good)
+    assert status == "SUCCEEDED"
+    assert "did not refuse the API key" in said
+    status, said = check("host", {**good, "api_key": "no-such-key"})
+    assert status == "FAILED"
+    assert "refused the API key" in said
+    status, said = check("none", good)
+    assert status == "FAILED"
+    assert "cannot be reached" in said
+    (discovered,) = plain(containers.run(DESTINATION, "discover", config=good)).of("DESTINATION_CATALOG")
+    assert {operation["object_name"] for operation in discovered["operations"]} == set(ENDPOINTS)
+    assert [request for request in busy.requests() if request["method"] == "POST"] == []
 
 
 # --- the whole way ---------------------------------------------------------------------------------------------------
