@@ -22,7 +22,7 @@ FOLDER = Path(".demo")
 STEP, FIRST_DAYS, EVERY_DAYS = 4_000, 3, 20
 DAY = re.compile(r"day (\d+) of (\d+)")
 #: true, but of no use to who watches a demo: where the trial's ledger lies, and a line of the CDK's
-NOISE = (f"The ledger {FOLDER}", "MemoryMonitor")
+NOISE = (f"The ledger {FOLDER}",)
 AMOUNTS = ("gross", "approved", "refunded", "net")
 COUNTS = ("orders", "live", "declined")
 

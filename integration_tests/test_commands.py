@@ -57,6 +57,8 @@ def test_spec_check_and_discover_answer(connector, config, workspace):
         result = workspace.run(connector, command, **files)
         assert result.code == 0, result.said
         (told,) = result.of(answer)
+        assert "MemoryMonitor" not in result.said
+        assert "Overriding config keys" not in result.said
         assert told.get("status", "SUCCEEDED") == "SUCCEEDED"
 
 

@@ -48,6 +48,17 @@ logger = logging.getLogger("airbyte")
 SUPPORTED = frozenset({DestinationSyncMode.append, DestinationSyncMode.append_dedup})
 #: They print plain text, and no messages; see tools.py.
 COMMANDS_FOR_PEOPLE = frozenset({"replay", "ledger"})
+HELP = """usage: destination-wicked-reports COMMAND [OPTIONS]
+
+  spec                                 print the settings, as a JSON schema
+  check     --config FILE              try the API key, the ledger and the dead-letter file
+  discover  --config FILE              print the objects that records can become
+  write     --config FILE --catalog FILE   write the Airbyte messages of standard input
+  ledger    --config FILE [--key ID]   show what was sent
+  replay    --config FILE --rejects FILE [--held]   send mended rows of the dead-letter file again, once
+
+Each command has a --help of its own.
+"""
 #: How long the writer waits for input before it looks after its requests and its clock.
 PATIENCE = 0.2
 
@@ -188,13 +199,16 @@ class DestinationWickedReports(Destination):
             from destination_wicked_reports import tools
 
             sys.exit(tools.main(args))
+        if args and args[0] in ("-h", "--help"):
+            sys.stdout.write(HELP)
+            sys.exit(0)
         handler = OutputHandler(self.output)
         logging.getLogger().handlers[:] = [handler]
         logger.setLevel(logging.INFO)
         signal.signal(signal.SIGTERM, _terminate)
         try:
             if not args:
-                raise config_error("No command was given: say spec, check, discover or write.")
+                raise config_error("No command was given: say spec, check, discover, write, ledger or replay.")
             for message in self.run_cmd(self.parse_args(args)):
                 self.output.emit(AirbyteMessageSerializer.dump(message))
         except AirbyteTracedException as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from difflib import get_close_matches
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -178,7 +179,14 @@ class Config(BaseModel):
 
     @classmethod
     def parse(cls, raw: Any) -> Config:
-        """Validate a configuration; the error names keys and rules, never values."""
+        """Validate a configuration; the error names keys and rules, never values.
+
+        A key that is nearly one of ours is refused, for something else was meant to happen; any other that we do not
+        know may be the host's own.
+        """
+        for name in raw if isinstance(raw, dict) else ():
+            if name not in cls.model_fields and (meant := get_close_matches(name.lower(), cls.model_fields, 1, 0.85)):
+                raise ConfigurationError(f"{name} is no setting of this connector: did you mean {meant[0]}?")
         try:
             return cls.model_validate(_said(raw))
         except ValidationError as error:

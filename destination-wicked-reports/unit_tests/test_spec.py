@@ -50,3 +50,15 @@ def test_the_api_may_be_at_any_https_address_or_on_this_machine(url):
 def test_an_address_to_which_the_key_may_not_go_is_refused(url):
     with pytest.raises(ConfigurationError, match="api_url: must be a plain https address"):
         Config.parse({"api_key": "k", "api_url": url})
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right"), [("tst_mode", "test_mode"), ("batchRows", "batch_rows"), ("Ledger", "ledger")]
+)
+def test_a_misspelt_key_is_refused_for_it_would_do_nothing(wrong, right):
+    with pytest.raises(ConfigurationError, match=f"{wrong} is no setting of this connector: did you mean {right}"):
+        Config.parse({"api_key": "k", wrong: True})
+
+
+def test_a_key_of_the_hosts_own_is_let_pass():
+    assert Config.parse({"api_key": "k", "__injected": 1, "load_schema": "x"}).api_key == "k"

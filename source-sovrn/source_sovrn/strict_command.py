@@ -16,6 +16,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Mapping
+from difflib import get_close_matches
 from typing import Any, BinaryIO, TypeVar, cast
 
 import orjson
@@ -45,6 +46,7 @@ def launch(source_class: type[StrictSource], args: list[str]) -> int:
     for handler in logging.getLogger().handlers:
         if isinstance(handler, logging.StreamHandler):
             handler.setStream(text)
+            handler.addFilter(lambda record: not record.getMessage().startswith(_CHATTER))
     signal.signal(signal.SIGTERM, _terminate)
     with contextlib.redirect_stdout(text):
         code = 1
@@ -75,6 +77,9 @@ def _terminate(_signal: int, _frame: object) -> None:
     raise SystemExit(143)
 
 
+#: What the CDK says of its own workings at every start; a user would take it for something to see to.
+_CHATTER = ("MemoryMonitor instantiated", "Overriding config keys")
+
 #: What a value must be, by the rule of the JSON schema that it breaks.
 _WANTED = {"minimum": "at least {}", "maximum": "at most {}", "minLength": "not empty", "enum": "one of {}"}
 
@@ -84,7 +89,11 @@ class _Entrypoint(AirbyteEntrypoint):
 
     @staticmethod
     def validate_connection(source_spec: ConnectorSpecification, config: Mapping[str, Any]) -> None:
-        """Raise `config_error` for the worst breach of the spec."""
+        """Raise `config_error` for the worst breach of the spec, and for a key that is nearly one of it."""
+        known = source_spec.connectionSpecification["properties"]
+        for name in config:
+            if name not in known and (meant := get_close_matches(name.lower(), known, 1, 0.85)):
+                raise config_error(f"{name} is no setting of this connector: did you mean {meant[0]}?")
         error = best_match(Draft7Validator(source_spec.connectionSpecification).iter_errors(config))
         if error is not None:
             schema, field = cast("dict[str, Any]", error.schema), ".".join(map(str, error.absolute_path))

@@ -161,6 +161,18 @@ def test_fields_that_no_schema_knows_pass_through_untouched(sim, config, read):
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(("wrong", "right"), [("enddate", "end_date"), ("Lookback_Hours", "lookback_hours")])
+def test_a_misspelt_key_is_refused_for_it_would_do_nothing(wrong, right, sim, config):
+    with pytest.raises(AirbyteTracedException, match=f"{wrong} is no setting of this connector: did you mean {right}"):
+        _Entrypoint.validate_connection(spec(), {**config, wrong: 5})
+    _Entrypoint.validate_connection(spec(), {**config, "__injected": 1, "stream_maps": {}})
+
+
+def test_a_start_in_the_future_is_told(sim, config, read, caplog):
+    assert read({**config, "start_date": "2031-01-01", "end_date": "2031-01-02"}).error is None
+    assert "start_date lies in the future" in caplog.text
+
+
 def test_an_optional_key_that_is_null_counts_as_left_out_and_a_required_one_as_missing(sim, config, tmp_path):
     path = tmp_path / "config.json"
     path.write_text(json.dumps({**config, "end_date": None, "statuses": None, "network_id": None}))

@@ -60,6 +60,8 @@ class ClosedWindows(ConcurrentCursor):
         if reached > latest:
             LOGGER.warning("The state of stream %s lies in the future; it is taken as now.", self._stream_name)
             self.start = reached = latest  # type: ignore[assignment]
+        if start > utc_now():
+            LOGGER.warning("start_date lies in the future: stream %s has nothing to read yet.", self._stream_name)
         lower = max(start, reached - lookback)
         show, (first, last) = self._connector_state_converter.output_format, self._slice_boundary_fields_wrapper
         while lower <= end:

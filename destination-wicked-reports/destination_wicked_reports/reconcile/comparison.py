@@ -9,6 +9,7 @@ from decimal import Decimal
 
 from destination_wicked_reports.reconcile.expected import NOT_SENT, PAYMENTS_NOT_SENT, Expected
 from destination_wicked_reports.reconcile.orders import NIL, Name, Paid, SentOrder, ShownOrder, shown_name
+from destination_wicked_reports.reconcile.remembered import HELD_NOTE
 from destination_wicked_reports.reconcile.shown import Shown, named
 
 #: The day of an order that Wicked does not show and whose records were not given.
@@ -126,7 +127,9 @@ class Comparison:
             )
         if self.waiting:
             orders = len({difference.order for difference in self.waiting})
-            return f"Equal, but for {_counted(orders, 'order')} that Wicked Reports has not processed yet."
+            held = len({difference.order for difference in self.waiting if HELD_NOTE in difference.note})
+            unsure = f" {held:,} of them held: run this again tomorrow, before any is replayed." if held else ""
+            return f"Equal, but for {_counted(orders, 'order')} that Wicked Reports has not processed yet.{unsure}"
         return "Equal to the cent." if self.days else "Nothing to compare: no order on either side."
 
     @property
