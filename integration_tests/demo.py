@@ -10,15 +10,17 @@ from __future__ import annotations
 
 import shutil
 import sys
+from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 
 from integration_tests import demo_sovrn
 from integration_tests.connectors import catalog
-from integration_tests.demo_steps import FOLDER, compare, console, reconcile, save, stamp, sync
+from integration_tests.demo_steps import FOLDER, compare, console, reconcile, save, shell, stamp, sync
 from integration_tests.simulator.client import SimulatorClient
 from integration_tests.simulator.server import simulator_process
 
 DAYS, LATER_DAYS, TRANSACTIONS = 90, 45, 20_000
+LIMIT = 6000  # requests a minute: at the 30 that wecantrack may allow, the demo would wait for minutes
 
 
 def main() -> int:
@@ -31,11 +33,13 @@ def main() -> int:
     console.print(
         f"[bold]1. The simulator[/bold] plays both vendors: {TRANSACTIONS:,} wecantrack transactions of {DAYS} days."
     )
-    arguments = ("--transactions", str(TRANSACTIONS), "--days", str(DAYS), "--later-days", str(LATER_DAYS))
-    with simulator_process("--now", stamp(first), "--freeze", *arguments) as simulator:
-        simulator.throttle(6000)
+    arguments = ["--freeze", "--transactions", str(TRANSACTIONS), "--days", str(DAYS), "--later-days", str(LATER_DAYS)]
+    with simulator_process("--now", stamp(first), *arguments) as simulator:
+        simulator.throttle(LIMIT)
         code = tell(simulator, first, second)
-    return code or demo_sovrn.main(second)
+    code = code or demo_sovrn.main(second)
+    close(stamp(first), stamp(second), arguments)
+    return code
 
 
 def tell(simulator: SimulatorClient, first: datetime, second: datetime) -> int:
@@ -75,19 +79,41 @@ def tell(simulator: SimulatorClient, first: datetime, second: datetime) -> int:
     console.print("[bold]6. Does my revenue match?[/bold] Read back by source-wicked-reports, and compared:")
     simulator.outbound.process()
     matched = reconcile("destination.json", "report.html")
-    console.print("\n[bold]7. What lies where[/bold]")
+    return 0 if equal and not doubled and matched else 1
+
+
+def close(first: str, second: str, arguments: list[str]) -> None:
+    """Say where everything lies, and how to run it again."""
+    console.print("\n[bold]8. What lies where[/bold]")
     console.print(
         f"   ledger             {FOLDER}/ledger.sqlite   what was sent, and what Wicked was told of each order"
     )
     console.print(f"   rejected records   {FOLDER}/rejected_records.jsonl   if there are any")
     console.print(f"   state              {FOLDER}/state.json   where the next run starts")
     console.print(f"   report             {FOLDER}/report.html   the comparison of step 6, day by day, with a chart")
-    console.print("\n[bold]8. By hand[/bold]: keep a simulator running in another shell,")
-    console.print("   .venv/bin/python -m integration_tests.simulator")
     console.print(
-        f"   put the address it prints into {FOLDER}/*.json as api_url, and run what is printed above with a $."
+        "\n[bold]9. By hand[/bold]: the same simulator again, an empty ledger, and the commands with a $ of steps 2, 4 and 6:"
     )
-    return 0 if equal and not doubled and matched else 1
+    for command in by_hand(shell(["--now", first, *arguments]), second):
+        console.print(f"   {command}", soft_wrap=True, markup=False, highlight=False)
+
+
+def by_hand(arguments: str, second: str) -> Iterator[str]:
+    """Yield what to type around the commands of steps 2, 4 and 6, to run them again without the demo."""
+    yield f"rm -f {FOLDER}/ledger.sqlite* {FOLDER}/port"
+    yield (
+        f".venv/bin/python -m integration_tests.simulator {arguments} --port-file {FOLDER}/port "
+        f"> {FOLDER}/simulator.log & SIM=$!"
+    )
+    yield f"until test -f {FOLDER}/port; do sleep 1; done; API=http://localhost:$(cat {FOLDER}/port)"
+    yield f"curl -s -X POST $API/_sim/throttle -d '{{\"limit\": {LIMIT}}}'"
+    yield f'sed -i.old -e "s|http://[^\\"]*|$API|" {FOLDER}/source*.json {FOLDER}/destination.json'
+    yield "# step 2"
+    yield f'curl -s -X POST $API/_sim/clock -d \'{{"now": "{second}", "frozen": true}}\''
+    yield "# step 4"
+    yield "curl -s -X POST $API/_sim/outbound/process"
+    yield "# step 6"
+    yield "kill $SIM"
 
 
 if __name__ == "__main__":

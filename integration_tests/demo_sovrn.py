@@ -18,7 +18,7 @@ def main(second: datetime) -> int:
     """Run Sovrn's part; the exit code says whether Wicked holds the truth."""
     first = second - timedelta(days=LATER_DAYS)
     console.print(
-        f"\n[bold]9. Sovrn[/bold] allows one request a minute, and one day a request. Here it is one in {INTERVAL} s, "
+        f"\n[bold]7. Sovrn[/bold] allows one request a minute, and one day a request. Here it is one in {INTERVAL} s, "
         "so that you need not wait."
     )
     with simulator_process("--now", stamp(first), "--transactions", "0", "--sovrn-transactions", "0") as simulator:

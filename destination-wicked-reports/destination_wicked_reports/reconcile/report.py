@@ -37,7 +37,10 @@ def remarks(comparison: Comparison) -> Iterator[str]:
         f"Orders of {', '.join(comparison.systems) or 'no source system'}, {span}, by the day of the order in "
         f"{comparison.zone}; read from Wicked Reports at {comparison.at}."
     )
-    yield "Gross: all orders. Net: approved less refunded. A refund counts on the day of its order."
+    yield (
+        "Gross: all orders, approved or not. Net: approved less refunded. So gross less refunds is more than net where "
+        "orders wait or were declined. A refund counts on the day of its order."
+    )
     if any(day.day == UNDATED for day in comparison.days):
         yield (
             "Undated: the ledger keeps no dates, and Wicked Reports does not show these orders. Their records, given "
