@@ -92,7 +92,7 @@ def close(first: str, second: str, arguments: list[str]) -> None:
     console.print(f"   state              {FOLDER}/state.json   where the next run starts")
     console.print(f"   report             {FOLDER}/report.html   the comparison of step 6, day by day, with a chart")
     console.print(
-        "\n[bold]9. By hand[/bold]: the same simulator again, an empty ledger, and the commands with a $ of steps 2, 4 and 6:"
+        "\n[bold]9. By hand[/bold]: the same simulator again, an empty ledger, and the commands of steps 2, 4 and 6:"
     )
     for command in by_hand(shell(["--now", first, *arguments]), second):
         console.print(f"   {command}", soft_wrap=True, markup=False, highlight=False)
