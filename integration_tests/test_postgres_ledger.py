@@ -9,6 +9,7 @@ from urllib.parse import quote
 import psycopg
 import pytest
 from destination_builders import make_row
+from destination_wicked_reports import schema
 from destination_wicked_reports.batches import Batch
 from destination_wicked_reports.documents import DocumentBook
 from destination_wicked_reports.history import reading
@@ -244,6 +245,108 @@ def test_a_run_whose_lease_was_taken_writes_nothing_over_what_its_successor_lear
 def test_rows_are_never_marked_before_they_were_asked_for(opened):
     with pytest.raises(LedgerError, match="report this"):
         opened().mark(Batch("orders", [make_row()]))
+
+
+# -- ledgers of earlier releases --------------------------------------------------------------------------------------
+
+#: What takes a ledger back to the version before, by the version it has: the steps of schema.MIGRATIONS undone.
+UNDONE = {
+    3: "ALTER TABLE wicked_reports.parts DROP COLUMN changed",
+    2: "ALTER TABLE wicked_reports.outbox DROP COLUMN run, DROP COLUMN scopes;"
+    "DROP TABLE wicked_reports.leases, wicked_reports.former, wicked_reports.order_events",
+}
+SHAPE = (
+    "SELECT table_name, column_name, data_type, is_nullable, column_default FROM information_schema.columns "
+    "WHERE table_schema = 'wicked_reports' ORDER BY table_name, column_name"
+)
+
+
+def turn_back(url, version):
+    for step in range(VERSION, version, -1):
+        ask(url, UNDONE[step])
+    ask(url, f"UPDATE wicked_reports.ledger SET value = '{version}' WHERE name = 'schema_version'")
+
+
+def version_of(url):
+    return ask(url, "SELECT value FROM wicked_reports.ledger WHERE name = 'schema_version'")
+
+
+@pytest.mark.parametrize("version", range(1, VERSION))
+def test_a_ledger_of_an_earlier_release_goes_on_with_all_it_knew(opened, version):
+    first = opened()
+    row = make_row(order_key="shop\x1fo", order=STATE)
+    first.adopt("key-1")
+    sent(first, row)
+    book = SumBook(first)
+    book.load(["p"], ["w"], [])
+    book.put(Part("p", "w", Decimal("4.05"), "alias"), b'{"a":1}', "2026-03-01")
+    book.save()
+    first.close()
+    shape = ask(opened.url, SHAPE)
+    turn_back(opened.url, version)
+    assert ask(opened.url, SHAPE) != shape
+
+    for _ in range(2):  # the second time there is nothing left to do
+        ledger = opened()
+        assert version_of(opened.url) == [(str(VERSION),)]
+        assert ask(opened.url, SHAPE) == shape
+        assert ledger.belongs_to("key-1")
+        assert ledger.known("orders", [row.key]) == {row.key: row.digest}
+        assert ledger.orders(["shop\x1fo"]) == {"shop\x1fo": STATE}
+        ledger.close()
+
+    ledger = opened()
+    sent(ledger, make_row("contacts", 1, Email="a"))
+    book = SumBook(ledger)
+    book.load(["p"], [], ["alias"])
+    assert book.part("p") == Part("p", "w", Decimal("4.05"), "alias")
+    book.put(Part("p", "w", Decimal("3.95"), "alias", changed="2026-03-02"))
+    book.put(Part("q", "w", Decimal("0.05"), "alias"))
+    book.save()
+    book.load([], [], ["alias"])
+    assert {part.key: part.changed for part in book.kin("alias")} == {"p": "2026-03-02", "q": ""}
+    assert book.whole("w").amount == Decimal("4.00")
+
+
+def test_a_ledger_of_version_2_without_sums_gets_them_when_they_are_asked_for(opened):
+    opened().close()
+    ask(opened.url, "UPDATE wicked_reports.ledger SET value = '2' WHERE name = 'schema_version'")
+    ledger = opened()
+    assert version_of(opened.url) == [(str(VERSION),)]
+    book = SumBook(ledger)
+    book.load(["p"], ["w"], [])
+    book.put(Part("p", "w", Decimal(1), changed="2026-03-02"))
+    book.save()
+    book.load(["p"], [], [])
+    assert book.part("p").changed == "2026-03-02"
+
+
+def test_what_a_dead_run_of_version_2_had_under_way_is_found_after_the_migration(opened):
+    dead = opened()
+    SumBook(dead)
+    row = make_row(order_key="shop\x1fo", order=STATE)
+    dead.enter([row.key])
+    dead.mark(Batch("orders", [row]))
+    dead.close()
+    turn_back(opened.url, 2)
+    heir = opened()
+    assert heir.enter([row.key])
+    assert [(found.key, found.body) for batch in heir.unfinished() for found in batch.rows] == [(row.key, row.body)]
+
+
+def test_a_migration_that_fails_leaves_the_ledger_as_it_was(opened, monkeypatch):
+    SumBook(opened())
+    turn_back(opened.url, 1)
+    before = ask(opened.url, SHAPE)
+
+    def break_off(connection):
+        connection.exec_driver_sql("THIS IS NO STATEMENT")
+
+    monkeypatch.setattr(schema, "MIGRATIONS", [*schema.MIGRATIONS, break_off])
+    with pytest.raises(LedgerError):
+        opened()
+    assert ask(opened.url, SHAPE) == before
+    assert version_of(opened.url) == [("1",)]
 
 
 # -- what is refused --------------------------------------------------------------------------------------------------

@@ -2,27 +2,54 @@
 
 The message is the Airbyte protocol's own (`DestinationCatalog`, 0.17); airbyte-cdk 7.39 has no such command for a
 destination and drops the payload when it serialises one, so the line is made here, and nothing else depends on it.
+
+A schema takes what the writer takes, numbers as text and ids as whole numbers, too, so that no platform holds back a
+row that Wicked would get. What JSON Schema cannot say is left to the writer: whether a date exists, how many digits a
+fraction has, whether a whole number was written with a point. Numbers as text are offered without an exponent.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from destination_wicked_reports.endpoints import ENDPOINTS, Endpoint, Field, Need
-from destination_wicked_reports.fields import Kind
+from destination_wicked_reports.fields import BLANKS, NUMBER_LIMIT, Kind
 
 COMMAND = "discover"
 
+#: One character that is more than a blank. `\S` would not do: to the writer a no-break space is text like any other.
+SOME_TEXT = "[^" + "".join(f"\\x{ord(blank):02x}" for blank in BLANKS) + "]"
+#: A sign is one of the characters that a number may have, so one digit less is left to those below zero.
+_RANGE = {"exclusiveMinimum": -(10 ** (NUMBER_LIMIT - 1)), "exclusiveMaximum": 10**NUMBER_LIMIT}
+_FROM_ZERO = {"minimum": 0, "exclusiveMaximum": 10**NUMBER_LIMIT}
+_DATE = {"type": "string", "format": "date-time", "pattern": SOME_TEXT}
+
+
+def _number(digits: int) -> str:
+    """Return the pattern of a number as text, of at most so many digits before the point."""
+    return rf"(0*[0-9]{{1,{digits}}}(\.[0-9]*)?|\.[0-9]+)"
+
+
+def _whole(digits: int) -> str:
+    """Return the pattern of a whole number as text, with a point and zeros behind it as warehouses write them."""
+    return rf"[0-9]{{1,{digits}}}(\.0*)?"
+
+
+def _pattern(kind: Callable[[int], str], *, signed: bool) -> str:
+    below = f"|-{kind(NUMBER_LIMIT - 1)}" if signed else ""
+    return rf"^\s*(\+?{kind(NUMBER_LIMIT)}{below})\s*$"
+
+
 _TYPES: dict[Kind, dict[str, Any]] = {
-    Kind.TEXT: {"type": "string"},
-    Kind.MONEY: {"type": "number"},
-    Kind.AMOUNT: {"type": "number", "minimum": 0},
-    Kind.INTEGER: {"type": "integer"},
-    Kind.COUNT: {"type": "integer", "minimum": 0},
-    Kind.UTC: {"type": "string", "format": "date-time", "airbyte_type": "timestamp_with_timezone"},
-    Kind.LOCAL: {"type": "string", "format": "date-time", "airbyte_type": "timestamp_without_timezone"},
+    Kind.TEXT: {"type": ["string", "integer"]},
+    Kind.MONEY: {"type": ["number", "string"], **_RANGE, "pattern": _pattern(_number, signed=True)},
+    Kind.AMOUNT: {"type": ["number", "string"], **_FROM_ZERO, "pattern": _pattern(_number, signed=False)},
+    Kind.INTEGER: {"type": ["integer", "string"], **_RANGE, "pattern": _pattern(_whole, signed=True)},
+    Kind.COUNT: {"type": ["integer", "string"], **_FROM_ZERO, "pattern": _pattern(_whole, signed=False)},
+    Kind.UTC: {**_DATE, "airbyte_type": "timestamp_with_timezone"},
+    Kind.LOCAL: {**_DATE, "airbyte_type": "timestamp_without_timezone"},
 }
 
 
@@ -57,7 +84,7 @@ def json_schema(endpoint: Endpoint) -> dict[str, Any]:
     for name, fields in endpoint.nested.items():
         schema["properties"][name] = {"type": ["null", "array"], "items": _object(fields)}
     if endpoint is ENDPOINTS["orders"]:
-        schema["anyOf"] = [{"required": ["ContactEmail"]}, {"required": ["ContactID"]}]  # wicked-facts 2.3
+        schema["anyOf"] = [_filled("ContactEmail"), _filled("ContactID")]  # wicked-facts 2.3
     return schema
 
 
@@ -70,10 +97,25 @@ def _object(fields: Sequence[Field]) -> dict[str, Any]:
     }
 
 
+def _filled(name: str) -> dict[str, Any]:
+    """Return the schema of an object in which this text is there and more than blanks."""
+    value = {"type": _TYPES[Kind.TEXT]["type"], "minLength": 1, "pattern": SOME_TEXT}
+    return {"required": [name], "properties": {name: value}}
+
+
 def _property(field: Field) -> dict[str, Any]:
     known = dict(_TYPES[field.kind])
     if field.kind is Kind.TEXT:
         known["maxLength"] = field.limit
-    if field.need is not Need.REQUIRED:
-        known["type"] = ["null", known["type"]]
+        if field.limit <= NUMBER_LIMIT:  # a whole number of 64 bits may be too long for these
+            known |= {"exclusiveMinimum": -(10 ** (field.limit - 1)), "exclusiveMaximum": 10**field.limit}
+    if field.need is Need.REQUIRED:
+        if field.kind is Kind.TEXT:
+            known["not"] = {"enum": ["0", 0]}  # empty for Wicked's validator (wicked-facts 2.1)
+        return {**known, "minLength": 1, "pattern": known.get("pattern", SOME_TEXT)}
+    # Empty is as good as absent; blanks are empty text, but no number and no date.
+    types = known["type"]
+    known["type"] = ["null", types] if isinstance(types, str) else ["null", *types]
+    if "pattern" in known:
+        known["pattern"] = f"^$|{known['pattern']}"
     return known

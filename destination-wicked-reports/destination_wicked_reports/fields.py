@@ -69,7 +69,7 @@ def checker(kind: Kind, field: str, limit: int) -> Check:
     return _FACTORIES[kind](field, limit)
 
 
-_BLANKS = " \t\n\r\0\x0b"  # what PHP's trim takes off
+BLANKS = " \t\n\r\0\x0b"  # what PHP's trim takes off
 
 
 def text(field: str, limit: int) -> Check:
@@ -82,7 +82,7 @@ def text(field: str, limit: int) -> Check:
     def check(value: Any) -> str:
         written: str
         if isinstance(value, str):
-            if not value.strip(_BLANKS):
+            if not value.strip(BLANKS):
                 raise BlankError(field, MISSING)
             written = value
         elif type(value) is int:

@@ -14,6 +14,40 @@ from destination_wicked_reports.rejects import DeadLetters
 from destination_wicked_reports.replies import Outcome, Verdict
 
 ACCEPTED = Verdict(Outcome.ACCEPTED, {})
+#: A row of each native stream, with no more than it needs.
+COMPLETE: dict[str, dict[str, Any]] = {
+    "products": {"SourceSystem": "shop", "SourceID": "p1", "ProductName": "Shoe", "ProductPrice": "59.90"},
+    "contacts": {"SourceSystem": "shop", "SourceID": "c1", "CreateDate": "2024-05-31 13:45:00", "Email": "a@b.example"},
+    "orders": {
+        "SourceSystem": "shop",
+        "SourceID": "o1",
+        "CreateDate": "2024-05-31 13:45:00",
+        "ContactEmail": "a@b.example",
+        "OrderTotal": "59.90",
+    },
+    "order_items": {
+        "SourceSystem": "shop",
+        "OrderID": "o1",
+        "SourceID": "1",
+        "ProductID": "p1",
+        "Qty": 1,
+        "PPU": "59.90",
+    },
+    "order_payments": {
+        "SourceSystem": "shop",
+        "OrderID": "o1",
+        "PaymentDate": "2024-05-31 13:45:00",
+        "Amount": "59.90",
+        "Status": "APPROVED",
+    },
+    "clicks": {
+        "Email": "a@b.example",
+        "Date_Time": "2024-05-31 13:45:00",
+        "Timezone": "UTC-5",
+        "ConversionType": "NEW_LEAD",
+    },
+    "marketing": {"Date_Time": "2024-05-31 00:00:00", "Clicks": 3, "Cost": "1.20", "AdId": "a", "AccountId": "b"},
+}
 
 
 def make_row(

@@ -10,12 +10,16 @@ import orjson
 import pytest
 from affiliate_builders import Book
 from airbyte_protocol_dataclasses.models import DestinationCatalog
+from destination_builders import COMPLETE
 from destination_wicked_reports.destination import DestinationWickedReports
 from destination_wicked_reports.discover import destination_catalog, json_schema
 from destination_wicked_reports.endpoints import ENDPOINTS
+from destination_wicked_reports.fields import Kind
 from destination_wicked_reports.messages import Output
 from destination_wicked_reports.normalizers.base import Record, Row
 from destination_wicked_reports.normalizers.native import NativeNormalizer
+from hypothesis import given
+from hypothesis import strategies as st
 from serpyco_rs import Serializer
 
 OPERATIONS = destination_catalog()["destination_catalog"]["operations"]
@@ -114,3 +118,84 @@ class TestObjects:
 
     def test_nested_lines_have_their_own_name_for_their_id(self):
         assert schema("orders")["properties"]["OrderItems"]["items"]["required"] == ["OrderItemID", "Qty", "PPU"]
+
+
+def takes(schema, row):
+    return jsonschema.Draft7Validator(schema).is_valid(row)
+
+
+def writer_takes(name, row):
+    return all(isinstance(made, Row) for made in NativeNormalizer().normalize([Record(name, row, 1)], Book()))
+
+
+ANY_TEXT = st.text(max_size=12) | st.text(alphabet=" \t\n\r\0\x0b\x0c\x1c\u00a0\u2003.", max_size=3)
+WHOLE = st.integers(min_value=-(10**19), max_value=10**19)
+SIGN, END = st.sampled_from(["", " ", "-", "+", "\n-"]), st.sampled_from(["", ".", ".0", ".000 ", "\n", "x"])
+WHOLE_TEXT = st.builds("{}{}{}".format, SIGN, st.integers(min_value=1, max_value=10**19), END)
+MONEY_TEXT = WHOLE_TEXT | st.builds("{}00{}.{}{}".format, SIGN, *[st.integers(min_value=1, max_value=10**7)] * 2, END)
+VALUES = [
+    *(None, "", " ", "\t\n", "x", [], {}, True, 0, 1, -1, 2.5, 1e18, 1e19),
+    *("0", "1", " 1 ", "59.90", "-59.90", "+3", "2.000000000", ".5", "5.", "0001", "1.2.3", "-", ".", "12x"),
+    *(10**17 - 1, 10**18 - 1, 10**18, 1 - 10**17, -(10**17), 10**19),
+    *(str(10**18 - 1), str(10**18), str(1 - 10**17), str(-(10**17)), "9" * 20, "9" * 501),
+]
+
+
+class TestWhatTheSchemaTakesTheWriterTakesAndTheOtherWayRound:
+    @pytest.mark.parametrize(
+        ("name", "field"),
+        [
+            pytest.param(name, field, id=f"{name}.{field.name}")
+            for name, endpoint in ENDPOINTS.items()
+            for field in endpoint.fields
+        ],
+    )
+    def test_of_every_field(self, name, field):
+        values, dated = VALUES, field.kind in (Kind.UTC, Kind.LOCAL)
+        if dated:  # which dates exist no schema says
+            values = [value for value in VALUES if not isinstance(value, str) or not value.strip()]
+        elif field.kind is Kind.TEXT:  # to a schema, 1e18 is as whole a number as any
+            values = [value for value in VALUES if not isinstance(value, float) or value == 2.5]
+        rows = [{**COMPLETE[name], field.name: value} for value in values]
+        judged = {repr(row[field.name]): (takes(schema(name), row), writer_takes(name, row)) for row in rows}
+        assert {value: pair for value, pair in judged.items() if pair[0] != pair[1]} == {}
+        assert len(set(judged.values())) == 2 or dated
+
+    @given(ANY_TEXT | WHOLE)
+    def test_of_text_that_has_to_be_there(self, value):
+        agree("products", "ProductName", value)
+
+    @given(ANY_TEXT | WHOLE)
+    def test_of_text_that_may_be_empty(self, value):
+        agree("contacts", "City", value)
+
+    @given(ANY_TEXT | st.integers(min_value=-200, max_value=2000))
+    def test_of_text_of_three_characters(self, value):
+        agree("orders", "OrderCurrency", value)
+
+    @pytest.mark.parametrize(("name", "field"), [("products", "ProductPrice"), ("order_payments", "Amount")])
+    @given(value=WHOLE | MONEY_TEXT)
+    def test_of_money(self, name, field, value):
+        agree(name, field, value)
+
+    @pytest.mark.parametrize(("name", "field"), [("order_items", "Qty"), ("marketing", "ConversionCount")])
+    @given(value=WHOLE | WHOLE_TEXT)
+    def test_of_whole_numbers(self, name, field, value):
+        agree(name, field, value)
+
+    @given(
+        st.fixed_dictionaries({}, optional=dict.fromkeys(["ContactID", "ContactEmail"], st.none() | ANY_TEXT | WHOLE))
+    )
+    def test_of_an_orders_contact(self, contacts):
+        row = {name: value for name, value in COMPLETE["orders"].items() if name != "ContactEmail"} | contacts
+        assert takes(schema("orders"), row) == writer_takes("orders", row)
+
+    @pytest.mark.parametrize("when", ["2024-05-31 13:45:00", "2024-05-31T13:45:00Z", "2024-05-31T15:45:00.25+02:00"])
+    def test_of_dates_in_their_usual_forms(self, when):
+        row = {**COMPLETE["orders"], "CreateDate": when}
+        assert (takes(schema("orders"), row), writer_takes("orders", row)) == (True, True)
+
+
+def agree(name, field, value):
+    row = {**COMPLETE[name], field: value}
+    assert takes(schema(name), row) == writer_takes(name, row)

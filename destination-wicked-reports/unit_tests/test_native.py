@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 import pytest
 from affiliate_builders import Book
+from destination_builders import COMPLETE
 from destination_wicked_reports.endpoints import ENDPOINTS, ORDERS
 from destination_wicked_reports.fields import ZERO
 from destination_wicked_reports.normalizers.base import Record, Reject, Row
@@ -16,39 +17,6 @@ from destination_wicked_reports.normalizers.rows import fold
 from hypothesis import given
 from hypothesis import strategies as st
 
-COMPLETE: dict[str, dict[str, Any]] = {
-    "products": {"SourceSystem": "shop", "SourceID": "p1", "ProductName": "Shoe", "ProductPrice": "59.90"},
-    "contacts": {"SourceSystem": "shop", "SourceID": "c1", "CreateDate": "2024-05-31 13:45:00", "Email": "a@b.example"},
-    "orders": {
-        "SourceSystem": "shop",
-        "SourceID": "o1",
-        "CreateDate": "2024-05-31 13:45:00",
-        "ContactEmail": "a@b.example",
-        "OrderTotal": "59.90",
-    },
-    "order_items": {
-        "SourceSystem": "shop",
-        "OrderID": "o1",
-        "SourceID": "1",
-        "ProductID": "p1",
-        "Qty": 1,
-        "PPU": "59.90",
-    },
-    "order_payments": {
-        "SourceSystem": "shop",
-        "OrderID": "o1",
-        "PaymentDate": "2024-05-31 13:45:00",
-        "Amount": "59.90",
-        "Status": "APPROVED",
-    },
-    "clicks": {
-        "Email": "a@b.example",
-        "Date_Time": "2024-05-31 13:45:00",
-        "Timezone": "UTC-5",
-        "ConversionType": "NEW_LEAD",
-    },
-    "marketing": {"Date_Time": "2024-05-31 00:00:00", "Clicks": 3, "Cost": "1.20", "AdId": "a", "AccountId": "b"},
-}
 PAYMENT = {"PaymentDate": "2024-05-31 13:45:00", "Amount": "59.90", "Status": "APPROVED"}
 LINE = {"OrderItemID": "1", "ProductID": "p1", "Qty": 1, "PPU": "59.90"}
 

@@ -1,0 +1,203 @@
+"""Where the files of a run lie when nobody says, and whether they outlive the container they are in."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+
+import pytest
+from destination_wicked_reports import places
+from destination_wicked_reports.ledger import Ledger
+from destination_wicked_reports.opening import open_ledger, open_letters, say_where
+from destination_wicked_reports.places import data_folder, dies_with_container, ledger_path, rejects_path
+from destination_wicked_reports.rejects import DeadLetters
+from destination_wicked_reports.spec import Config
+
+NOWHERE = Path("/nowhere/at/all")
+POSTGRES = {"type": "postgres", "url": "postgresql://user:password@localhost/wicked"}
+
+
+def config(**said):
+    return Config.parse({"api_key": "k", **said})
+
+
+@pytest.fixture
+def machine(tmp_path, monkeypatch):
+    """A machine of its own: no container, no Kubernetes, no /local, nothing mounted, a home in the test's folder."""
+
+    class Machine:
+        home = tmp_path / "home"
+        airbyte_volume = tmp_path / "local"
+        mounted: frozenset[Path] = frozenset()
+
+        def mount(self, *folders: Path) -> None:
+            self.mounted = frozenset({Path("/"), *folders})
+
+        def be_in(self, where: str) -> None:
+            if where == "kubernetes":
+                monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+            elif where in ("docker", "podman"):
+                sign = tmp_path / where
+                sign.touch()
+                monkeypatch.setattr(places, "CONTAINER_SIGNS", (NOWHERE, sign))
+
+    made = Machine()
+    made.mount()
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    monkeypatch.setattr(places, "CONTAINER_SIGNS", (NOWHERE, NOWHERE))
+    monkeypatch.setattr(places, "AIRBYTE_VOLUME", made.airbyte_volume)
+    monkeypatch.setattr(places, "user_data_path", lambda name, appauthor: made.home / name)
+    monkeypatch.setattr(places.os.path, "ismount", lambda folder: Path(folder) in made.mounted)
+    return made
+
+
+# -- the folder -------------------------------------------------------------------------------------------------------
+
+
+def test_without_airbytes_volume_files_go_to_the_users_data_folder(machine):
+    assert data_folder() == machine.home / "destination-wicked-reports"
+
+
+def test_airbytes_volume_is_taken_where_it_is_mounted_and_writable(machine):
+    machine.airbyte_volume.mkdir()
+    assert data_folder() == machine.airbyte_volume / "wicked-reports"
+
+
+def test_an_airbyte_volume_that_may_not_be_written_is_passed_over(machine, monkeypatch):
+    machine.airbyte_volume.mkdir()
+    asked = []
+    # Said, not made: whoever runs the tests as root may write everywhere.
+    monkeypatch.setattr(places.os, "access", lambda path, mode: asked.append((path, mode)))
+    assert data_folder() == machine.home / "destination-wicked-reports"
+    assert asked == [(machine.airbyte_volume, places.os.W_OK)]
+
+
+def test_a_file_called_like_airbytes_volume_is_no_volume(machine):
+    machine.airbyte_volume.touch()
+    assert data_folder() == machine.home / "destination-wicked-reports"
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="where the others keep it is platformdirs' to know")
+def test_on_linux_the_users_data_folder_is_where_the_desktop_standard_says(monkeypatch, tmp_path):
+    monkeypatch.setattr(places, "AIRBYTE_VOLUME", NOWHERE)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "share"))
+    assert data_folder() == tmp_path / "share" / "destination-wicked-reports"
+
+
+# -- the files --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("said", "ledger", "rejects"),
+    [
+        ({}, "DATA/ledger.sqlite", "DATA/rejected_records.jsonl"),
+        ({"ledger": {"path": "/x/l.db", "type": "sqlite"}}, "/x/l.db", "/x/rejected_records.jsonl"),
+        ({"ledger": {"path": "~/l.db", "type": "sqlite"}}, "HOME/l.db", "HOME/rejected_records.jsonl"),
+        ({"rejected_records_path": "/y/bad.jsonl"}, "DATA/ledger.sqlite", "/y/bad.jsonl"),
+        ({"rejected_records_path": "~/bad.jsonl"}, "DATA/ledger.sqlite", "HOME/bad.jsonl"),
+        ({"ledger": POSTGRES}, None, "DATA/rejected_records.jsonl"),
+        ({"ledger": {"type": "none"}}, None, "DATA/rejected_records.jsonl"),
+        ({"ledger": {"type": "none"}, "rejected_records_path": "/y/bad.jsonl"}, None, "/y/bad.jsonl"),
+    ],
+)
+def test_rejected_rows_lie_beside_the_ledger_unless_somebody_says_where(machine, monkeypatch, said, ledger, rejects):
+    monkeypatch.setenv("HOME", str(machine.home))
+
+    def meant(path: str) -> Path:
+        return Path(path.replace("DATA", str(data_folder())).replace("HOME", str(machine.home)))
+
+    parsed = config(**said)
+    assert ledger_path(parsed) == (None if ledger is None else meant(ledger))
+    assert rejects_path(parsed) == meant(rejects)
+
+
+def test_the_default_folder_is_made_for_its_owner_alone(machine):
+    open_ledger(config()).close()
+    open_letters(config()).close()
+    assert data_folder().stat().st_mode & 0o777 == 0o700
+    assert ledger_path(config()).is_file()
+
+
+# -- what outlives the container --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("where", "mounted", "lost"),
+    [
+        ("a machine", [], False),
+        ("a machine", ["/data"], False),
+        ("docker", [], True),
+        ("docker", ["/data"], False),
+        ("docker", ["/data/wicked/deep"], False),
+        ("docker", ["/data/other"], True),
+        ("podman", [], True),
+        ("podman", ["/data/wicked"], False),
+        ("kubernetes", [], True),
+        ("kubernetes", ["/data"], False),
+    ],
+)
+def test_a_file_dies_with_its_container_unless_a_folder_above_it_is_a_volume(machine, where, mounted, lost):
+    machine.be_in(where)
+    machine.mount(*map(Path, mounted))
+    assert dies_with_container(Path("/data/wicked/deep/ledger.sqlite")) is lost
+
+
+def test_a_relative_path_is_looked_at_from_where_the_run_is(machine, monkeypatch, tmp_path):
+    machine.be_in("docker")
+    monkeypatch.chdir(tmp_path)
+    assert dies_with_container(Path("ledger.sqlite"))
+    machine.mount(tmp_path)
+    assert not dies_with_container(Path("ledger.sqlite"))
+
+
+# -- what is said of it -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("where", "volumes", "warned_of"),
+    [
+        ("a machine", "", ""),
+        ("docker", "", "ledger"),
+        ("kubernetes", "", "ledger"),
+        ("docker", "ledger rejects", ""),
+        ("docker", "ledger", "rejects"),
+        ("kubernetes", "ledger", "rejects"),
+        ("docker", "rejects", "ledger"),
+    ],
+)
+def test_a_run_in_a_container_without_a_volume_is_warned_once_and_told_what_to_do(
+    machine, tmp_path, caplog, where, volumes, warned_of
+):
+    folders = {"ledger": tmp_path / "ledger", "rejects": tmp_path / "rejects"}
+    for folder in folders.values():
+        folder.mkdir()
+    machine.be_in(where)
+    machine.mount(*(folders[name] for name in volumes.split()))
+    said = config(
+        ledger={"type": "sqlite", "path": str(folders["ledger"] / "l.sqlite")},
+        rejected_records_path=str(folders["rejects"] / "bad.jsonl"),
+    )
+    warnings = told(said, caplog)
+    if not warned_of:
+        assert warnings == []
+        return
+    (warning,) = warnings
+    assert str(folders[warned_of]) in warning
+    assert "inside this container and on no volume" in warning
+    assert ("choose the ledger `postgres`" in warning) == (warned_of == "ledger")
+
+
+def test_without_a_ledger_the_run_is_warned_of_that_wherever_it_is(machine, caplog):
+    (warning,) = told(config(ledger={"type": "none"}), caplog)
+    assert warning.startswith("Without a ledger nothing is remembered")
+
+
+def told(said: Config, caplog: pytest.LogCaptureFixture) -> list[str]:
+    ledger: Ledger = open_ledger(said)
+    letters: DeadLetters = open_letters(said)
+    with caplog.at_level(logging.INFO, logger="airbyte"):
+        say_where(said, ledger, letters)
+    ledger.close()
+    letters.close()
+    return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
