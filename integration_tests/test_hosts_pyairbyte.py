@@ -119,11 +119,18 @@ def test_a_source_that_cannot_work_ends_the_run_and_says_why(simulator, pyairbyt
     assert ("does not accept the API key" if fault == "wrong key" else "could not be reached") in words(done.text)
 
 
-def test_a_destination_with_the_wrong_key_ends_the_run_says_why_and_reads_nothing(simulator, pyairbyte, tmp_path):
-    wicked = destination(simulator, WECANTRACK, tmp_path, api_key="wrong")
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [({"api_key": "wrong"}, "refused the API key"), ({"api_url": NOWHERE}, "cannot be reached")],
+    ids=["wrong key", "no network"],
+)
+def test_a_destination_that_cannot_work_ends_the_run_says_why_and_sends_nothing(
+    simulator, pyairbyte, tmp_path, changes, said
+):
+    wicked = destination(simulator, WECANTRACK, tmp_path, **changes)
     done = pyairbyte.run(pyairbyte.to_wicked(WECANTRACK, WECANTRACK.config(simulator), wicked))
     assert done.code != 0
-    assert "API key" in words(done.text)
+    assert said in words(done.text)
     assert posts(simulator) == 0
 
 

@@ -4,26 +4,31 @@ from __future__ import annotations
 
 import json
 import re
+import time
 
 import pytest
 
-from integration_tests.hosts import EXAMPLES, run, tool
+from integration_tests.hosts import EXAMPLES, finish, kill, run, start, tool
 from integration_tests.hosts_cases import NOWHERE, SOURCES, WECANTRACK
 
 pytestmark = [pytest.mark.hosts, pytest.mark.timeout(900)]
 
 
 @pytest.fixture
-def read(simulator, tmp_path):
-    def read(case, **changes):
+def command(simulator, tmp_path):
+    def command(case, **changes):
         config = tmp_path / "source.json"
         config.write_text(json.dumps(case.config(simulator, **changes)))
         python = tool("serverless", "python")
         script = EXAMPLES / "serverless" / "read.py"
-        more = ["--config", config, "--stream", case.stream, "--folder", tmp_path / "output"]
-        return run([python, script, case.source, *more], tmp_path)
+        return [python, script, case.source, "--config", config, "--stream", case.stream, "--folder", tmp_path]
 
-    return read
+    return command
+
+
+@pytest.fixture
+def read(command, tmp_path):
+    return lambda case, **changes: run(command(case, **changes), tmp_path)
 
 
 def count(done) -> int:
@@ -33,12 +38,57 @@ def count(done) -> int:
     return int(found)
 
 
+def transactions(lines) -> set[str]:
+    return {json.loads(line)["transaction_id"] for line in lines.open()}
+
+
 @pytest.mark.parametrize("case", SOURCES, ids=lambda case: case.source)
 def test_a_source_is_read_and_the_second_run_reads_only_what_is_new(simulator, read, case):
     case.prepare(simulator)
     first = count(read(case))
     assert first == case.visible(simulator) > 50
     assert count(read(case)) < first / 2
+
+
+def test_killed_in_the_middle_and_run_again_every_record_is_there_in_lines_that_are_whole(
+    simulator, command, read, tmp_path
+):
+    WECANTRACK.prepare(simulator)
+    simulator.fault("slow", "/api/v3/transactions", seconds=0.2, times=0)
+    lines = tmp_path / "transactions.jsonl"
+    process = start(command(WECANTRACK, page_size=20), tmp_path)
+    deadline = time.monotonic() + 200
+    while not (lines.exists() and lines.stat().st_size) and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    kill(process)
+    assert finish(process).code == -9
+    assert 0 < len(lines.read_bytes().splitlines()) < WECANTRACK.visible(simulator)
+    with lines.open("a") as file:  # where the kill falls is chance; it can leave the beginning of a record
+        file.write('{"transaction_id": "T')
+    simulator.clear_faults()
+    count(read(WECANTRACK))
+    assert transactions(lines) == {row["transaction_id"] for row in simulator.transactions()}
+
+
+KILLED_IN_A_WRITE = """
+import os, pathlib, signal
+
+def write_text(path, text, **_):
+    with path.open("w") as file:
+        file.write(text[: len(text) // 2])
+    os.kill(os.getpid(), signal.SIGKILL)
+
+pathlib.Path.write_text = write_text
+"""
+
+
+def test_killed_while_it_writes_the_state_the_next_run_brings_every_record(simulator, command, read, tmp_path):
+    WECANTRACK.prepare(simulator)
+    (tmp_path / "sitecustomize.py").write_text(KILLED_IN_A_WRITE)
+    assert run(command(WECANTRACK), tmp_path, PYTHONPATH=str(tmp_path)).code == -9
+    count(read(WECANTRACK))
+    found = transactions(tmp_path / "transactions.jsonl")
+    assert found == {row["transaction_id"] for row in simulator.transactions()}
 
 
 @pytest.mark.parametrize("fault", ["wrong key", "no network"])

@@ -23,22 +23,38 @@ def main() -> None:
     options = parser.parse_args()
 
     options.folder.mkdir(parents=True, exist_ok=True)
+    lines = options.folder / f"{options.stream}.jsonl"
     kept = options.folder / f"{options.source}.{options.stream}.state.json"
     config = json.loads(options.config.read_text(encoding="utf-8"))
     source = Source(options.source, config=config, streams=[options.stream])
     status = source.connection_status
     if status["status"] != "SUCCEEDED":
         sys.exit(status["message"])
+    drop_half_line(lines)
     count = 0
-    with (options.folder / f"{options.stream}.jsonl").open("a", encoding="utf-8") as records:
+    with lines.open("a", encoding="utf-8") as records:
         for message in source.extract(json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else None):
             if message["type"] == "RECORD":
                 records.write(json.dumps(message["record"]["data"]) + "\n")
                 count += 1
             elif message["type"] == "STATE":
                 records.flush()
-                kept.write_text(json.dumps([message["state"]]), encoding="utf-8")
+                keep(kept, [message["state"]])
     print(f"{count} records read")
+
+
+def drop_half_line(path: Path) -> None:
+    """Take away what a killed run left of its last line, or the next record would be glued to it."""
+    with path.open("a+b") as file:
+        file.seek(0)
+        file.truncate(sum(len(line) for line in file if line.endswith(b"\n")))
+
+
+def keep(path: Path, state: list[object]) -> None:
+    """Replace the state in one step: a run that is killed here leaves the old one whole."""
+    new = path.with_name(f"{path.name}.new")
+    new.write_text(json.dumps(state), encoding="utf-8")
+    new.replace(path)
 
 
 if __name__ == "__main__":
