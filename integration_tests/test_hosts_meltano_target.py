@@ -9,7 +9,7 @@ from decimal import Decimal
 
 import pytest
 
-from integration_tests.hosts import finish, kill, run
+from integration_tests.hosts import EXAMPLES, finish, kill, run
 from integration_tests.hosts_cases import NOWHERE, posts
 from integration_tests.hosts_meltano import Project
 
@@ -137,3 +137,26 @@ def test_a_target_without_a_network_says_so_when_it_is_tried(shop):
     failed = run([shop.meltano, "invoke", target, "--test"], shop.folder, **shop.variables)
     assert failed.code != 0
     assert "cannot be reached" in failed.text
+
+
+def test_the_readmes_configuration_commands_keep_the_keys_where_the_plugins_find_them(simulator, shop):
+    readme = (EXAMPLES / "meltano" / "README.md").read_text(encoding="utf-8")
+    before = (shop.folder / "meltano.yml").read_text()
+    lines = [line for line in readme.splitlines() if "meltano config set" in line and "…" not in line]
+    path = os.pathsep.join([str(shop.meltano.parent), os.environ["PATH"]])
+    for line in lines:
+        key = simulator.wicked_key if "wicked-reports" in line else simulator.wecantrack_key
+        # the line as it stands, and what its user pastes then
+        done = run(["bash", "-c", 'eval "$LINE" <<< "$PASTED"'], shop.folder, PATH=path, LINE=line, PASTED=key)
+        assert done.code == 0, done.text
+    kept = (shop.folder / ".env").read_text().splitlines()
+    assert kept == [
+        f"TAP_WECANTRACK_AIRBYTE_CONFIG_API_KEY='{simulator.wecantrack_key}'",
+        f"TARGET_WICKED_REPORTS__WECANTRACK_API_KEY='{simulator.wicked_key}'",
+        f"TARGET_WICKED_REPORTS__NATIVE_API_KEY='{simulator.wicked_key}'",
+    ]
+    assert "start_date: '2026-04-01'" not in before
+    assert "start_date: '2026-04-01'" in (shop.folder / "meltano.yml").read_text()
+    api = {"TARGET_WICKED_REPORTS__NATIVE_API_URL": simulator.url}
+    tried = run([shop.meltano, "invoke", "target-wicked-reports--native", "--test"], shop.folder, **api)
+    assert tried.code == 0, tried.text
