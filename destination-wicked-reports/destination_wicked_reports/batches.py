@@ -23,6 +23,8 @@ class Batch:
     rows: list[Row]
     kept: bool = True
     mark: int = 0
+    #: Wicked may have some of it from an attempt whose outcome nobody knows.
+    unsure: bool = False
     sequence: int = field(init=False)
     #: what no two rows under way may share
     names: frozenset[str] = field(init=False)
@@ -42,7 +44,7 @@ class Batch:
     def without(self, orders: Collection[str]) -> Batch | None:
         """Return the batch less the rows of these orders, or None if nothing is left."""
         rows = [row for row in self.rows if row.order_key not in orders]
-        return Batch(self.endpoint, rows, self.kept) if rows else None
+        return Batch(self.endpoint, rows, self.kept, unsure=self.unsure) if rows else None
 
 
 def dump(rows: Sequence[Row]) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import threading
 from collections.abc import Callable, Sequence
@@ -26,11 +27,15 @@ BACKOFF = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0)
 FIRST_BACKOFF = BACKOFF[:4]
 #: Airbyte wants a sign of life every 15 minutes; a longer wait is better spent in the next scheduled run.
 LONGEST_WAIT = 900.0
-#: A 504 says that the gateway lost the answer: for rows without an id that is a lost reply like any other.
-LOST_REPLY_STATUS = 504
+#: The gateway lost the answer, 520 and 524 in Cloudflare's words: for rows without an id a lost reply like any other.
+LOST_REPLY = frozenset({504, 520, 524})
+#: Answers that say so themselves; after any other error Wicked may have the rows of a request that is repeated.
+TAKES_NOTHING = ("answer 408", "answer 425", "answer 429")
 #: These say what is wrong with the key, the plan or the address, and nothing about the rows.
 KEY_REFUSED = frozenset({401, 403})
 WRONG_ADDRESS = frozenset({301, 302, 303, 307, 308, 404, 405})
+#: So do these of the account or of what lies between: to send half of the rows would change nothing.
+REFUSES_ALL = frozenset({402, 406, 407, 410, 411, 415, 423, 451})
 OUTBOUND_OFF = "Outbound API not enabled"
 KEY_MESSAGE = (
     "Wicked Reports refused the API key ({status}). Copy it again from the Authorizations page in Wicked Reports."
@@ -40,8 +45,23 @@ STOPPED_ON_THE_WAY = (requests.exceptions.ProxyError, requests.exceptions.SSLErr
 CHECK_NETWORK = "Check the network, the proxy and the firewall"
 
 
+class NotTaken(AirbyteTracedException):
+    """The run ends here, and Wicked certainly has none of the request's rows."""
+
+
 def _fatal(message: str, failure_type: FailureType) -> AirbyteTracedException:
-    return AirbyteTracedException(message=message, internal_message=message, failure_type=failure_type)
+    return NotTaken(message=message, internal_message=message, failure_type=failure_type)
+
+
+class _Watched(io.BytesIO):
+    """A request body that knows whether any of it was asked for: until then nothing can have arrived."""
+
+    left = False
+
+    def read(self, size: int | None = -1) -> bytes:
+        """Return the next bytes."""
+        self.left = True
+        return super().read(size)
 
 
 class WickedClient:
@@ -107,21 +127,28 @@ class WickedClient:
         `repeatable` rows have an id at Wicked, so that sending them twice is harmless. All others are repeated only
         after an answer that says that they were not taken, or if they never left.
         Raises config_error for a refused key or a wrong address, transient_error when all tries are used up: they are
-        fewer as long as this client has never reached Wicked.
+        fewer as long as this client has never reached Wicked. It is a NotTaken unless an attempt may have arrived.
         """
         what = f"POST {path}"
+        unsure = False
         for attempt in range(len(BACKOFF) + 1):
             silent = False
             try:
                 verdict, trouble, asked = self._try(path, body, rows, repeatable)
+                unsure = unsure or (repeatable and not trouble.endswith(TAKES_NOTHING))
+            except NotTaken as error:
+                if unsure:
+                    raise AirbyteTracedException(error.internal_message, error.message, error.failure_type) from None
+                raise
             except requests.RequestException as error:
                 verdict, trouble, asked, silent = None, f"no answer ({type(error).__name__})", None, True
+                unsure = unsure or (repeatable and not _never_left(error))
             if verdict is not None:
                 return verdict
             waits = BACKOFF if self._reached else FIRST_BACKOFF
             if attempt >= len(waits):
                 break
-            delay = waits[attempt] if asked is None else asked
+            delay = waits[attempt] if asked is None else max(asked, waits[attempt])
             if delay > LONGEST_WAIT:
                 raise _fatal(
                     f"Wicked Reports asks to wait {delay / 60:.0f} minutes before the next {what}. "
@@ -142,6 +169,8 @@ class WickedClient:
                 f"Wicked Reports did not take {what}: {trouble}. {advice}What it took so far is remembered; "
                 "run the sync again."
             )
+        if unsure:
+            raise AirbyteTracedException(text, text, FailureType.transient_error)
         raise _fatal(text, FailureType.transient_error)
 
     def _try(
@@ -154,10 +183,11 @@ class WickedClient:
         # A kept-alive connection that the server is just closing looks like a lost reply. Rows that must not be
         # repeated travel on a fresh one, where only a real loss looks like a loss.
         send = self._session.post if repeatable else partial(requests.post, headers=self._session.headers)
+        sent = body if repeatable else _Watched(body)
         try:
-            response = send(self._url + path, data=body, timeout=(CONNECT_TIMEOUT, READ_TIMEOUT), allow_redirects=False)
+            response = send(self._url + path, data=sent, timeout=(CONNECT_TIMEOUT, READ_TIMEOUT), allow_redirects=False)
         except requests.RequestException as error:
-            never_left = _never_left(error)
+            never_left = not sent.left if isinstance(sent, _Watched) else _never_left(error)
             self._reached |= not never_left and not isinstance(error, STOPPED_ON_THE_WAY)
             if repeatable or never_left:
                 raise
@@ -173,8 +203,14 @@ class WickedClient:
                 f"There is no POST {path} at {self._url} (answer {status}). Check the API URL.",
                 FailureType.config_error,
             )
-        if status == LOST_REPLY_STATUS and not repeatable:
-            return Verdict(Outcome.UNKNOWN, {}, "Wicked Reports' gateway lost the answer (504)."), trouble, None
+        if status in REFUSES_ALL:
+            raise _fatal(
+                f"Wicked Reports refuses POST {path} whatever its rows (answer {status}). See to the account in Wicked "
+                "Reports and to the proxy, then run the sync again.",
+                FailureType.config_error,
+            )
+        if status in LOST_REPLY and not repeatable:
+            return Verdict(Outcome.UNKNOWN, {}, f"Wicked Reports' gateway lost the answer ({status})."), trouble, None
         if status in (408, 425, 429) or status >= 500:
             return None, trouble, _retry_after(response)
         verdict = read_reply(status, response.content, rows)
@@ -197,5 +233,5 @@ def _retry_after(response: requests.Response) -> float | None:
         return None
     try:
         return Retry(retry_after_max=10**9).parse_retry_after(header)
-    except InvalidHeader:
+    except (InvalidHeader, ValueError, OverflowError, TypeError):  # the last three: a date that is none
         return None

@@ -6,18 +6,14 @@ until no batch of an earlier endpoint is under way. Batches of one endpoint trav
 
 from __future__ import annotations
 
-import contextlib
 import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
-from airbyte_cdk.models import FailureType
-from airbyte_cdk.utils.traced_exception import AirbyteTracedException
-
 from destination_wicked_reports.batches import Batch
-from destination_wicked_reports.client import WickedClient
+from destination_wicked_reports.client import NotTaken, WickedClient
 from destination_wicked_reports.endpoints import ENDPOINTS, UPDATABLE, Endpoint
 from destination_wicked_reports.ledger import ACCEPTED, HELD, Ledger
 from destination_wicked_reports.normalizers.base import Row
@@ -25,9 +21,12 @@ from destination_wicked_reports.orders import OrderBook
 from destination_wicked_reports.queues import Queue
 from destination_wicked_reports.rejects import FATE_UNKNOWN, ORDER_REJECTED, TOO_LARGE, DeadLetters
 from destination_wicked_reports.replies import Outcome, Verdict
+from destination_wicked_reports.stopping import STOP
 
 ROW_BYTES = 10_000_000 - len("[]")
 LOAD_ORDER = tuple(ENDPOINTS)
+#: Seconds between two looks for a signal that wants the run to end.
+PATIENCE = 0.2
 RANK = {endpoint: rank for rank, endpoint in enumerate(LOAD_ORDER)}
 
 SENT, UNCHANGED, CHANGED, REJECTED, WITHHELD = FATES = ("sent", "unchanged", "changed", "rejected", "held")
@@ -64,9 +63,9 @@ class Delivery:
         self._in_hand: list[Batch] = []
         #: batches that this run will not deliver any more; they hold their STATEs back for good.
         self._failed: list[Batch] = []
-        #: by endpoint and key, the digest of every row that is queued or under way, so that its twin is known before
-        #: the ledger knows it.
-        self._digests: dict[str, dict[str, bytes]] = {endpoint: {} for endpoint in LOAD_ORDER}
+        #: by endpoint and key, the last row that is queued or under way, so that its twin is known before the ledger
+        #: knows it.
+        self._latest: dict[str, dict[str, Row]] = {endpoint: {} for endpoint in LOAD_ORDER}
         #: orders of which a row was rejected while later ones, computed from it, are still queued.
         self._doomed: set[str] = set()
 
@@ -88,15 +87,16 @@ class Delivery:
 
     def _queue_new(self, endpoint: str, rows: list[Row]) -> None:
         known = self._ledger.known(endpoint, [row.key for row in rows])
-        counts, digests, fresh = self.counts[endpoint], self._digests[endpoint], list[Row]()
+        counts, latest, fresh = self.counts[endpoint], self._latest[endpoint], list[Row]()
         for row in rows:
-            digest = digests.get(row.key) or known.get(row.key)
+            twin = latest.get(row.key)
+            digest = known.get(row.key) if twin is None else twin.digest
             if digest is not None and (digest == row.digest or endpoint not in UPDATABLE):
                 counts[UNCHANGED if digest == row.digest else CHANGED] += 1
             elif len(row.body) > ROW_BYTES:
                 self._reject([(row, TOO_LARGE)])
             else:
-                digests[row.key] = row.digest
+                latest[row.key] = row
                 if row.order_key:
                     self.orders.queue(row)
                 fresh.append(row)
@@ -133,7 +133,7 @@ class Delivery:
                 self._ledger.settle(batch, [])
                 continue
             for row in batch.rows:
-                self._digests[batch.endpoint][row.key] = row.digest
+                self._latest[batch.endpoint][row.key] = row
                 if row.order_key:
                     self.orders.queue(row)
             if not ENDPOINTS[batch.endpoint].key:
@@ -152,15 +152,20 @@ class Delivery:
         self._over.set()
         self._client.stop()
         while self._under_way:
-            with contextlib.suppress(AirbyteTracedException):
+            before = len(self._under_way)
+            try:
                 self.settle(block=True)
-            while self._halves:
-                self._give_up(self._halves.popleft())
+            except Exception:
+                if len(self._under_way) == before:
+                    raise
+        while self._halves:
+            self._give_up(self._halves.popleft())
 
     def _give_up(self, batch: Batch) -> None:
-        """Leave a marked batch that was not sent to the next run."""
+        """Leave a batch that this run has not sent to the next, marked only if Wicked may have it from before."""
         self._failed.append(batch)
-        self._ledger.settle(batch, [])
+        if not batch.unsure:
+            self._ledger.settle(batch, [])
 
     def close(self) -> None:
         """End the threads; nothing may be under way any more."""
@@ -182,7 +187,7 @@ class Delivery:
         if not self._doomed.isdisjoint(batch.names):
             self._reject([(row, ORDER_REJECTED) for row in batch.rows if row.order_key in self._doomed])
             rest = batch.without(self._doomed)
-            self._doomed -= batch.names
+            self._doomed -= {name for name in batch.names if not self.orders.is_queued(name)}
             self._in_hand[self._in_hand.index(batch) :] = [rest] if rest else []
             if rest is None:
                 return
@@ -202,7 +207,7 @@ class Delivery:
             return None
         try:
             return self._client.post(endpoint.path, batch.body, batch.rows, repeatable=bool(endpoint.key))
-        except AirbyteTracedException:
+        except Exception:
             self._over.set()
             raise
 
@@ -225,19 +230,18 @@ class Delivery:
 
     def settle(self, *, block: bool = False) -> None:
         """Record the outcome of every request that has ended; with `block`, wait until one has."""
-        if block and self._under_way:
-            wait(self._under_way, return_when=FIRST_COMPLETED)
+        while block and self._under_way and not wait(self._under_way, PATIENCE, FIRST_COMPLETED).done:
+            STOP.check()
         done = [future for future in self._under_way if future.done()]
         for future in done:
             batch = self._under_way[future]
             repeatable = bool(ENDPOINTS[batch.endpoint].key)
             try:
                 verdict = future.result()
-            except AirbyteTracedException as error:
-                self._failed.append(self._under_way.pop(future))
-                # For rows without an id the client raises only when Wicked certainly did not take them, and a refused
-                # key or address takes nothing.
-                if not repeatable or error.failure_type is FailureType.config_error:
+            except Exception as error:
+                self._failed.append(batch)
+                del self._under_way[future]
+                if isinstance(error, NotTaken) and not batch.unsure:
                     self._ledger.settle(batch, [])
                 raise
             if verdict is None:
@@ -245,8 +249,9 @@ class Delivery:
             else:
                 self._judge(batch, verdict, repeatable)
             del self._under_way[future]  # not before: whatever interrupts us, its STATE must not leave
-        while self._halves and len(self._under_way) < self._in_flight:
-            self._post(self._halves.popleft())
+        while self._halves and len(self._under_way) < self._in_flight and not self._over.is_set():
+            self._post(self._halves[0])
+            self._halves.popleft()
         if done:
             self.after_settling()
 
@@ -258,6 +263,7 @@ class Delivery:
                 self._remember(batch, accepted, ACCEPTED)
                 self.counts[batch.endpoint][SENT] += len(accepted)
             case Outcome.REFUSED | Outcome.UNCLEAR if repeatable or verdict.outcome is Outcome.REFUSED:
+                batch.unsure = batch.unsure or verdict.outcome is Outcome.UNCLEAR
                 self._halve(batch, verdict.reason)
             case _:
                 self._hold(batch, verdict.reason)
@@ -269,7 +275,10 @@ class Delivery:
             self._remember(batch, [], ACCEPTED)
             return
         middle = len(batch.rows) // 2
-        halves = [Batch(batch.endpoint, rows, batch.kept) for rows in (batch.rows[:middle], batch.rows[middle:])]
+        halves = [
+            Batch(batch.endpoint, rows, batch.kept, unsure=batch.unsure)
+            for rows in (batch.rows[:middle], batch.rows[middle:])
+        ]
         self._ledger.mark(*halves, instead_of=batch)
         self._halves.extend(halves)
 
@@ -296,5 +305,7 @@ class Delivery:
 
     def _leave(self, rows: list[Row]) -> None:
         for row in rows:
-            self._digests[row.endpoint].pop(row.key, None)
+            latest = self._latest[row.endpoint]
+            if latest.get(row.key) is row:
+                del latest[row.key]
         self.orders.settle(rows)

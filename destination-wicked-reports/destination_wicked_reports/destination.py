@@ -5,11 +5,10 @@ from __future__ import annotations
 import argparse
 import contextlib
 import logging
-import signal
 import sys
 from collections.abc import Iterable, Mapping, MutableMapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import orjson
 from airbyte_cdk.destinations import Destination
@@ -41,6 +40,7 @@ from destination_wicked_reports.opening import (
 from destination_wicked_reports.restorer import Restorer
 from destination_wicked_reports.running import client_of, config_error, running
 from destination_wicked_reports.spec import Config, ConfigurationError
+from destination_wicked_reports.stopping import STOP
 from destination_wicked_reports.writer import Writer
 
 logger = logging.getLogger("airbyte")
@@ -205,7 +205,7 @@ class DestinationWickedReports(Destination):
         handler = OutputHandler(self.output)
         logging.getLogger().handlers[:] = [handler]
         logger.setLevel(logging.INFO)
-        signal.signal(signal.SIGTERM, _terminate)
+        STOP.listen()
         try:
             if not args:
                 raise config_error("No command was given: say spec, check, discover, write, ledger or replay.")
@@ -234,8 +234,3 @@ class DestinationWickedReports(Destination):
             traced.__traceback__ = error.__traceback__
             self.output.emit(AirbyteMessageSerializer.dump(traced.as_airbyte_message()))
             sys.exit(1)
-
-
-def _terminate(signum: int, _: Any) -> NoReturn:
-    """End as a container runtime asks: what is under way is settled, earned STATEs leave, exit code 143."""
-    raise SystemExit(128 + signum)

@@ -31,6 +31,7 @@ from sqlalchemy.exc import OperationalError
 from destination_wicked_reports.normalizers.rows import SEPARATOR
 from destination_wicked_reports.schema import LedgerBusyError, LedgerError, leases, outbox
 from destination_wicked_reports.statements import upsert
+from destination_wicked_reports.stopping import STOP
 
 logger = logging.getLogger("airbyte")
 
@@ -120,7 +121,8 @@ class Leases:
         with self._connection.begin():
             free = self._connection.scalar(select(func.pg_try_advisory_lock(lock)))
         if not free:
-            self._wait_for(scope, lock)
+            with STOP.at_once():
+                self._wait_for(scope, lock)
         with self._connection.begin():
             line = (self._store, scope, self.run, f"process {os.getpid()} on {socket.gethostname()}", int(time.time()))
             upsert(self._connection, leases, [line])

@@ -279,7 +279,7 @@ class Ledger:
             if self._leases is not None:
                 query = query.where(outbox.c.id.in_(self._leases.adopt()))
             return [
-                Batch(row.endpoint, load(row.endpoint, row.body, row.rows), mark=row.id)
+                Batch(row.endpoint, load(row.endpoint, row.body, row.rows), mark=row.id, unsure=True)
                 for row in self._connection.execute(query)
             ]
 

@@ -122,7 +122,7 @@ class Mender:
     def _join_order(self, row: Row, letter: dict[str, Any], key: str) -> None:
         try:
             row.order_key, row.order = str(letter["order_key"]), revived(letter["order"])
-        except (KeyError, TypeError, ArithmeticError):
+        except (KeyError, TypeError, ValueError, ArithmeticError):
             raise MendingError("lacks a whole `order`, of which its row is a part") from None
         if row.endpoint == ORDERS.name and row.key != key:
             raise MendingError("is an affiliate's order, of which SourceSystem and SourceID may not be edited")

@@ -77,7 +77,10 @@ class DeadLetters:
 
     def _open(self) -> None:
         if self._descriptor < 0:
-            self._descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+            self._descriptor = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
+            size = os.fstat(self._descriptor).st_size
+            if size and os.pread(self._descriptor, 1, size - 1) != b"\n":
+                self._append(b"\n")  # a run died in the middle of a line: the next is to be whole
 
     def _write_row(self, outcome: str, row: Row, reason: str) -> None:
         named: dict[str, Any] = {"form": ROW, "key": row.key, "digest": row.digest.hex()}
@@ -103,9 +106,20 @@ class DeadLetters:
             line = orjson.dumps(letter, default=str, option=_OPTIONS)
         except orjson.JSONEncodeError:  # of such a record, too, something must be on disk, or no run gets past it
             line = orjson.dumps({**letter, "row": _writable(row, _LEVELS)}, default=str, option=_OPTIONS)
-        os.write(self._descriptor, line)
+        self._append(line)
         self.counts[outcome] += 1
         self._unsynced = True
+
+    def _append(self, line: bytes) -> None:
+        """Write all of a line or nothing: a full disk takes a part of it without an error."""
+        size = os.fstat(self._descriptor).st_size
+        rest = memoryview(line)
+        try:
+            while rest:
+                rest = rest[os.write(self._descriptor, rest) :]
+        except OSError:
+            os.ftruncate(self._descriptor, size)
+            raise
 
 
 def _writable(value: Any, levels: int) -> Any:

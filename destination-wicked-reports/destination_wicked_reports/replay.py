@@ -19,6 +19,7 @@ from destination_wicked_reports.mending import Letter, Mender, MendingError, joi
 from destination_wicked_reports.normalizers.base import Normalizer, Record, Reject, Row, Skip, Unchanged
 from destination_wicked_reports.running import Run
 from destination_wicked_reports.spec import ConfigurationError
+from destination_wicked_reports.stopping import STOP
 
 MOST_FAULTS = 20
 HELD_BACK = "held rows, which Wicked may have already: look there, and send those that are missing with --held"
@@ -76,18 +77,20 @@ class Replay:
         """Send what these letters hold and wait for every outcome; what is refused again is written down again."""
         delivery = self._delivery
         try:
-            delivery.recover()
-            for letter in letters:
-                if letter.record is not None:
-                    self._send_record(letter.record)
-                elif letter.held and not self._held:
-                    self.left[HELD_BACK] += 1
-                else:
-                    self._send_row(letter)
-                delivery.settle()
-            delivery.flush()
-            self._add(self._normalizer.finish(delivery.orders))
-            delivery.flush()
+            with STOP.deferred():
+                delivery.recover()
+                for letter in letters:
+                    if letter.record is not None:
+                        self._send_record(letter.record)
+                    elif letter.held and not self._held:
+                        self.left[HELD_BACK] += 1
+                    else:
+                        self._send_row(letter)
+                    delivery.settle()
+                    STOP.check()
+                delivery.flush()
+                self._add(self._normalizer.finish(delivery.orders))
+                delivery.flush()
         except BaseException:
             delivery.drain()
             raise

@@ -52,9 +52,11 @@ def read_reply(status: int, body: bytes, rows: Sequence[Row]) -> Verdict:
     errors = reply.get("errors")
     if errors:
         rejected = _match(errors, rows) if isinstance(errors, list) else None
-        if rejected is not None:
+        if rejected is not None and (stored is None or stored + len(rejected) >= len(rows)):
             return Verdict(Outcome.ACCEPTED, rejected)
-        reason = "Wicked Reports named errors that match no row."
+        reason = "Wicked Reports stored fewer rows than it left unnamed."
+        if rejected is None:
+            reason = "Wicked Reports named errors that match no row."
     elif stored is not None and stored < max(total or 0, len(rows)):
         reason = "Wicked Reports stored fewer rows than it was sent and did not say which it refused."
     elif stored is not None or _says_success(reply):
@@ -66,7 +68,7 @@ def read_reply(status: int, body: bytes, rows: Sequence[Row]) -> Verdict:
 
 def _count(value: Any) -> int | None:
     """Return a count, also one that comes as text."""
-    if isinstance(value, str) and value.isascii() and value.isdigit():
+    if isinstance(value, str) and len(value) <= 18 and value.isascii() and value.isdigit():
         return int(value)
     return value if type(value) is int else None
 
@@ -107,7 +109,11 @@ def _match(errors: list[Any], rows: Sequence[Row]) -> dict[int, str] | None:
         only = [place for place in candidates if place not in rejected] if len(candidates) == 1 else []
         named = [*exact, *only]
         if not named:
-            return None
+            again = next((place for place in candidates if place in rejected and _is_echo(item, sent[place])), None)
+            if again is None:
+                return None
+            rejected[again] += f" {_text(error.get('error'))}"  # one entry for each bad field of a row
+            continue
         rejected[named[0]] = _text(error.get("error"))
     return rejected
 

@@ -146,6 +146,12 @@ def prepare(connection: Connection, description: str) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE")  # the driver would begin no transaction before a CREATE or ALTER
     found = version(connection)
     if found is None:
+        there = inspect(connection)
+        if any(there.has_table(table.name) for table in metadata.sorted_tables):
+            raise LedgerError(
+                f"{description} is no ledger of this connector: it has tables of the same names. Nothing was changed: "
+                "choose another place for the ledger."
+            )
         metadata.create_all(connection)
     elif not 1 <= found <= VERSION:
         raise LedgerError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from difflib import get_close_matches
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -12,6 +13,7 @@ from destination_wicked_reports.databases import parse_url
 from destination_wicked_reports.mappings import Mapping, NativeMapping, choice
 
 PRODUCTION_URL = "https://api.wickedreports.com"
+_KEY = re.compile(r"[\x21-\x7e]+").fullmatch
 #: The rule of the sources (`strict_http.py`): no user, no query, and in the clear to this machine only.
 _SAFE_URL = re.compile(
     r"https://[^\s/?#@\\]+(/[^\s?#]*)?"
@@ -168,10 +170,17 @@ class Config(BaseModel):
     def _can_be_a_path(cls, path: str) -> str:
         return a_path(path)
 
+    @field_validator("api_key")
+    @classmethod
+    def _can_be_a_header(cls, key: str) -> str:
+        if not _KEY(key.strip()):
+            raise ValueError("must be letters, digits and signs without a blank: copy it again from Wicked Reports")
+        return key.strip()
+
     @field_validator("api_url")
     @classmethod
     def _https_or_loopback(cls, url: str) -> str:
-        if not _SAFE_URL(url):
+        if not (_SAFE_URL(url) and _has_host_and_port(url)):
             raise ValueError(
                 "must be a plain https address, or http to localhost or 127.0.0.1: the key never travels in clear"
             )
@@ -197,12 +206,21 @@ class Config(BaseModel):
             raise ConfigurationError("The configuration cannot be used. " + "; ".join(faults)) from None
 
 
+def _has_host_and_port(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:  # a port past 65535, half an IPv6 address
+        return False
+
+
 def _said(raw: Any) -> Any:
     """Return a configuration without its keys that are null: some hosts write all keys, and mean nothing by these."""
+    if isinstance(raw, list):
+        return [_said(value) for value in raw]
     if not isinstance(raw, dict):
         return raw
-    said = {key: value for key, value in raw.items() if value is not None}
-    return said | {key: _said(said[key]) for key in ("mapping", "ledger") if key in said}
+    return {key: _said(value) for key, value in raw.items() if value is not None}
 
 
 def _place(location: tuple[int | str, ...]) -> str:

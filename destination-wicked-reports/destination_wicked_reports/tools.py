@@ -5,11 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import signal
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import orjson
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
@@ -22,13 +21,14 @@ from destination_wicked_reports.replay import Replay, letters_of, refuse_broken
 from destination_wicked_reports.running import running
 from destination_wicked_reports.schema import LedgerError
 from destination_wicked_reports.spec import Config, ConfigurationError
+from destination_wicked_reports.stopping import STOP
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run `replay` or `ledger`; return the exit code: 0, 1 for a failure, 2 if rows were rejected or held again."""
     logging.getLogger().handlers[:] = [logging.StreamHandler(sys.stderr)]
     logging.getLogger("airbyte").setLevel(logging.INFO)
-    signal.signal(signal.SIGTERM, _terminate)
+    STOP.listen()
     asked = _parser().parse_args(arguments)
     try:
         config = _config(asked.config)
@@ -144,7 +144,3 @@ def _say(*lines: str) -> None:
 def _fail(message: str) -> int:
     sys.stderr.write(message + "\n")
     return 1
-
-
-def _terminate(signum: int, _: Any) -> NoReturn:
-    raise SystemExit(128 + signum)

@@ -21,6 +21,7 @@ from destination_wicked_reports.messages import ForeignInput, parse
 from destination_wicked_reports.normalizers.base import Normalizer, Record, Reject, Row, Skip, Unchanged
 from destination_wicked_reports.queues import BATCH_BYTES
 from destination_wicked_reports.rejects import DeadLetters
+from destination_wicked_reports.stopping import STOP
 
 logger = logging.getLogger("airbyte")
 
@@ -89,22 +90,24 @@ class Writer:
     def write(self, input_lines: Iterable[list[bytes]]) -> None:
         """Deliver everything in the input; whatever happens, the STATEs that were earned leave."""
         try:
-            self._delivery.recover()
-            try:
-                for lines in input_lines:
-                    for line in lines:
-                        self._take(line)
-                    self._delivery.settle()
-                    self._release()
-                    if self._overdue():
-                        self._flush()
-            except ForeignInput:
+            with STOP.deferred():
+                self._delivery.recover()
+                try:
+                    for lines in input_lines:
+                        for line in lines:
+                            self._take(line)
+                        self._delivery.settle()
+                        self._release()
+                        if self._overdue():
+                            self._flush()
+                        STOP.check()
+                except ForeignInput:
+                    self._flush()
+                    raise
                 self._flush()
-                raise
-            self._flush()
-            self._finish()
-            self._flush()
-            self._ended = True
+                self._finish()
+                self._flush()
+                self._ended = True
         except BaseException:
             self._delivery.drain()
             self._release()
@@ -167,7 +170,8 @@ class Writer:
             logger.warning("The source failed: %s", (trace.get("error") or {}).get("message"))
         status = trace.get("stream_status")
         if isinstance(status, dict):
-            described = status.get("stream_descriptor") or {}
+            described = status.get("stream_descriptor")
+            described = described if isinstance(described, dict) else {}
             name = ".".join(str(part) for part in (described.get("namespace"), described.get("name")) if part)
             (self._open_streams.discard if status.get("status") == "COMPLETE" else self._open_streams.add)(name)
 

@@ -9,7 +9,7 @@ from airbyte_cdk.models import FailureType
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from destination_builders import make_row
 from destination_wicked_reports import client as module
-from destination_wicked_reports.client import WickedClient
+from destination_wicked_reports.client import NotTaken, WickedClient
 from destination_wicked_reports.replies import Outcome
 
 OK = (200, {}, b'{"success":"Successfully"}')
@@ -49,7 +49,7 @@ def test_test_mode_says_so_in_every_post(wicked):
     assert wicked.requests[0][2]["test"] == "1"
 
 
-@pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 520])
+@pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 522])
 @pytest.mark.parametrize("repeatable", [True, False])
 def test_an_answer_that_refuses_the_request_for_now_is_tried_again(client, wicked, waits, status, repeatable):
     wicked.answers = [(status, {}, b"{}"), (status, {}, b"<html>"), OK]
@@ -65,10 +65,11 @@ def test_a_lost_reply_is_repeated_for_rows_with_an_id_and_for_no_others(client, 
     assert len(wicked.requests) == 3
 
 
-def test_a_gateway_timeout_is_a_lost_reply(client, wicked):
-    wicked.answers = [(504, {}, b""), OK]
+@pytest.mark.parametrize("status", [504, 520, 524])
+def test_a_gateway_that_lost_the_answer_is_a_lost_reply(client, wicked, status):
+    wicked.answers = [(status, {}, b""), OK]
     assert post(client, repeatable=True).outcome is Outcome.ACCEPTED
-    wicked.answers = [(504, {}, b""), OK]
+    wicked.answers = [(status, {}, b""), OK]
     assert post(client, repeatable=False).outcome is Outcome.UNKNOWN
 
 
@@ -187,3 +188,51 @@ def test_a_stopped_client_does_not_wait_for_another_try(wicked):
     with pytest.raises(AirbyteTracedException):
         post(client)
     client.close()
+
+
+@pytest.mark.parametrize(
+    ("url", "variables"),
+    [
+        ("https://127.0.0.1:{port}", {}),  # a certificate, or a server, that is not Wicked's
+        ("http://wicked.invalid", {"http_proxy": "http://127.0.0.1:9"}),
+        ("http://127.0.0.1:9", {}),
+    ],
+)
+def test_payments_that_cannot_have_arrived_are_not_taken_for_sent(wicked, waits, monkeypatch, url, variables):
+    for name in ("no_proxy", "NO_PROXY", "HTTP_PROXY", "http_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    port = wicked.url.rpartition(":")[2]
+    client = WickedClient(url.format(port=port), "k", test_mode=False, connections=1, pause=waits.append)
+    with pytest.raises(NotTaken) as caught:
+        post(client, "order_payments", repeatable=False)
+    client.close()
+    assert caught.value.failure_type is FailureType.transient_error
+    assert wicked.requests == []
+
+
+def test_a_key_refused_after_a_lost_reply_does_not_say_that_nothing_was_taken(client, wicked):
+    wicked.answers = [None, (401, {}, b"{}")]
+    with pytest.raises(AirbyteTracedException) as caught:
+        post(client)
+    assert not isinstance(caught.value, NotTaken)
+    wicked.answers = [(429, {}, b"{}"), (401, {}, b"{}")]
+    with pytest.raises(NotTaken):
+        post(client)
+
+
+@pytest.mark.parametrize("status", [402, 407, 415, 451])
+def test_an_answer_to_the_account_ends_the_run_and_refuses_no_row(client, wicked, status):
+    wicked.answers = [(status, {}, b"{}")]
+    with pytest.raises(NotTaken, match=f"whatever its rows \\(answer {status}\\)") as caught:
+        post(client)
+    assert caught.value.failure_type is FailureType.config_error
+    assert len(wicked.requests) == 1
+
+
+@pytest.mark.parametrize("header", ["Fri, 31 Dec 99999 23:59:59 GMT", "0", "-1"])
+def test_an_absurd_retry_after_neither_fails_the_run_nor_makes_it_hurry(client, wicked, waits, header):
+    wicked.answers = [(429, {"Retry-After": header}, b"{}"), (429, {"Retry-After": header}, b"{}"), OK]
+    assert post(client).outcome is Outcome.ACCEPTED
+    assert waits == [1.0, 2.0]

@@ -12,6 +12,7 @@ from destination_builders import ACCEPTED, ScriptedClient, make_row, read_letter
 from destination_wicked_reports import delivery as module
 from destination_wicked_reports import queues
 from destination_wicked_reports.batches import Batch
+from destination_wicked_reports.client import NotTaken
 from destination_wicked_reports.delivery import Delivery
 from destination_wicked_reports.normalizers.base import OrderState
 from destination_wicked_reports.replies import Outcome, Verdict
@@ -105,7 +106,7 @@ def test_what_was_ready_when_a_post_failed_for_good_is_not_sent_and_not_taken_fo
 
     def answer(path, rows):
         failing.wait(10)
-        raise AirbyteTracedException(message="refused", failure_type=FailureType.config_error)
+        raise NotTaken(message="refused", failure_type=FailureType.config_error)
 
     client = ScriptedClient(answer)
     delivery = deliver(client, batch_rows=1, in_flight=1)
@@ -285,7 +286,9 @@ def test_two_payments_of_one_order_never_share_a_request(deliver, ledger):
 
 
 def fail(path, rows):
-    raise AirbyteTracedException(message="503 for ever", failure_type=FailureType.transient_error)
+    """503 for ever, as the client tells it: of rows with an id nobody can say that none was taken."""
+    error = NotTaken if path == "/orderpayments" else AirbyteTracedException
+    raise error(message="503 for ever", failure_type=FailureType.transient_error)
 
 
 def test_when_wicked_stays_away_payments_are_not_taken_for_sent_and_not_held(deliver, ledger):
@@ -322,3 +325,105 @@ def test_the_oldest_unsettled_record_is_known_through_queue_and_flight(deliver):
     assert delivery.oldest() == 3
     delivery.flush()
     assert delivery.oldest() == float("inf")
+
+
+def orders_left(ledger):
+    return sorted(row.order_key for batch in ledger.unfinished() for row in batch.rows)
+
+
+def told(number, total="10.00", endpoint="orders", payments=0):
+    state = OrderState(Decimal(total), payments=payments)
+    return make_row(endpoint, number, order_key=f"o{number}", order=state)
+
+
+def test_orders_that_a_dead_run_left_stay_marked_until_their_fate_is_known(deliver, ledger):
+    """Wicked may have them as they were: another run must not tell them anew with another amount."""
+    for number in (1, 2):
+        ledger.mark(Batch("orders", [told(number)]))
+
+    def refuse(path, rows):
+        raise NotTaken(message="refused", failure_type=FailureType.config_error)
+
+    delivery = deliver(ScriptedClient(refuse), in_flight=1)
+    delivery.recover()
+    with pytest.raises(AirbyteTracedException, match="refused"):
+        delivery.flush()
+    delivery.drain()
+    assert orders_left(ledger) == ["o1", "o2"]
+
+
+def test_orders_that_were_perhaps_taken_before_the_run_failed_stay_marked(deliver, ledger):
+    def lose(path, rows):
+        raise AirbyteTracedException(message="no answer, then 401", failure_type=FailureType.config_error)
+
+    delivery = deliver(ScriptedClient(lose))
+    delivery.add([told(1)])
+    with pytest.raises(AirbyteTracedException):
+        delivery.flush()
+    delivery.drain()
+    assert orders_left(ledger) == ["o1"]
+
+
+def test_halves_of_which_some_were_stored_stay_marked_when_the_run_fails(deliver, ledger):
+    def answer(path, rows):
+        if len(rows) == 4:
+            return Verdict(Outcome.UNCLEAR, {}, "some stored")
+        raise NotTaken(message="refused", failure_type=FailureType.config_error)
+
+    delivery = deliver(ScriptedClient(answer), in_flight=1)
+    delivery.add([told(number) for number in range(4)])
+    with pytest.raises(AirbyteTracedException):
+        delivery.flush()
+    delivery.drain()
+    assert orders_left(ledger) == ["o0", "o1", "o2", "o3"]
+
+
+def test_every_later_row_of_a_refused_order_is_rejected_with_it(deliver, letters, ledger):
+    """One sale told three times in a run: its order is refused, so neither payment may go out alone."""
+    client = ScriptedClient(lambda path, rows: REFUSED if path == "/orders" else ACCEPTED)
+    delivery = deliver(client, batch_rows=1)
+    order = told(1)
+    first, second = told(1, endpoint="order_payments", payments=1), told(1, "15.00", "order_payments", payments=2)
+    first.key, second.key = "o1#1", "o1#2"
+    delivery.add([order, first, second])
+    delivery.flush()
+    assert [path for path, _ in client.posts] == ["/orders"]
+    assert [letter["endpoint"] for letter in read_letters(letters)] == ["orders", "order_payments", "order_payments"]
+    assert ledger.orders(["o1"]) == {}
+
+
+def test_a_row_that_changes_and_changes_back_ends_as_it_came_last(deliver):
+    bodies = []
+
+    def answer(path, rows):
+        bodies.extend(row.body for row in rows)
+        return ACCEPTED
+
+    delivery = deliver(ScriptedClient(answer))
+    for city in ("Oslo", "Rome"):
+        delivery.add([make_row("contacts", City=city)])
+        delivery._send_up_to("contacts", one_batch=True) if city == "Oslo" else None
+    while delivery.busy:
+        delivery.settle(block=True)
+    delivery.add([make_row("contacts", City="Oslo")])
+    delivery.flush()
+    assert [b"Oslo" in body for body in bodies] == [True, False, True]
+
+
+def test_an_unexpected_failure_of_one_post_does_not_keep_others_from_being_written_down(deliver, ledger):
+    together = threading.Barrier(2, timeout=10)
+
+    def answer(path, rows):
+        together.wait()
+        if rows[0].key.endswith("\x1f1"):
+            raise ValueError("a bug")
+        return ACCEPTED
+
+    delivery = deliver(ScriptedClient(answer), batch_rows=1, in_flight=2)
+    delivery.add([make_row("order_payments", 1), make_row("order_payments", 2)])
+    with pytest.raises(ValueError, match="a bug"):
+        delivery.flush()
+    delivery.drain()
+    assert not delivery.busy
+    assert set(ledger.known("order_payments", ["shop\x1f1", "shop\x1f2"])) == {"shop\x1f2"}
+    assert [row.key for batch in ledger.unfinished() for row in batch.rows] == ["shop\x1f1"]

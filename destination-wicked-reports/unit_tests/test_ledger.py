@@ -252,3 +252,13 @@ def test_the_book_answers_with_what_is_on_its_way_until_it_is_settled(ledger):
     book.settle([row])
     book.load(["o"])
     assert book.get("o") is None, "the ledger never heard of it: the row was rejected"
+
+
+def test_a_file_of_somebody_elses_is_not_taken_for_a_ledger(tmp_path):
+    path = tmp_path / "mail.sqlite"
+    with contextlib.closing(sqlite3.connect(path)) as other:
+        other.execute("CREATE TABLE sent (letter TEXT)")
+    with pytest.raises(LedgerError, match="is no ledger of this connector"):
+        Ledger.sqlite(path, "live")
+    with contextlib.closing(sqlite3.connect(path)) as other:
+        assert other.execute("SELECT name FROM sqlite_master").fetchall() == [("sent",)]

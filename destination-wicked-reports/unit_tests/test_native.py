@@ -76,6 +76,14 @@ class TestRows:
         assert isinstance(made, Reject)
         assert (made.field, made.reason) == (field, ZERO)
 
+    def test_ids_too_long_for_an_index_of_postgresql_are_rejected_on_every_ledger(self):
+        row = {**COMPLETE["order_items"], "OrderID": "\u4e00" * 300, "SourceID": "\u4e00" * 300}
+        (made,) = normalize("order_items", row)
+        assert isinstance(made, Reject)
+        assert "too long to remember" in made.reason
+        (made,) = normalize("order_items", {**row, "OrderID": "o"})
+        assert isinstance(made, Row)
+
     def test_zero_is_a_value_where_none_is_required(self):
         assert body(one("orders", ContactID="0", City="0"))["City"] == "0"
 

@@ -118,3 +118,25 @@ def test_a_client_error_is_a_refusal_and_its_text_is_not_quoted():
     verdict = read_reply(400, b'{"message":"jane@example.com is wrong"}', ROWS)
     assert verdict.outcome is Outcome.REFUSED
     assert "jane" not in verdict.reason
+
+
+def test_several_errors_of_one_row_are_one_refusal_with_all_reasons():
+    item = orjson.loads(PAYMENTS[2].body)
+    verdict = judge({"errors": [{"error": "bad date", "item": item}, {"error": "bad amount", "item": item}]}, PAYMENTS)
+    assert (verdict.outcome, verdict.rejected) == (Outcome.ACCEPTED, {2: "bad date bad amount"})
+
+
+def test_two_equal_rows_with_an_error_each_are_both_refused():
+    item = orjson.loads(PAYMENTS[0].body)
+    verdict = judge({"errors": [{"error": "bad", "item": item}, {"error": "bad", "item": item}]}, PAYMENTS)
+    assert verdict.rejected == {0: "bad", 1: "bad"}
+
+
+@pytest.mark.parametrize(("stored", "outcome"), [(0, Outcome.REFUSED), (1, Outcome.UNCLEAR), (2, Outcome.ACCEPTED)])
+def test_a_count_that_leaves_rows_unnamed_is_believed_before_the_list_of_errors(stored, outcome):
+    errors = [{"error": "bad", "item": {"SourceID": "1"}}]
+    assert judge({"records": stored, "totalRecords": 3, "errors": errors}).outcome is outcome
+
+
+def test_a_count_of_absurd_length_is_no_count():
+    assert judge({"records": "9" * 5000}).outcome is Outcome.UNKNOWN

@@ -43,6 +43,9 @@ def test_the_api_may_be_at_any_https_address_or_on_this_machine(url):
         "http://api.example",
         "http://localhost.api.example",
         "ftp://localhost",
+        "http://localhost:99999",
+        "https://[::1",
+        "https://host:0",
         "api.example",
         "https://a b",
     ],
@@ -62,3 +65,23 @@ def test_a_misspelt_key_is_refused_for_it_would_do_nothing(wrong, right):
 
 def test_a_key_of_the_hosts_own_is_let_pass():
     assert Config.parse({"api_key": "k", "__injected": 1, "load_schema": "x"}).api_key == "k"
+
+
+@pytest.mark.parametrize("key", ["", " ", "k\u200b", "k y", "schl\u00fcssel", "k\x00"])
+def test_a_key_that_no_header_can_carry_is_refused_without_a_word_of_it(key):
+    with pytest.raises(ConfigurationError, match="api_key: ") as refused:
+        Config.parse({"api_key": key})
+    assert "\u200b" not in str(refused.value)
+    assert "schl" not in str(refused.value)
+
+
+def test_blanks_around_a_key_are_what_copying_adds():
+    assert Config.parse({"api_key": " k\n"}).api_key == "k"
+
+
+def test_a_null_anywhere_counts_as_left_out():
+    def parsed(**more):
+        stream = {"stream": "s", "endpoint": "orders", "fields": {"SourceID": "id", **more.pop("fields", {})}, **more}
+        return Config.parse({"api_key": "k", "mapping": {"type": "custom", "streams": [stream]}})
+
+    assert parsed(filter=None, fields={"City": None}) == parsed()

@@ -30,6 +30,8 @@ from destination_wicked_reports.normalizers.base import OrderState, Row
 #: Between the parts of a key; no id may hold it, or two different rows could share a key.
 SEPARATOR = "\x1f"
 DIGEST_SIZE = 16
+#: Bytes of a key; PostgreSQL's index takes 2,704 a line, in which an order's key may stand beside a row's.
+_LONGEST_KEY = 1000
 _BETWEEN_WORDS = re.compile(r"[\s_.-]")
 _MOST_SHAPES = 64
 _MOST_UNKNOWN = 100
@@ -174,6 +176,8 @@ class RowMaker:
                     raise FieldError(self._last_key, "a key with a control character in it")
         if "\0" in key:
             raise FieldError(self._last_key, NULL_CHARACTER)
+        if len(key) > _LONGEST_KEY // 4 and len(key.encode(errors="replace")) > _LONGEST_KEY:
+            raise FieldError(self._last_key, f"ids of more than {_LONGEST_KEY:,} bytes together, too long to remember")
         return Row(self.endpoint, key, body, digest, stream, sequence, order_key, order)
 
 

@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Context, Decimal
+from hashlib import blake2b
 from typing import Any, Literal
 
 import orjson
@@ -21,9 +22,9 @@ from destination_wicked_reports.normalizers.payments import cents
 from destination_wicked_reports.normalizers.rollups import CPC_SKIPPED, SHARED, UTMS, rollup_id
 from destination_wicked_reports.normalizers.rows import SEPARATOR
 
-#: What the rows of a sale are made from; a return may come without the sale's own row, so the ledger keeps it.
 #: By these a row is found as another's kin, whether or not they are in its own name.
 _SHARED_IDS = ("click_id", "commission_id", "merchant_group_id")
+#: What the rows of a sale are made from; a return may come without the sale's own row, so the ledger keeps it.
 _KEPT = (
     "account_id",
     "revenue_id",
@@ -117,8 +118,8 @@ class SovrnReader:
                 key,
                 key,
                 cents(amount),
-                SEPARATOR.join(same_click) if click else "",
-                SEPARATOR.join(same_commission) if commission else "",
+                _alias(same_click) if click else "",
+                _alias(same_commission) if commission else "",
                 stamp,
             )
         try:
@@ -134,6 +135,12 @@ class SovrnReader:
             value = read_amount(data, "order_value")
             amount = value.copy_abs().copy_negate() if amount < 0 else value
         return amount.quantize(_FINEST, ROUND_HALF_UP, _EXACT)
+
+
+def _alias(parts: tuple[str, ...]) -> str:
+    """Return what rows have in common as a name that fits into an index, however long its parts are."""
+    named = SEPARATOR.join(parts)
+    return named if len(named) <= 200 else blake2b(named.encode(errors="surrogatepass"), digest_size=16).hexdigest()
 
 
 def _own_id(data: Mapping[str, Any]) -> str:
