@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from integration_tests.connectors import catalog
+from integration_tests.connectors import BIN, catalog
 
 NAME = "destination-wicked-reports"
 
@@ -459,3 +459,13 @@ def test_sigterm_acknowledges_what_was_accepted_and_exits_143(workspace, simulat
     assert result.code == 143
     assert [state["id"] for state in result.states] == [1]
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("closed", [">&-", ">/dev/full"])
+def test_an_output_that_cannot_be_written_is_told_in_a_sentence(closed):
+    done = subprocess.run(
+        ["sh", "-c", f"{BIN}/destination-wicked-reports spec {closed}"], stderr=subprocess.PIPE, text=True
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("Standard output cannot be written (")
+    assert done.stderr.count("\n") == 1

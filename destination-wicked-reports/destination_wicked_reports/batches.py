@@ -44,7 +44,11 @@ class Batch:
     def without(self, orders: Collection[str]) -> Batch | None:
         """Return the batch less the rows of these orders, or None if nothing is left."""
         rows = [row for row in self.rows if row.order_key not in orders]
-        return Batch(self.endpoint, rows, self.kept, unsure=self.unsure) if rows else None
+        return self.of(rows) if rows else None
+
+    def of(self, rows: list[Row]) -> Batch:
+        """Return a batch of some of these rows, not marked yet."""
+        return Batch(self.endpoint, rows, self.kept, unsure=self.unsure)
 
 
 def dump(rows: Sequence[Row]) -> bytes:

@@ -14,20 +14,14 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
 from destination_wicked_reports.batches import Batch
 from destination_wicked_reports.client import NotTaken, WickedClient
-from destination_wicked_reports.endpoints import ENDPOINTS, UPDATABLE, Endpoint
+from destination_wicked_reports.endpoints import ENDPOINTS, LOAD_ORDER, RANK, UPDATABLE, Endpoint
 from destination_wicked_reports.ledger import ACCEPTED, HELD, Ledger
 from destination_wicked_reports.normalizers.base import Row
 from destination_wicked_reports.orders import OrderBook
-from destination_wicked_reports.queues import Queue
+from destination_wicked_reports.queues import ROW_BYTES, Queue
 from destination_wicked_reports.rejects import FATE_UNKNOWN, ORDER_REJECTED, TOO_LARGE, DeadLetters
 from destination_wicked_reports.replies import Outcome, Verdict
-from destination_wicked_reports.stopping import STOP
-
-ROW_BYTES = 10_000_000 - len("[]")
-LOAD_ORDER = tuple(ENDPOINTS)
-#: Seconds between two looks for a signal that wants the run to end.
-PATIENCE = 0.2
-RANK = {endpoint: rank for rank, endpoint in enumerate(LOAD_ORDER)}
+from destination_wicked_reports.stopping import LOOK_SECONDS, STOP
 
 SENT, UNCHANGED, CHANGED, REJECTED, WITHHELD = FATES = ("sent", "unchanged", "changed", "rejected", "held")
 
@@ -230,7 +224,7 @@ class Delivery:
 
     def settle(self, *, block: bool = False) -> None:
         """Record the outcome of every request that has ended; with `block`, wait until one has."""
-        while block and self._under_way and not wait(self._under_way, PATIENCE, FIRST_COMPLETED).done:
+        while block and self._under_way and not wait(self._under_way, LOOK_SECONDS, FIRST_COMPLETED).done:
             STOP.check()
         done = [future for future in self._under_way if future.done()]
         for future in done:
@@ -275,10 +269,7 @@ class Delivery:
             self._remember(batch, [], ACCEPTED)
             return
         middle = len(batch.rows) // 2
-        halves = [
-            Batch(batch.endpoint, rows, batch.kept, unsure=batch.unsure)
-            for rows in (batch.rows[:middle], batch.rows[middle:])
-        ]
+        halves = [batch.of(rows) for rows in (batch.rows[:middle], batch.rows[middle:])]
         self._ledger.mark(*halves, instead_of=batch)
         self._halves.extend(halves)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import logging
+import os
 import sys
 from collections.abc import Iterable, Mapping, MutableMapping
 from pathlib import Path
@@ -195,6 +196,15 @@ class DestinationWickedReports(Destination):
 
     def run(self, args: list[str]) -> None:
         """Run one command: every message is flushed at once, and every failure is one TRACE and a non-zero exit."""
+        try:
+            self._run(args)
+        except OSError as error:  # nobody can be told any more, for what tells them is closed or full
+            with contextlib.suppress(OSError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            sys.stderr.write(f"Standard output cannot be written ({error.strerror}).\n")
+            sys.exit(1)
+
+    def _run(self, args: list[str]) -> None:
         if args and args[0] in COMMANDS_FOR_PEOPLE:
             from destination_wicked_reports import tools
 

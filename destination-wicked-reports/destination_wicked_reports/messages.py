@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import json
 import logging
 import os
 import select
@@ -42,6 +44,7 @@ def parse(line: bytes, number: int) -> dict[str, Any]:
             whole = type(record["stream"]) is str and type(record["data"]) is dict
             whole = whole and ("namespace" not in record or isinstance(record["namespace"], str | None))
         elif kind == "STATE":
+            message = json.loads(line)  # a platform's whole numbers may be longer than orjson's
             state = message["state"]
             whole = isinstance(state.get("destinationStats"), dict | None)
             if state.get("type") == "STREAM":
@@ -57,7 +60,7 @@ def parse(line: bytes, number: int) -> dict[str, Any]:
             whole = kind in PASSED_OVER
     except orjson.JSONDecodeError:
         raise ForeignInput(number, "is not whole JSON") from None
-    except (KeyError, TypeError, AttributeError):
+    except (KeyError, TypeError, AttributeError, RecursionError):
         whole = False
     if not whole:
         raise ForeignInput(number, "is not a whole Airbyte message")
@@ -68,15 +71,24 @@ class Output:
     """Standard output, one whole message at a time from any thread, each visible at once."""
 
     def __init__(self, stream: BinaryIO | None = None):
+        if stream is None and sys.stdout is None:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
         self._stream = stream or sys.stdout.buffer
         self._lock = threading.Lock()
 
     def emit(self, message: Any) -> None:
         """Write one message, given as a JSON-ready object or as an encoded line without its end."""
-        line = message if isinstance(message, bytes) else orjson.dumps(message)
+        line = message if isinstance(message, bytes) else _encoded(message)
         with self._lock:
             self._stream.write(line + b"\n")
             self._stream.flush()
+
+
+def _encoded(message: Any) -> bytes:
+    try:
+        return orjson.dumps(message)
+    except orjson.JSONEncodeError:  # numbers past 64 bits, more than 254 levels
+        return json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 class OutputHandler(logging.Handler):

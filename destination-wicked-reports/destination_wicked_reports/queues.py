@@ -12,6 +12,7 @@ from destination_wicked_reports.normalizers.base import Row
 
 #: Wicked takes 10 MB (10,000,000) a request (wicked-facts.md section 2.1); stay under it whatever is counted.
 BATCH_BYTES = 9_500_000
+ROW_BYTES = 10_000_000 - len("[]")
 
 
 class Queue:

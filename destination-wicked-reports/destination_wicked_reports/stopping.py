@@ -12,6 +12,9 @@ import signal
 from collections.abc import Iterator
 from typing import Any
 
+#: How long whoever waits may go without a look for a signal.
+LOOK_SECONDS = 0.2
+
 
 class Stop:
     """The handler of SIGTERM and SIGINT. A second signal does not wait for a good moment."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import json
 from collections.abc import Iterator
 
 import orjson
@@ -11,7 +13,7 @@ from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from destination_builders import ACCEPTED, ScriptedClient, make_row, read_letters
 from destination_wicked_reports import writer as module
 from destination_wicked_reports.delivery import Delivery
-from destination_wicked_reports.messages import ForeignInput
+from destination_wicked_reports.messages import ForeignInput, Output
 from destination_wicked_reports.normalizers.base import Normalizer, Reject, Skip, Unchanged
 from destination_wicked_reports.replies import Outcome, Verdict
 from destination_wicked_reports.writer import Writer
@@ -329,3 +331,21 @@ def test_the_closing_error_says_how_many_and_where(run, letters):
     run([record(1, bad=True), record(2, bad=True)])
     assert str(letters.path) in run.writer.failure().message
     assert run.writer.refused == 2
+
+
+def test_a_state_comes_back_whole_however_long_its_numbers_and_deep_its_nests(run):
+    nested = json.loads("[" * 400 + "]" * 400)
+    body = {"stream_descriptor": {"name": "orders"}, "stream_state": {"n": 2**70, "text": "\u00fc", "nested": nested}}
+    (out,) = run([json.dumps({"type": "STATE", "id": 7, "state": {"type": "STREAM", "stream": body}}).encode()])
+    printed = io.BytesIO()
+    Output(printed).emit(out)
+    told = json.loads(printed.getvalue())
+    assert told["id"] == 7
+    assert told["state"]["stream"] == body
+    assert told["state"]["destinationStats"] == {"recordCount": 0.0}
+
+
+@pytest.mark.parametrize("descriptor", ["x", 5, None, []])
+def test_a_status_with_an_odd_descriptor_stops_nothing(run, descriptor):
+    said = {"type": "STREAM_STATUS", "stream_status": {"stream_descriptor": descriptor, "status": "COMPLETE"}}
+    assert states(run([orjson.dumps({"type": "TRACE", "trace": said}), record(1), state(1)])) == [1]
