@@ -13,7 +13,7 @@ import re
 import tempfile
 import zlib
 from collections.abc import Iterator
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import IO, Any
 
 import orjson
@@ -25,6 +25,7 @@ _BLOCK = 1 << 18
 _LONGEST_VALUE = 1 << 23  # characters; a row has about a thousand
 _LONGEST_WHOLE = 18  # digits that fit 64 bits, which is what JSON writers take
 _MOST_ZEROS = 400
+_DEEPEST = 200  # a value with fewer brackets can surely be written again; JSON writers take about 250 levels
 _GZIP = b"\x1f\x8b"
 _SPACE = re.compile(r"[ \t\r\n]*")
 _HALF_CHARACTER = re.compile(r"\\u[dD][89a-fA-F]")
@@ -87,7 +88,10 @@ def _blocks(spool: IO[bytes]) -> Iterator[str]:
 def decimal_text(number: str) -> str:
     """Return a JSON number as plain decimal text with every digit: `7.5E-4` is `0.00075`."""
     if "e" in number or "E" in number:
-        exact = Decimal(number)
+        try:
+            exact = Decimal(number)
+        except InvalidOperation:  # an exponent of more digits than Decimal holds
+            return number
         if abs(exact.adjusted()) < _MOST_ZEROS:
             return format(exact, "f")
     return number
@@ -159,8 +163,15 @@ class _Text:
                 raise BadReplyError("the body is nested too deeply") from None
             if end == len(self._text) and not isinstance(value, (dict, list, str)) and self._more():
                 continue  # the number may go on
-            self._at = end
-            return _whole_characters(value) if self._half_characters else value
+            begin, self._at = self._at, end
+            try:
+                if self._half_characters:
+                    value = _whole_characters(value)
+                if self._text.count("{", begin, end) + self._text.count("[", begin, end) > _DEEPEST:
+                    orjson.dumps(value)
+            except (RecursionError, orjson.JSONEncodeError):
+                raise BadReplyError("the body is nested too deeply") from None
+            return value
 
     def end(self) -> None:
         """Make sure that nothing follows."""

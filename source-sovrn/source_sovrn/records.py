@@ -81,6 +81,7 @@ PRODUCTS = {
 }
 _EMPTY: Row = dict.fromkeys(FIELDS)
 _WORD_START = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+_WHOLE = re.compile(r"[0-9]+\.0")
 _NO_WORD = re.compile(r"[^0-9a-z]+")
 
 
@@ -181,11 +182,11 @@ def _text(value: Any) -> Any:
     """Return an id as text: `revenueId` is text in the example and a number in the schema."""
     if type(value) is int:
         return str(value)
-    return value.removesuffix(".0") if isinstance(value, str) else value
+    return value[:-2] if isinstance(value, str) and _WHOLE.fullmatch(value) else value
 
 
-def _amount(value: Any) -> Any:
-    """Return an amount as decimal text; a fraction is one already."""
+def _as_text(value: Any) -> Any:
+    """Return an amount, or what the user wrote, as text; a fraction is decimal text already."""
     return str(value) if type(value) is int else value
 
 
@@ -199,7 +200,7 @@ def _renamed(row: Row, ids: tuple[str, ...], amounts: tuple[str, ...]) -> Row:
     record: Row = {}
     for name, value in row.items():
         record[_free_name(record, "", name)] = (
-            _text(value) if name in ids else _amount(value) if name in amounts else value
+            _text(value) if name in ids else _as_text(value) if name in amounts else value
         )
     return record
 
@@ -219,8 +220,8 @@ def _key(record: Row) -> str:
 
 _CONVERT: dict[str, Callable[[Any], Any]] = {
     **dict.fromkeys(("account_id", "campaign_id", "revenue_id", "commission_id", "click_id"), _text),
-    **dict.fromkeys(("merchant_group_id", "cuid"), _text),
-    **dict.fromkeys(("order_value", "publisher_net_revenue"), _amount),
+    "merchant_group_id": _text,
+    **dict.fromkeys(("order_value", "publisher_net_revenue", "cuid"), _as_text),
     "program_type": lambda value: value.lower() if isinstance(value, str) else value,
     "device": lambda value: DEVICES.get(value, value) if isinstance(value, str) else value,
     "products": _products,

@@ -43,7 +43,8 @@ class WireForm(ConfigTransformation):
         if isinstance(config.get("secret_key"), str):
             config["secret_key"] = config["secret_key"].strip().removeprefix("secret ").strip()
         today = f"{utc_now():%Y-%m-%d}"
-        config["read_until"] = min(config.get("end_date") or today, today)
+        end = config.get("end_date")
+        config["read_until"] = min(end, today) if end and isinstance(end, str) else today
 
 
 def _comma_list(value: Any) -> Any:

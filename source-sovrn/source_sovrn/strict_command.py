@@ -39,18 +39,23 @@ def launch(source_class: type[StrictSource], args: list[str]) -> int:
 
     Records, states and logs go through one buffer, in order; it is flushed with each log line, state and wait.
     A reader that went away ends the run with 1, SIGTERM with 143 after what was emitted has left; neither prints more.
+    An output that is closed or full ends it with 1, too, and with a line on stderr.
     """
+    if sys.stdout is None:  # closed by who started us; what is opened next takes its number
+        sys.stdout = sys.__stdout__ = open(os.devnull, "w")  # type: ignore[misc]  # noqa: SIM115 - for the CDK
+        _complain("it is closed")
+        return 1
     buffer = open(sys.stdout.fileno(), "wb", buffering=1 << 18, closefd=False)  # noqa: SIM115 - lives to the end
     text = io.TextIOWrapper(buffer, encoding="utf-8", newline="\n", write_through=True)
     logging.raiseExceptions = False  # a log line for a reader that went away is no reason for a traceback
-    for handler in logging.getLogger().handlers:
-        if isinstance(handler, logging.StreamHandler):
-            handler.setStream(text)
-            handler.addFilter(lambda record: not record.getMessage().startswith(_CHATTER))
     signal.signal(signal.SIGTERM, _terminate)
     with contextlib.redirect_stdout(text):
         code = 1
         try:
+            for handler in logging.getLogger().handlers:
+                if isinstance(handler, logging.StreamHandler):
+                    handler.setStream(text)  # lets out what was logged so far
+                    handler.addFilter(lambda record: not record.getMessage().startswith(_CHATTER))
             try:
                 code = _run(source_class, args, buffer)
             except SystemExit as stop:
@@ -66,10 +71,17 @@ def launch(source_class: type[StrictSource], args: list[str]) -> int:
                 place = "".join(traceback.format_tb(error.__traceback__))
                 _write(buffer, AirbyteTracedException(place, message).as_sanitized_airbyte_message())
             buffer.flush()
-        except BrokenPipeError:
+        except OSError as error:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno() if sys.__stdout__ else 1)
+            if not isinstance(error, BrokenPipeError):
+                _complain(str(error.strerror))
             code = code or 1
     return code
+
+
+def _complain(reason: str) -> None:
+    with contextlib.suppress(OSError, AttributeError):
+        sys.stderr.write(f"The standard output cannot be written: {reason}.\n")
 
 
 def _terminate(_signal: int, _frame: object) -> None:

@@ -7,7 +7,7 @@ parameters and the meaning of status codes come from a declared `HttpRequester` 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -52,19 +52,51 @@ def transient_error(message: str) -> AirbyteTracedException:
 
 def check_api_url(url: str | None) -> None:
     """Allow https everywhere and http only to this machine, so that no key travels in the clear."""
-    if url and not _SAFE_URL.fullmatch(url):
+    if url and not _is_safe(url):
         raise config_error(
             "api_url must be an https address, or http to localhost: correct it, or remove it to use the vendor's own."
         )
 
 
-def json_body(response: requests.Response) -> Any:
-    """Read and parse a whole body; `NaN`, half a body, HTML or nothing at all are no JSON."""
+def _is_safe(url: str) -> bool:
     try:
-        return orjson.loads(response.raw.read(decode_content=True))
+        parts = urlsplit(url)
+        return _SAFE_URL.fullmatch(url) is not None and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # half an IPv6 address, or a port that is none
+        return False
+
+
+def json_body(response: requests.Response) -> Any:
+    """Read and parse a whole body; `NaN`, half a body, HTML or nothing at all are no JSON.
+
+    The parser takes what is nested deeper than any writer can put out again: such a body does not count.
+    """
+    try:
+        body = orjson.loads(response.raw.read(decode_content=True))
+        orjson.dumps(body)
     except orjson.JSONDecodeError:
         kind = response.headers.get("Content-Type", "no content type").split(";")[0]
         raise BadReplyError(f"the body is not complete JSON ({kind[:40]})") from None
+    except orjson.JSONEncodeError:
+        raise BadReplyError("the body is nested too deeply") from None
+    return body
+
+
+def _mask(response: requests.Response, secrets: Collection[str]) -> None:
+    """Take the secrets out of a refusal before a message quotes a part of it: in a part no mask would know them.
+
+    JSON is written anew, so that no escape hides a secret; what cannot be read and written is dropped.
+    """
+    content = response.content
+    try:
+        content = orjson.dumps(orjson.loads(content))
+        for secret in secrets:
+            content = content.replace(orjson.dumps(secret)[1:-1], b"****")
+        response.encoding = "utf-8"
+    except (orjson.JSONDecodeError, orjson.JSONEncodeError):
+        if content.lstrip().startswith((b"{", b"[")):
+            content = b""
+    response._content = content
 
 
 def natural_number(value: Any) -> int | None:
@@ -122,10 +154,9 @@ class StrictApi:
         given = {"stream_slice": stream_slice, "next_page_token": token}
         url = self._requester.get_url(**given)  # type: ignore[arg-type]
         params = self._requester.get_request_params(**given)  # type: ignore[arg-type]
-        headers = {
-            **self._requester.get_request_headers(**given),  # type: ignore[arg-type]
-            **self._requester.get_authenticator().get_auth_header(),
-        }
+        login = self._requester.get_authenticator().get_auth_header()
+        headers = {**self._requester.get_request_headers(**given), **login}  # type: ignore[arg-type]
+        secrets = [word for value in login.values() for word in str(value).split()[-1:]]  # without a scheme before it
         sent = {name: value for name, value in params.items() if value not in ("", [], None)}
         for attempt in range(1, self._tries + 1):
             self._budget.take()
@@ -137,6 +168,7 @@ class StrictApi:
                     self._budget.learn(response.headers)
                     if response.status_code == requests.codes.ok:
                         return accept(read(response))
+                    _mask(response, secrets)  # reads the body, too, while faults are caught
                     throttled = self._refused(response)
                     reason = f"the API answered {response.status_code}"
                     if throttled:
@@ -163,7 +195,6 @@ class StrictApi:
     def _refused(self, response: requests.Response) -> bool:
         """Raise what the declared error handler calls a failure; else tell whether the refusal is a throttle."""
         assert self._requester.error_handler is not None
-        _ = response.content  # the handler's messages may quote a field of the body; read it while faults are caught
         resolution = self._requester.error_handler.interpret_response(response)
         if resolution.response_action in (ResponseAction.RETRY, ResponseAction.RATE_LIMITED):
             return resolution.response_action == ResponseAction.RATE_LIMITED

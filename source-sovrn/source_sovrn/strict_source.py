@@ -100,6 +100,17 @@ class StrictSource(YamlDeclarativeSource):
             key: value for key, value in YamlDeclarativeSource.read_config(config_path).items() if value is not None
         }
 
+    @classmethod
+    def read_state(cls, state_path: str) -> list[AirbyteStateMessage]:
+        """Return the states in a file; one that all streams share is none of ours, and the CDK stumbles over it."""
+        states = YamlDeclarativeSource.read_state(state_path)
+        if any(state.global_ is not None and state.global_.shared_state is not None for state in states):
+            raise config_error(
+                f"The state file {state_path} holds a GLOBAL state with a shared_state, which this source never "
+                "writes: give it the states that this source wrote, or leave --state out to start over."
+            )
+        return states
+
     def validate_config(self, config: Mapping[str, Any]) -> None:
         """Raise `config_error` for what a JSON schema cannot see."""
         check_api_url(config.get("api_url"))

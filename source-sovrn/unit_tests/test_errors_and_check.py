@@ -138,3 +138,8 @@ def test_json_packed_or_not_is_asked_for(sim, config, read):
     read(config, "transactions", "campaigns", "merchants_by_date")
     assert {request["headers"]["accept"] for request in sim.requests()} == {"application/json"}
     assert {request["headers"]["accept-encoding"] for request in sim.requests()} == {"gzip"}
+
+
+def test_given_a_reason_that_is_no_text_when_read_then_it_is_told_as_text(sim, config, read):
+    sim.fault("status", TRANSACTIONS, status=400, body='{"message":{"a":1}}')
+    assert "({'a': 1}). Sent were" in read(config).error.message

@@ -159,3 +159,10 @@ def test_no_file_of_the_working_directory_is_taken_for_the_manifest(tmp_path):
     (tmp_path / "manifest.yaml").write_text("streams: []")
     done = subprocess.run([*SCRIPT, "spec"], capture_output=True, text=True, cwd=tmp_path, env=os.environ, check=True)
     assert '"SPEC"' in done.stdout
+
+
+@pytest.mark.parametrize("end", [5, True, ["2026-01-01"]])
+def test_an_end_that_is_no_text_is_refused_plainly(end, sim, config, tmp_path):
+    code, out, err = run_process("read", {**config, "end_date": end}, tmp_path)
+    assert (code, err) == (1, "")
+    assert "The configuration is refused: end_date must be" in out

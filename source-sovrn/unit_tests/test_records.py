@@ -90,6 +90,8 @@ def test_the_simulators_shapes_agree_row_by_row(sim, config, read):
         ('"0.10"', "0.10"),
         ("null", None),
         ("1e999999999", "1e999999999"),
+        ("1e999999999999999999999", "1e999999999999999999999"),
+        ("-1E-999999999999999999999", "-1E-999999999999999999999"),
     ],
 )
 @pytest.mark.parametrize("shape", [NESTED, FLAT])
@@ -240,3 +242,11 @@ def test_the_other_streams_keep_what_they_do_not_know():
 )  # fmt: skip
 def test_names_in_snake_case(name, snake):
     assert snake_case(name) == snake
+
+
+def test_a_number_as_an_id_is_whole_and_a_text_stays_as_it_is():
+    record = transaction({"revenueId": "A.0", "commissionId": "12.0", "clickId": "K.0", "cuid": "5.0", "accountId": 7})
+    kept = {name: record[name] for name in ("revenue_id", "commission_id", "click_id", "cuid", "account_id")}
+    assert kept == {"revenue_id": "A.0", "commission_id": "12", "click_id": "K.0", "cuid": "5.0", "account_id": "7"}
+    assert transaction({"revenueId": "1", "cuid": "site_v2.0"})["cuid"] == "site_v2.0"
+    assert transaction({"revenueId": "1", "cuid": 5})["cuid"] == "5"

@@ -151,3 +151,19 @@ def test_a_404_of_the_totals_means_that_there_are_none(body, sim, config, read):
 def test_a_web_page_under_404_is_no_answer_of_the_totals(sim, config, read):
     serve(sim, "<html>not found</html>", TOTALS, status=404, times=0)
     assert read(config, "merchants_by_date").error.failure_type.value == "config_error"
+
+
+@pytest.mark.parametrize("text", ["", "\\ud83d"])
+@pytest.mark.parametrize("depth", [300, 800, 5000])
+def test_given_a_row_nested_too_deeply_when_read_then_the_day_does_not_count(depth, text, sim, config, read):
+    row = f'{{"revenueId":"1","cuid":"{text}","new":{"[" * depth}{"]" * depth}}}'
+    serve(sim, f'{{"transactions":[{row}]}}', times=0)
+    outcome = read({**config, "max_tries": 1})
+    assert outcome.error.failure_type.value == "transient_error"
+    assert "the body is nested too deeply" in outcome.error.message
+    assert outcome.states() == []
+
+
+def test_given_a_row_of_many_parts_that_are_not_deep_when_read_then_it_is_given(sim, config, read):
+    serve(sim, f'{{"transactions":[{{"revenueId":"1","new":{json.dumps([[{}]] * 200)}}}]}}')
+    assert read({**config, "end_date": "2026-01-01"}).rows()[0]["new"] == [[{}]] * 200

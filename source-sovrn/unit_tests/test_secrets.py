@@ -77,3 +77,12 @@ def test_a_redirect_is_not_followed(sim, config, read):
     outcome = read(config)
     assert "redirect" in outcome.error.message
     assert len(sim.requests()) == 1
+
+
+def test_no_part_of_a_key_is_left_where_a_reason_is_cut(sim, quick, tmp_path):
+    key = "Zq7/Xw2+Vb9/Kp4+Mt6/Rs3"
+    sim.fault("status", "*", status=400, body=json.dumps({"error": {"message": "x" * 180 + key}}), times=0)
+    for command in ("read", "check"):
+        _, out, err = run_process(command, {**quick, "secret_key": f"secret {key}"}, tmp_path)
+        assert "xxxx****" in out
+        assert key[:4] not in out + err

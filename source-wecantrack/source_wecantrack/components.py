@@ -19,6 +19,8 @@ from .strict_http import BadReplyError, StrictApi, natural_number, rows_of
 
 #: wecantrack publishes no limit (affiliate-facts A8): this many requests a minute until its headers tell.
 REQUESTS_PER_MINUTE = 30
+#: what an id may be; a longer whole number was parsed as a fraction, and so as the same as its neighbours
+_ID = (str, int)
 
 
 @dataclass
@@ -122,6 +124,8 @@ def _transactions(body: Any, number: int) -> Page:
         if transaction_id in (None, "") or "user_network_account_id" not in row:
             raise BadReplyError("a transaction comes without its ids")
         account = row["user_network_account_id"]
+        if type(transaction_id) not in _ID or (account is not None and type(account) not in _ID):
+            raise BadReplyError("a transaction comes with an id that is neither text nor a whole number of 64 bits")
         row["transaction_key"] = f"{'' if account is None else account}-{transaction_id}"
     return Page(last_page, per_page, total, [(row["transaction_key"], row) for row in rows])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,12 @@ from airbyte_cdk.models import AirbyteMessage, AirbyteStateMessage, ConfiguredAi
 from . import strict_budget
 from .dates import refuse_bad_dates
 from .strict_budget import LOGGER
+from .strict_http import config_error
 from .strict_source import StrictSource
 
 #: a sign of life for who watches, without a line for each of a thousand days
 SECONDS_BETWEEN_LINES = 10.0
+_KEY = re.compile(r"[\x21-\x7e]+")
 _MANIFEST = str(Path(__file__).with_name("manifest.yaml"))
 
 
@@ -42,4 +45,9 @@ class SourceWecantrack(StrictSource):
     def validate_config(self, config: Mapping[str, Any]) -> None:
         """Refuse what the vendor would refuse, before it is asked."""
         super().validate_config(config)
+        if not _KEY.fullmatch(str(config.get("api_key") or "")):
+            raise config_error(
+                "The API key is empty or no key: copy it again from your wecantrack account, under Data Integrations > "
+                "API, into API Key."
+            )
         refuse_bad_dates(config)

@@ -97,6 +97,12 @@ def test_dates_may_be_days_or_seconds_with_or_without_z(start, end, first, last,
         ({"api_url": "https://user@api.wecantrack.com"}, "api_url must be an https address"),
         ({"api_url": "api.wecantrack.com"}, "api_url must be an https address"),
         ({"api_url": "http://[bad"}, "api_url must be an https address"),
+        ({"api_url": "https://[::1"}, "api_url must be an https address"),
+        ({"api_url": "https://:443"}, "api_url must be an https address"),
+        ({"api_url": "https://[::1]:port"}, "api_url must be an https address"),
+        ({"api_url": "http://localhost:99999"}, "api_url must be an https address"),
+        ({"api_key": "k\u00e9y\u2603"}, "The API key is empty or no key"),
+        ({"api_key": "key\n"}, "The API key is empty or no key"),
     ],
 )
 def test_a_wrong_configuration_is_refused_before_anything_is_asked(wrong, words, sim, config, read):
@@ -106,6 +112,7 @@ def test_a_wrong_configuration_is_refused_before_anything_is_asked(wrong, words,
     assert words in outcome.error.message
     status = SourceWecantrack(config={**config, **wrong}).check(LOGGER, {**config, **wrong})
     assert words in status.message
+    assert "\u2603" not in status.message
     assert sim.requests() == []
 
 
@@ -121,6 +128,7 @@ def test_a_wrong_configuration_is_refused_before_anything_is_asked(wrong, words,
         {"website_id": "main"},
         {"last_clicks": 75001},
         {"api_key": "with space"},
+        {"api_key": "k\u00e9y\u2603"},
     ],
 )
 def test_the_spec_refuses_early_and_names_the_field_without_its_value(wrong, sim, config):

@@ -107,3 +107,16 @@ def test_a_stream_that_this_source_does_not_have_is_refused_before_any_request(s
     assert error.failure_type.value == "config_error"
     assert error.message.startswith("The catalog asks for orders, which this source does not have")
     assert sim.requests() == []
+
+
+@pytest.mark.parametrize(("said", "told"), [('{"a":1}', "({'a': 1})"), ("5", "(5)"), ("[1]", "([1])")])
+def test_given_a_reason_that_is_no_text_when_read_then_it_is_told_as_text(said, told, sim, config, read):
+    sim.fault("status", "/api/v3/transactions", status=400, body=f'{{"message":{said}}}')
+    assert f"refused the filters of the configuration {told}: correct them" in read(config).error.message
+
+
+def test_given_a_refusal_nested_too_deeply_when_read_then_it_is_still_a_config_error(sim, config, read):
+    sim.fault("status", "/api/v3/transactions", status=400, body=f'{{"message":{"[" * 5000}{"]" * 5000}}}')
+    outcome = read(config)
+    assert outcome.error.failure_type.value == "config_error"
+    assert "without a reason" in outcome.error.message

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -75,6 +76,18 @@ def test_a_failure_is_one_error_trace_with_its_type(sim, config, tmp_path):
     assert errors[0]["stream_descriptor"]["name"] == "transactions"
 
 
+@pytest.mark.parametrize("shared", [{}, {"cursor": 1}])
+def test_a_state_that_all_streams_share_is_a_config_error(shared, sim, config, tmp_path):
+    path = tmp_path / "state.json"
+    path.write_text(json.dumps([{"type": "GLOBAL", "global": {"shared_state": shared, "stream_states": []}}]))
+    arguments = [*command_line("read", config, tmp_path), "--state", str(path)]
+    done = subprocess.run(arguments, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert '"failure_type":"config_error"' in done.stdout
+    assert "or leave --state out to start over" in done.stdout
+    assert sim.requests() == []
+
+
 @pytest.mark.parametrize("content", ["{", "[]"])
 def test_an_unreadable_config_file_is_a_config_error(content, sim, config, tmp_path):
     arguments = command_line("read", config, tmp_path)
@@ -117,6 +130,16 @@ def test_a_reader_that_goes_away_ends_the_run_quietly(sim, config, tmp_path):
     with process.stderr:
         assert process.stderr.read() == ""
     assert process.wait(timeout=30) == 1
+
+
+@pytest.mark.unjudged_output("it has nowhere to go")
+@pytest.mark.parametrize(("to", "reason"), [(">/dev/full", "No space left on device"), (">&-", "it is closed")])
+@pytest.mark.parametrize("command", ["read", "check", "spec"])
+def test_an_output_that_cannot_be_written_ends_the_run_without_a_traceback(command, to, reason, sim, config, tmp_path):
+    fill(sim)
+    line = f"{shlex.join(command_line(command, config, tmp_path))} {to}"
+    done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (1, f"The standard output cannot be written: {reason}.\n")
 
 
 def test_a_slow_reader_slows_the_run_instead_of_filling_memory(sim, config, tmp_path):

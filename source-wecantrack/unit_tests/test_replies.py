@@ -99,3 +99,26 @@ def test_given_another_page_than_asked_for_when_read_then_it_does_not_count(sim,
     body = '{"current_page":2,"last_page":1,"per_page":1000,"total":0,"data":[]}'
     sim.fault("status", "/api/v3/transactions", status=200, times=1, body=body)
     assert sorted(read(config).keys()) == sorted(expected)
+
+
+@pytest.mark.parametrize("depth", [300, 5000])
+def test_given_a_row_nested_too_deeply_when_read_then_the_page_does_not_count(depth, sim, config, read):
+    row = f'{{"transaction_id":"a","user_network_account_id":1,"sub_ids":{"[" * depth}{"]" * depth}}}'
+    body = f'{{"current_page":1,"last_page":1,"per_page":1000,"total":1,"data":[{row}]}}'
+    sim.fault("status", "/api/v3/transactions", status=200, times=0, body=body)
+    outcome = read({**config, "max_tries": 1})
+    assert outcome.error.failure_type.value == "transient_error"
+    assert "no usable answer" in outcome.error.message
+    assert outcome.states() == []
+
+
+@pytest.mark.parametrize(
+    "wrong", [(123456789012345678901, 7), ('"a"', 123456789012345678901), ("[1]", 7), ('"a"', 1.5)]
+)
+def test_given_an_id_that_may_have_lost_digits_when_read_then_the_page_does_not_count(wrong, sim, config, read):
+    row = '{{"transaction_id":{},"user_network_account_id":{}}}'.format(*wrong)
+    body = f'{{"current_page":1,"last_page":1,"per_page":1000,"total":1,"data":[{row}]}}'
+    sim.fault("status", "/api/v3/transactions", status=200, times=0, body=body)
+    outcome = read({**config, "max_tries": 1})
+    assert "an id that is neither text nor a whole number" in outcome.error.message
+    assert outcome.states() == []

@@ -52,3 +52,14 @@ def test_a_body_is_never_quoted(sim, config, tmp_path):
     code, out, err = run_process("read", {**config, "max_tries": 1}, tmp_path)
     assert code == 1
     assert PERSON not in out + err
+
+
+@pytest.mark.parametrize("escape", [False, True])
+def test_no_part_of_a_key_is_left_where_a_reason_is_cut(escape, sim, config, tmp_path):
+    key = "Zq7/Xw2+Vb9/Kp4+Mt6/Rs3"
+    said = json.dumps({"message": "x" * 180 + key}).replace("/", "\\/" if escape else "/")
+    sim.fault("status", "*", status=422, body=said, times=0)
+    for command in ("read", "check"):
+        _, out, err = run_process(command, {**config, "api_key": key}, tmp_path)
+        assert "xxxx****" in out
+        assert key[:4] not in out + err

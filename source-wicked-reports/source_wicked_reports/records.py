@@ -44,7 +44,7 @@ def order(row: Row, zone: tzinfo) -> Row:
     for part in _objects(inner):
         _no_null_text(part, "date")
         if "date" in part:
-            part["dateUtc"] = _in_utc(part["date"], zone)
+            part["dateUtc"] = _in_utc(part["date"], zone) if isinstance(part["date"], str) else None
     return row
 
 
@@ -79,6 +79,8 @@ def row_id(row: Row) -> str:
 def _require_id(row: Row, kind: str) -> None:
     if row.get("id") in (None, ""):
         raise BadReplyError(f"a row that should be a{'n' * (kind[0] == 'o')} {kind} comes without its id")
+    if type(row["id"]) not in (str, int):  # a longer whole number was parsed as a fraction, the same as its neighbours
+        raise BadReplyError(f"a row's id is neither text nor a whole number of 64 bits ({kind})")
     row["id"] = str(row["id"])
 
 
@@ -93,10 +95,10 @@ def _objects(parts: Iterable[Any]) -> Iterable[Row]:
 
 
 @lru_cache(maxsize=4096)
-def _in_utc(text: Any, zone: tzinfo) -> str | None:
+def _in_utc(text: str, zone: tzinfo) -> str | None:
     """Read a date in `zone`, unless it names its own; the hour that comes twice in autumn is taken as the first."""
     try:
         moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
         return f"{moment.replace(tzinfo=moment.tzinfo or zone).astimezone(timezone.utc):%Y-%m-%dT%H:%M:%SZ}"
-    except (ValueError, AttributeError, OverflowError):
+    except (ValueError, OverflowError):
         return None

@@ -45,7 +45,8 @@ class WireForm(ConfigTransformation):
             config["contact_ids"] = [text for text in dict.fromkeys(str(part).strip() for part in parts) if text]
         today = f"{utc_now():%Y-%m-%d}"
         config["read_from"] = _day_before(config.get("start_date"))
-        config["read_until"] = min(config.get("end_date") or today, today)
+        end = config.get("end_date")
+        config["read_until"] = min(end, today) if end and isinstance(end, str) else today
 
 
 def _day_before(day: Any) -> Any:

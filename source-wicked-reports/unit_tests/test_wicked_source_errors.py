@@ -185,3 +185,39 @@ def test_no_chosen_contacts_are_no_requests(sim, config, read):
     assert outcome.error is None
     assert sim.requests() == []
     assert catalog_of(*CHOSEN)["streams"][0]["sync_mode"] == "full_refresh"
+
+
+ORDERS = '{{"status":"success","results":[{}],"page":1,"totalPages":1,"total":1}}'
+
+
+@pytest.mark.parametrize("wrong", ["123456789012345678901", "1.5", "true", "[1]", '{"a":1}'])
+@pytest.mark.parametrize("stream", ["orders", "contacts"])
+def test_an_id_that_may_have_lost_digits_does_not_count(stream, wrong, sim, config, read):
+    sim.fault("status", f"/{stream}", status=200, body=ORDERS.format(f'{{"id":{wrong}}}'), times=0)
+    outcome = read({**config, "max_tries": 1}, stream)
+    assert "id is neither text nor a whole number of 64 bits" in outcome.error.message
+    assert outcome.states(stream) == []
+
+
+@pytest.mark.parametrize("date", ['{"date":"2026-01-02"}', "[]", "5", "null"])
+def test_a_date_of_a_payment_that_is_no_text_has_no_instant(date, sim, config, read):
+    body = ORDERS.format(f'{{"id":"1","payments":[{{"date":{date}}}],"attributions":{{"first":{{"date":{date}}}}}}}')
+    sim.fault("status", "/orders", status=200, body=body, times=1)
+    (row,) = read(config).rows()
+    assert row["payments"][0]["dateUtc"] is row["attributions"]["first"]["dateUtc"] is None
+
+
+@pytest.mark.parametrize("depth", [300, 5000])
+def test_a_row_nested_too_deeply_does_not_count(depth, sim, config, read):
+    body = ORDERS.format(f'{{"id":"1","new":{"[" * depth}{"]" * depth}}}')
+    sim.fault("status", "/orders", status=200, body=body, times=0)
+    outcome = read({**config, "max_tries": 1})
+    assert outcome.error.failure_type.value == "transient_error"
+    assert outcome.states() == []
+
+
+@pytest.mark.parametrize("status", [400, 401, 404])
+def test_a_refusal_nested_too_deeply_is_still_a_config_error(status, sim, config, read):
+    body = f'{{"message":{"[" * 5000}{"]" * 5000}}}'
+    sim.fault("status", "/orders", status=status, body=body, times=0)
+    assert read(config).error.failure_type.value == "config_error"

@@ -109,3 +109,21 @@ def test_no_file_of_the_working_directory_is_taken_for_the_manifest(tmp_path):
     (tmp_path / "manifest.yaml").write_text("streams: []")
     done = subprocess.run([*SCRIPT, "spec"], capture_output=True, text=True, cwd=tmp_path, env=os.environ, check=True)
     assert '"SPEC"' in done.stdout
+
+
+@pytest.mark.parametrize("around", ["{}", " {} "])
+def test_no_part_of_a_key_is_left_where_a_reason_is_cut(around, sim, config, tmp_path):
+    key = "Zq7/Xw2+Vb9/Kp4+Mt6/Rs3"
+    sim.fault("status", "*", status=400, body=json.dumps({"message": "x" * 180 + key}), times=0)
+    for command in ("read", "check"):
+        _, messages, err = run_process(command, {**config, "api_key": around.format(key)}, tmp_path)
+        said = json.dumps(messages) + err
+        assert "xxxx****" in said
+        assert key[:4] not in said
+
+
+@pytest.mark.parametrize("end", [5, True, ["2026-01-01"]])
+def test_an_end_that_is_no_text_is_refused_plainly(end, sim, config, tmp_path):
+    code, messages, err = run_process("read", {**config, "end_date": end}, tmp_path)
+    assert (code, err) == (1, "")
+    assert "The configuration is refused: end_date must be" in json.dumps(messages)
