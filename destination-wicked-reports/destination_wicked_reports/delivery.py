@@ -57,8 +57,7 @@ class Delivery:
         self._in_hand: list[Batch] = []
         #: batches that this run will not deliver any more; they hold their STATEs back for good.
         self._failed: list[Batch] = []
-        #: by endpoint and key, the last row that is queued or under way, so that its twin is known before the ledger
-        #: knows it.
+        #: by endpoint and key, the last row queued or under way: its twin is known before the ledger knows it.
         self._latest: dict[str, dict[str, Row]] = {endpoint: {} for endpoint in LOAD_ORDER}
         #: orders of which a row was rejected while later ones, computed from it, are still queued.
         self._doomed: set[str] = set()
@@ -156,7 +155,7 @@ class Delivery:
             self._give_up(self._halves.popleft())
 
     def _give_up(self, batch: Batch) -> None:
-        """Leave a batch that this run has not sent to the next, marked only if Wicked may have it from before."""
+        """Leave an unsent batch to the next run, marked only if Wicked may have it from before."""
         self._failed.append(batch)
         if not batch.unsure:
             self._ledger.settle(batch, [])
@@ -233,8 +232,7 @@ class Delivery:
             try:
                 verdict = future.result()
             except Exception as error:
-                self._failed.append(batch)
-                del self._under_way[future]
+                self._failed.append(self._under_way.pop(future))
                 if isinstance(error, NotTaken) and not batch.unsure:
                     self._ledger.settle(batch, [])
                 raise
