@@ -11,7 +11,7 @@ STEP = 1000
 
 def lines(rows: int) -> Iterator[str]:
     """Yield the lines, without their ends."""
-    for number in range(rows):
+    for number in range(1, rows + 1):
         fields = {
             "SourceSystem": "shop",
             "SourceID": str(number),
@@ -27,7 +27,7 @@ def lines(rows: int) -> Iterator[str]:
             "IP_Address": "192.0.2.1",
         }
         yield json.dumps({"type": "RECORD", "record": {"stream": "orders", "emitted_at": 1, "data": fields}})
-        if number % STEP == STEP - 1:
+        if number % STEP == 0:
             descriptor = {"stream_descriptor": {"name": "orders"}, "stream_state": {"n": number}}
             yield json.dumps({"type": "STATE", "state": {"type": "STREAM", "stream": descriptor}})
 
