@@ -51,7 +51,7 @@ class NativeNormalizer(Normalizer):
 
     def normalize(self, records: Sequence[Record], orders: Orders) -> Iterator[Row | Reject | Skip]:
         """Yield a row per record, and one per line and payment nested in an order."""
-        makers = self._makers
+        makers, names, nested = self._makers, None, dict[str, str]()
         for record in records:
             stream, data = record.stream, record.data
             maker = makers[stream]
@@ -61,7 +61,12 @@ class NativeNormalizer(Normalizer):
             except FieldError as error:
                 yield Reject(error.reason, error.field, stream, stream, data, record.sequence)
                 continue
-            if stream == "orders" and (nested := self._nested_columns(tuple(data))):
+            if stream != "orders":
+                continue
+            if maker.fields.names is not names:
+                names = maker.fields.names
+                nested = self._nested_columns(names or ())
+            if nested:
                 inherited = {"SourceSystem": fields["SourceSystem"], "OrderID": fields["SourceID"]}
                 for name, column in nested.items():
                     if data[column]:

@@ -74,16 +74,16 @@ class FieldChecker:
         self._required = [f.name for f in fields if f.kind is Kind.TEXT and f.need is Need.REQUIRED]
         self._ignored = {fold(name) for name in ignored}
         self._plans: dict[tuple[str, ...], _Plan] = {}
-        #: the names of the last record, and their plan
-        self._names: tuple[str, ...] | None = None
+        #: the names of the last record (one object as long as they stay the same), and their plan
+        self.names: tuple[str, ...] | None = None
         self._plan: _Plan
 
     def check(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """Return what goes on the wire, or raise FieldError for the first field that may not."""
         row: dict[str, Any] = {}
         names = tuple(data)
-        if names != self._names:  # nearly never, and told sooner than looked up
-            self._names, self._plan = names, self._plans.get(names) or self._make_plan(names)
+        if names != self.names:  # nearly never, and told sooner than looked up
+            self.names, self._plan = names, self._plans.get(names) or self._make_plan(names)
         values_of, fields = self._plan
         for (name, limit, check, need), value in zip(fields, values_of(data), strict=True):
             # Most fields are sound text (starting behind the blanks, short enough): `check` would say so, but slower.
