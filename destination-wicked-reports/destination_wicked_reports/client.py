@@ -49,8 +49,14 @@ class NotTaken(AirbyteTracedException):
     """The run ends here, and Wicked certainly has none of the request's rows."""
 
 
-def _fatal(message: str, failure_type: FailureType) -> AirbyteTracedException:
+def _fatal(message: str, failure_type: FailureType) -> NotTaken:
     return NotTaken(message=message, internal_message=message, failure_type=failure_type)
+
+
+def _end(message: str, failure_type: FailureType, unsure: bool) -> AirbyteTracedException:
+    """Return the error that ends the run; `unsure`: Wicked may have rows of the request from an attempt before."""
+    kind = AirbyteTracedException if unsure else NotTaken
+    return kind(message=message, internal_message=message, failure_type=failure_type)
 
 
 class _Watched(io.BytesIO):
@@ -137,9 +143,7 @@ class WickedClient:
                 verdict, trouble, asked = self._try(path, body, rows, repeatable)
                 unsure = unsure or (repeatable and not trouble.endswith(TAKES_NOTHING))
             except NotTaken as error:
-                if unsure:
-                    raise AirbyteTracedException(error.internal_message, error.message, error.failure_type) from None
-                raise
+                raise _end(str(error.message), error.failure_type, unsure) from None
             except requests.RequestException as error:
                 verdict, trouble, asked, silent = None, f"no answer ({type(error).__name__})", None, True
                 unsure = unsure or (repeatable and not _never_left(error))
@@ -150,10 +154,11 @@ class WickedClient:
                 break
             delay = waits[attempt] if asked is None else max(asked, waits[attempt])
             if delay > LONGEST_WAIT:
-                raise _fatal(
+                raise _end(
                     f"Wicked Reports asks to wait {delay / 60:.0f} minutes before the next {what}. "
                     "Run the sync again then.",
                     FailureType.transient_error,
+                    unsure,
                 )
             logger.info("%s: %s. Next try in %.0f s (%d of %d).", what, trouble, delay, attempt + 2, len(waits) + 1)
             self._pause(delay)
@@ -169,9 +174,7 @@ class WickedClient:
                 f"Wicked Reports did not take {what}: {trouble}. {advice}What it took so far is remembered; "
                 "run the sync again."
             )
-        if unsure:
-            raise AirbyteTracedException(text, text, FailureType.transient_error)
-        raise _fatal(text, FailureType.transient_error)
+        raise _end(text, FailureType.transient_error, unsure)
 
     def _try(
         self, path: str, body: bytes, rows: Sequence[Row], repeatable: bool

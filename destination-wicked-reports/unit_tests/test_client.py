@@ -217,6 +217,10 @@ def test_a_key_refused_after_a_lost_reply_does_not_say_that_nothing_was_taken(cl
     with pytest.raises(AirbyteTracedException) as caught:
         post(client)
     assert not isinstance(caught.value, NotTaken)
+    wicked.answers = [None, (429, {"Retry-After": "9999"}, b"{}")]
+    with pytest.raises(AirbyteTracedException, match="asks to wait") as caught:
+        post(client)
+    assert not isinstance(caught.value, NotTaken)
     wicked.answers = [(429, {}, b"{}"), (401, {}, b"{}")]
     with pytest.raises(NotTaken):
         post(client)
