@@ -24,9 +24,10 @@ class Stop:
         self._noted: BaseException | None = None
 
     def listen(self) -> None:
-        """Take over both signals."""
+        """Take over both signals, but leave SIGINT ignored where whoever started us wants that."""
         signal.signal(signal.SIGTERM, self)
-        signal.signal(signal.SIGINT, self)
+        if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+            signal.signal(signal.SIGINT, self)
 
     def __call__(self, signum: int, _: Any) -> None:
         """End the run, now or at the next check: exit code 128 and the signal's number."""

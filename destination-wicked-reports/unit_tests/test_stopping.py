@@ -20,6 +20,16 @@ def listening():
         signal.signal(number, handler)
 
 
+@pytest.mark.usefixtures("listening")
+def test_an_interrupt_that_is_to_be_ignored_stays_ignored():
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    STOP.listen()
+    assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    STOP.listen()
+    assert signal.getsignal(signal.SIGINT) is STOP
+
+
 def test_a_signal_raises_at_once_where_nothing_is_deferred():
     with pytest.raises(SystemExit) as ended:
         Stop()(signal.SIGTERM, None)
