@@ -6,6 +6,7 @@ import io
 import logging
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 import requests
@@ -29,8 +30,8 @@ FIRST_BACKOFF = BACKOFF[:4]
 LONGEST_WAIT = 900.0
 #: The gateway lost the answer, 520 and 524 in Cloudflare's words: for rows without an id a lost reply like any other.
 LOST_REPLY = frozenset({504, 520, 524})
-#: Answers that say so themselves; after any other error Wicked may have the rows of a request that is repeated.
-TAKES_NOTHING = ("answer 408", "answer 425", "answer 429")
+#: Wicked says itself that it took nothing for now; after any other error it may have the rows of a repeated request.
+NOT_NOW = frozenset({408, 425, 429})
 #: These say what is wrong with the key, the plan or the address, and nothing about the rows.
 KEY_REFUSED = frozenset({401, 403})
 WRONG_ADDRESS = frozenset({301, 302, 303, 307, 308, 404, 405})
@@ -57,6 +58,16 @@ def _end(message: str, failure_type: FailureType, unsure: bool) -> AirbyteTraced
     """Return the error that ends the run; `unsure`: Wicked may have rows of the request from an attempt before."""
     kind = AirbyteTracedException if unsure else NotTaken
     return kind(message=message, internal_message=message, failure_type=failure_type)
+
+
+@dataclass(slots=True, frozen=True)
+class _Again:
+    """An attempt that settled nothing: what went wrong, the wait that was asked for, and whether rows may be there."""
+
+    trouble: str
+    asked: float | None = None
+    unsure: bool = True
+    silent: bool = False
 
 
 class _Watched(io.BytesIO):
@@ -136,23 +147,22 @@ class WickedClient:
         fewer as long as this client has never reached Wicked. It is a NotTaken unless an attempt may have arrived.
         """
         what = f"POST {path}"
-        unsure = False
+        unsure, again = False, _Again("not tried")
         for attempt in range(len(BACKOFF) + 1):
-            silent = False
             try:
-                verdict, trouble, asked = self._try(path, body, rows, repeatable)
-                unsure = unsure or (repeatable and not trouble.endswith(TAKES_NOTHING))
+                made = self._try(path, body, rows, repeatable)
             except NotTaken as error:
                 raise _end(str(error.message), error.failure_type, unsure) from None
             except requests.RequestException as error:
-                verdict, trouble, asked, silent = None, f"no answer ({type(error).__name__})", None, True
-                unsure = unsure or (repeatable and not _never_left(error))
-            if verdict is not None:
-                return verdict
+                made = _Again(_silence(error), unsure=not _never_left(error), silent=True)
+            if isinstance(made, Verdict):
+                return made
+            again = made
+            unsure = unsure or (repeatable and again.unsure)
             waits = BACKOFF if self._reached else FIRST_BACKOFF
             if attempt >= len(waits):
                 break
-            delay = waits[attempt] if asked is None else max(asked, waits[attempt])
+            delay = waits[attempt] if again.asked is None else max(again.asked, waits[attempt])
             if delay > LONGEST_WAIT:
                 raise _end(
                     f"Wicked Reports asks to wait {delay / 60:.0f} minutes before the next {what}. "
@@ -160,26 +170,27 @@ class WickedClient:
                     FailureType.transient_error,
                     unsure,
                 )
-            logger.info("%s: %s. Next try in %.0f s (%d of %d).", what, trouble, delay, attempt + 2, len(waits) + 1)
+            logger.info(
+                "%s: %s. Next try in %.0f s (%d of %d).", what, again.trouble, delay, attempt + 2, len(waits) + 1
+            )
             self._pause(delay)
             if self._stopping.is_set():
                 break
         if not self._reached:
             text = (
-                f"Wicked Reports cannot be reached at {self._url}: {trouble}. {CHECK_NETWORK}, and run the sync again."
+                f"Wicked Reports cannot be reached at {self._url}: {again.trouble}. {CHECK_NETWORK}, and run the sync "
+                "again."
             )
         else:
-            advice = f"{CHECK_NETWORK} if this stays. " if silent else ""
+            advice = f"{CHECK_NETWORK} if this stays. " if again.silent else ""
             text = (
-                f"Wicked Reports did not take {what}: {trouble}. {advice}What it took so far is remembered; "
+                f"Wicked Reports did not take {what}: {again.trouble}. {advice}What it took so far is remembered; "
                 "run the sync again."
             )
         raise _end(text, FailureType.transient_error, unsure)
 
-    def _try(
-        self, path: str, body: bytes, rows: Sequence[Row], repeatable: bool
-    ) -> tuple[Verdict | None, str, float | None]:
-        """Make one attempt: a verdict, or what went wrong and how long Wicked asks to wait.
+    def _try(self, path: str, body: bytes, rows: Sequence[Row], repeatable: bool) -> Verdict | _Again:
+        """Make one attempt.
 
         Raises RequestException where no answer came, and the rows may be sent again.
         """
@@ -194,11 +205,9 @@ class WickedClient:
             self._reached |= not never_left and not isinstance(error, STOPPED_ON_THE_WAY)
             if repeatable or never_left:
                 raise
-            trouble = f"no answer ({type(error).__name__})"
-            return Verdict(Outcome.UNKNOWN, {}, f"Wicked Reports gave {trouble}."), trouble, None
+            return Verdict(Outcome.UNKNOWN, {}, f"Wicked Reports gave {_silence(error)}.")
         self._reached = True
         status = response.status_code
-        trouble = f"answer {status}"
         if status in KEY_REFUSED:
             raise _fatal(KEY_MESSAGE.format(status=status), FailureType.config_error)
         if status in WRONG_ADDRESS:
@@ -213,13 +222,17 @@ class WickedClient:
                 FailureType.config_error,
             )
         if status in LOST_REPLY and not repeatable:
-            return Verdict(Outcome.UNKNOWN, {}, f"Wicked Reports' gateway lost the answer ({status})."), trouble, None
-        if status in (408, 425, 429) or status >= 500:
-            return None, trouble, _retry_after(response)
+            return Verdict(Outcome.UNKNOWN, {}, f"Wicked Reports' gateway lost the answer ({status}).")
+        if status in NOT_NOW or status >= 500:
+            return _Again(f"answer {status}", _retry_after(response), unsure=status not in NOT_NOW)
         verdict = read_reply(status, response.content, rows)
         if verdict.outcome is Outcome.UNKNOWN and repeatable:
-            return None, verdict.reason.rstrip("."), None
-        return verdict, trouble, None
+            return _Again(verdict.reason.rstrip("."))
+        return verdict
+
+
+def _silence(error: requests.RequestException) -> str:
+    return f"no answer ({type(error).__name__})"
 
 
 def _never_left(error: requests.RequestException) -> bool:

@@ -52,11 +52,12 @@ def read_reply(status: int, body: bytes, rows: Sequence[Row]) -> Verdict:
     errors = reply.get("errors")
     if errors:
         rejected = _match(errors, rows) if isinstance(errors, list) else None
-        if rejected is not None and (stored is None or stored + len(rejected) >= len(rows)):
-            return Verdict(Outcome.ACCEPTED, rejected)
-        reason = "Wicked Reports stored fewer rows than it left unnamed."
         if rejected is None:
             reason = "Wicked Reports named errors that match no row."
+        elif stored is None or stored + len(rejected) >= len(rows):
+            return Verdict(Outcome.ACCEPTED, rejected)
+        else:
+            reason = "Wicked Reports stored fewer rows than it left unnamed."
     elif stored is not None and stored < max(total or 0, len(rows)):
         reason = "Wicked Reports stored fewer rows than it was sent and did not say which it refused."
     elif stored is not None or _says_success(reply):

@@ -400,9 +400,9 @@ def test_a_row_that_changes_and_changes_back_ends_as_it_came_last(deliver):
         return ACCEPTED
 
     delivery = deliver(ScriptedClient(answer))
-    for city in ("Oslo", "Rome"):
-        delivery.add([make_row("contacts", City=city)])
-        delivery._send_up_to("contacts", one_batch=True) if city == "Oslo" else None
+    delivery.add([make_row("contacts", City="Oslo")])
+    delivery._send_up_to("contacts", one_batch=True)
+    delivery.add([make_row("contacts", City="Rome")])
     while delivery.busy:
         delivery.settle(block=True)
     delivery.add([make_row("contacts", City="Oslo")])
