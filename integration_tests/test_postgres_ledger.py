@@ -14,7 +14,7 @@ from destination_wicked_reports.batches import Batch
 from destination_wicked_reports.documents import DocumentBook
 from destination_wicked_reports.history import reading
 from destination_wicked_reports.ledger import HELD, Ledger, LedgerBusyError, LedgerError
-from destination_wicked_reports.normalizers.base import Document, OrderState, Part
+from destination_wicked_reports.model import Document, OrderState, Part
 from destination_wicked_reports.schema import VERSION
 from destination_wicked_reports.spec import Config
 from destination_wicked_reports.sums import SumBook

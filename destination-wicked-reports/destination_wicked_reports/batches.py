@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import orjson
 
-from destination_wicked_reports.normalizers.base import OrderState, Row
+from destination_wicked_reports.model import OrderState, Row
 
 
 @dataclass(slots=True, eq=False)

@@ -16,12 +16,12 @@ from destination_wicked_reports.batches import Batch
 from destination_wicked_reports.client import NotTaken, WickedClient
 from destination_wicked_reports.endpoints import ENDPOINTS, LOAD_ORDER, RANK, UPDATABLE, Endpoint
 from destination_wicked_reports.ledger import ACCEPTED, HELD, Ledger
-from destination_wicked_reports.normalizers.base import Row
+from destination_wicked_reports.model import Row
 from destination_wicked_reports.orders import OrderBook
 from destination_wicked_reports.queues import ROW_BYTES, Queue
 from destination_wicked_reports.rejects import FATE_UNKNOWN, ORDER_REJECTED, TOO_LARGE, DeadLetters
 from destination_wicked_reports.replies import Outcome, Verdict
-from destination_wicked_reports.stopping import LOOK_SECONDS, STOP
+from destination_wicked_reports.signals import LOOK_SECONDS, STOP
 
 SENT, UNCHANGED, CHANGED, REJECTED, WITHHELD = FATES = ("sent", "unchanged", "changed", "rejected", "held")
 

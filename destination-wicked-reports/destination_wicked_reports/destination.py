@@ -40,8 +40,8 @@ from destination_wicked_reports.opening import (
 )
 from destination_wicked_reports.restorer import Restorer
 from destination_wicked_reports.running import client_of, config_error, running
+from destination_wicked_reports.signals import STOP
 from destination_wicked_reports.spec import Config, ConfigurationError
-from destination_wicked_reports.stopping import STOP
 from destination_wicked_reports.writer import Writer
 
 logger = logging.getLogger("airbyte")

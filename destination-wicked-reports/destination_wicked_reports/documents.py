@@ -22,7 +22,7 @@ from sqlalchemy import (
 )
 
 from destination_wicked_reports.ledger import Ledger
-from destination_wicked_reports.normalizers.base import Document
+from destination_wicked_reports.model import Document
 from destination_wicked_reports.schema import make_tables
 from destination_wicked_reports.statements import among, begins, listed, upsert
 

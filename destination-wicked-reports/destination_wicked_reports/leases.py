@@ -30,8 +30,8 @@ from sqlalchemy.exc import OperationalError
 
 from destination_wicked_reports.normalizers.rows import SEPARATOR
 from destination_wicked_reports.schema import LedgerBusyError, LedgerError, leases, outbox
+from destination_wicked_reports.signals import STOP
 from destination_wicked_reports.statements import upsert
-from destination_wicked_reports.stopping import STOP
 
 logger = logging.getLogger("airbyte")
 

@@ -26,7 +26,7 @@ from destination_wicked_reports.batches import Batch, dump, load
 from destination_wicked_reports.databases import postgresql_engine, refusal, sqlite_engine
 from destination_wicked_reports.endpoints import UPDATABLE
 from destination_wicked_reports.leases import Leases
-from destination_wicked_reports.normalizers.base import OrderState, Row
+from destination_wicked_reports.model import OrderState, Row
 from destination_wicked_reports.schema import (
     LedgerBusyError,
     LedgerError,

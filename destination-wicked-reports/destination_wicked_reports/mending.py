@@ -13,7 +13,7 @@ import orjson
 from destination_wicked_reports.batches import revived
 from destination_wicked_reports.endpoints import ENDPOINTS, ORDER_PAYMENTS, ORDERS
 from destination_wicked_reports.fields import FieldError
-from destination_wicked_reports.normalizers.base import OrderState, Record, Row
+from destination_wicked_reports.model import OrderState, Record, Row
 from destination_wicked_reports.normalizers.payments import after
 from destination_wicked_reports.normalizers.rows import FieldChecker, RowMaker
 from destination_wicked_reports.rejects import FACTS, HELD, RECORD, REJECTED, ROW

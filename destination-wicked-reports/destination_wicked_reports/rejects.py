@@ -16,7 +16,7 @@ from typing import Any
 
 import orjson
 
-from destination_wicked_reports.normalizers.base import Reject, Row
+from destination_wicked_reports.model import Reject, Row
 
 _OPTIONS = orjson.OPT_APPEND_NEWLINE | orjson.OPT_NON_STR_KEYS
 #: orjson reads 1024 levels of nesting and writes 254.

@@ -15,7 +15,7 @@ from typing import Any
 
 import orjson
 
-from destination_wicked_reports.normalizers.base import Row
+from destination_wicked_reports.model import Row
 
 
 class Outcome(Enum):

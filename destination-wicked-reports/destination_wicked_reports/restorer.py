@@ -14,7 +14,7 @@ from decimal import Decimal
 from typing import Any
 
 from destination_wicked_reports.fields import NUMBER_LIMIT, FieldError, decimal
-from destination_wicked_reports.normalizers.base import Record
+from destination_wicked_reports.model import Record
 from destination_wicked_reports.normalizers.identity import unpacked
 
 #: The column by which a record from a cache is known.

@@ -27,7 +27,7 @@ from sqlalchemy import (
 )
 
 from destination_wicked_reports.ledger import Ledger
-from destination_wicked_reports.normalizers.base import Part, Whole
+from destination_wicked_reports.model import Part, Whole
 from destination_wicked_reports.schema import make_tables
 from destination_wicked_reports.statements import among, begins, listed, upsert
 

@@ -20,8 +20,8 @@ from destination_wicked_reports.normalizers.chosen import make_normalizer
 from destination_wicked_reports.replay import Replay, letters_of, refuse_broken
 from destination_wicked_reports.running import running
 from destination_wicked_reports.schema import LedgerError
+from destination_wicked_reports.signals import STOP
 from destination_wicked_reports.spec import Config, ConfigurationError
-from destination_wicked_reports.stopping import STOP
 
 
 def main(arguments: Sequence[str]) -> int:

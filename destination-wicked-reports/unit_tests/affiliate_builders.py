@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from typing import Any
 
 import orjson
+from destination_wicked_reports.model import OrderState, Record, Reject, Row, Skip, Unchanged
 from destination_wicked_reports.normalizers.affiliate import AffiliateRules
-from destination_wicked_reports.normalizers.base import OrderState, Record, Reject, Row, Skip, Unchanged
 from destination_wicked_reports.normalizers.identity import ContactRule
 from destination_wicked_reports.normalizers.wecantrack import WecantrackNormalizer
 

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 from destination_wicked_reports.batches import Batch
 from destination_wicked_reports.ledger import Ledger
-from destination_wicked_reports.normalizers.base import OrderState, Record, Reject, Row, Skip
+from destination_wicked_reports.model import OrderState, Record, Reject, Row, Skip
 from destination_wicked_reports.normalizers.bigcommerce import BigcommerceNormalizer, BigcommerceRules
 from destination_wicked_reports.orders import OrderBook
 

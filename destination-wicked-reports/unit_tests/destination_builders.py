@@ -9,7 +9,7 @@ from hashlib import blake2b
 from typing import Any
 
 import orjson
-from destination_wicked_reports.normalizers.base import OrderState, Row
+from destination_wicked_reports.model import OrderState, Row
 from destination_wicked_reports.rejects import DeadLetters
 from destination_wicked_reports.replies import Outcome, Verdict
 

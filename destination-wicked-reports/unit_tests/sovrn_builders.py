@@ -9,7 +9,7 @@ from typing import Any
 
 from destination_wicked_reports.batches import Batch
 from destination_wicked_reports.ledger import Ledger
-from destination_wicked_reports.normalizers.base import OrderState, Record, Reject, Row, Skip, Unchanged
+from destination_wicked_reports.model import OrderState, Record, Reject, Row, Skip, Unchanged
 from destination_wicked_reports.normalizers.identity import ContactRule
 from destination_wicked_reports.normalizers.sovrn import SovrnNormalizer
 from destination_wicked_reports.normalizers.sovrn_rows import SovrnRules

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 from affiliate_builders import BY_USER, ORDER_KEY, Book, bodies, feed, make_normalizer, payments, transaction
+from destination_wicked_reports.model import OrderState, Reject, Row, Skip
 from destination_wicked_reports.normalizers.affiliate import NO_CONTACT, REVIVED, AffiliateRules
-from destination_wicked_reports.normalizers.base import OrderState, Reject, Row, Skip
 from destination_wicked_reports.normalizers.payments import after, next_payment
 from destination_wicked_reports.normalizers.recent import Recent
 from hypothesis import given

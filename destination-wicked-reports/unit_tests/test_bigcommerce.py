@@ -18,7 +18,7 @@ from bigcommerce_builders import (
     reasons,
     transaction,
 )
-from destination_wicked_reports.normalizers.base import Record, Reject, Row
+from destination_wicked_reports.model import Record, Reject, Row
 from destination_wicked_reports.normalizers.bigcommerce import DELETED, NOBODY, ORDER_UNREAD
 from destination_wicked_reports.normalizers.bigcommerce_document import OUTDATED
 from destination_wicked_reports.normalizers.bigcommerce_records import BUNDLED, INCOMPLETE, SubscriptionRule

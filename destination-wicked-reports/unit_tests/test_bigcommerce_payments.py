@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 from bigcommerce_builders import EDIT_TIME, EDITED, Shop, bodies, line, order, paid, reasons, transaction
-from destination_wicked_reports.normalizers.base import Reject
+from destination_wicked_reports.model import Reject
 from destination_wicked_reports.normalizers.bigcommerce_records import FAILED_RETURN, NO_MONEY_YET, TEST_TRANSACTION
 from hypothesis import given, settings
 from hypothesis import strategies as st

@@ -10,7 +10,7 @@ import orjson
 import pytest
 from affiliate_builders import Book
 from destination_wicked_reports.mapping_custom import CustomStream
-from destination_wicked_reports.normalizers.base import Record, Reject, Row, Skip
+from destination_wicked_reports.model import Record, Reject, Row, Skip
 from destination_wicked_reports.normalizers.chosen import make_normalizer
 from destination_wicked_reports.normalizers.custom import CustomNormalizer
 from destination_wicked_reports.normalizers.functions import TAKES

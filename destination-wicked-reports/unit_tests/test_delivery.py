@@ -14,7 +14,7 @@ from destination_wicked_reports import queues
 from destination_wicked_reports.batches import Batch
 from destination_wicked_reports.client import NotTaken
 from destination_wicked_reports.delivery import Delivery
-from destination_wicked_reports.normalizers.base import OrderState
+from destination_wicked_reports.model import OrderState
 from destination_wicked_reports.replies import Outcome, Verdict
 
 REFUSED = Verdict(Outcome.REFUSED, {}, "refused whole")

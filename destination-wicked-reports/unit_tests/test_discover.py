@@ -16,7 +16,7 @@ from destination_wicked_reports.discover import destination_catalog, json_schema
 from destination_wicked_reports.endpoints import ENDPOINTS
 from destination_wicked_reports.fields import Kind
 from destination_wicked_reports.messages import Output
-from destination_wicked_reports.normalizers.base import Record, Row
+from destination_wicked_reports.model import Record, Row
 from destination_wicked_reports.normalizers.native import NativeNormalizer
 from hypothesis import given
 from hypothesis import strategies as st

@@ -15,7 +15,7 @@ from destination_wicked_reports import schema
 from destination_wicked_reports.batches import Batch
 from destination_wicked_reports.history import History
 from destination_wicked_reports.ledger import HELD, Ledger, LedgerBusyError, LedgerError
-from destination_wicked_reports.normalizers.base import OrderState
+from destination_wicked_reports.model import OrderState
 from destination_wicked_reports.orders import OrderBook
 
 STATE = OrderState(Decimal("10.10"), Decimal("10.10"), Decimal("0"), "approved", 1, 1, "EUR")

@@ -11,7 +11,7 @@ from affiliate_builders import Book
 from destination_builders import COMPLETE
 from destination_wicked_reports.endpoints import ENDPOINTS, ORDERS
 from destination_wicked_reports.fields import ZERO
-from destination_wicked_reports.normalizers.base import Record, Reject, Row
+from destination_wicked_reports.model import Record, Reject, Row
 from destination_wicked_reports.normalizers.native import NativeNormalizer
 from destination_wicked_reports.normalizers.rows import fold
 from hypothesis import given

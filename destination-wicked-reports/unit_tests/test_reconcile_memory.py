@@ -10,7 +10,7 @@ from destination_builders import make_row
 from destination_wicked_reports import ledger as module
 from destination_wicked_reports.batches import Batch
 from destination_wicked_reports.ledger import HELD
-from destination_wicked_reports.normalizers.base import OrderState
+from destination_wicked_reports.model import OrderState
 from destination_wicked_reports.reconcile.orders import Paid, money
 from destination_wicked_reports.reconcile.rehearsal import rehearse
 from destination_wicked_reports.reconcile.remembered import HELD_NOTE, remember

@@ -18,7 +18,7 @@ from destination_wicked_reports.batches import Batch
 from destination_wicked_reports.client import WickedClient
 from destination_wicked_reports.destination import DestinationWickedReports, logger
 from destination_wicked_reports.endpoints import ENDPOINTS
-from destination_wicked_reports.normalizers.base import Record
+from destination_wicked_reports.model import Record
 from destination_wicked_reports.normalizers.native import NativeNormalizer
 from destination_wicked_reports.replies import Outcome
 from vcr.errors import CannotOverwriteExistingCassetteException

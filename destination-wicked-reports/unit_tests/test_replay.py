@@ -13,8 +13,8 @@ from destination_wicked_reports.batches import Batch
 from destination_wicked_reports.endpoints import ENDPOINTS
 from destination_wicked_reports.ledger import HELD
 from destination_wicked_reports.mending import Letter, Mender, MendingError
+from destination_wicked_reports.model import OrderState, Reject, Row
 from destination_wicked_reports.normalizers.affiliate import AffiliateRules
-from destination_wicked_reports.normalizers.base import OrderState, Reject, Row
 from destination_wicked_reports.normalizers.native import NativeNormalizer
 from destination_wicked_reports.normalizers.rows import RowMaker
 from destination_wicked_reports.normalizers.wecantrack import WecantrackNormalizer

@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 import orjson
 import pytest
 from affiliate_builders import bodies, payments
+from destination_wicked_reports.model import Reject, Row, Skip
 from destination_wicked_reports.normalizers.affiliate import EXCLUDED_NETWORK, NO_CONTACT, REVIVED
-from destination_wicked_reports.normalizers.base import Reject, Row, Skip
 from destination_wicked_reports.normalizers.chosen import make_normalizer as wire
 from destination_wicked_reports.normalizers.rollups import CPC_SKIPPED
 from destination_wicked_reports.normalizers.sovrn import WORTHLESS, SovrnNormalizer

@@ -11,9 +11,9 @@ import pytest
 from affiliate_builders import bodies, payments
 from destination_builders import ScriptedClient
 from destination_wicked_reports.delivery import Delivery
+from destination_wicked_reports.model import Record, Row, Skip
 from destination_wicked_reports.normalizers.adjustments import EXCESS
 from destination_wicked_reports.normalizers.affiliate import NO_CONTACT
-from destination_wicked_reports.normalizers.base import Record, Row, Skip
 from destination_wicked_reports.normalizers.rollups import CPC_WAITING
 from destination_wicked_reports.normalizers.sovrn import WORTHLESS
 from destination_wicked_reports.orders import OrderBook

@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from destination_wicked_reports.ledger import Ledger
-from destination_wicked_reports.normalizers.base import Part
+from destination_wicked_reports.model import Part
 from destination_wicked_reports.sums import SumBook
 from sqlalchemy import event
 

@@ -15,18 +15,9 @@ from typing import Any, Literal, TypeVar
 
 from destination_wicked_reports.endpoints import CONTACTS, ORDER_ITEMS, ORDER_PAYMENTS, ORDERS, PRODUCTS
 from destination_wicked_reports.fields import FieldError
+from destination_wicked_reports.model import AFTER_ALL, OrderState, Record, Reject, Row, Skip
 from destination_wicked_reports.normalizers import bigcommerce_records as records_of
-from destination_wicked_reports.normalizers.base import (
-    AFTER_ALL,
-    Documents,
-    Normalizer,
-    Orders,
-    OrderState,
-    Record,
-    Reject,
-    Row,
-    Skip,
-)
+from destination_wicked_reports.normalizers.base import Documents, Normalizer, Orders
 from destination_wicked_reports.normalizers.bigcommerce_document import Pieces
 from destination_wicked_reports.normalizers.bigcommerce_payments import Money, foreigners, settle
 from destination_wicked_reports.normalizers.bigcommerce_records import FOREIGN, SubscriptionRule, identifier

@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from destination_wicked_reports.normalizers.base import Document
+from destination_wicked_reports.model import Document
 from destination_wicked_reports.normalizers.bigcommerce_records import FOREIGN, PERSONAL, TEST, TEST_TRANSACTION
 
 OUTDATED = "older than what is known of the order already"

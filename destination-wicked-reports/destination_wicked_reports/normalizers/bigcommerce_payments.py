@@ -14,7 +14,7 @@ from decimal import Context, Decimal
 from typing import Any, Literal
 
 from destination_wicked_reports.fields import FieldError
-from destination_wicked_reports.normalizers.base import ZERO, OrderState
+from destination_wicked_reports.model import ZERO, OrderState
 from destination_wicked_reports.normalizers.bigcommerce_records import FOREIGN, TEST
 from destination_wicked_reports.normalizers.payments import (
     APPROVED,

@@ -14,7 +14,8 @@ from typing import Any
 
 from destination_wicked_reports.endpoints import ENDPOINTS, Need
 from destination_wicked_reports.fields import FieldError, checker
-from destination_wicked_reports.normalizers.base import Normalizer, Orders, Record, Reject, Row, Skip
+from destination_wicked_reports.model import Record, Reject, Row, Skip
+from destination_wicked_reports.normalizers.base import Normalizer, Orders
 from destination_wicked_reports.normalizers.expressions import Expression, ExpressionError, compile_expression
 from destination_wicked_reports.normalizers.identity import unpacked
 from destination_wicked_reports.normalizers.rows import RowMaker

@@ -15,7 +15,8 @@ import orjson
 
 from destination_wicked_reports.endpoints import ENDPOINTS, ORDER_ITEMS, ORDER_PAYMENTS, ORDERS
 from destination_wicked_reports.fields import FieldError
-from destination_wicked_reports.normalizers.base import Normalizer, Orders, Record, Reject, Row, Skip
+from destination_wicked_reports.model import Record, Reject, Row, Skip
+from destination_wicked_reports.normalizers.base import Normalizer, Orders
 from destination_wicked_reports.normalizers.rows import FieldChecker, RowMaker, find_column, fold
 
 _CHILDREN = {"OrderItems": ORDER_ITEMS.name, "OrderPayments": ORDER_PAYMENTS.name}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from decimal import ROUND_HALF_UP, Decimal
 
-from destination_wicked_reports.normalizers.base import OrderState
+from destination_wicked_reports.model import OrderState
 
 # Wicked's words (wicked-facts 2.5).
 APPROVED = "APPROVED"

@@ -25,7 +25,7 @@ from destination_wicked_reports.fields import (
     Kind,
     checker,
 )
-from destination_wicked_reports.normalizers.base import OrderState, Row
+from destination_wicked_reports.model import OrderState, Row
 
 #: Between the parts of a key; no id may hold it, or two different rows could share a key.
 SEPARATOR = "\x1f"

@@ -15,8 +15,8 @@ from typing import Any, Literal
 import orjson
 
 from destination_wicked_reports.fields import NULL_CHARACTER, FieldError, utc
+from destination_wicked_reports.model import Part, Record, Skip
 from destination_wicked_reports.normalizers.affiliate import EXCLUDED_NETWORK, AffiliateRules, read_amount, read_id
-from destination_wicked_reports.normalizers.base import Part, Record, Skip
 from destination_wicked_reports.normalizers.identity import ContactRule
 from destination_wicked_reports.normalizers.payments import cents
 from destination_wicked_reports.normalizers.rollups import CPC_SKIPPED, SHARED, UTMS, rollup_id

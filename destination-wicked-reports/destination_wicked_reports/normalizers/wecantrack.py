@@ -14,6 +14,7 @@ from typing import Any
 
 from destination_wicked_reports.endpoints import ORDERS
 from destination_wicked_reports.fields import FieldError, utc
+from destination_wicked_reports.model import OrderState, Record, Reject, Row, Skip
 from destination_wicked_reports.normalizers.affiliate import (
     EXCLUDED_NETWORK,
     OUTDATED,
@@ -25,7 +26,7 @@ from destination_wicked_reports.normalizers.affiliate import (
     read_id,
     rejected,
 )
-from destination_wicked_reports.normalizers.base import Orders, OrderState, Record, Reject, Row, Skip
+from destination_wicked_reports.normalizers.base import Orders
 from destination_wicked_reports.normalizers.identity import unpacked
 from destination_wicked_reports.normalizers.payments import cents
 from destination_wicked_reports.normalizers.rows import SEPARATOR

@@ -22,7 +22,8 @@ from destination_wicked_reports.client import WickedClient
 from destination_wicked_reports.delivery import Delivery
 from destination_wicked_reports.endpoints import ORDER_PAYMENTS, ORDERS
 from destination_wicked_reports.ledger import Ledger
-from destination_wicked_reports.normalizers.base import Normalizer, Row
+from destination_wicked_reports.model import Row
+from destination_wicked_reports.normalizers.base import Normalizer
 from destination_wicked_reports.normalizers.chosen import make_normalizer
 from destination_wicked_reports.reconcile.orders import Name, Paid, money, paid_by
 from destination_wicked_reports.rejects import DeadLetters

@@ -6,7 +6,7 @@ import pytest
 from destination_builders import ACCEPTED, ScriptedClient, make_row
 from destination_wicked_reports.delivery import Delivery
 from destination_wicked_reports.normalizers.base import Normalizer
-from destination_wicked_reports.stopping import STOP, Stop
+from destination_wicked_reports.signals import STOP, Stop
 from destination_wicked_reports.writer import Writer
 from test_writer import record, state, states
 
