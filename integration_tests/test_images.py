@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from destination_wicked_reports.endpoints import ENDPOINTS
+from destination_wicked_reports.api.endpoints import ENDPOINTS
 
 from integration_tests.connectors import Workspace, catalog, finish_pipe, start_pipe
 from integration_tests.containers import PACKAGES, ROOT, Containers, docker, plain, require

@@ -12,15 +12,15 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
+from destination_wicked_reports.api.client import NotTaken, WickedClient
+from destination_wicked_reports.api.endpoints import ENDPOINTS, LOAD_ORDER, RANK, UPDATABLE, Endpoint
+from destination_wicked_reports.api.responses import Outcome, Verdict
 from destination_wicked_reports.batches import Batch
-from destination_wicked_reports.client import NotTaken, WickedClient
-from destination_wicked_reports.endpoints import ENDPOINTS, LOAD_ORDER, RANK, UPDATABLE, Endpoint
 from destination_wicked_reports.ledger import ACCEPTED, HELD, Ledger
 from destination_wicked_reports.model import Row
 from destination_wicked_reports.orders import OrderBook
 from destination_wicked_reports.queues import ROW_BYTES, Queue
 from destination_wicked_reports.rejects import FATE_UNKNOWN, ORDER_REJECTED, TOO_LARGE, DeadLetters
-from destination_wicked_reports.replies import Outcome, Verdict
 from destination_wicked_reports.signals import LOOK_SECONDS, STOP
 
 SENT, UNCHANGED, CHANGED, REJECTED, WITHHELD = FATES = ("sent", "unchanged", "changed", "rejected", "held")

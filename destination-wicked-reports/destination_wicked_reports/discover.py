@@ -14,8 +14,8 @@ import argparse
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from destination_wicked_reports.endpoints import ENDPOINTS, Endpoint, Field, Need
-from destination_wicked_reports.fields import BLANKS, NUMBER_LIMIT, Kind
+from destination_wicked_reports.api.endpoints import ENDPOINTS, Endpoint, Field, Need
+from destination_wicked_reports.api.fields import BLANKS, NUMBER_LIMIT, Kind
 
 COMMAND = "discover"
 

@@ -22,8 +22,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import DBAPIError
 
+from destination_wicked_reports.api.rows import SEPARATOR
 from destination_wicked_reports.databases import postgresql_engine, refusal, sqlite_reader
-from destination_wicked_reports.normalizers.rows import SEPARATOR
 from destination_wicked_reports.places import ledger_path
 from destination_wicked_reports.schema import VERSION, LedgerError, former, order_events, orders, sent, version
 from destination_wicked_reports.spec import Config, PostgresLedger

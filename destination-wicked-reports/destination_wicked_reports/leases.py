@@ -28,7 +28,7 @@ import orjson
 from sqlalchemy import Connection, func, select, text, update
 from sqlalchemy.exc import OperationalError
 
-from destination_wicked_reports.normalizers.rows import SEPARATOR
+from destination_wicked_reports.api.rows import SEPARATOR
 from destination_wicked_reports.schema import LedgerBusyError, LedgerError, leases, outbox
 from destination_wicked_reports.signals import STOP
 from destination_wicked_reports.statements import upsert

@@ -22,9 +22,9 @@ from pathlib import Path
 from sqlalchemy import Connection, Engine, bindparam, delete, insert, literal, select
 from sqlalchemy.exc import DBAPIError
 
+from destination_wicked_reports.api.endpoints import UPDATABLE
 from destination_wicked_reports.batches import Batch, dump, load
 from destination_wicked_reports.databases import postgresql_engine, refusal, sqlite_engine
-from destination_wicked_reports.endpoints import UPDATABLE
 from destination_wicked_reports.leases import Leases
 from destination_wicked_reports.model import OrderState, Row
 from destination_wicked_reports.schema import (

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from destination_wicked_reports.endpoints import ENDPOINTS
+from destination_wicked_reports.api.endpoints import ENDPOINTS
 
 
 def _field_properties() -> dict[str, Any]:

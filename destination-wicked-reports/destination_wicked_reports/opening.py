@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 
-from destination_wicked_reports.client import WickedClient
+from destination_wicked_reports.api.client import WickedClient
+from destination_wicked_reports.api.rows import SEPARATOR
 from destination_wicked_reports.ledger import LEASE_WAIT_SECONDS, LOCK_WAIT_SECONDS, Ledger, LedgerError
 from destination_wicked_reports.mappings import AffiliateMapping, BigcommerceMapping
-from destination_wicked_reports.normalizers.rows import SEPARATOR
 from destination_wicked_reports.places import dies_with_container, ledger_path, rejects_path
 from destination_wicked_reports.rejects import DeadLetters
 from destination_wicked_reports.spec import Config, ConfigurationError, NoLedger, PostgresLedger

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 
-from destination_wicked_reports.fields import NUMBER_LIMIT, FieldError, decimal
+from destination_wicked_reports.api.fields import NUMBER_LIMIT, FieldError, decimal
 from destination_wicked_reports.model import Record
 from destination_wicked_reports.normalizers.identity import unpacked
 

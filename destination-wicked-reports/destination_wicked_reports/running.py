@@ -10,7 +10,7 @@ from airbyte_cdk.models import FailureType
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from sqlalchemy.exc import DBAPIError
 
-from destination_wicked_reports.client import WickedClient
+from destination_wicked_reports.api.client import WickedClient
 from destination_wicked_reports.databases import reason
 from destination_wicked_reports.delivery import Delivery
 from destination_wicked_reports.ledger import Ledger, LedgerBusyError, LedgerError

@@ -9,9 +9,9 @@ from hashlib import blake2b
 from typing import Any
 
 import orjson
+from destination_wicked_reports.api.responses import Outcome, Verdict
 from destination_wicked_reports.model import OrderState, Row
 from destination_wicked_reports.rejects import DeadLetters
-from destination_wicked_reports.replies import Outcome, Verdict
 
 ACCEPTED = Verdict(Outcome.ACCEPTED, {})
 #: A row of each native stream, with no more than it needs.

@@ -8,9 +8,9 @@ import pytest
 from airbyte_cdk.models import FailureType
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from destination_builders import make_row
-from destination_wicked_reports import client as module
-from destination_wicked_reports.client import NotTaken, WickedClient
-from destination_wicked_reports.replies import Outcome
+from destination_wicked_reports.api import client as module
+from destination_wicked_reports.api.client import NotTaken, WickedClient
+from destination_wicked_reports.api.responses import Outcome
 
 OK = (200, {}, b'{"success":"Successfully"}')
 

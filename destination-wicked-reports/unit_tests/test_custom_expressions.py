@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
-from destination_wicked_reports.fields import FieldError
+from destination_wicked_reports.api.fields import FieldError
 from destination_wicked_reports.normalizers.expressions import ExpressionError, compile_expression
 
 

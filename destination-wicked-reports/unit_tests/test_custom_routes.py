@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from affiliate_builders import Book
 from airbyte_cdk.models import ConfiguredAirbyteCatalogSerializer
+from destination_wicked_reports.api.endpoints import ENDPOINTS
 from destination_wicked_reports.catalog import find_routes, find_schemas
-from destination_wicked_reports.endpoints import ENDPOINTS
 from destination_wicked_reports.model import Record
 from destination_wicked_reports.normalizers.chosen import make_normalizer
 from destination_wicked_reports.spec import Config, ConfigurationError

@@ -11,11 +11,11 @@ from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from destination_builders import ACCEPTED, ScriptedClient, make_row, read_letters
 from destination_wicked_reports import delivery as module
 from destination_wicked_reports import queues
+from destination_wicked_reports.api.client import NotTaken
+from destination_wicked_reports.api.responses import Outcome, Verdict
 from destination_wicked_reports.batches import Batch
-from destination_wicked_reports.client import NotTaken
 from destination_wicked_reports.delivery import Delivery
 from destination_wicked_reports.model import OrderState
-from destination_wicked_reports.replies import Outcome, Verdict
 
 REFUSED = Verdict(Outcome.REFUSED, {}, "refused whole")
 

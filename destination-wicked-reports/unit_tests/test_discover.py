@@ -11,10 +11,10 @@ import pytest
 from affiliate_builders import Book
 from airbyte_protocol_dataclasses.models import DestinationCatalog
 from destination_builders import COMPLETE
+from destination_wicked_reports.api.endpoints import ENDPOINTS
+from destination_wicked_reports.api.fields import Kind
 from destination_wicked_reports.destination import DestinationWickedReports
 from destination_wicked_reports.discover import destination_catalog, json_schema
-from destination_wicked_reports.endpoints import ENDPOINTS
-from destination_wicked_reports.fields import Kind
 from destination_wicked_reports.messages import Output
 from destination_wicked_reports.model import Record, Row
 from destination_wicked_reports.normalizers.native import NativeNormalizer

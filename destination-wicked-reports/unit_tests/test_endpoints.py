@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from destination_wicked_reports.endpoints import ENDPOINTS, ORDER_ITEMS, ORDER_PAYMENTS, ORDERS, Endpoint, Need
-from destination_wicked_reports.fields import FieldError, Kind
+from destination_wicked_reports.api.endpoints import ENDPOINTS, ORDER_ITEMS, ORDER_PAYMENTS, ORDERS, Endpoint, Need
+from destination_wicked_reports.api.fields import FieldError, Kind
 
 
 def names(endpoint: Endpoint, need: Need) -> set[str]:

@@ -4,7 +4,7 @@ import affiliate_builders
 import bigcommerce_builders
 import pytest
 import sovrn_builders
-from destination_wicked_reports.fields import NULL_CHARACTER
+from destination_wicked_reports.api.fields import NULL_CHARACTER
 from destination_wicked_reports.model import Record, Reject
 from destination_wicked_reports.normalizers.bigcommerce import BigcommerceNormalizer, BigcommerceRules
 from destination_wicked_reports.normalizers.native import NativeNormalizer

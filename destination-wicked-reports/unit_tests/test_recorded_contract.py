@@ -14,13 +14,13 @@ from urllib.parse import urlsplit
 import pytest
 from affiliate_builders import Book
 from airbyte_cdk.models import Status
+from destination_wicked_reports.api.client import WickedClient
+from destination_wicked_reports.api.endpoints import ENDPOINTS
+from destination_wicked_reports.api.responses import Outcome
 from destination_wicked_reports.batches import Batch
-from destination_wicked_reports.client import WickedClient
 from destination_wicked_reports.destination import DestinationWickedReports, logger
-from destination_wicked_reports.endpoints import ENDPOINTS
 from destination_wicked_reports.model import Record
 from destination_wicked_reports.normalizers.native import NativeNormalizer
-from destination_wicked_reports.replies import Outcome
 from vcr.errors import CannotOverwriteExistingCassetteException
 
 from integration_tests.simulator.server import running_simulator

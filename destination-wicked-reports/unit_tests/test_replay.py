@@ -9,14 +9,14 @@ from decimal import Decimal
 import orjson
 import pytest
 from destination_builders import make_row, read_letters
+from destination_wicked_reports.api.endpoints import ENDPOINTS
+from destination_wicked_reports.api.rows import RowMaker
 from destination_wicked_reports.batches import Batch
-from destination_wicked_reports.endpoints import ENDPOINTS
 from destination_wicked_reports.ledger import HELD
 from destination_wicked_reports.mending import Letter, Mender, MendingError
 from destination_wicked_reports.model import OrderState, Reject, Row
 from destination_wicked_reports.normalizers.affiliate import AffiliateRules
 from destination_wicked_reports.normalizers.native import NativeNormalizer
-from destination_wicked_reports.normalizers.rows import RowMaker
 from destination_wicked_reports.normalizers.wecantrack import WecantrackNormalizer
 from destination_wicked_reports.rejects import TOO_DEEP, DeadLetters
 from destination_wicked_reports.replay import HELD_BACK, OUTDATED, Replay, letters_of, refuse_broken

@@ -5,7 +5,7 @@ from __future__ import annotations
 import orjson
 import pytest
 from destination_builders import make_row
-from destination_wicked_reports.replies import Outcome, read_reply
+from destination_wicked_reports.api.responses import Outcome, read_reply
 
 ROWS = [make_row(number=n, OrderTotal=n) for n in (1, 2, 3)]
 PAYMENTS = [make_row("order_payments", n, Amount=n, Status="APPROVED") for n in (1, 1, 2)]

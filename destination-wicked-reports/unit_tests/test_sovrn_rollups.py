@@ -10,6 +10,7 @@ import orjson
 import pytest
 from affiliate_builders import bodies, payments
 from destination_builders import ScriptedClient
+from destination_wicked_reports.api.responses import Outcome, Verdict
 from destination_wicked_reports.delivery import Delivery
 from destination_wicked_reports.model import Record, Row, Skip
 from destination_wicked_reports.normalizers.adjustments import EXCESS
@@ -17,7 +18,6 @@ from destination_wicked_reports.normalizers.affiliate import NO_CONTACT
 from destination_wicked_reports.normalizers.rollups import CPC_WAITING
 from destination_wicked_reports.normalizers.sovrn import WORTHLESS
 from destination_wicked_reports.orders import OrderBook
-from destination_wicked_reports.replies import Outcome, Verdict
 from destination_wicked_reports.writer import Writer
 from hypothesis import given, settings
 from hypothesis import strategies as st

@@ -17,14 +17,14 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, ClassVar, Literal
 
-from destination_wicked_reports.endpoints import CLICKS, CONTACTS, ORDER_PAYMENTS, ORDERS, PRODUCTS
-from destination_wicked_reports.fields import NUMBER_LIMIT, FieldError, decimal, identity
+from destination_wicked_reports.api.endpoints import CLICKS, CONTACTS, ORDER_PAYMENTS, ORDERS, PRODUCTS
+from destination_wicked_reports.api.fields import NUMBER_LIMIT, FieldError, decimal, identity
+from destination_wicked_reports.api.rows import FieldChecker, RowMaker
 from destination_wicked_reports.model import ZERO, OrderState, Record, Reject, Row, Skip, Unchanged
 from destination_wicked_reports.normalizers.base import Normalizer
 from destination_wicked_reports.normalizers.identity import Contact, ContactRule, find_contact, synthetic_contact
 from destination_wicked_reports.normalizers.payments import APPROVED, CLOSING, after, next_payment
 from destination_wicked_reports.normalizers.recent import Recent
-from destination_wicked_reports.normalizers.rows import FieldChecker, RowMaker
 
 NO_CONTACT = "no contact rule matched"
 REVIVED = "declined or refunded before, and live again"

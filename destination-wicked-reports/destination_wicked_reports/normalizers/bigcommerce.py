@@ -13,8 +13,8 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeVar
 
-from destination_wicked_reports.endpoints import CONTACTS, ORDER_ITEMS, ORDER_PAYMENTS, ORDERS, PRODUCTS
-from destination_wicked_reports.fields import FieldError
+from destination_wicked_reports.api.endpoints import CONTACTS, ORDER_ITEMS, ORDER_PAYMENTS, ORDERS, PRODUCTS
+from destination_wicked_reports.api.fields import FieldError
 from destination_wicked_reports.model import AFTER_ALL, OrderState, Record, Reject, Row, Skip
 from destination_wicked_reports.normalizers import bigcommerce_records as records_of
 from destination_wicked_reports.normalizers.base import Documents, Normalizer, Orders

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from decimal import Context, Decimal
 from typing import Any, Literal
 
-from destination_wicked_reports.fields import FieldError
+from destination_wicked_reports.api.fields import FieldError
 from destination_wicked_reports.model import ZERO, OrderState
 from destination_wicked_reports.normalizers.bigcommerce_records import FOREIGN, TEST
 from destination_wicked_reports.normalizers.payments import (

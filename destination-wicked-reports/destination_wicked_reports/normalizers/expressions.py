@@ -20,7 +20,7 @@ import jmespath
 from jmespath.exceptions import ArityError, JMESPathError, JMESPathTypeError, LexerError, ParseError
 from jmespath.visitor import Options, TreeInterpreter
 
-from destination_wicked_reports.fields import FieldError
+from destination_wicked_reports.api.fields import FieldError
 from destination_wicked_reports.normalizers.functions import (
     MANY,
     SETTINGS,

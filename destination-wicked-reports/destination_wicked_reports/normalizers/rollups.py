@@ -14,8 +14,8 @@ from typing import Any
 
 import orjson
 
+from destination_wicked_reports.api.rows import SEPARATOR
 from destination_wicked_reports.normalizers.identity import unpacked
-from destination_wicked_reports.normalizers.rows import SEPARATOR
 
 CPC_SKIPPED = "CPC row, left out by configuration"
 CPC_WAITING = "CPC row that waits in the ledger until its day is older than 5 days"

@@ -17,15 +17,15 @@ from typing import Any
 
 import orjson
 
-from destination_wicked_reports.endpoints import ORDER_PAYMENTS, ORDERS
-from destination_wicked_reports.fields import FieldError
+from destination_wicked_reports.api.endpoints import ORDER_PAYMENTS, ORDERS
+from destination_wicked_reports.api.fields import FieldError
+from destination_wicked_reports.api.rows import SEPARATOR
 from destination_wicked_reports.model import AFTER_ALL, ZERO, OrderState, Record, Reject, Row, Skip, Whole
 from destination_wicked_reports.normalizers.adjustments import AT_ONCE, EXCESS, UNMATCHED, aliases, orphans, parent
 from destination_wicked_reports.normalizers.affiliate import OUTDATED, AffiliateNormalizer, Sale, rejected
 from destination_wicked_reports.normalizers.base import Orders, Sums
 from destination_wicked_reports.normalizers.payments import cents
 from destination_wicked_reports.normalizers.rollups import CPC_WAITING, is_rollup, last_complete_day, utms
-from destination_wicked_reports.normalizers.rows import SEPARATOR
 from destination_wicked_reports.normalizers.sovrn_rows import Entry, SovrnReader, SovrnRules, day_of, noon
 
 STREAM = "transactions"

@@ -12,8 +12,9 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
-from destination_wicked_reports.endpoints import ORDERS
-from destination_wicked_reports.fields import FieldError, utc
+from destination_wicked_reports.api.endpoints import ORDERS
+from destination_wicked_reports.api.fields import FieldError, utc
+from destination_wicked_reports.api.rows import SEPARATOR
 from destination_wicked_reports.model import OrderState, Record, Reject, Row, Skip
 from destination_wicked_reports.normalizers.affiliate import (
     EXCLUDED_NETWORK,
@@ -29,7 +30,6 @@ from destination_wicked_reports.normalizers.affiliate import (
 from destination_wicked_reports.normalizers.base import Orders
 from destination_wicked_reports.normalizers.identity import unpacked
 from destination_wicked_reports.normalizers.payments import cents
-from destination_wicked_reports.normalizers.rows import SEPARATOR
 
 _STATUSES: Mapping[str, Status] = {"pending": "pending", "approved": "approved", "declined": "declined"}
 _CURRENCY = re.compile(r"[A-Z]{3}").fullmatch

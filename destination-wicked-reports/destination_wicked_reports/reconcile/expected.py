@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from destination_wicked_reports.endpoints import ORDER_PAYMENTS
+from destination_wicked_reports.api.endpoints import ORDER_PAYMENTS
 from destination_wicked_reports.history import reading
 from destination_wicked_reports.reconcile.orders import Name, SentOrder, Step
 from destination_wicked_reports.reconcile.rehearsal import MadeOrder, MadePayment, Rehearsal, rehearse

@@ -13,9 +13,9 @@ from typing import Any
 
 from sqlalchemy import Connection, inspect, select
 
-from destination_wicked_reports.endpoints import ORDER_PAYMENTS, ORDERS
+from destination_wicked_reports.api.endpoints import ORDER_PAYMENTS, ORDERS
+from destination_wicked_reports.api.rows import SEPARATOR
 from destination_wicked_reports.ledger import HELD, fingerprint
-from destination_wicked_reports.normalizers.rows import SEPARATOR
 from destination_wicked_reports.reconcile.orders import Name, Paid, SentOrder, Step, money
 from destination_wicked_reports.schema import info, order_events, orders, sent
 

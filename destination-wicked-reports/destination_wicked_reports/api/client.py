@@ -16,8 +16,8 @@ from requests.adapters import HTTPAdapter
 from urllib3.exceptions import InvalidHeader, NewConnectionError
 from urllib3.util.retry import Retry
 
+from destination_wicked_reports.api.responses import Outcome, Verdict, read_reply
 from destination_wicked_reports.model import Row
-from destination_wicked_reports.replies import Outcome, Verdict, read_reply
 
 logger = logging.getLogger("airbyte")
 

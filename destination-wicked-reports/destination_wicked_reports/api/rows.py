@@ -14,8 +14,8 @@ from typing import Any
 
 import orjson
 
-from destination_wicked_reports.endpoints import Endpoint, Field, Need
-from destination_wicked_reports.fields import (
+from destination_wicked_reports.api.endpoints import Endpoint, Field, Need
+from destination_wicked_reports.api.fields import (
     MISSING,
     NULL_CHARACTER,
     ZERO,

@@ -1,0 +1,1 @@
+"""Wicked Reports' inbound API: endpoints, fields, rows, requests and responses."""
