@@ -81,7 +81,7 @@ bench: $(READY)
 
 # The destination's spec.json, made from its typed models; a test keeps the two the same.
 spec: $(READY)
-	$(BIN)/python -c "import json; from destination_wicked_reports.spec import specification; \
+	$(BIN)/python -c "import json; from destination_wicked_reports.config.spec import specification; \
 		print(json.dumps(specification(), indent=2, ensure_ascii=False))" > spec.json.new
 	mv spec.json.new destination-wicked-reports/destination_wicked_reports/spec.json
 

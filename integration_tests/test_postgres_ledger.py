@@ -11,12 +11,12 @@ import pytest
 from destination_builders import make_row
 from destination_wicked_reports import schema
 from destination_wicked_reports.batches import Batch
+from destination_wicked_reports.config.spec import Config
 from destination_wicked_reports.documents import DocumentBook
 from destination_wicked_reports.history import reading
 from destination_wicked_reports.ledger import HELD, Ledger, LedgerBusyError, LedgerError
 from destination_wicked_reports.model import Document, OrderState, Part
 from destination_wicked_reports.schema import VERSION
-from destination_wicked_reports.spec import Config
 from destination_wicked_reports.sums import SumBook
 
 from integration_tests.postgres import PASSWORD, ask, running_postgres

@@ -13,8 +13,8 @@ from airbyte_cdk.models import (
     DestinationSyncMode,
 )
 
+from destination_wicked_reports.config.spec import Config, ConfigurationError
 from destination_wicked_reports.normalizers.base import Normalizer
-from destination_wicked_reports.spec import Config, ConfigurationError
 
 #: By namespace (empty for none) and name.
 Routes = dict[tuple[str, str], str]

@@ -9,11 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Engine, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
+from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.exc import DBAPIError, OperationalError
 
+from destination_wicked_reports.config.urls import parse_url
 from destination_wicked_reports.schema import LedgerBusyError, LedgerError
-from destination_wicked_reports.statements import POSTGRESQL
 
 #: The server is to notice within a minute or so that a run's machine is gone, for its leases last that long; no
 #: time-out may end a session that waits for its source; and what is committed must be on disk.
@@ -64,20 +64,6 @@ def postgresql_engine(url: str, schema: str) -> tuple[Engine, str]:
     event.listen(engine, "connect", _enter_schema(schema))
     place = f"{parsed.host or 'this machine'}{f':{parsed.port}' if parsed.port else ''}"
     return engine, f"The ledger in PostgreSQL ({place}, database {parsed.database}, schema {schema})"
-
-
-def parse_url(url: str) -> URL:
-    """Return a PostgreSQL URL, as libpq writes it, for the driver we have; ValueError says what is wrong with it."""
-    try:
-        parsed = make_url(url.strip())
-    except (ArgumentError, ValueError):
-        parsed = None
-    if parsed is None or parsed.get_backend_name() not in (POSTGRESQL, "postgres") or not parsed.database:
-        raise ValueError(
-            "must be a PostgreSQL URL with the name of a database, such as postgresql://user:password@host:5432/name; "
-            "write special characters of the password in percent form"
-        )
-    return parsed.set(drivername="postgresql+psycopg")
 
 
 def reason(error: DBAPIError) -> str:

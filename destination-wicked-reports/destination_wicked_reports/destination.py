@@ -28,8 +28,9 @@ from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from destination_wicked_reports import discover
 from destination_wicked_reports.catalog import find_routes, find_schemas, read_catalog
+from destination_wicked_reports.config.mappings import NativeMapping
+from destination_wicked_reports.config.spec import Config, ConfigurationError
 from destination_wicked_reports.ledger import LedgerBusyError, LedgerError
-from destination_wicked_reports.mappings import NativeMapping
 from destination_wicked_reports.messages import Output, OutputHandler, read_lines
 from destination_wicked_reports.normalizers.chosen import make_normalizer
 from destination_wicked_reports.opening import (
@@ -41,7 +42,6 @@ from destination_wicked_reports.opening import (
 from destination_wicked_reports.restorer import Restorer
 from destination_wicked_reports.running import client_of, config_error, running
 from destination_wicked_reports.signals import STOP
-from destination_wicked_reports.spec import Config, ConfigurationError
 from destination_wicked_reports.writer import Writer
 
 logger = logging.getLogger("airbyte")

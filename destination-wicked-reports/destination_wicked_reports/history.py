@@ -23,10 +23,10 @@ from sqlalchemy import (
 from sqlalchemy.exc import DBAPIError
 
 from destination_wicked_reports.api.rows import SEPARATOR
+from destination_wicked_reports.config.paths import ledger_path
+from destination_wicked_reports.config.spec import Config, PostgresLedger
 from destination_wicked_reports.databases import postgresql_engine, refusal, sqlite_reader
-from destination_wicked_reports.places import ledger_path
 from destination_wicked_reports.schema import VERSION, LedgerError, former, order_events, orders, sent, version
-from destination_wicked_reports.spec import Config, PostgresLedger
 
 _DAY = 86_400
 #: How a key is shown and asked for: SOURCE SYSTEM/ID.

@@ -6,11 +6,11 @@ import logging
 
 from destination_wicked_reports.api.client import WickedClient
 from destination_wicked_reports.api.rows import SEPARATOR
+from destination_wicked_reports.config.mappings import AffiliateMapping, BigcommerceMapping
+from destination_wicked_reports.config.paths import dies_with_container, ledger_path, rejects_path
+from destination_wicked_reports.config.spec import Config, ConfigurationError, NoLedger, PostgresLedger
 from destination_wicked_reports.ledger import LEASE_WAIT_SECONDS, LOCK_WAIT_SECONDS, Ledger, LedgerError
-from destination_wicked_reports.mappings import AffiliateMapping, BigcommerceMapping
-from destination_wicked_reports.places import dies_with_container, ledger_path, rejects_path
 from destination_wicked_reports.rejects import DeadLetters
-from destination_wicked_reports.spec import Config, ConfigurationError, NoLedger, PostgresLedger
 
 logger = logging.getLogger("airbyte")
 

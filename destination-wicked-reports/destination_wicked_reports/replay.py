@@ -14,13 +14,13 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from destination_wicked_reports.config.spec import ConfigurationError
 from destination_wicked_reports.delivery import FATES, REJECTED, UNCHANGED, WITHHELD
 from destination_wicked_reports.mending import Letter, Mender, MendingError, joined
 from destination_wicked_reports.model import Record, Reject, Row, Skip, Unchanged
 from destination_wicked_reports.normalizers.base import Normalizer
 from destination_wicked_reports.running import Run
 from destination_wicked_reports.signals import STOP
-from destination_wicked_reports.spec import ConfigurationError
 
 MOST_FAULTS = 20
 HELD_BACK = "held rows, which Wicked may have already: look there, and send those that are missing with --held"

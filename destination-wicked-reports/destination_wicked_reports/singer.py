@@ -24,11 +24,11 @@ from airbyte_cdk.models import (
 )
 from airbyte_cdk.utils.airbyte_secrets_utils import get_secrets, update_secrets
 
+from destination_wicked_reports.config.spec import Config, ConfigurationError
 from destination_wicked_reports.destination import PATIENCE, DestinationWickedReports
 from destination_wicked_reports.messages import read_lines
 from destination_wicked_reports.normalizers.chosen import make_normalizer
 from destination_wicked_reports.singer_messages import SingerOutput, Translator, config_error
-from destination_wicked_reports.spec import Config, ConfigurationError
 
 logger = logging.getLogger("airbyte")
 

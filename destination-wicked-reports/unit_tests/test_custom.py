@@ -9,13 +9,13 @@ from typing import Any
 import orjson
 import pytest
 from affiliate_builders import Book
-from destination_wicked_reports.mapping_custom import CustomStream
+from destination_wicked_reports.config.mappings import CustomStream
+from destination_wicked_reports.config.spec import Config, ConfigurationError
 from destination_wicked_reports.model import Record, Reject, Row, Skip
 from destination_wicked_reports.normalizers.chosen import make_normalizer
 from destination_wicked_reports.normalizers.custom import CustomNormalizer
 from destination_wicked_reports.normalizers.functions import TAKES
 from destination_wicked_reports.normalizers.native import NativeNormalizer
-from destination_wicked_reports.spec import Config, ConfigurationError
 from hypothesis import given
 from hypothesis import strategies as st
 

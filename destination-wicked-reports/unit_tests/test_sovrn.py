@@ -7,12 +7,12 @@ from typing import Any, ClassVar
 import orjson
 import pytest
 from affiliate_builders import bodies, payments
+from destination_wicked_reports.config.spec import Config, ConfigurationError
 from destination_wicked_reports.model import Reject, Row, Skip
 from destination_wicked_reports.normalizers.affiliate import EXCLUDED_NETWORK, NO_CONTACT, REVIVED
 from destination_wicked_reports.normalizers.chosen import make_normalizer as wire
 from destination_wicked_reports.normalizers.rollups import CPC_SKIPPED
 from destination_wicked_reports.normalizers.sovrn import WORTHLESS, SovrnNormalizer
-from destination_wicked_reports.spec import Config, ConfigurationError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sovrn_builders import (

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from destination_wicked_reports.mapping_custom import CustomMapping
-from destination_wicked_reports.mappings import BigcommerceMapping, NativeMapping, SovrnMapping
+from destination_wicked_reports.config.mappings import BigcommerceMapping, CustomMapping, NativeMapping, SovrnMapping
+from destination_wicked_reports.config.spec import Config, ConfigurationError, NoLedger
 from destination_wicked_reports.normalizers.affiliate import AffiliateRules
 from destination_wicked_reports.normalizers.base import Normalizer
 from destination_wicked_reports.normalizers.bigcommerce import BigcommerceNormalizer, BigcommerceRules
@@ -14,7 +14,6 @@ from destination_wicked_reports.normalizers.native import NativeNormalizer
 from destination_wicked_reports.normalizers.sovrn import SovrnNormalizer
 from destination_wicked_reports.normalizers.sovrn_rows import SovrnRules
 from destination_wicked_reports.normalizers.wecantrack import WecantrackNormalizer
-from destination_wicked_reports.spec import Config, ConfigurationError, NoLedger
 
 
 def make_normalizer(config: Config) -> Normalizer:

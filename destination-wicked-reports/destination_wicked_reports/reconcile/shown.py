@@ -19,8 +19,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from destination_wicked_reports.config.spec import Config
 from destination_wicked_reports.reconcile.orders import Name, ShownOrder, money, paid_by
-from destination_wicked_reports.spec import Config
 
 READER = "source-wicked-reports"
 STREAM = "orders"

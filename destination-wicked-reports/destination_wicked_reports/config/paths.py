@@ -7,7 +7,7 @@ from pathlib import Path
 
 from platformdirs import user_data_path
 
-from destination_wicked_reports.spec import Config, SqliteLedger
+from destination_wicked_reports.config.spec import Config, SqliteLedger
 
 #: Airbyte on one machine mounts this folder from the host; in Kubernetes only where an administrator set it up.
 AIRBYTE_VOLUME = Path("/local")

@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from destination_wicked_reports.databases import parse_url
-from destination_wicked_reports.mappings import Mapping, NativeMapping, choice
+from destination_wicked_reports.config.mappings import Mapping, NativeMapping, choice
+from destination_wicked_reports.config.urls import parse_url
 
 PRODUCTION_URL = "https://api.wickedreports.com"
 _KEY = re.compile(r"[\x21-\x7e]+").fullmatch

@@ -1,0 +1,1 @@
+"""The configuration: typed models, paths and URLs."""
