@@ -14,7 +14,7 @@ from airbyte_cdk.models import (
 )
 
 from destination_wicked_reports.config.spec import Config, ConfigurationError
-from destination_wicked_reports.normalizers.base import Normalizer
+from destination_wicked_reports.mappings.base import Normalizer
 
 #: By namespace (empty for none) and name.
 Routes = dict[tuple[str, str], str]

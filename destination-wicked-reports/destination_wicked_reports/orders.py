@@ -7,8 +7,8 @@ from functools import cached_property
 
 from destination_wicked_reports.documents import DocumentBook
 from destination_wicked_reports.ledger import Ledger
+from destination_wicked_reports.mappings.base import Documents, Sums
 from destination_wicked_reports.model import OrderState, Row
-from destination_wicked_reports.normalizers.base import Documents, Sums
 from destination_wicked_reports.sums import SumBook
 
 

@@ -14,8 +14,8 @@ from decimal import Decimal
 from typing import Any
 
 from destination_wicked_reports.api.fields import NUMBER_LIMIT, FieldError, decimal
+from destination_wicked_reports.mappings.affiliate.contacts import unpacked
 from destination_wicked_reports.model import Record
-from destination_wicked_reports.normalizers.identity import unpacked
 
 #: The column by which a record from a cache is known.
 MARK = "_airbyte_raw_id"

@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from typing import Any
 
 import orjson
+from destination_wicked_reports.mappings.affiliate.base import AffiliateRules
+from destination_wicked_reports.mappings.affiliate.contacts import ContactRule
+from destination_wicked_reports.mappings.affiliate.wecantrack import WecantrackNormalizer
 from destination_wicked_reports.model import OrderState, Record, Reject, Row, Skip, Unchanged
-from destination_wicked_reports.normalizers.affiliate import AffiliateRules
-from destination_wicked_reports.normalizers.identity import ContactRule
-from destination_wicked_reports.normalizers.wecantrack import WecantrackNormalizer
 
 BY_USER = ContactRule("sub_ids.*", r"^(?P<contact_id>U\d+)-")
 ORDER_KEY = "wecantrack\x1fwct-7-T1"

@@ -9,8 +9,8 @@ from typing import Any
 import orjson
 from destination_wicked_reports.batches import Batch
 from destination_wicked_reports.ledger import Ledger
+from destination_wicked_reports.mappings.bigcommerce.normalizer import BigcommerceNormalizer, BigcommerceRules
 from destination_wicked_reports.model import OrderState, Record, Reject, Row, Skip
-from destination_wicked_reports.normalizers.bigcommerce import BigcommerceNormalizer, BigcommerceRules
 from destination_wicked_reports.orders import OrderBook
 
 Made = list[Row | Reject | Skip]

@@ -9,10 +9,10 @@ from typing import Any
 
 from destination_wicked_reports.batches import Batch
 from destination_wicked_reports.ledger import Ledger
+from destination_wicked_reports.mappings.affiliate.contacts import ContactRule
+from destination_wicked_reports.mappings.affiliate.sovrn import SovrnNormalizer
+from destination_wicked_reports.mappings.affiliate.sovrn_records import SovrnRules
 from destination_wicked_reports.model import OrderState, Record, Reject, Row, Skip, Unchanged
-from destination_wicked_reports.normalizers.identity import ContactRule
-from destination_wicked_reports.normalizers.sovrn import SovrnNormalizer
-from destination_wicked_reports.normalizers.sovrn_rows import SovrnRules
 from destination_wicked_reports.orders import OrderBook
 
 BY_CUID = ContactRule("cuid", r"^(?P<contact_id>U\d+)")

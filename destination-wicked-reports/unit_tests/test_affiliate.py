@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 from affiliate_builders import BY_USER, ORDER_KEY, Book, bodies, feed, make_normalizer, payments, transaction
+from destination_wicked_reports.mappings.affiliate.base import NO_CONTACT, REVIVED, AffiliateRules
+from destination_wicked_reports.mappings.base import BoundedSet
+from destination_wicked_reports.mappings.order_payments import after, next_payment
 from destination_wicked_reports.model import OrderState, Reject, Row, Skip
-from destination_wicked_reports.normalizers.affiliate import NO_CONTACT, REVIVED, AffiliateRules
-from destination_wicked_reports.normalizers.payments import after, next_payment
-from destination_wicked_reports.normalizers.recent import Recent
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -362,5 +362,5 @@ def test_contact_rules_may_be_given_as_their_two_texts():
 
 
 def test_the_short_memory_is_bounded_and_forgets_the_oldest():
-    recent = Recent(size=2)
+    recent = BoundedSet(size=2)
     assert [recent.add(name) for name in "abacab"] == [True, True, False, True, True, True]

@@ -15,10 +15,10 @@ from affiliate_builders import transaction as wecantrack_transaction
 from airbyte_cdk.models import ConfiguredAirbyteCatalogSerializer
 from cache_builders import CAME, SCHEMA, SENT, alter, schema_of
 from destination_wicked_reports.destination import DestinationWickedReports
+from destination_wicked_reports.mappings.custom.normalizer import CustomNormalizer, StreamRule
+from destination_wicked_reports.mappings.native import NativeNormalizer
 from destination_wicked_reports.messages import Output
 from destination_wicked_reports.model import Record, Row
-from destination_wicked_reports.normalizers.custom import CustomNormalizer, StreamRule
-from destination_wicked_reports.normalizers.native import NativeNormalizer
 from destination_wicked_reports.restorer import Restorer
 
 Data = dict[str, Any]

@@ -7,8 +7,8 @@ from decimal import Decimal
 
 import pytest
 from bigcommerce_builders import EDIT_TIME, EDITED, Shop, bodies, line, order, paid, reasons, transaction
+from destination_wicked_reports.mappings.bigcommerce.records import FAILED_RETURN, NO_MONEY_YET, TEST_TRANSACTION
 from destination_wicked_reports.model import Reject
-from destination_wicked_reports.normalizers.bigcommerce_records import FAILED_RETURN, NO_MONEY_YET, TEST_TRANSACTION
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

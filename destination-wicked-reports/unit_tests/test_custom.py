@@ -11,11 +11,11 @@ import pytest
 from affiliate_builders import Book
 from destination_wicked_reports.config.mappings import CustomStream
 from destination_wicked_reports.config.spec import Config, ConfigurationError
+from destination_wicked_reports.mappings.custom.functions import TAKES
+from destination_wicked_reports.mappings.custom.normalizer import CustomNormalizer
+from destination_wicked_reports.mappings.factory import make_normalizer
+from destination_wicked_reports.mappings.native import NativeNormalizer
 from destination_wicked_reports.model import Record, Reject, Row, Skip
-from destination_wicked_reports.normalizers.chosen import make_normalizer
-from destination_wicked_reports.normalizers.custom import CustomNormalizer
-from destination_wicked_reports.normalizers.functions import TAKES
-from destination_wicked_reports.normalizers.native import NativeNormalizer
 from hypothesis import given
 from hypothesis import strategies as st
 

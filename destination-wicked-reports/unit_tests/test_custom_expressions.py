@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 from destination_wicked_reports.api.fields import FieldError
-from destination_wicked_reports.normalizers.expressions import ExpressionError, compile_expression
+from destination_wicked_reports.mappings.custom.expressions import ExpressionError, compile_expression
 
 
 def value(expression, **record):

@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 import pytest
-from destination_wicked_reports.normalizers.identity import Contact, ContactRule, find_contact, synthetic_contact
+from destination_wicked_reports.mappings.affiliate.contacts import Contact, ContactRule, find_contact, synthetic_contact
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -12,8 +12,8 @@ from destination_builders import COMPLETE
 from destination_wicked_reports.api.endpoints import ENDPOINTS, ORDERS
 from destination_wicked_reports.api.fields import ZERO
 from destination_wicked_reports.api.rows import fold
+from destination_wicked_reports.mappings.native import NativeNormalizer
 from destination_wicked_reports.model import Record, Reject, Row
-from destination_wicked_reports.normalizers.native import NativeNormalizer
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -19,8 +19,8 @@ from destination_wicked_reports.api.endpoints import ENDPOINTS
 from destination_wicked_reports.api.responses import Outcome
 from destination_wicked_reports.batches import Batch
 from destination_wicked_reports.destination import DestinationWickedReports, logger
+from destination_wicked_reports.mappings.native import NativeNormalizer
 from destination_wicked_reports.model import Record
-from destination_wicked_reports.normalizers.native import NativeNormalizer
 from vcr.errors import CannotOverwriteExistingCassetteException
 
 from integration_tests.simulator.server import running_simulator

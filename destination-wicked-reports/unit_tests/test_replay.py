@@ -14,11 +14,11 @@ from destination_wicked_reports.api.rows import RowMaker
 from destination_wicked_reports.batches import Batch
 from destination_wicked_reports.config.spec import Config, ConfigurationError
 from destination_wicked_reports.ledger import HELD
+from destination_wicked_reports.mappings.affiliate.base import AffiliateRules
+from destination_wicked_reports.mappings.affiliate.wecantrack import WecantrackNormalizer
+from destination_wicked_reports.mappings.native import NativeNormalizer
 from destination_wicked_reports.mending import Letter, Mender, MendingError
 from destination_wicked_reports.model import OrderState, Reject, Row
-from destination_wicked_reports.normalizers.affiliate import AffiliateRules
-from destination_wicked_reports.normalizers.native import NativeNormalizer
-from destination_wicked_reports.normalizers.wecantrack import WecantrackNormalizer
 from destination_wicked_reports.rejects import TOO_DEEP, DeadLetters
 from destination_wicked_reports.replay import HELD_BACK, OUTDATED, Replay, letters_of, refuse_broken
 from destination_wicked_reports.running import running

@@ -5,7 +5,7 @@ import signal
 import pytest
 from destination_builders import ACCEPTED, ScriptedClient, make_row
 from destination_wicked_reports.delivery import Delivery
-from destination_wicked_reports.normalizers.base import Normalizer
+from destination_wicked_reports.mappings.base import Normalizer
 from destination_wicked_reports.signals import STOP, Stop
 from destination_wicked_reports.writer import Writer
 from test_writer import record, state, states

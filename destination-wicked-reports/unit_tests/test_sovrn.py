@@ -8,11 +8,11 @@ import orjson
 import pytest
 from affiliate_builders import bodies, payments
 from destination_wicked_reports.config.spec import Config, ConfigurationError
+from destination_wicked_reports.mappings.affiliate.base import EXCLUDED_NETWORK, NO_CONTACT, REVIVED
+from destination_wicked_reports.mappings.affiliate.sovrn import WORTHLESS, SovrnNormalizer
+from destination_wicked_reports.mappings.affiliate.sovrn_cpc import CPC_SKIPPED
+from destination_wicked_reports.mappings.factory import make_normalizer as wire
 from destination_wicked_reports.model import Reject, Row, Skip
-from destination_wicked_reports.normalizers.affiliate import EXCLUDED_NETWORK, NO_CONTACT, REVIVED
-from destination_wicked_reports.normalizers.chosen import make_normalizer as wire
-from destination_wicked_reports.normalizers.rollups import CPC_SKIPPED
-from destination_wicked_reports.normalizers.sovrn import WORTHLESS, SovrnNormalizer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sovrn_builders import (

@@ -6,9 +6,9 @@ from decimal import Decimal
 
 import pytest
 from affiliate_builders import bodies, payments
+from destination_wicked_reports.mappings.affiliate.base import NO_CONTACT
+from destination_wicked_reports.mappings.affiliate.sovrn_returns import EXCESS, UNMATCHED
 from destination_wicked_reports.model import Reject
-from destination_wicked_reports.normalizers.adjustments import EXCESS, UNMATCHED
-from destination_wicked_reports.normalizers.affiliate import NO_CONTACT
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sovrn_builders import NOON_CHANGED, ORDER_KEY, Desk, reasons, taken_back, transaction

@@ -12,11 +12,11 @@ from affiliate_builders import bodies, payments
 from destination_builders import ScriptedClient
 from destination_wicked_reports.api.responses import Outcome, Verdict
 from destination_wicked_reports.delivery import Delivery
+from destination_wicked_reports.mappings.affiliate.base import NO_CONTACT
+from destination_wicked_reports.mappings.affiliate.sovrn import WORTHLESS
+from destination_wicked_reports.mappings.affiliate.sovrn_cpc import CPC_WAITING
+from destination_wicked_reports.mappings.affiliate.sovrn_returns import EXCESS
 from destination_wicked_reports.model import Record, Row, Skip
-from destination_wicked_reports.normalizers.adjustments import EXCESS
-from destination_wicked_reports.normalizers.affiliate import NO_CONTACT
-from destination_wicked_reports.normalizers.rollups import CPC_WAITING
-from destination_wicked_reports.normalizers.sovrn import WORTHLESS
 from destination_wicked_reports.orders import OrderBook
 from destination_wicked_reports.writer import Writer
 from hypothesis import given, settings

@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 import orjson
 import pytest
 from affiliate_builders import BY_USER, ORDER_KEY, Book, bodies, feed, make_normalizer, payments, transaction
+from destination_wicked_reports.mappings.affiliate.base import CONVERSION_TYPE, EXCLUDED_NETWORK, NO_CONTACT
 from destination_wicked_reports.model import Reject, Row, Skip
-from destination_wicked_reports.normalizers.affiliate import CONVERSION_TYPE, EXCLUDED_NETWORK, NO_CONTACT
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -24,9 +24,9 @@ from destination_wicked_reports.catalog import Routes, find_routes, find_schemas
 from destination_wicked_reports.config.spec import Config, ConfigurationError
 from destination_wicked_reports.delivery import Delivery
 from destination_wicked_reports.ledger import Ledger
+from destination_wicked_reports.mappings.base import Normalizer
+from destination_wicked_reports.mappings.factory import make_normalizer
 from destination_wicked_reports.model import Row
-from destination_wicked_reports.normalizers.base import Normalizer
-from destination_wicked_reports.normalizers.chosen import make_normalizer
 from destination_wicked_reports.reconcile.orders import Name, Paid, money, paid_by
 from destination_wicked_reports.rejects import DeadLetters
 from destination_wicked_reports.restorer import Restorer

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import OrderedDict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Protocol
 
@@ -119,3 +120,20 @@ class Normalizer(ABC):
     def finish(self, orders: Orders) -> Iterator[Row | Reject | Skip]:
         """Yield what can be told only after the last record of a run; asked for once the input has ended."""
         return iter(())
+
+
+class BoundedSet:
+    """The names added last, a bounded number of them."""
+
+    def __init__(self, size: int = 4096) -> None:
+        self._size = size
+        self._names: OrderedDict[str, None] = OrderedDict()  # a dict searches longer for its first, the more are gone
+
+    def add(self, name: str) -> bool:
+        """Add a name; return whether it was not here."""
+        if name in self._names:
+            return False
+        if len(self._names) >= self._size:
+            self._names.popitem(last=False)
+        self._names[name] = None
+        return True

@@ -15,14 +15,13 @@ from typing import Any, Literal, TypeVar
 
 from destination_wicked_reports.api.endpoints import CONTACTS, ORDER_ITEMS, ORDER_PAYMENTS, ORDERS, PRODUCTS
 from destination_wicked_reports.api.fields import FieldError
+from destination_wicked_reports.mappings.base import BoundedSet, Documents, Normalizer, Orders
+from destination_wicked_reports.mappings.bigcommerce import records as records_of
+from destination_wicked_reports.mappings.bigcommerce.order import Pieces
+from destination_wicked_reports.mappings.bigcommerce.payments import Money, foreigners, settle
+from destination_wicked_reports.mappings.bigcommerce.records import FOREIGN, SubscriptionRule, identifier
+from destination_wicked_reports.mappings.bigcommerce.rows import Shop, email, order_id
 from destination_wicked_reports.model import AFTER_ALL, OrderState, Record, Reject, Row, Skip
-from destination_wicked_reports.normalizers import bigcommerce_records as records_of
-from destination_wicked_reports.normalizers.base import Documents, Normalizer, Orders
-from destination_wicked_reports.normalizers.bigcommerce_document import Pieces
-from destination_wicked_reports.normalizers.bigcommerce_payments import Money, foreigners, settle
-from destination_wicked_reports.normalizers.bigcommerce_records import FOREIGN, SubscriptionRule, identifier
-from destination_wicked_reports.normalizers.bigcommerce_rows import Shop, email, order_id
-from destination_wicked_reports.normalizers.recent import Recent
 
 DELETED = "order that was deleted before Wicked was told of it"
 NOBODY = "order without a customer and without an e-mail address: Wicked attributes revenue to people"
@@ -58,7 +57,7 @@ class BigcommerceNormalizer(Normalizer):
         self.rules = rules
         self._durable = durable
         self._shop = Shop(rules.source_system)
-        self._under_way = Recent(_MOST_UNDER_WAY)
+        self._under_way = BoundedSet(_MOST_UNDER_WAY)
         self._readers: Mapping[str, Callable[[Record], tuple[str, Change] | Row | Skip]] = {
             "customers": lambda record: self._shop.customer(record.data, record.sequence),
             "products": lambda record: self._shop.product(record.data, record.sequence),

@@ -21,7 +21,7 @@ from jmespath.exceptions import ArityError, JMESPathError, JMESPathTypeError, Le
 from jmespath.visitor import Options, TreeInterpreter
 
 from destination_wicked_reports.api.fields import FieldError
-from destination_wicked_reports.normalizers.functions import (
+from destination_wicked_reports.mappings.custom.functions import (
     MANY,
     SETTINGS,
     TAKES,

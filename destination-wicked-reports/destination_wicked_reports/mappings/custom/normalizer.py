@@ -15,10 +15,10 @@ from typing import Any
 from destination_wicked_reports.api.endpoints import ENDPOINTS, Need
 from destination_wicked_reports.api.fields import FieldError, checker
 from destination_wicked_reports.api.rows import RowMaker
+from destination_wicked_reports.mappings.affiliate.contacts import unpacked
+from destination_wicked_reports.mappings.base import Normalizer, Orders
+from destination_wicked_reports.mappings.custom.expressions import Expression, ExpressionError, compile_expression
 from destination_wicked_reports.model import Record, Reject, Row, Skip
-from destination_wicked_reports.normalizers.base import Normalizer, Orders
-from destination_wicked_reports.normalizers.expressions import Expression, ExpressionError, compile_expression
-from destination_wicked_reports.normalizers.identity import unpacked
 
 #: What the expressions of an entry with `for_each` can look at.
 SCOPE = frozenset({"item", "position", "record", "@"})

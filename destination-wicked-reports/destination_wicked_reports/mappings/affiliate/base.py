@@ -20,11 +20,10 @@ from typing import Any, ClassVar, Literal
 from destination_wicked_reports.api.endpoints import CLICKS, CONTACTS, ORDER_PAYMENTS, ORDERS, PRODUCTS
 from destination_wicked_reports.api.fields import NUMBER_LIMIT, FieldError, decimal, identity
 from destination_wicked_reports.api.rows import FieldChecker, RowMaker
+from destination_wicked_reports.mappings.affiliate.contacts import Contact, ContactRule, find_contact, synthetic_contact
+from destination_wicked_reports.mappings.base import BoundedSet, Normalizer
+from destination_wicked_reports.mappings.order_payments import APPROVED, CLOSING, after, next_payment
 from destination_wicked_reports.model import ZERO, OrderState, Record, Reject, Row, Skip, Unchanged
-from destination_wicked_reports.normalizers.base import Normalizer
-from destination_wicked_reports.normalizers.identity import Contact, ContactRule, find_contact, synthetic_contact
-from destination_wicked_reports.normalizers.payments import APPROVED, CLOSING, after, next_payment
-from destination_wicked_reports.normalizers.recent import Recent
 
 NO_CONTACT = "no contact rule matched"
 REVIVED = "declined or refunded before, and live again"
@@ -93,7 +92,7 @@ class AffiliateNormalizer(Normalizer):
         self._products = RowMaker(PRODUCTS)
         self._contacts = RowMaker(CONTACTS)
         self._clicks = RowMaker(CLICKS)
-        self._recent = Recent()
+        self._recent = BoundedSet()
 
     @abstractmethod
     def clicked(self, sale: Sale) -> tuple[Any, Mapping[str, Any]]:

@@ -16,7 +16,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any, Literal
 
 from destination_wicked_reports.api.fields import YEARS, FieldError, decimal, identity, utc, whole
-from destination_wicked_reports.normalizers.identity import unpacked, values_at
+from destination_wicked_reports.mappings.affiliate.contacts import unpacked, values_at
 
 TEST_TRANSACTION = "transaction in the gateway's test mode"
 NO_MONEY_YET = "transaction that moved no money: an authorization, or one that is pending"

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from destination_wicked_reports.config.mappings import BigcommerceMapping, CustomMapping, NativeMapping, SovrnMapping
 from destination_wicked_reports.config.spec import Config, ConfigurationError, NoLedger
-from destination_wicked_reports.normalizers.affiliate import AffiliateRules
-from destination_wicked_reports.normalizers.base import Normalizer
-from destination_wicked_reports.normalizers.bigcommerce import BigcommerceNormalizer, BigcommerceRules
-from destination_wicked_reports.normalizers.bigcommerce_records import SubscriptionRule
-from destination_wicked_reports.normalizers.custom import CustomNormalizer, MappingError, StreamRule
-from destination_wicked_reports.normalizers.identity import ContactRule
-from destination_wicked_reports.normalizers.native import NativeNormalizer
-from destination_wicked_reports.normalizers.sovrn import SovrnNormalizer
-from destination_wicked_reports.normalizers.sovrn_rows import SovrnRules
-from destination_wicked_reports.normalizers.wecantrack import WecantrackNormalizer
+from destination_wicked_reports.mappings.affiliate.base import AffiliateRules
+from destination_wicked_reports.mappings.affiliate.contacts import ContactRule
+from destination_wicked_reports.mappings.affiliate.sovrn import SovrnNormalizer
+from destination_wicked_reports.mappings.affiliate.sovrn_records import SovrnRules
+from destination_wicked_reports.mappings.affiliate.wecantrack import WecantrackNormalizer
+from destination_wicked_reports.mappings.base import Normalizer
+from destination_wicked_reports.mappings.bigcommerce.normalizer import BigcommerceNormalizer, BigcommerceRules
+from destination_wicked_reports.mappings.bigcommerce.records import SubscriptionRule
+from destination_wicked_reports.mappings.custom.normalizer import CustomNormalizer, MappingError, StreamRule
+from destination_wicked_reports.mappings.native import NativeNormalizer
 
 
 def make_normalizer(config: Config) -> Normalizer:

@@ -16,11 +16,11 @@ import orjson
 
 from destination_wicked_reports.api.fields import NULL_CHARACTER, FieldError, utc
 from destination_wicked_reports.api.rows import SEPARATOR
+from destination_wicked_reports.mappings.affiliate.base import EXCLUDED_NETWORK, AffiliateRules, read_amount, read_id
+from destination_wicked_reports.mappings.affiliate.contacts import ContactRule
+from destination_wicked_reports.mappings.affiliate.sovrn_cpc import CPC_SKIPPED, SHARED, UTMS, rollup_id
+from destination_wicked_reports.mappings.order_payments import cents
 from destination_wicked_reports.model import Part, Record, Skip
-from destination_wicked_reports.normalizers.affiliate import EXCLUDED_NETWORK, AffiliateRules, read_amount, read_id
-from destination_wicked_reports.normalizers.identity import ContactRule
-from destination_wicked_reports.normalizers.payments import cents
-from destination_wicked_reports.normalizers.rollups import CPC_SKIPPED, SHARED, UTMS, rollup_id
 
 #: By these a row is found as another's kin, whether or not they are in its own name.
 _SHARED_IDS = ("click_id", "commission_id", "merchant_group_id")

@@ -7,8 +7,8 @@ from typing import Any
 
 import orjson
 
+from destination_wicked_reports.mappings.bigcommerce.records import FOREIGN, PERSONAL, TEST, TEST_TRANSACTION
 from destination_wicked_reports.model import Document
-from destination_wicked_reports.normalizers.bigcommerce_records import FOREIGN, PERSONAL, TEST, TEST_TRANSACTION
 
 OUTDATED = "older than what is known of the order already"
 

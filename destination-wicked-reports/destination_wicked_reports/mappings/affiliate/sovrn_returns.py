@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 
+from destination_wicked_reports.mappings.base import Sums
 from destination_wicked_reports.model import ZERO, OrderState, Part
-from destination_wicked_reports.normalizers.base import Sums
 
 UNMATCHED = "a negative row whose sale is not known: no order has its click and merchant, or its commission id"
 EXCESS = "more is taken back than the order still stands for; the rest was not sent"

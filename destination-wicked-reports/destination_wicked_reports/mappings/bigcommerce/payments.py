@@ -14,15 +14,9 @@ from decimal import Context, Decimal
 from typing import Any, Literal
 
 from destination_wicked_reports.api.fields import FieldError
+from destination_wicked_reports.mappings.bigcommerce.records import FOREIGN, TEST
+from destination_wicked_reports.mappings.order_payments import APPROVED, DECLINED, PARTIALLY_REFUNDED, REFUNDED, cents
 from destination_wicked_reports.model import ZERO, OrderState
-from destination_wicked_reports.normalizers.bigcommerce_records import FOREIGN, TEST
-from destination_wicked_reports.normalizers.payments import (
-    APPROVED,
-    DECLINED,
-    PARTIALLY_REFUNDED,
-    REFUNDED,
-    cents,
-)
 
 VOIDED = "VOIDED"
 FAILED = "FAILED"

@@ -15,8 +15,7 @@ from typing import Any
 from destination_wicked_reports.api.endpoints import ORDERS
 from destination_wicked_reports.api.fields import FieldError, utc
 from destination_wicked_reports.api.rows import SEPARATOR
-from destination_wicked_reports.model import OrderState, Record, Reject, Row, Skip
-from destination_wicked_reports.normalizers.affiliate import (
+from destination_wicked_reports.mappings.affiliate.base import (
     EXCLUDED_NETWORK,
     OUTDATED,
     AffiliateNormalizer,
@@ -27,9 +26,10 @@ from destination_wicked_reports.normalizers.affiliate import (
     read_id,
     rejected,
 )
-from destination_wicked_reports.normalizers.base import Orders
-from destination_wicked_reports.normalizers.identity import unpacked
-from destination_wicked_reports.normalizers.payments import cents
+from destination_wicked_reports.mappings.affiliate.contacts import unpacked
+from destination_wicked_reports.mappings.base import Orders
+from destination_wicked_reports.mappings.order_payments import cents
+from destination_wicked_reports.model import OrderState, Record, Reject, Row, Skip
 
 _STATUSES: Mapping[str, Status] = {"pending": "pending", "approved": "approved", "declined": "declined"}
 _CURRENCY = re.compile(r"[A-Z]{3}").fullmatch

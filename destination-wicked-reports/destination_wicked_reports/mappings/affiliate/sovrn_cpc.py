@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 
 from destination_wicked_reports.api.rows import SEPARATOR
-from destination_wicked_reports.normalizers.identity import unpacked
+from destination_wicked_reports.mappings.affiliate.contacts import unpacked
 
 CPC_SKIPPED = "CPC row, left out by configuration"
 CPC_WAITING = "CPC row that waits in the ledger until its day is older than 5 days"

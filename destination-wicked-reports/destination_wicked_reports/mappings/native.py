@@ -16,8 +16,8 @@ import orjson
 from destination_wicked_reports.api.endpoints import ENDPOINTS, ORDER_ITEMS, ORDER_PAYMENTS, ORDERS
 from destination_wicked_reports.api.fields import FieldError
 from destination_wicked_reports.api.rows import FieldChecker, RowMaker, find_column, fold
+from destination_wicked_reports.mappings.base import Normalizer, Orders
 from destination_wicked_reports.model import Record, Reject, Row, Skip
-from destination_wicked_reports.normalizers.base import Normalizer, Orders
 
 _CHILDREN = {"OrderItems": ORDER_ITEMS.name, "OrderPayments": ORDER_PAYMENTS.name}
 _PLACES = {fold(name): name for name in ENDPOINTS}

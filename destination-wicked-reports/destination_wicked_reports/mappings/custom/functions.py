@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo
 from jmespath.functions import Functions, signature
 
 from destination_wicked_reports.api.fields import YEARS, FieldError, decimal, local, number_text
-from destination_wicked_reports.normalizers.payments import cents
+from destination_wicked_reports.mappings.order_payments import cents
 
 #: By the name that `utc` is told, how many make a second.
 _UNITS = {"seconds": Decimal(1), "milliseconds": Decimal(1000)}

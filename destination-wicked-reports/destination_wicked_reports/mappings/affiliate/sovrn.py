@@ -20,13 +20,20 @@ import orjson
 from destination_wicked_reports.api.endpoints import ORDER_PAYMENTS, ORDERS
 from destination_wicked_reports.api.fields import FieldError
 from destination_wicked_reports.api.rows import SEPARATOR
+from destination_wicked_reports.mappings.affiliate.base import OUTDATED, AffiliateNormalizer, Sale, rejected
+from destination_wicked_reports.mappings.affiliate.sovrn_cpc import CPC_WAITING, is_rollup, last_complete_day, utms
+from destination_wicked_reports.mappings.affiliate.sovrn_records import Entry, SovrnReader, SovrnRules, day_of, noon
+from destination_wicked_reports.mappings.affiliate.sovrn_returns import (
+    AT_ONCE,
+    EXCESS,
+    UNMATCHED,
+    aliases,
+    orphans,
+    parent,
+)
+from destination_wicked_reports.mappings.base import Orders, Sums
+from destination_wicked_reports.mappings.order_payments import cents
 from destination_wicked_reports.model import AFTER_ALL, ZERO, OrderState, Record, Reject, Row, Skip, Whole
-from destination_wicked_reports.normalizers.adjustments import AT_ONCE, EXCESS, UNMATCHED, aliases, orphans, parent
-from destination_wicked_reports.normalizers.affiliate import OUTDATED, AffiliateNormalizer, Sale, rejected
-from destination_wicked_reports.normalizers.base import Orders, Sums
-from destination_wicked_reports.normalizers.payments import cents
-from destination_wicked_reports.normalizers.rollups import CPC_WAITING, is_rollup, last_complete_day, utms
-from destination_wicked_reports.normalizers.sovrn_rows import Entry, SovrnReader, SovrnRules, day_of, noon
 
 STREAM = "transactions"
 WORTHLESS = "worth less than a cent so far, which makes no order"

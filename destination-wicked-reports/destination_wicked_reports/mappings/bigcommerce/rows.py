@@ -8,10 +8,10 @@ from typing import Any
 
 from destination_wicked_reports.api.endpoints import CONTACTS, ORDER_ITEMS, ORDER_PAYMENTS, ORDERS, PRODUCTS
 from destination_wicked_reports.api.rows import SEPARATOR, FieldChecker, RowMaker
+from destination_wicked_reports.mappings.affiliate.contacts import unpacked
+from destination_wicked_reports.mappings.bigcommerce.payments import Money, Payment
+from destination_wicked_reports.mappings.bigcommerce.records import identifier, moment, words
 from destination_wicked_reports.model import AFTER_ALL, OrderState, Row
-from destination_wicked_reports.normalizers.bigcommerce_payments import Money, Payment
-from destination_wicked_reports.normalizers.bigcommerce_records import identifier, moment, words
-from destination_wicked_reports.normalizers.identity import unpacked
 
 Facts = Mapping[str, Any]
 

@@ -1,0 +1,1 @@
+"""Commissions of affiliate networks as orders and payments."""

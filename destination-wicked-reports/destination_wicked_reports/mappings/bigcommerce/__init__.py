@@ -1,0 +1,1 @@
+"""A BigCommerce shop's streams as contacts, products, orders, lines and payments."""

@@ -1,0 +1,1 @@
+"""Any stream to any endpoint, by JMESPath expressions."""
