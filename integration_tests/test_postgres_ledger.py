@@ -9,15 +9,15 @@ from urllib.parse import quote
 import psycopg
 import pytest
 from destination_builders import make_row
-from destination_wicked_reports import schema
-from destination_wicked_reports.batches import Batch
 from destination_wicked_reports.config.spec import Config
-from destination_wicked_reports.documents import DocumentBook
-from destination_wicked_reports.history import reading
-from destination_wicked_reports.ledger import HELD, Ledger, LedgerBusyError, LedgerError
+from destination_wicked_reports.ledger import schema
+from destination_wicked_reports.ledger.history import reading
+from destination_wicked_reports.ledger.ledger import HELD, Ledger, LedgerBusyError, LedgerError
+from destination_wicked_reports.ledger.order_documents import DocumentBook
+from destination_wicked_reports.ledger.outbox import Batch
+from destination_wicked_reports.ledger.sale_totals import SumBook
+from destination_wicked_reports.ledger.schema import VERSION
 from destination_wicked_reports.model import Document, OrderState, Part
-from destination_wicked_reports.schema import VERSION
-from destination_wicked_reports.sums import SumBook
 
 from integration_tests.postgres import PASSWORD, ask, running_postgres
 
@@ -392,7 +392,7 @@ def test_a_broken_statement_quotes_no_row(opened):
     ledger.enter([row.key])
     batch = Batch("orders", [row])
     ledger.mark(batch)
-    from destination_wicked_reports.databases import reason
+    from destination_wicked_reports.ledger.engines import reason
     from sqlalchemy.exc import DBAPIError
 
     with pytest.raises(DBAPIError) as caught:

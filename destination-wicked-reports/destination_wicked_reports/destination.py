@@ -30,7 +30,7 @@ from destination_wicked_reports import discover
 from destination_wicked_reports.catalog import find_routes, find_schemas, read_catalog
 from destination_wicked_reports.config.mappings import NativeMapping
 from destination_wicked_reports.config.spec import Config, ConfigurationError
-from destination_wicked_reports.ledger import LedgerBusyError, LedgerError
+from destination_wicked_reports.ledger.ledger import LedgerBusyError, LedgerError
 from destination_wicked_reports.mappings.factory import make_normalizer
 from destination_wicked_reports.messages import Output, OutputHandler, read_lines
 from destination_wicked_reports.opening import (

@@ -9,7 +9,7 @@ from destination_wicked_reports.api.rows import SEPARATOR
 from destination_wicked_reports.config.mappings import AffiliateMapping, BigcommerceMapping
 from destination_wicked_reports.config.paths import dies_with_container, ledger_path, rejects_path
 from destination_wicked_reports.config.spec import Config, ConfigurationError, NoLedger, PostgresLedger
-from destination_wicked_reports.ledger import LEASE_WAIT_SECONDS, LOCK_WAIT_SECONDS, Ledger, LedgerError
+from destination_wicked_reports.ledger.ledger import LEASE_WAIT_SECONDS, LOCK_WAIT_SECONDS, Ledger, LedgerError
 from destination_wicked_reports.rejects import DeadLetters
 
 logger = logging.getLogger("airbyte")

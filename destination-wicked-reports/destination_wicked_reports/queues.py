@@ -7,7 +7,7 @@ from collections.abc import Callable
 from itertools import islice
 
 from destination_wicked_reports.api.endpoints import ENDPOINTS
-from destination_wicked_reports.batches import Batch
+from destination_wicked_reports.ledger.outbox import Batch
 from destination_wicked_reports.model import Row
 
 #: Wicked takes 10 MB (10,000,000) a request (wicked-facts.md section 2.1); stay under it whatever is counted.

@@ -12,9 +12,9 @@ from sqlalchemy.exc import DBAPIError
 
 from destination_wicked_reports.api.client import WickedClient
 from destination_wicked_reports.config.spec import Config, ConfigurationError
-from destination_wicked_reports.databases import reason
 from destination_wicked_reports.delivery import Delivery
-from destination_wicked_reports.ledger import Ledger, LedgerBusyError, LedgerError
+from destination_wicked_reports.ledger.engines import reason
+from destination_wicked_reports.ledger.ledger import Ledger, LedgerBusyError, LedgerError
 from destination_wicked_reports.opening import open_ledger, open_letters, say_where, take_ledger, unwritable
 from destination_wicked_reports.rejects import DeadLetters
 

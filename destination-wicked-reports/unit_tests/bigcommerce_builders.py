@@ -7,11 +7,11 @@ from decimal import Decimal
 from typing import Any
 
 import orjson
-from destination_wicked_reports.batches import Batch
-from destination_wicked_reports.ledger import Ledger
+from destination_wicked_reports.ledger.ledger import Ledger
+from destination_wicked_reports.ledger.order_book import OrderBook
+from destination_wicked_reports.ledger.outbox import Batch
 from destination_wicked_reports.mappings.bigcommerce.normalizer import BigcommerceNormalizer, BigcommerceRules
 from destination_wicked_reports.model import OrderState, Record, Reject, Row, Skip
-from destination_wicked_reports.orders import OrderBook
 
 Made = list[Row | Reject | Skip]
 Said = tuple[str, dict[str, Any]]

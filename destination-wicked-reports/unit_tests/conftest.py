@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from destination_builders import ScriptedServer
-from destination_wicked_reports.ledger import Ledger
+from destination_wicked_reports.ledger.ledger import Ledger
 from destination_wicked_reports.rejects import DeadLetters
 
 

@@ -7,13 +7,13 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from destination_wicked_reports.batches import Batch
-from destination_wicked_reports.ledger import Ledger
+from destination_wicked_reports.ledger.ledger import Ledger
+from destination_wicked_reports.ledger.order_book import OrderBook
+from destination_wicked_reports.ledger.outbox import Batch
 from destination_wicked_reports.mappings.affiliate.contacts import ContactRule
 from destination_wicked_reports.mappings.affiliate.sovrn import SovrnNormalizer
 from destination_wicked_reports.mappings.affiliate.sovrn_records import SovrnRules
 from destination_wicked_reports.model import OrderState, Record, Reject, Row, Skip, Unchanged
-from destination_wicked_reports.orders import OrderBook
 
 BY_CUID = ContactRule("cuid", r"^(?P<contact_id>U\d+)")
 ORDER_KEY = "sovrn\x1fsovrn-1234-R1-C1"

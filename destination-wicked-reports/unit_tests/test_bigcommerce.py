@@ -19,12 +19,12 @@ from bigcommerce_builders import (
     transaction,
 )
 from destination_wicked_reports.config.spec import Config, ConfigurationError
+from destination_wicked_reports.ledger.order_book import OrderBook
 from destination_wicked_reports.mappings.bigcommerce.normalizer import DELETED, NOBODY, ORDER_UNREAD
 from destination_wicked_reports.mappings.bigcommerce.order import OUTDATED
 from destination_wicked_reports.mappings.bigcommerce.records import BUNDLED, INCOMPLETE, SubscriptionRule
 from destination_wicked_reports.mappings.factory import make_normalizer
 from destination_wicked_reports.model import Record, Reject, Row
-from destination_wicked_reports.orders import OrderBook
 
 ALL = (customer(), product(), order(), line(1), line(2, quantity=1), transaction(1))
 

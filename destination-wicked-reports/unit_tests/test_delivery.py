@@ -13,8 +13,8 @@ from destination_wicked_reports import delivery as module
 from destination_wicked_reports import queues
 from destination_wicked_reports.api.client import NotTaken
 from destination_wicked_reports.api.responses import Outcome, Verdict
-from destination_wicked_reports.batches import Batch
 from destination_wicked_reports.delivery import Delivery
+from destination_wicked_reports.ledger.outbox import Batch
 from destination_wicked_reports.model import OrderState
 
 REFUSED = Verdict(Outcome.REFUSED, {}, "refused whole")

@@ -6,11 +6,11 @@ from decimal import Decimal
 
 import pytest
 from destination_builders import make_row
-from destination_wicked_reports import ledger as module
-from destination_wicked_reports.batches import Batch
 from destination_wicked_reports.config.spec import Config
-from destination_wicked_reports.history import History, reading
-from destination_wicked_reports.ledger import HELD, Ledger, LedgerBusyError, LedgerError
+from destination_wicked_reports.ledger import ledger as module
+from destination_wicked_reports.ledger.history import History, reading
+from destination_wicked_reports.ledger.ledger import HELD, Ledger, LedgerBusyError, LedgerError
+from destination_wicked_reports.ledger.outbox import Batch
 from destination_wicked_reports.model import OrderState
 
 JUNE = 1_780_300_800  # 2026-06-01T08:00:00Z

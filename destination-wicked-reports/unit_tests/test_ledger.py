@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 from destination_builders import make_row
-from destination_wicked_reports import schema
-from destination_wicked_reports.batches import Batch
-from destination_wicked_reports.history import History
-from destination_wicked_reports.ledger import HELD, Ledger, LedgerBusyError, LedgerError
+from destination_wicked_reports.ledger import schema
+from destination_wicked_reports.ledger.history import History
+from destination_wicked_reports.ledger.ledger import HELD, Ledger, LedgerBusyError, LedgerError
+from destination_wicked_reports.ledger.order_book import OrderBook
+from destination_wicked_reports.ledger.outbox import Batch
 from destination_wicked_reports.model import OrderState
-from destination_wicked_reports.orders import OrderBook
 
 STATE = OrderState(Decimal("10.10"), Decimal("10.10"), Decimal("0"), "approved", 1, 1, "EUR")
 
@@ -228,7 +228,7 @@ def test_what_was_settled_survives_a_kill(tmp_path):
         "import os, sys; sys.path.insert(0, sys.argv[2])\n"
         "from pathlib import Path\n"
         "from destination_builders import make_row\n"
-        "from destination_wicked_reports.batches import Batch\n"
+        "from destination_wicked_reports.ledger.outbox import Batch\n"
         "from destination_wicked_reports.ledger import Ledger\n"
         "ledger = Ledger.sqlite(Path(sys.argv[1]), 'live')\n"
         "for number in (1, 2):\n"

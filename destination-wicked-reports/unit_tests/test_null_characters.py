@@ -5,10 +5,10 @@ import bigcommerce_builders
 import pytest
 import sovrn_builders
 from destination_wicked_reports.api.fields import NULL_CHARACTER
+from destination_wicked_reports.ledger.order_book import OrderBook
 from destination_wicked_reports.mappings.bigcommerce.normalizer import BigcommerceNormalizer, BigcommerceRules
 from destination_wicked_reports.mappings.native import NativeNormalizer
 from destination_wicked_reports.model import Record, Reject
-from destination_wicked_reports.orders import OrderBook
 
 ID = "T1\0T2"
 NATIVE = ("orders", {"SourceSystem": "shop", "SourceID": ID, "ContactID": "c", "CreateDate": "2024-05-14 10:00:00"})

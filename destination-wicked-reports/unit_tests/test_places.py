@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from destination_wicked_reports.config.paths import data_folder, dies_with_container, ledger_path, rejects_path
 from destination_wicked_reports.config.spec import Config
-from destination_wicked_reports.ledger import Ledger
+from destination_wicked_reports.ledger.ledger import Ledger
 from destination_wicked_reports.opening import open_ledger, open_letters, say_where
 from destination_wicked_reports.rejects import DeadLetters
 

@@ -7,16 +7,16 @@ from decimal import Decimal
 
 import pytest
 from destination_builders import make_row
-from destination_wicked_reports import ledger as module
-from destination_wicked_reports.batches import Batch
 from destination_wicked_reports.config.spec import Config, ConfigurationError
-from destination_wicked_reports.ledger import HELD
+from destination_wicked_reports.ledger import ledger as module
+from destination_wicked_reports.ledger.ledger import HELD
+from destination_wicked_reports.ledger.outbox import Batch
+from destination_wicked_reports.ledger.schema import order_events
 from destination_wicked_reports.model import OrderState
 from destination_wicked_reports.reconcile.orders import Paid, money
 from destination_wicked_reports.reconcile.rehearsal import rehearse
 from destination_wicked_reports.reconcile.remembered import HELD_NOTE, remember
 from destination_wicked_reports.reconcile.shown import ReadError, read_files, reader_settings
-from destination_wicked_reports.schema import order_events
 from sqlalchemy import delete
 
 KEY = "shop\x1f1"

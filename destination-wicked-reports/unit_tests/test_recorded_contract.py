@@ -17,8 +17,8 @@ from airbyte_cdk.models import Status
 from destination_wicked_reports.api.client import WickedClient
 from destination_wicked_reports.api.endpoints import ENDPOINTS
 from destination_wicked_reports.api.responses import Outcome
-from destination_wicked_reports.batches import Batch
 from destination_wicked_reports.destination import DestinationWickedReports, logger
+from destination_wicked_reports.ledger.outbox import Batch
 from destination_wicked_reports.mappings.native import NativeNormalizer
 from destination_wicked_reports.model import Record
 from vcr.errors import CannotOverwriteExistingCassetteException

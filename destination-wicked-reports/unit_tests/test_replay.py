@@ -11,9 +11,9 @@ import pytest
 from destination_builders import make_row, read_letters
 from destination_wicked_reports.api.endpoints import ENDPOINTS
 from destination_wicked_reports.api.rows import RowMaker
-from destination_wicked_reports.batches import Batch
 from destination_wicked_reports.config.spec import Config, ConfigurationError
-from destination_wicked_reports.ledger import HELD
+from destination_wicked_reports.ledger.ledger import HELD
+from destination_wicked_reports.ledger.outbox import Batch
 from destination_wicked_reports.mappings.affiliate.base import AffiliateRules
 from destination_wicked_reports.mappings.affiliate.wecantrack import WecantrackNormalizer
 from destination_wicked_reports.mappings.native import NativeNormalizer

@@ -8,12 +8,11 @@ from decimal import Decimal
 
 import pytest
 from affiliate_builders import payments
-from destination_wicked_reports import sums
-from destination_wicked_reports.ledger import Ledger
+from destination_wicked_reports.ledger.ledger import Ledger
+from destination_wicked_reports.ledger.order_book import OrderBook
 from destination_wicked_reports.mappings.affiliate.base import OUTDATED
 from destination_wicked_reports.mappings.affiliate.sovrn_returns import UNMATCHED
 from destination_wicked_reports.model import Part
-from destination_wicked_reports.orders import OrderBook
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sovrn_builders import Desk, click, reasons, taken_back, transaction

@@ -12,12 +12,12 @@ from affiliate_builders import bodies, payments
 from destination_builders import ScriptedClient
 from destination_wicked_reports.api.responses import Outcome, Verdict
 from destination_wicked_reports.delivery import Delivery
+from destination_wicked_reports.ledger.order_book import OrderBook
 from destination_wicked_reports.mappings.affiliate.base import NO_CONTACT
 from destination_wicked_reports.mappings.affiliate.sovrn import WORTHLESS
 from destination_wicked_reports.mappings.affiliate.sovrn_cpc import CPC_WAITING
 from destination_wicked_reports.mappings.affiliate.sovrn_returns import EXCESS
 from destination_wicked_reports.model import Record, Row, Skip
-from destination_wicked_reports.orders import OrderBook
 from destination_wicked_reports.writer import Writer
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -127,7 +127,7 @@ class TestWaiting:
         assert desk() == []
 
     def test_many_due_groups_are_told_page_by_page(self, monkeypatch):
-        monkeypatch.setattr("destination_wicked_reports.sums.PAGE", 3)
+        monkeypatch.setattr("destination_wicked_reports.ledger.sale_totals.PAGE", 3)
         made = Desk(**RULES)(*[click(n, "1.00", campaign_id=str(n)) for n in range(10)])
         assert len(bodies(made, "orders")) == 10
 

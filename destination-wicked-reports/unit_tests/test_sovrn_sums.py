@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from destination_wicked_reports.ledger import Ledger
+from destination_wicked_reports.ledger.ledger import Ledger
+from destination_wicked_reports.ledger.sale_totals import SumBook
 from destination_wicked_reports.model import Part
-from destination_wicked_reports.sums import SumBook
 from sqlalchemy import event
 
 

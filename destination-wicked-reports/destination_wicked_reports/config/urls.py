@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-from destination_wicked_reports.statements import POSTGRESQL
+from destination_wicked_reports.ledger.sql import POSTGRESQL
 
 
 def parse_url(url: str) -> URL:

@@ -17,12 +17,12 @@ from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from sqlalchemy.exc import DBAPIError
 
 from destination_wicked_reports.config.spec import Config, ConfigurationError
-from destination_wicked_reports.databases import reason
+from destination_wicked_reports.ledger.engines import reason
+from destination_wicked_reports.ledger.schema import LedgerError
 from destination_wicked_reports.reconcile.comparison import Comparison, compare
 from destination_wicked_reports.reconcile.expected import Expected, expect
 from destination_wicked_reports.reconcile.report import html, text
 from destination_wicked_reports.reconcile.shown import ReadError, Shown, read_account, read_files, reader_settings
-from destination_wicked_reports.schema import LedgerError
 
 #: The vendor loads 365 days of history once (overview, "How far back"), so the first order sent is hardly older.
 _HISTORY = timedelta(days=366)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from destination_wicked_reports.api.endpoints import ORDER_PAYMENTS
 from destination_wicked_reports.config.spec import Config, ConfigurationError, NoLedger
-from destination_wicked_reports.history import reading
+from destination_wicked_reports.ledger.history import reading
 from destination_wicked_reports.reconcile.orders import Name, SentOrder, Step
 from destination_wicked_reports.reconcile.rehearsal import MadeOrder, MadePayment, Rehearsal, rehearse
 from destination_wicked_reports.reconcile.remembered import HELD_NOTE, Memory, Sending, remember

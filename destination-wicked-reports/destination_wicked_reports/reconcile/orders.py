@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from typing import Any, NamedTuple
 
-from destination_wicked_reports.history import SLASH
+from destination_wicked_reports.ledger.history import SLASH
 from destination_wicked_reports.mappings.order_payments import APPROVED, PARTIALLY_REFUNDED, REFUNDED, cents
 
 NIL = Decimal("0.00")

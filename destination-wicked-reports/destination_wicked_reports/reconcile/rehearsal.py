@@ -23,7 +23,7 @@ from destination_wicked_reports.api.responses import Outcome, Verdict
 from destination_wicked_reports.catalog import Routes, find_routes, find_schemas, read_catalog
 from destination_wicked_reports.config.spec import Config, ConfigurationError
 from destination_wicked_reports.delivery import Delivery
-from destination_wicked_reports.ledger import Ledger
+from destination_wicked_reports.ledger.ledger import Ledger
 from destination_wicked_reports.mappings.base import Normalizer
 from destination_wicked_reports.mappings.factory import make_normalizer
 from destination_wicked_reports.model import Row

@@ -15,9 +15,9 @@ from sqlalchemy import Connection, inspect, select
 
 from destination_wicked_reports.api.endpoints import ORDER_PAYMENTS, ORDERS
 from destination_wicked_reports.api.rows import SEPARATOR
-from destination_wicked_reports.ledger import HELD, fingerprint
+from destination_wicked_reports.ledger.ledger import HELD, fingerprint
+from destination_wicked_reports.ledger.schema import info, order_events, orders, sent
 from destination_wicked_reports.reconcile.orders import Name, Paid, SentOrder, Step, money
-from destination_wicked_reports.schema import info, order_events, orders, sent
 
 HELD_NOTE = "held: Wicked's answer to a row of it was lost"
 

@@ -23,7 +23,7 @@ from sqlalchemy import (
     select,
 )
 
-from destination_wicked_reports.statements import EACH, POSTGRESQL, as_text, listed, or_replace, own_words, upsert
+from destination_wicked_reports.ledger.sql import EACH, POSTGRESQL, as_text, listed, or_replace, own_words, upsert
 
 
 class LedgerError(Exception):

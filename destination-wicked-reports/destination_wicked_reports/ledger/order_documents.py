@@ -21,10 +21,10 @@ from sqlalchemy import (
     tuple_,
 )
 
-from destination_wicked_reports.ledger import Ledger
+from destination_wicked_reports.ledger.ledger import Ledger
+from destination_wicked_reports.ledger.schema import make_tables
+from destination_wicked_reports.ledger.sql import among, begins, listed, upsert
 from destination_wicked_reports.model import Document
-from destination_wicked_reports.schema import make_tables
-from destination_wicked_reports.statements import among, begins, listed, upsert
 
 PAGE = 500
 #: Written out, not bound: the database uses an index of part of a table only if the query names the same part.

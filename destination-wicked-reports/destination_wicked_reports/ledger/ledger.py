@@ -23,11 +23,10 @@ from sqlalchemy import Connection, Engine, bindparam, delete, insert, literal, s
 from sqlalchemy.exc import DBAPIError
 
 from destination_wicked_reports.api.endpoints import UPDATABLE
-from destination_wicked_reports.batches import Batch, dump, load
-from destination_wicked_reports.databases import postgresql_engine, refusal, sqlite_engine
-from destination_wicked_reports.leases import Leases
-from destination_wicked_reports.model import OrderState, Row
-from destination_wicked_reports.schema import (
+from destination_wicked_reports.ledger.engines import postgresql_engine, refusal, sqlite_engine
+from destination_wicked_reports.ledger.leases import Leases
+from destination_wicked_reports.ledger.outbox import Batch, dump, load
+from destination_wicked_reports.ledger.schema import (
     LedgerBusyError,
     LedgerError,
     former,
@@ -39,7 +38,8 @@ from destination_wicked_reports.schema import (
     remember,
     sent,
 )
-from destination_wicked_reports.statements import POSTGRESQL, among, listed, upsert
+from destination_wicked_reports.ledger.sql import POSTGRESQL, among, listed, upsert
+from destination_wicked_reports.model import OrderState, Row
 
 __all__ = ["ACCEPTED", "HELD", "LOCK_WAIT_SECONDS", "Ledger", "LedgerBusyError", "LedgerError", "fingerprint"]
 

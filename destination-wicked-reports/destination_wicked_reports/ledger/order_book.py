@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import cached_property
 
-from destination_wicked_reports.documents import DocumentBook
-from destination_wicked_reports.ledger import Ledger
+from destination_wicked_reports.ledger.ledger import Ledger
+from destination_wicked_reports.ledger.order_documents import DocumentBook
+from destination_wicked_reports.ledger.sale_totals import SumBook
 from destination_wicked_reports.mappings.base import Documents, Sums
 from destination_wicked_reports.model import OrderState, Row
-from destination_wicked_reports.sums import SumBook
 
 
 class OrderBook:

@@ -26,10 +26,10 @@ from sqlalchemy import (
     tuple_,
 )
 
-from destination_wicked_reports.ledger import Ledger
+from destination_wicked_reports.ledger.ledger import Ledger
+from destination_wicked_reports.ledger.schema import make_tables
+from destination_wicked_reports.ledger.sql import among, begins, listed, upsert
 from destination_wicked_reports.model import Part, Whole
-from destination_wicked_reports.schema import make_tables
-from destination_wicked_reports.statements import among, begins, listed, upsert
 
 #: More digits than any sum of amounts has, so that parts that are taken off again leave exactly what was there.
 EXACT = Context(prec=100)

@@ -29,9 +29,9 @@ from sqlalchemy import Connection, func, select, text, update
 from sqlalchemy.exc import OperationalError
 
 from destination_wicked_reports.api.rows import SEPARATOR
-from destination_wicked_reports.schema import LedgerBusyError, LedgerError, leases, outbox
+from destination_wicked_reports.ledger.schema import LedgerBusyError, LedgerError, leases, outbox
+from destination_wicked_reports.ledger.sql import upsert
 from destination_wicked_reports.signals import STOP
-from destination_wicked_reports.statements import upsert
 
 logger = logging.getLogger("airbyte")
 

@@ -1,0 +1,1 @@
+"""What was sent: orders, rows and the outbox, in SQLite or PostgreSQL."""
