@@ -26,20 +26,20 @@ from airbyte_cdk.models import (
 from airbyte_cdk.utils.airbyte_secrets_utils import get_secrets, update_secrets
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
-from destination_wicked_reports import discover
-from destination_wicked_reports.catalog import find_routes, find_schemas, read_catalog
 from destination_wicked_reports.config.mappings import NativeMapping
 from destination_wicked_reports.config.spec import Config, ConfigurationError
 from destination_wicked_reports.ledger.ledger import LedgerBusyError, LedgerError
 from destination_wicked_reports.mappings.factory import make_normalizer
-from destination_wicked_reports.messages import Output, OutputHandler, read_lines
 from destination_wicked_reports.opening import (
     open_ledger,
     open_letters,
     refuse_strange_ledger,
     unwritable,
 )
-from destination_wicked_reports.restorer import Restorer
+from destination_wicked_reports.protocol import discover
+from destination_wicked_reports.protocol.catalog import find_routes, find_schemas, read_catalog
+from destination_wicked_reports.protocol.messages import Output, OutputHandler, read_lines
+from destination_wicked_reports.protocol.pyairbyte_cache import Restorer
 from destination_wicked_reports.running import client_of, config_error, running
 from destination_wicked_reports.signals import STOP
 from destination_wicked_reports.writer import Writer

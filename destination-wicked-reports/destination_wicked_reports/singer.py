@@ -27,8 +27,8 @@ from airbyte_cdk.utils.airbyte_secrets_utils import get_secrets, update_secrets
 from destination_wicked_reports.config.spec import Config, ConfigurationError
 from destination_wicked_reports.destination import PATIENCE, DestinationWickedReports
 from destination_wicked_reports.mappings.factory import make_normalizer
-from destination_wicked_reports.messages import read_lines
-from destination_wicked_reports.singer_messages import SingerOutput, Translator, config_error
+from destination_wicked_reports.protocol.messages import read_lines
+from destination_wicked_reports.protocol.singer import SingerOutput, Translator, config_error
 
 logger = logging.getLogger("airbyte")
 

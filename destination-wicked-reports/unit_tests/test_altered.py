@@ -17,9 +17,9 @@ from cache_builders import CAME, SCHEMA, SENT, alter, schema_of
 from destination_wicked_reports.destination import DestinationWickedReports
 from destination_wicked_reports.mappings.custom.normalizer import CustomNormalizer, StreamRule
 from destination_wicked_reports.mappings.native import NativeNormalizer
-from destination_wicked_reports.messages import Output
 from destination_wicked_reports.model import Record, Row
-from destination_wicked_reports.restorer import Restorer
+from destination_wicked_reports.protocol.messages import Output
+from destination_wicked_reports.protocol.pyairbyte_cache import Restorer
 
 Data = dict[str, Any]
 

@@ -8,10 +8,10 @@ import pytest
 from affiliate_builders import Book
 from airbyte_cdk.models import ConfiguredAirbyteCatalogSerializer
 from destination_wicked_reports.api.endpoints import ENDPOINTS
-from destination_wicked_reports.catalog import find_routes, find_schemas
 from destination_wicked_reports.config.spec import Config, ConfigurationError
 from destination_wicked_reports.mappings.factory import make_normalizer
 from destination_wicked_reports.model import Record
+from destination_wicked_reports.protocol.catalog import find_routes, find_schemas
 
 CONTACT = {"SourceSystem": "'crm'", "SourceID": "id", "CreateDate": "at", "Email": "email"}
 PRODUCT = {"SourceSystem": "'crm'", "SourceID": "id", "ProductName": "name", "ProductPrice": "`0`"}

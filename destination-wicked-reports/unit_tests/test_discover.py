@@ -14,10 +14,10 @@ from destination_builders import COMPLETE
 from destination_wicked_reports.api.endpoints import ENDPOINTS
 from destination_wicked_reports.api.fields import Kind
 from destination_wicked_reports.destination import DestinationWickedReports
-from destination_wicked_reports.discover import destination_catalog, json_schema
 from destination_wicked_reports.mappings.native import NativeNormalizer
-from destination_wicked_reports.messages import Output
 from destination_wicked_reports.model import Record, Row
+from destination_wicked_reports.protocol.discover import destination_catalog, json_schema
+from destination_wicked_reports.protocol.messages import Output
 from hypothesis import given
 from hypothesis import strategies as st
 from serpyco_rs import Serializer

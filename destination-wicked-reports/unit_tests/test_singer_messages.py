@@ -9,8 +9,8 @@ import orjson
 import pytest
 from airbyte_cdk.models import FailureType
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
-from destination_wicked_reports.messages import ForeignInput
-from destination_wicked_reports.singer_messages import SingerOutput, Translator
+from destination_wicked_reports.protocol.messages import ForeignInput
+from destination_wicked_reports.protocol.singer import SingerOutput, Translator
 
 SCHEMA = b'{"type":"SCHEMA","stream":"orders","schema":{},"key_properties":["SourceID"]}'
 

@@ -15,8 +15,8 @@ from destination_wicked_reports import writer as module
 from destination_wicked_reports.api.responses import Outcome, Verdict
 from destination_wicked_reports.delivery import Delivery
 from destination_wicked_reports.mappings.base import Normalizer
-from destination_wicked_reports.messages import ForeignInput, Output
 from destination_wicked_reports.model import Reject, Skip, Unchanged
+from destination_wicked_reports.protocol.messages import ForeignInput, Output
 from destination_wicked_reports.writer import Writer
 
 

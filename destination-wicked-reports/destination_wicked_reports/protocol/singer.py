@@ -15,7 +15,7 @@ import orjson
 from airbyte_cdk.models import FailureType
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
-from destination_wicked_reports.messages import ForeignInput, Output
+from destination_wicked_reports.protocol.messages import ForeignInput, Output
 
 logger = logging.getLogger("airbyte")
 

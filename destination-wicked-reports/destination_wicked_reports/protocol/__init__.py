@@ -1,0 +1,1 @@
+"""Airbyte's and Singer's lines: messages, catalogs, discover."""
