@@ -28,21 +28,16 @@ from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from destination_wicked_reports.config.mappings import NativeMapping
 from destination_wicked_reports.config.spec import Config, ConfigurationError
+from destination_wicked_reports.delivery.session import client_of, config_error, open_letters, running, unwritable
+from destination_wicked_reports.delivery.writer import Writer
 from destination_wicked_reports.ledger.ledger import LedgerBusyError, LedgerError
+from destination_wicked_reports.ledger.opening import open_ledger, refuse_strange_ledger
 from destination_wicked_reports.mappings.factory import make_normalizer
-from destination_wicked_reports.opening import (
-    open_ledger,
-    open_letters,
-    refuse_strange_ledger,
-    unwritable,
-)
 from destination_wicked_reports.protocol import discover
 from destination_wicked_reports.protocol.catalog import find_routes, find_schemas, read_catalog
 from destination_wicked_reports.protocol.messages import Output, OutputHandler, read_lines
 from destination_wicked_reports.protocol.pyairbyte_cache import Restorer
-from destination_wicked_reports.running import client_of, config_error, running
 from destination_wicked_reports.signals import STOP
-from destination_wicked_reports.writer import Writer
 
 logger = logging.getLogger("airbyte")
 

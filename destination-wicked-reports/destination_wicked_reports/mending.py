@@ -13,10 +13,10 @@ import orjson
 from destination_wicked_reports.api.endpoints import ENDPOINTS, ORDER_PAYMENTS, ORDERS
 from destination_wicked_reports.api.fields import FieldError
 from destination_wicked_reports.api.rows import FieldChecker, RowMaker
+from destination_wicked_reports.delivery.dead_letters import FACTS, HELD, RECORD, REJECTED, ROW
 from destination_wicked_reports.ledger.outbox import revived
 from destination_wicked_reports.mappings.order_payments import after
 from destination_wicked_reports.model import OrderState, Record, Row
-from destination_wicked_reports.rejects import FACTS, HELD, RECORD, REJECTED, ROW
 
 _NAMES = frozenset(
     {"outcome", "reason", "field", "endpoint", "stream", "at", "form", "key", "digest", "order_key", "order", "row"}

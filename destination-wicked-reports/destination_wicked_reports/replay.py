@@ -15,11 +15,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from destination_wicked_reports.config.spec import ConfigurationError
-from destination_wicked_reports.delivery import FATES, REJECTED, UNCHANGED, WITHHELD
+from destination_wicked_reports.delivery.dispatcher import FATES, REJECTED, UNCHANGED, WITHHELD
+from destination_wicked_reports.delivery.session import Run
 from destination_wicked_reports.mappings.base import Normalizer
 from destination_wicked_reports.mending import Letter, Mender, MendingError, joined
 from destination_wicked_reports.model import Record, Reject, Row, Skip, Unchanged
-from destination_wicked_reports.running import Run
 from destination_wicked_reports.signals import STOP
 
 MOST_FAULTS = 20

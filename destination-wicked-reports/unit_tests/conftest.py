@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 from destination_builders import ScriptedServer
+from destination_wicked_reports.delivery.dead_letters import DeadLetters
 from destination_wicked_reports.ledger.ledger import Ledger
-from destination_wicked_reports.rejects import DeadLetters
 
 
 @pytest.fixture

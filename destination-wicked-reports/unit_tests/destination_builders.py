@@ -10,8 +10,8 @@ from typing import Any
 
 import orjson
 from destination_wicked_reports.api.responses import Outcome, Verdict
+from destination_wicked_reports.delivery.dead_letters import DeadLetters
 from destination_wicked_reports.model import OrderState, Row
-from destination_wicked_reports.rejects import DeadLetters
 
 ACCEPTED = Verdict(Outcome.ACCEPTED, {})
 #: A row of each native stream, with no more than it needs.

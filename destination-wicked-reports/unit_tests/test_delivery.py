@@ -9,11 +9,10 @@ import pytest
 from airbyte_cdk.models import FailureType
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from destination_builders import ACCEPTED, ScriptedClient, make_row, read_letters
-from destination_wicked_reports import delivery as module
-from destination_wicked_reports import queues
 from destination_wicked_reports.api.client import NotTaken
 from destination_wicked_reports.api.responses import Outcome, Verdict
-from destination_wicked_reports.delivery import Delivery
+from destination_wicked_reports.delivery import dispatcher as module
+from destination_wicked_reports.delivery.dispatcher import Delivery
 from destination_wicked_reports.ledger.outbox import Batch
 from destination_wicked_reports.model import OrderState
 

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 from destination_wicked_reports.config.paths import data_folder, dies_with_container, ledger_path, rejects_path
 from destination_wicked_reports.config.spec import Config
+from destination_wicked_reports.delivery.dead_letters import DeadLetters
+from destination_wicked_reports.delivery.session import open_letters, say_where
 from destination_wicked_reports.ledger.ledger import Ledger
-from destination_wicked_reports.opening import open_ledger, open_letters, say_where
-from destination_wicked_reports.rejects import DeadLetters
+from destination_wicked_reports.ledger.opening import open_ledger
 
 NOWHERE = Path("/nowhere/at/all")
 POSTGRES = {"type": "postgres", "url": "postgresql://user:password@localhost/wicked"}

@@ -5,7 +5,6 @@ import os
 
 import pytest
 from destination_builders import make_row, read_letters
-from destination_wicked_reports import rejects
 
 
 def test_a_disk_that_takes_half_a_line_takes_none_and_the_run_hears_of_it(letters, monkeypatch):

@@ -4,10 +4,10 @@ import signal
 
 import pytest
 from destination_builders import ACCEPTED, ScriptedClient, make_row
-from destination_wicked_reports.delivery import Delivery
+from destination_wicked_reports.delivery.dispatcher import Delivery
+from destination_wicked_reports.delivery.writer import Writer
 from destination_wicked_reports.mappings.base import Normalizer
 from destination_wicked_reports.signals import STOP, Stop
-from destination_wicked_reports.writer import Writer
 from test_writer import record, state, states
 
 

@@ -11,14 +11,14 @@ import pytest
 from affiliate_builders import bodies, payments
 from destination_builders import ScriptedClient
 from destination_wicked_reports.api.responses import Outcome, Verdict
-from destination_wicked_reports.delivery import Delivery
+from destination_wicked_reports.delivery.dispatcher import Delivery
+from destination_wicked_reports.delivery.writer import Writer
 from destination_wicked_reports.ledger.order_book import OrderBook
 from destination_wicked_reports.mappings.affiliate.base import NO_CONTACT
 from destination_wicked_reports.mappings.affiliate.sovrn import WORTHLESS
 from destination_wicked_reports.mappings.affiliate.sovrn_cpc import CPC_WAITING
 from destination_wicked_reports.mappings.affiliate.sovrn_returns import EXCESS
 from destination_wicked_reports.model import Record, Row, Skip
-from destination_wicked_reports.writer import Writer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sovrn_builders import NOON_SOLD, SOLD, Desk, click, make_normalizer, reasons, transaction

@@ -11,13 +11,13 @@ import pytest
 from airbyte_cdk.models import FailureType
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from destination_builders import ACCEPTED, ScriptedClient, make_row, read_letters
-from destination_wicked_reports import writer as module
 from destination_wicked_reports.api.responses import Outcome, Verdict
-from destination_wicked_reports.delivery import Delivery
+from destination_wicked_reports.delivery import writer as module
+from destination_wicked_reports.delivery.dispatcher import Delivery
+from destination_wicked_reports.delivery.writer import Writer
 from destination_wicked_reports.mappings.base import Normalizer
 from destination_wicked_reports.model import Reject, Skip, Unchanged
 from destination_wicked_reports.protocol.messages import ForeignInput, Output
-from destination_wicked_reports.writer import Writer
 
 
 class PlainNormalizer(Normalizer):

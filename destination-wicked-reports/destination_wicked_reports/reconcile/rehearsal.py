@@ -21,7 +21,9 @@ from destination_wicked_reports.api.client import WickedClient
 from destination_wicked_reports.api.endpoints import ORDER_PAYMENTS, ORDERS
 from destination_wicked_reports.api.responses import Outcome, Verdict
 from destination_wicked_reports.config.spec import Config, ConfigurationError
-from destination_wicked_reports.delivery import Delivery
+from destination_wicked_reports.delivery.dead_letters import DeadLetters
+from destination_wicked_reports.delivery.dispatcher import Delivery
+from destination_wicked_reports.delivery.writer import Writer
 from destination_wicked_reports.ledger.ledger import Ledger
 from destination_wicked_reports.mappings.base import Normalizer
 from destination_wicked_reports.mappings.factory import make_normalizer
@@ -29,8 +31,6 @@ from destination_wicked_reports.model import Row
 from destination_wicked_reports.protocol.catalog import Routes, find_routes, find_schemas, read_catalog
 from destination_wicked_reports.protocol.pyairbyte_cache import Restorer
 from destination_wicked_reports.reconcile.orders import Name, Paid, money, paid_by
-from destination_wicked_reports.rejects import DeadLetters
-from destination_wicked_reports.writer import Writer
 
 _LINES_AT_ONCE = 1000
 _TAKEN = Verdict(Outcome.ACCEPTED, {})

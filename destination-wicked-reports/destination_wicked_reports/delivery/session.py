@@ -11,12 +11,17 @@ from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from sqlalchemy.exc import DBAPIError
 
 from destination_wicked_reports.api.client import WickedClient
-from destination_wicked_reports.config.spec import Config, ConfigurationError
-from destination_wicked_reports.delivery import Delivery
+from destination_wicked_reports.config.paths import dies_with_container, ledger_path, rejects_path
+from destination_wicked_reports.config.spec import Config, ConfigurationError, NoLedger
+from destination_wicked_reports.delivery.dead_letters import DeadLetters
+from destination_wicked_reports.delivery.dispatcher import Delivery
 from destination_wicked_reports.ledger.engines import reason
-from destination_wicked_reports.ledger.ledger import Ledger, LedgerBusyError, LedgerError
-from destination_wicked_reports.opening import open_ledger, open_letters, say_where, take_ledger, unwritable
-from destination_wicked_reports.rejects import DeadLetters
+from destination_wicked_reports.ledger.ledger import (
+    Ledger,
+    LedgerBusyError,
+    LedgerError,
+)
+from destination_wicked_reports.ledger.opening import open_ledger, take_ledger
 
 
 @dataclass(slots=True, frozen=True)
@@ -92,3 +97,51 @@ def _out_of_order(what: str) -> AirbyteTracedException:
 
 def _traced(message: str, failure_type: FailureType) -> AirbyteTracedException:
     return AirbyteTracedException(message=message, internal_message=message, failure_type=failure_type)
+
+
+#: What SQLite calls the files of a ledger, behind the ledger's own name.
+_FILES = ("", "-wal", "-shm", "-journal")
+
+
+def open_letters(config: Config) -> DeadLetters:
+    """Open the dead-letter file; OSError if its folder cannot be made, ConfigurationError if it is the ledger's."""
+    path, ledger = rejects_path(config), ledger_path(config)
+    if ledger is not None and path.resolve() in [ledger.with_name(ledger.name + end).resolve() for end in _FILES]:
+        raise ConfigurationError(f"{path} is the ledger's own file. Choose another rejected_records_path.")
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return DeadLetters(path)
+
+
+def unwritable(config: Config, error: OSError) -> str:
+    """Return what to say of a dead-letter file that cannot be written."""
+    return (
+        f"The dead-letter file {rejects_path(config)} cannot be written ({error.strerror}). "
+        "Choose another rejected_records_path."
+    )
+
+
+def say_where(config: Config, ledger: Ledger, letters: DeadLetters) -> None:
+    """Log where the ledger and the dead-letter file lie, and warn where memory is short."""
+    if isinstance(config.ledger, NoLedger):
+        logger.warning(
+            "Without a ledger nothing is remembered after this run: rows that come again are sent again, so that "
+            "Wicked counts payments, clicks and marketing rows twice, a commission that changes goes out as a new "
+            "order, parts of an order that are read in different runs never meet, and what a broken run had under way "
+            "is not known to the next."
+        )
+        return
+    path = ledger_path(config)
+    place = path if path is not None else ledger.description.removeprefix("The ledger in ")
+    logger.info("Ledger: %s. Rejected rows: %s.", place, letters.path)
+    if path is not None and dies_with_container(path):
+        logger.warning(
+            "%s is inside this container and on no volume: what was sent is forgotten when the container ends, and "
+            "will be sent again. Mount a volume there, or choose the ledger `postgres`.",
+            ledger.description,
+        )
+    elif dies_with_container(letters.path):
+        logger.warning(
+            "The dead-letter file %s is inside this container and on no volume: rejected rows are lost when the "
+            "container ends. Mount a volume, and set rejected_records_path to a file on it.",
+            letters.path,
+        )

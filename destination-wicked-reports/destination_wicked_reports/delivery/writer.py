@@ -16,12 +16,12 @@ from typing import Any
 from airbyte_cdk.models import FailureType
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
-from destination_wicked_reports.delivery import FATES, REJECTED, UNCHANGED, WITHHELD, Delivery
+from destination_wicked_reports.delivery.dead_letters import DeadLetters
+from destination_wicked_reports.delivery.dispatcher import FATES, REJECTED, UNCHANGED, WITHHELD, Delivery
+from destination_wicked_reports.delivery.queue import BATCH_BYTES
 from destination_wicked_reports.mappings.base import Normalizer
 from destination_wicked_reports.model import Record, Reject, Row, Skip, Unchanged
 from destination_wicked_reports.protocol.messages import ForeignInput, parse
-from destination_wicked_reports.queues import BATCH_BYTES
-from destination_wicked_reports.rejects import DeadLetters
 from destination_wicked_reports.signals import STOP
 
 logger = logging.getLogger("airbyte")

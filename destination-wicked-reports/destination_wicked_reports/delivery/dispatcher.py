@@ -15,12 +15,12 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from destination_wicked_reports.api.client import NotTaken, WickedClient
 from destination_wicked_reports.api.endpoints import ENDPOINTS, LOAD_ORDER, RANK, UPDATABLE, Endpoint
 from destination_wicked_reports.api.responses import Outcome, Verdict
+from destination_wicked_reports.delivery.dead_letters import FATE_UNKNOWN, ORDER_REJECTED, TOO_LARGE, DeadLetters
+from destination_wicked_reports.delivery.queue import ROW_BYTES, Queue
 from destination_wicked_reports.ledger.ledger import ACCEPTED, HELD, Ledger
 from destination_wicked_reports.ledger.order_book import OrderBook
 from destination_wicked_reports.ledger.outbox import Batch
 from destination_wicked_reports.model import Row
-from destination_wicked_reports.queues import ROW_BYTES, Queue
-from destination_wicked_reports.rejects import FATE_UNKNOWN, ORDER_REJECTED, TOO_LARGE, DeadLetters
 from destination_wicked_reports.signals import LOOK_SECONDS, STOP
 
 SENT, UNCHANGED, CHANGED, REJECTED, WITHHELD = FATES = ("sent", "unchanged", "changed", "rejected", "held")

@@ -1,0 +1,1 @@
+"""Rows on their way: queues, requests in flight, STATE messages, the dead-letter file."""
