@@ -16,7 +16,7 @@ import affiliate_builders
 import bigcommerce_builders
 import pytest
 import requests
-from destination_wicked_reports.reconcile.command import main
+from destination_wicked_reports.reconcile.cli import main
 
 from integration_tests.connectors import BIN, EMAIL, RUN_SECONDS, Workspace, catalog
 from integration_tests.postgres import running_postgres

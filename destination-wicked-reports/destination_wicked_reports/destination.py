@@ -201,8 +201,6 @@ class DestinationWickedReports(Destination):
 
     def _run(self, args: list[str]) -> None:
         if args and args[0] in COMMANDS_FOR_PEOPLE:
-            from destination_wicked_reports import tools
-
             sys.exit(tools.main(args))
         if args and args[0] in ("-h", "--help"):
             sys.stdout.write(HELP)

@@ -17,7 +17,7 @@ def run() -> None:
 def target() -> None:
     """Run the Singer target with the command line in `sys.argv`."""
     light_cdk.prepare()
-    from destination_wicked_reports.singer import cli
+    from destination_wicked_reports.commands.singer_target import cli
 
     quick_start.started()
     cli()

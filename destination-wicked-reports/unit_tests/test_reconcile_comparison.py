@@ -12,7 +12,7 @@ from destination_wicked_reports.reconcile.comparison import UNDATED, compare
 from destination_wicked_reports.reconcile.expected import Expected
 from destination_wicked_reports.reconcile.orders import Paid, SentOrder, ShownOrder, Step, money, shown_name
 from destination_wicked_reports.reconcile.report import html, text
-from destination_wicked_reports.reconcile.shown import Shown
+from destination_wicked_reports.reconcile.reported import Shown
 
 READ = 1_780_300_800
 DAY = 86_400

@@ -13,10 +13,10 @@ from destination_wicked_reports.ledger.ledger import HELD
 from destination_wicked_reports.ledger.outbox import Batch
 from destination_wicked_reports.ledger.schema import order_events
 from destination_wicked_reports.model import OrderState
+from destination_wicked_reports.reconcile.dry_run import rehearse
+from destination_wicked_reports.reconcile.ledger_reader import HELD_NOTE, remember
 from destination_wicked_reports.reconcile.orders import Paid, money
-from destination_wicked_reports.reconcile.rehearsal import rehearse
-from destination_wicked_reports.reconcile.remembered import HELD_NOTE, remember
-from destination_wicked_reports.reconcile.shown import ReadError, read_files, reader_settings
+from destination_wicked_reports.reconcile.reported import ReadError, read_files, reader_settings
 from sqlalchemy import delete
 
 KEY = "shop\x1f1"

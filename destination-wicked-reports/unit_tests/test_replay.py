@@ -11,6 +11,8 @@ import pytest
 from destination_builders import make_row, read_letters
 from destination_wicked_reports.api.endpoints import ENDPOINTS
 from destination_wicked_reports.api.rows import RowMaker
+from destination_wicked_reports.commands.dead_letter_reader import Letter, Mender, MendingError
+from destination_wicked_reports.commands.replay import HELD_BACK, OUTDATED, Replay, letters_of, refuse_broken
 from destination_wicked_reports.config.spec import Config, ConfigurationError
 from destination_wicked_reports.delivery.dead_letters import TOO_DEEP, DeadLetters
 from destination_wicked_reports.delivery.session import running
@@ -19,9 +21,7 @@ from destination_wicked_reports.ledger.outbox import Batch
 from destination_wicked_reports.mappings.affiliate.base import AffiliateRules
 from destination_wicked_reports.mappings.affiliate.wecantrack import WecantrackNormalizer
 from destination_wicked_reports.mappings.native import NativeNormalizer
-from destination_wicked_reports.mending import Letter, Mender, MendingError
 from destination_wicked_reports.model import OrderState, Reject, Row
-from destination_wicked_reports.replay import HELD_BACK, OUTDATED, Replay, letters_of, refuse_broken
 
 ORDER_KEY = "wecantrack\x1fwct-1-A"
 ORDER = {

@@ -8,9 +8,9 @@ from datetime import date, datetime, timezone, tzinfo
 from decimal import Decimal
 
 from destination_wicked_reports.reconcile.expected import NOT_SENT, PAYMENTS_NOT_SENT, Expected
+from destination_wicked_reports.reconcile.ledger_reader import HELD_NOTE
 from destination_wicked_reports.reconcile.orders import NIL, Name, Paid, SentOrder, ShownOrder, shown_name
-from destination_wicked_reports.reconcile.remembered import HELD_NOTE
-from destination_wicked_reports.reconcile.shown import Shown, named
+from destination_wicked_reports.reconcile.reported import Shown, named
 
 #: The day of an order that Wicked does not show and whose records were not given.
 UNDATED = "undated"

@@ -9,9 +9,9 @@ from pathlib import Path
 from destination_wicked_reports.api.endpoints import ORDER_PAYMENTS
 from destination_wicked_reports.config.spec import Config, ConfigurationError, NoLedger
 from destination_wicked_reports.ledger.history import reading
+from destination_wicked_reports.reconcile.dry_run import MadeOrder, MadePayment, Rehearsal, rehearse
+from destination_wicked_reports.reconcile.ledger_reader import HELD_NOTE, Memory, Sending, remember
 from destination_wicked_reports.reconcile.orders import Name, SentOrder, Step
-from destination_wicked_reports.reconcile.rehearsal import MadeOrder, MadePayment, Rehearsal, rehearse
-from destination_wicked_reports.reconcile.remembered import HELD_NOTE, Memory, Sending, remember
 
 NOT_SENT = "not sent: the ledger does not know it; see the dead-letter file"
 PAYMENTS_NOT_SENT = "payments of it were not sent: see the dead-letter file"

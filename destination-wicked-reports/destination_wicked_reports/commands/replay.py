@@ -14,11 +14,11 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from destination_wicked_reports.commands.dead_letter_reader import Letter, Mender, MendingError, joined
 from destination_wicked_reports.config.spec import ConfigurationError
 from destination_wicked_reports.delivery.dispatcher import FATES, REJECTED, UNCHANGED, WITHHELD
 from destination_wicked_reports.delivery.session import Run
 from destination_wicked_reports.mappings.base import Normalizer
-from destination_wicked_reports.mending import Letter, Mender, MendingError, joined
 from destination_wicked_reports.model import Record, Reject, Row, Skip, Unchanged
 from destination_wicked_reports.signals import STOP
 

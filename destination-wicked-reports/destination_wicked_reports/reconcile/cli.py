@@ -22,7 +22,7 @@ from destination_wicked_reports.ledger.schema import LedgerError
 from destination_wicked_reports.reconcile.comparison import Comparison, compare
 from destination_wicked_reports.reconcile.expected import Expected, expect
 from destination_wicked_reports.reconcile.report import html, text
-from destination_wicked_reports.reconcile.shown import ReadError, Shown, read_account, read_files, reader_settings
+from destination_wicked_reports.reconcile.reported import ReadError, Shown, read_account, read_files, reader_settings
 
 #: The vendor loads 365 days of history once (overview, "How far back"), so the first order sent is hardly older.
 _HISTORY = timedelta(days=366)

@@ -1,0 +1,1 @@
+"""Commands of our own: ledger, replay and the Singer target."""
