@@ -201,7 +201,9 @@ class DestinationWickedReports(Destination):
 
     def _run(self, args: list[str]) -> None:
         if args and args[0] in COMMANDS_FOR_PEOPLE:
-            sys.exit(tools.main(args))
+            from destination_wicked_reports.commands import cli
+
+            sys.exit(cli.main(args))
         if args and args[0] in ("-h", "--help"):
             sys.stdout.write(HELP)
             sys.exit(0)

@@ -12,6 +12,7 @@ from destination_builders import ACCEPTED, ScriptedClient, make_row, read_letter
 from destination_wicked_reports.api.client import NotTaken
 from destination_wicked_reports.api.responses import Outcome, Verdict
 from destination_wicked_reports.delivery import dispatcher as module
+from destination_wicked_reports.delivery import queue
 from destination_wicked_reports.delivery.dispatcher import Delivery
 from destination_wicked_reports.ledger.outbox import Batch
 from destination_wicked_reports.model import OrderState
@@ -121,7 +122,7 @@ def test_what_was_ready_when_a_post_failed_for_good_is_not_sent_and_not_taken_fo
 
 
 def test_a_batch_ends_before_it_is_too_large(deliver, monkeypatch):
-    monkeypatch.setattr(queues, "BATCH_BYTES", 1000)
+    monkeypatch.setattr(queue, "BATCH_BYTES", 1000)
     client = ScriptedClient()
     delivery = deliver(client)
     rows = [make_row(number=n, text="x" * 300) for n in range(10)]

@@ -229,7 +229,7 @@ def test_what_was_settled_survives_a_kill(tmp_path):
         "from pathlib import Path\n"
         "from destination_builders import make_row\n"
         "from destination_wicked_reports.ledger.outbox import Batch\n"
-        "from destination_wicked_reports.ledger import Ledger\n"
+        "from destination_wicked_reports.ledger.ledger import Ledger\n"
         "ledger = Ledger.sqlite(Path(sys.argv[1]), 'live')\n"
         "for number in (1, 2):\n"
         "    batch = Batch('orders', [make_row(number=number)]); ledger.mark(batch)\n"

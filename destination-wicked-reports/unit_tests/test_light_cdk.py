@@ -12,7 +12,7 @@ PREPARED = "import sys; from destination_wicked_reports import light_cdk; light_
     "code",
     [
         pytest.param(
-            f"{PREPARED}import destination_wicked_reports.destination, destination_wicked_reports.commands.singer_target\n"
+            f"{PREPARED}from destination_wicked_reports.commands import singer_target\n"
             "strange = ('airbyte_cdk.legacy', 'airbyte_cdk.sources.declarative')\n"
             "assert not [name for name in sys.modules if name.startswith(strange)]\n"
             "assert 'airbyte_cdk.destinations.destination' in sys.modules\n"

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from destination_wicked_reports.config import paths
 from destination_wicked_reports.config.paths import data_folder, dies_with_container, ledger_path, rejects_path
 from destination_wicked_reports.config.spec import Config
 from destination_wicked_reports.delivery.dead_letters import DeadLetters
@@ -40,15 +41,15 @@ def machine(tmp_path, monkeypatch):
             elif where in ("docker", "podman"):
                 sign = tmp_path / where
                 sign.touch()
-                monkeypatch.setattr(places, "CONTAINER_SIGNS", (NOWHERE, sign))
+                monkeypatch.setattr(paths, "CONTAINER_SIGNS", (NOWHERE, sign))
 
     made = Machine()
     made.mount()
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
-    monkeypatch.setattr(places, "CONTAINER_SIGNS", (NOWHERE, NOWHERE))
-    monkeypatch.setattr(places, "AIRBYTE_VOLUME", made.airbyte_volume)
-    monkeypatch.setattr(places, "user_data_path", lambda name, appauthor: made.home / name)
-    monkeypatch.setattr(places.os.path, "ismount", lambda folder: Path(folder) in made.mounted)
+    monkeypatch.setattr(paths, "CONTAINER_SIGNS", (NOWHERE, NOWHERE))
+    monkeypatch.setattr(paths, "AIRBYTE_VOLUME", made.airbyte_volume)
+    monkeypatch.setattr(paths, "user_data_path", lambda name, appauthor: made.home / name)
+    monkeypatch.setattr(paths.os.path, "ismount", lambda folder: Path(folder) in made.mounted)
     return made
 
 
@@ -68,9 +69,9 @@ def test_an_airbyte_volume_that_may_not_be_written_is_passed_over(machine, monke
     machine.airbyte_volume.mkdir()
     asked = []
     # Said, not made: whoever runs the tests as root may write everywhere.
-    monkeypatch.setattr(places.os, "access", lambda path, mode: asked.append((path, mode)))
+    monkeypatch.setattr(paths.os, "access", lambda path, mode: asked.append((path, mode)))
     assert data_folder() == machine.home / "destination-wicked-reports"
-    assert asked == [(machine.airbyte_volume, places.os.W_OK)]
+    assert asked == [(machine.airbyte_volume, paths.os.W_OK)]
 
 
 def test_a_file_called_like_airbytes_volume_is_no_volume(machine):
@@ -80,7 +81,7 @@ def test_a_file_called_like_airbytes_volume_is_no_volume(machine):
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="where the others keep it is platformdirs' to know")
 def test_on_linux_the_users_data_folder_is_where_the_desktop_standard_says(monkeypatch, tmp_path):
-    monkeypatch.setattr(places, "AIRBYTE_VOLUME", NOWHERE)
+    monkeypatch.setattr(paths, "AIRBYTE_VOLUME", NOWHERE)
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "share"))
     assert data_folder() == tmp_path / "share" / "destination-wicked-reports"
 

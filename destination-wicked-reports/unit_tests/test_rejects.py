@@ -5,6 +5,7 @@ import os
 
 import pytest
 from destination_builders import make_row, read_letters
+from destination_wicked_reports.delivery import dead_letters
 
 
 def test_a_disk_that_takes_half_a_line_takes_none_and_the_run_hears_of_it(letters, monkeypatch):
@@ -17,7 +18,7 @@ def test_a_disk_that_takes_half_a_line_takes_none_and_the_run_hears_of_it(letter
             raise OSError(errno.ENOSPC, "No space left on device")
         return real(descriptor, bytes(data)[:10])
 
-    monkeypatch.setattr(rejects.os, "write", full)
+    monkeypatch.setattr(dead_letters.os, "write", full)
     with pytest.raises(OSError, match="No space left"):
         letters.reject_row(make_row(number=2), "no")
     monkeypatch.undo()
@@ -28,7 +29,7 @@ def test_a_disk_that_takes_half_a_line_takes_none_and_the_run_hears_of_it(letter
 
 def test_a_short_write_is_continued(letters, monkeypatch):
     real = os.write
-    monkeypatch.setattr(rejects.os, "write", lambda descriptor, data: real(descriptor, bytes(data)[:7]))
+    monkeypatch.setattr(dead_letters.os, "write", lambda descriptor, data: real(descriptor, bytes(data)[:7]))
     letters.reject_row(make_row(number=1), "no")
     assert [letter["row"]["SourceID"] for letter in read_letters(letters)] == ["1"]
 

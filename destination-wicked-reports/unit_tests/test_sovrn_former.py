@@ -8,6 +8,7 @@ from decimal import Decimal
 
 import pytest
 from affiliate_builders import payments
+from destination_wicked_reports.ledger import sale_totals
 from destination_wicked_reports.ledger.ledger import Ledger
 from destination_wicked_reports.ledger.order_book import OrderBook
 from destination_wicked_reports.mappings.affiliate.base import OUTDATED
@@ -109,7 +110,7 @@ def test_a_ledger_of_version_2_goes_on_with_the_parts_it_has(tmp_path):
     opened.close()
     with contextlib.closing(sqlite3.connect(path)) as connection:
         connection.executescript(
-            f"ALTER TABLE {sums.parts.name} DROP COLUMN changed;"
+            f"ALTER TABLE {sale_totals.parts.name} DROP COLUMN changed;"
             "UPDATE ledger SET value = '2' WHERE name = 'schema_version'"
         )
     for changed in ("", SECOND):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -22,6 +23,11 @@ from destination_wicked_reports.ledger.ledger import (
     LedgerError,
 )
 from destination_wicked_reports.ledger.opening import open_ledger, take_ledger
+
+logger = logging.getLogger("airbyte")
+
+#: What SQLite calls the files of a ledger, behind the ledger's own name.
+_FILES = ("", "-wal", "-shm", "-journal")
 
 
 @dataclass(slots=True, frozen=True)
@@ -97,10 +103,6 @@ def _out_of_order(what: str) -> AirbyteTracedException:
 
 def _traced(message: str, failure_type: FailureType) -> AirbyteTracedException:
     return AirbyteTracedException(message=message, internal_message=message, failure_type=failure_type)
-
-
-#: What SQLite calls the files of a ledger, behind the ledger's own name.
-_FILES = ("", "-wal", "-shm", "-journal")
 
 
 def open_letters(config: Config) -> DeadLetters:
