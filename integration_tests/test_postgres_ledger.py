@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import psycopg
 import pytest
-from destination_builders import make_row
+from builders.destination import make_row
 from destination_wicked_reports.config.spec import Config
 from destination_wicked_reports.ledger import schema
 from destination_wicked_reports.ledger.history import reading

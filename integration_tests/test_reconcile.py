@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import affiliate_builders
-import bigcommerce_builders
 import pytest
 import requests
+from builders import affiliate as affiliate_builders
+from builders import bigcommerce as bigcommerce_builders
 from destination_wicked_reports.reconcile.cli import main
 
 from integration_tests.connectors import BIN, EMAIL, RUN_SECONDS, Workspace, catalog

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from destination_builders import ScriptedServer
+from builders.destination import ScriptedServer
 from destination_wicked_reports.delivery.dead_letters import DeadLetters
 from destination_wicked_reports.ledger.ledger import Ledger
 

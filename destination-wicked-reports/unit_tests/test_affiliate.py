@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from affiliate_builders import BY_USER, ORDER_KEY, Book, bodies, feed, make_normalizer, payments, transaction
+from builders.affiliate import BY_USER, ORDER_KEY, Book, bodies, feed, make_normalizer, payments, transaction
 from destination_wicked_reports.mappings.affiliate.base import NO_CONTACT, REVIVED, AffiliateRules
 from destination_wicked_reports.mappings.base import BoundedSet
 from destination_wicked_reports.mappings.order_payments import after, next_payment

@@ -6,14 +6,14 @@ import io
 from collections.abc import Callable, Iterable
 from typing import Any
 
-import bigcommerce_builders as shop
 import orjson
 import pytest
-import sovrn_builders as sovrn
-from affiliate_builders import Book, feed, make_normalizer
-from affiliate_builders import transaction as wecantrack_transaction
 from airbyte_cdk.models import ConfiguredAirbyteCatalogSerializer
-from cache_builders import CAME, SCHEMA, SENT, alter, schema_of
+from builders import bigcommerce as shop
+from builders import sovrn as sovrn
+from builders.affiliate import Book, feed, make_normalizer
+from builders.affiliate import transaction as wecantrack_transaction
+from builders.pyairbyte_cache import CAME, SCHEMA, SENT, alter, schema_of
 from destination_wicked_reports.destination import DestinationWickedReports
 from destination_wicked_reports.mappings.custom.normalizer import CustomNormalizer, StreamRule
 from destination_wicked_reports.mappings.native import NativeNormalizer

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from bigcommerce_builders import (
+from builders.bigcommerce import (
     EDITED,
     Shop,
     bodies,

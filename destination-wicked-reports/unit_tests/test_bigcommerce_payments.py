@@ -6,7 +6,7 @@ import itertools
 from decimal import Decimal
 
 import pytest
-from bigcommerce_builders import EDIT_TIME, EDITED, Shop, bodies, line, order, paid, reasons, transaction
+from builders.bigcommerce import EDIT_TIME, EDITED, Shop, bodies, line, order, paid, reasons, transaction
 from destination_wicked_reports.mappings.bigcommerce.records import FAILED_RETURN, NO_MONEY_YET, TEST_TRANSACTION
 from destination_wicked_reports.model import Reject
 from hypothesis import given, settings

@@ -7,7 +7,7 @@ import logging
 import pytest
 from airbyte_cdk.models import FailureType
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
-from destination_builders import make_row
+from builders.destination import make_row
 from destination_wicked_reports.api import client as module
 from destination_wicked_reports.api.client import NotTaken, WickedClient
 from destination_wicked_reports.api.responses import Outcome

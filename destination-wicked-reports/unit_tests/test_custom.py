@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 import pytest
-from affiliate_builders import Book
+from builders.affiliate import Book
 from destination_wicked_reports.config.mappings import CustomStream
 from destination_wicked_reports.config.spec import Config, ConfigurationError
 from destination_wicked_reports.mappings.custom.functions import TAKES

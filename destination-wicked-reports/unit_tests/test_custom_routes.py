@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from affiliate_builders import Book
 from airbyte_cdk.models import ConfiguredAirbyteCatalogSerializer
+from builders.affiliate import Book
 from destination_wicked_reports.api.endpoints import ENDPOINTS
 from destination_wicked_reports.config.spec import Config, ConfigurationError
 from destination_wicked_reports.mappings.factory import make_normalizer

@@ -8,7 +8,7 @@ from decimal import Decimal
 import pytest
 from airbyte_cdk.models import FailureType
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
-from destination_builders import ACCEPTED, ScriptedClient, make_row, read_letters
+from builders.destination import ACCEPTED, ScriptedClient, make_row, read_letters
 from destination_wicked_reports.api.client import NotTaken
 from destination_wicked_reports.api.responses import Outcome, Verdict
 from destination_wicked_reports.delivery import dispatcher as module

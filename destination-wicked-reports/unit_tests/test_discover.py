@@ -8,9 +8,9 @@ import json
 import jsonschema
 import orjson
 import pytest
-from affiliate_builders import Book
 from airbyte_protocol_dataclasses.models import DestinationCatalog
-from destination_builders import COMPLETE
+from builders.affiliate import Book
+from builders.destination import COMPLETE
 from destination_wicked_reports.api.endpoints import ENDPOINTS
 from destination_wicked_reports.api.fields import Kind
 from destination_wicked_reports.destination import DestinationWickedReports

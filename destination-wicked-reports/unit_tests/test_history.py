@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
-from destination_builders import make_row
+from builders.destination import make_row
 from destination_wicked_reports.config.spec import Config
 from destination_wicked_reports.ledger import ledger as module
 from destination_wicked_reports.ledger.history import History, reading

@@ -10,7 +10,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from destination_builders import make_row
+from builders.destination import make_row
 from destination_wicked_reports.ledger import schema
 from destination_wicked_reports.ledger.history import History
 from destination_wicked_reports.ledger.ledger import HELD, Ledger, LedgerBusyError, LedgerError

@@ -7,8 +7,8 @@ from typing import Any
 
 import orjson
 import pytest
-from affiliate_builders import Book
-from destination_builders import COMPLETE
+from builders.affiliate import Book
+from builders.destination import COMPLETE
 from destination_wicked_reports.api.endpoints import ENDPOINTS, ORDERS
 from destination_wicked_reports.api.fields import ZERO
 from destination_wicked_reports.api.rows import fold

@@ -1,9 +1,9 @@
 """An id with a null character in it is refused: SQLite would find another row by it, and PostgreSQL none at all."""
 
-import affiliate_builders
-import bigcommerce_builders
 import pytest
-import sovrn_builders
+from builders import affiliate as affiliate_builders
+from builders import bigcommerce as bigcommerce_builders
+from builders import sovrn as sovrn_builders
 from destination_wicked_reports.api.fields import NULL_CHARACTER
 from destination_wicked_reports.ledger.order_book import OrderBook
 from destination_wicked_reports.mappings.bigcommerce.normalizer import BigcommerceNormalizer, BigcommerceRules

@@ -6,7 +6,7 @@ import json
 from decimal import Decimal
 
 import pytest
-from destination_builders import make_row
+from builders.destination import make_row
 from destination_wicked_reports.config.spec import Config, ConfigurationError
 from destination_wicked_reports.ledger import ledger as module
 from destination_wicked_reports.ledger.ledger import HELD

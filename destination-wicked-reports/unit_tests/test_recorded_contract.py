@@ -12,8 +12,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from affiliate_builders import Book
 from airbyte_cdk.models import Status
+from builders.affiliate import Book
 from destination_wicked_reports.api.client import WickedClient
 from destination_wicked_reports.api.endpoints import ENDPOINTS
 from destination_wicked_reports.api.responses import Outcome

@@ -4,7 +4,7 @@ import errno
 import os
 
 import pytest
-from destination_builders import make_row, read_letters
+from builders.destination import make_row, read_letters
 from destination_wicked_reports.delivery import dead_letters
 
 

@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import orjson
 import pytest
-from destination_builders import make_row, read_letters
+from builders.destination import make_row, read_letters
 from destination_wicked_reports.api.endpoints import ENDPOINTS
 from destination_wicked_reports.api.rows import RowMaker
 from destination_wicked_reports.commands.dead_letter_reader import Letter, Mender, MendingError

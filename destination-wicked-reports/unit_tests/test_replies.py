@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import orjson
 import pytest
-from destination_builders import make_row
+from builders.destination import make_row
 from destination_wicked_reports.api.responses import Outcome, read_reply
 
 ROWS = [make_row(number=n, OrderTotal=n) for n in (1, 2, 3)]

@@ -3,7 +3,7 @@
 import signal
 
 import pytest
-from destination_builders import ACCEPTED, ScriptedClient, make_row
+from builders.destination import ACCEPTED, ScriptedClient, make_row
 from destination_wicked_reports.delivery.dispatcher import Delivery
 from destination_wicked_reports.delivery.writer import Writer
 from destination_wicked_reports.mappings.base import Normalizer

@@ -6,7 +6,8 @@ from typing import Any, ClassVar
 
 import orjson
 import pytest
-from affiliate_builders import bodies, payments
+from builders.affiliate import bodies, payments
+from builders.sovrn import NOON_CHANGED, NOON_SOLD, ORDER_KEY, SOLD, Desk, reasons, taken_back, transaction
 from destination_wicked_reports.config.spec import Config, ConfigurationError
 from destination_wicked_reports.mappings.affiliate.base import EXCLUDED_NETWORK, NO_CONTACT, REVIVED
 from destination_wicked_reports.mappings.affiliate.sovrn import WORTHLESS, SovrnNormalizer
@@ -15,16 +16,6 @@ from destination_wicked_reports.mappings.factory import make_normalizer as wire
 from destination_wicked_reports.model import Reject, Row, Skip
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sovrn_builders import (
-    NOON_CHANGED,
-    NOON_SOLD,
-    ORDER_KEY,
-    SOLD,
-    Desk,
-    reasons,
-    taken_back,
-    transaction,
-)
 
 
 def order_of(*, rules: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]:

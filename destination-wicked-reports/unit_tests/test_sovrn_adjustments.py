@@ -5,13 +5,13 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
-from affiliate_builders import bodies, payments
+from builders.affiliate import bodies, payments
+from builders.sovrn import NOON_CHANGED, ORDER_KEY, Desk, reasons, taken_back, transaction
 from destination_wicked_reports.mappings.affiliate.base import NO_CONTACT
 from destination_wicked_reports.mappings.affiliate.sovrn_returns import EXCESS, UNMATCHED
 from destination_wicked_reports.model import Reject
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sovrn_builders import NOON_CHANGED, ORDER_KEY, Desk, reasons, taken_back, transaction
 
 REFUND_ALL = [("REFUNDED", 10, NOON_CHANGED)]
 

@@ -7,7 +7,8 @@ import sqlite3
 from decimal import Decimal
 
 import pytest
-from affiliate_builders import payments
+from builders.affiliate import payments
+from builders.sovrn import Desk, click, reasons, taken_back, transaction
 from destination_wicked_reports.ledger import sale_totals
 from destination_wicked_reports.ledger.ledger import Ledger
 from destination_wicked_reports.ledger.order_book import OrderBook
@@ -16,7 +17,6 @@ from destination_wicked_reports.mappings.affiliate.sovrn_returns import UNMATCHE
 from destination_wicked_reports.model import Part
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sovrn_builders import Desk, click, reasons, taken_back, transaction
 
 FIRST, SECOND, THIRD = "2024-05-20", "2024-06-01", "2024-06-20"
 SALE = [transaction("10.00", update_date=FIRST), transaction("4.00", update_date=SECOND)]

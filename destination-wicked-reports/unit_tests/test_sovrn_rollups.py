@@ -8,8 +8,9 @@ from typing import Any, ClassVar
 
 import orjson
 import pytest
-from affiliate_builders import bodies, payments
-from destination_builders import ScriptedClient
+from builders.affiliate import bodies, payments
+from builders.destination import ScriptedClient
+from builders.sovrn import NOON_SOLD, SOLD, Desk, click, make_normalizer, reasons, transaction
 from destination_wicked_reports.api.responses import Outcome, Verdict
 from destination_wicked_reports.delivery.dispatcher import Delivery
 from destination_wicked_reports.delivery.writer import Writer
@@ -21,7 +22,6 @@ from destination_wicked_reports.mappings.affiliate.sovrn_returns import EXCESS
 from destination_wicked_reports.model import Record, Row, Skip
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sovrn_builders import NOON_SOLD, SOLD, Desk, click, make_normalizer, reasons, transaction
 
 RULES: dict[str, Any] = {"cpc": "rollup", "contact_rules": [], "without_contact": "synthetic"}
 EARLY, COMPLETE = date(2024, 5, 19), date(2024, 5, 20)  # five days after the sale, and six

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import orjson
 import pytest
-from affiliate_builders import BY_USER, ORDER_KEY, Book, bodies, feed, make_normalizer, payments, transaction
+from builders.affiliate import BY_USER, ORDER_KEY, Book, bodies, feed, make_normalizer, payments, transaction
 from destination_wicked_reports.mappings.affiliate.base import CONVERSION_TYPE, EXCLUDED_NETWORK, NO_CONTACT
 from destination_wicked_reports.model import Reject, Row, Skip
 from hypothesis import given

@@ -10,7 +10,7 @@ import orjson
 import pytest
 from airbyte_cdk.models import FailureType
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
-from destination_builders import ACCEPTED, ScriptedClient, make_row, read_letters
+from builders.destination import ACCEPTED, ScriptedClient, make_row, read_letters
 from destination_wicked_reports.api.responses import Outcome, Verdict
 from destination_wicked_reports.delivery import writer as module
 from destination_wicked_reports.delivery.dispatcher import Delivery
