@@ -227,7 +227,7 @@ def test_what_was_settled_survives_a_kill(tmp_path):
     script = (
         "import os, sys; sys.path.insert(0, sys.argv[2])\n"
         "from pathlib import Path\n"
-        "from destination_builders import make_row\n"
+        "from builders.destination import make_row\n"
         "from destination_wicked_reports.ledger.outbox import Batch\n"
         "from destination_wicked_reports.ledger.ledger import Ledger\n"
         "ledger = Ledger.sqlite(Path(sys.argv[1]), 'live')\n"
@@ -235,7 +235,7 @@ def test_what_was_settled_survives_a_kill(tmp_path):
         "    batch = Batch('orders', [make_row(number=number)]); ledger.mark(batch)\n"
         "    ledger.settle(batch, batch.rows) if number == 1 else os.kill(os.getpid(), 9)\n"
     )
-    subprocess.run([sys.executable, "-c", script, path, Path(__file__).parent], check=False)
+    subprocess.run([sys.executable, "-c", script, path, Path(__file__).parents[1]], check=False)
     opened = Ledger.sqlite(path, "live")
     assert list(opened.known("orders", [make_row(number=n).key for n in (1, 2)])) == [make_row(number=1).key]
     assert [row.key for batch in opened.unfinished() for row in batch.rows] == [make_row(number=2).key]

@@ -277,7 +277,7 @@ class TestCheck:
 
 
 class TestDocs:
-    PAGE = Path(__file__).parents[2] / "docs" / "integrations" / "destinations" / "wicked-reports.md"
+    PAGE = Path(__file__).parents[4] / "docs" / "integrations" / "destinations" / "wicked-reports.md"
 
     def test_the_example_of_the_docs_page_works_as_it_stands(self):
         section = self.PAGE.read_text().partition("## Any other source")[2]

@@ -1,0 +1,1 @@
+"""Records, rows and doubles that several test modules share."""
