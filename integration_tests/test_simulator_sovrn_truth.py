@@ -12,9 +12,8 @@ import pytest
 import requests
 
 from integration_tests.simulator import SimulatorClient, running_simulator
-from integration_tests.simulator.sovrn_lives import SovrnRow, SovrnState
-from integration_tests.simulator.sovrn_pool import Pool
-from integration_tests.simulator.sovrn_scenario import (
+from integration_tests.simulator.sovrn.samples import Pool
+from integration_tests.simulator.sovrn.scenario import (
     DAY,
     LATE_DAYS,
     OUTCOMES,
@@ -22,7 +21,8 @@ from integration_tests.simulator.sovrn_scenario import (
     SovrnSettings,
     build_scenario,
 )
-from integration_tests.simulator.truth import cents
+from integration_tests.simulator.sovrn.transactions import SovrnRow, SovrnState
+from integration_tests.simulator.wecantrack.oracle import cents
 
 DAYS = ("2026-04-01", "2026-04-02", "2026-04-03", "2026-04-04")
 KEY = "sovrn-1234-1-c1"

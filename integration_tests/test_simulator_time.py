@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from integration_tests.simulator import SimulatorClient, running_simulator
-from integration_tests.simulator import store as store_module
-from integration_tests.simulator.scenario import DAY, ScenarioSettings, build_scenario
-from integration_tests.simulator.store import DATE_TYPES, Query, TransactionStore
+from integration_tests.simulator.wecantrack import store as store_module
+from integration_tests.simulator.wecantrack.scenario import DAY, ScenarioSettings, build_scenario
+from integration_tests.simulator.wecantrack.store import DATE_TYPES, Query, TransactionStore
 
 WINDOW = {"date_type": "last_wct_update", "start_date": "2026-01-01T00:00:00", "end_date": "2026-03-31T23:59:59"}
 START = 1767225600  # 2026-01-01

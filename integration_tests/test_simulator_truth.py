@@ -11,7 +11,7 @@ import pytest
 import requests
 
 from integration_tests.simulator import SimulatorClient, running_simulator
-from integration_tests.simulator.truth import cents
+from integration_tests.simulator.wecantrack.oracle import cents
 
 ROW = {"user_network_account_id": 101, "transaction_id": "T1", "order_date": "2026-01-31 23:59:59"}
 DAYS = ("2026-04-01", "2026-04-02", "2026-04-03", "2026-04-04")

@@ -11,12 +11,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from . import editing, truth
 from .clock import iso, parse_instant
 from .faults import Fault
-from .mutations import Mutation
-from .scenario import ScenarioSettings, build_scenario
-from .wicked_store import ENDPOINTS
+from .wecantrack import editing
+from .wecantrack.mutations import Mutation
+from .wecantrack.scenario import ScenarioSettings, build_scenario
+from .wicked.store import ENDPOINTS
 from .world import PARTS, World
 
 Body = dict[str, Any]

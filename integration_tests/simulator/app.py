@@ -12,12 +12,12 @@ from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Mount, Route
 from starlette.types import Receive, Scope, Send
 
-from . import bigcommerce, sovrn, wecantrack, wicked_inbound, wicked_outbound, wire
+from . import wire
 from .admin import admin_routes
-from .bigcommerce_admin import bigcommerce_routes
+from .bigcommerce.admin import bigcommerce_routes
 from .clock import iso
-from .sovrn_admin import sovrn_routes
-from .wicked_outbound_admin import outbound_routes
+from .sovrn.admin import sovrn_routes
+from .wicked.outbound.admin import outbound_routes
 from .world import World
 
 Answer = Callable[[World, Request, bytes], Response]

@@ -8,10 +8,10 @@ from typing import Any
 
 import requests
 
-from .bigcommerce_client import BigcommerceClient
+from .bigcommerce.client import BigcommerceClient
 from .keys import SOVRN_KEY, WECANTRACK_KEY, WICKED_KEY
-from .sovrn_client import SovrnClient
-from .wicked_outbound_client import OutboundClient
+from .sovrn.client import SovrnClient
+from .wicked.outbound.client import OutboundClient
 
 Json = Any
 _TIMEOUT_SECONDS = 300  # 200,000 transactions take a while to make up

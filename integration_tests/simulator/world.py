@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from .bigcommerce_store import BigcommerceStore
+from .bigcommerce.store import BigcommerceStore
 from .clock import Clock
-from .directory import Directory
 from .faults import Faults
 from .keys import Keys
-from .mutations import Mutations
 from .request_log import RequestLog
-from .sovrn_pace import SovrnPace
-from .sovrn_store import SovrnStore
-from .store import TransactionStore
+from .sovrn.store import SovrnStore
+from .sovrn.throttle import SovrnPace
 from .switches import Switches
-from .throttle import Throttle
-from .wicked_outbound_state import Outbound
-from .wicked_store import WickedStore
+from .wecantrack.accounts import Directory
+from .wecantrack.mutations import Mutations
+from .wecantrack.store import TransactionStore
+from .wecantrack.throttle import Throttle
+from .wicked.outbound.state import Outbound
+from .wicked.store import WickedStore
 
 PARTS = (
     "switches", "keys", "faults", "throttle", "log", "mutations", "clock", "wecantrack", "wicked", "outbound", "sovrn",

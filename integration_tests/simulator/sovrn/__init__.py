@@ -1,0 +1,1 @@
+"""Sovrn Commerce's reporting API."""

@@ -1,0 +1,1 @@
+"""wecantrack's API."""

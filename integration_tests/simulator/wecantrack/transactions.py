@@ -1,0 +1,122 @@
+"""A transaction's life: facts that never change, and states that come into force at scripted instants.
+
+wecantrack keeps one row per transaction and edits it in place (affiliate-facts A7), so a life is the list of
+what that row says over time; only the last state that has come into force can be read.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from ..clock import parse_instant, stamp
+
+#: the fields of a row that a state decides; everything else is a fact.
+CHANGING = frozenset(
+    {
+        "last_wct_update", "modified_date", "validation_date", "status", "sale_amount", "commission_amount",
+        "sale_amount_euro", "commission_amount_euro", "decline_reason",
+    }
+)  # fmt: skip
+
+
+@dataclass(slots=True)
+class State:
+    """What the row says from `visible_at` on. A late-committed write is visible after its `last_wct_update`."""
+
+    visible_at: int
+    last_wct_update: int
+    modified_at: int
+    validated_at: int | None
+    status: str
+    sale_amount: str
+    commission_amount: str
+    sale_amount_euro: str
+    commission_amount_euro: str
+    decline_reason: str | None = None
+
+    def fields(self) -> dict[str, Any]:
+        """Return the changing fields as they go on the wire (A5: money as text, dates in seconds)."""
+        return {
+            "last_wct_update": stamp(self.last_wct_update),
+            "modified_date": stamp(self.modified_at),
+            "validation_date": None if self.validated_at is None else stamp(self.validated_at),
+            "status": self.status,
+            "sale_amount": self.sale_amount,
+            "commission_amount": self.commission_amount,
+            "sale_amount_euro": self.sale_amount_euro,
+            "commission_amount_euro": self.commission_amount_euro,
+            "decline_reason": self.decline_reason,
+        }
+
+    def touched(self, at: int) -> State:
+        """Return the same state written again at `at`: no money moves, but the row leaves its old window."""
+        return State(
+            at, at, at, self.validated_at, self.status, self.sale_amount, self.commission_amount,
+            self.sale_amount_euro, self.commission_amount_euro, self.decline_reason,
+        )  # fmt: skip
+
+
+@dataclass(slots=True)
+class Transaction:
+    """One row of wecantrack. `facts` is encoded JSON, because 200,000 dictionaries would be half a gigabyte."""
+
+    account_id: int
+    transaction_id: str
+    website_id: int | None
+    currency: str
+    ordered_at: int
+    clicked_at: int | None
+    facts: bytes
+    states: list[State] = field(default_factory=list)
+    shown: State | None = None
+    _encoded: bytes | None = None
+
+    def state_at(self, instant: int) -> State | None:
+        """Return the state in force at `instant`, or None when the row does not exist yet."""
+        if len(self.states) == 1:
+            return self.states[0] if self.states[0].visible_at <= instant else None
+        position = bisect_right(self.states, instant, key=lambda state: state.visible_at)
+        return self.states[position - 1] if position else None
+
+    def add(self, state: State) -> None:
+        """Put a state into its place in time; of two for one instant the later added wins."""
+        self.states.insert(bisect_right(self.states, state.visible_at, key=lambda other: other.visible_at), state)
+
+    def show(self, state: State | None) -> None:
+        """Make `state` the one that readers see."""
+        self.shown = state
+        self._encoded = None
+
+    def encoded(self) -> bytes:
+        """Return the visible row as JSON; encoded once per state, so that serving a page is a join."""
+        if self._encoded is None:
+            assert self.shown is not None
+            self._encoded = self.facts[:-1] + b"," + orjson.dumps(self.shown.fields())[1:]
+        return self._encoded
+
+    def fact(self) -> dict[str, Any]:
+        """Decode the unchanging fields."""
+        decoded: dict[str, Any] = orjson.loads(self.facts)
+        return decoded
+
+    def change_facts(self, facts: dict[str, Any]) -> None:
+        """Replace the unchanging fields, for rows that a test edits by hand."""
+        self.facts = orjson.dumps(facts)
+        self.clicked_at = parse_instant(facts["click_date"]) if facts.get("click_date") else None
+        self.ordered_at = parse_instant(facts["order_date"])
+        self._encoded = None
+
+    def dates(self) -> dict[str, int | None]:
+        """Return the visible value of each `date_type` of A3."""
+        assert self.shown is not None
+        return {
+            "last_wct_update": self.shown.last_wct_update,
+            "modified_date": self.shown.modified_at,
+            "validation_date": self.shown.validated_at,
+            "order_date": self.ordered_at,
+            "click_date": self.clicked_at,
+        }

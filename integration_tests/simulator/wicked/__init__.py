@@ -1,0 +1,1 @@
+"""Wicked Reports' inbound API."""
