@@ -4,11 +4,11 @@ import signal
 
 import pytest
 from builders.destination import ACCEPTED, ScriptedClient, make_row
+from builders.messages import record, state, states
 from destination_wicked_reports.delivery.dispatcher import Delivery
 from destination_wicked_reports.delivery.writer import Writer
 from destination_wicked_reports.mappings.base import Normalizer
 from destination_wicked_reports.signals import STOP, Stop
-from test_writer import record, state, states
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from .clock import iso, parse_instant
 from .faults import Fault
-from .wecantrack import editing
+from .wecantrack import editing, oracle
 from .wecantrack.mutations import Mutation
 from .wecantrack.scenario import ScenarioSettings, build_scenario
 from .wicked.store import ENDPOINTS
@@ -152,22 +152,22 @@ class Admin:
         """Compute what Wicked must hold after syncs at the instants `at` (default: one, now)."""
         query = request.query_params
         instants = [parse_instant(text) for text in query.getlist("at")] or [self._world.clock.second()]
-        settings = truth.TruthSettings(
+        settings = oracle.TruthSettings(
             recognise=query.get("recognise", "pending"),
             revenue_basis=query.get("revenue_basis", "commission_amount"),
             identity=tuple(query.getlist("identity")),
             not_before=parse_instant(query["not_before"]) if "not_before" in query else None,
             lag_seconds=int(query.get("lag_seconds", 0)),
         )
-        orders = truth.expected_orders(self._world.transactions.transactions, instants, settings)
+        orders = oracle.expected_orders(self._world.transactions.transactions, instants, settings)
         if query.get("orders") == "1":
             return {key: order.shown() for key, order in orders.items()}
-        return truth.table(orders.values())
+        return oracle.table(orders.values())
 
     def get_held(self, request: Request, _body: Body) -> Any:
         """Sum up what Wicked holds, in the same table as the truth."""
         store = self._world.wicked_test if request.query_params.get("test") == "1" else self._world.wicked
-        held = truth.held(store)
+        held = oracle.held(store)
         if request.query_params.get("orders") == "1":
             return {key: order.shown() for key, order in held.orders.items()}
         return held.shown()

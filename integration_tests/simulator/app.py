@@ -14,9 +14,14 @@ from starlette.types import Receive, Scope, Send
 
 from . import wire
 from .admin import admin_routes
+from .bigcommerce import api as bigcommerce_api
 from .bigcommerce.admin import bigcommerce_routes
 from .clock import iso
+from .sovrn import api as sovrn_api
 from .sovrn.admin import sovrn_routes
+from .wecantrack import api as wecantrack_api
+from .wicked import inbound as inbound_api
+from .wicked.outbound import api as outbound_api
 from .wicked.outbound.admin import outbound_routes
 from .world import World
 
@@ -67,25 +72,25 @@ class VendorEndpoint:
 
 async def _front_page(_request: Request) -> Response:
     """Serve what a redirect leads to: a page for people, which a connector must not take for an answer."""
-    return HTMLResponse(wecantrack.HTML_PAGE)
+    return HTMLResponse(wecantrack_api.HTML_PAGE)
 
 
 def build_app(world: World) -> Starlette:
     """Put all vendors and the admin API on one application; paths are the vendors' own, unchanged."""
-    read_side = VendorEndpoint(world, wecantrack.answer)
-    inbound = VendorEndpoint(world, wicked_inbound.answer)
-    outbound = VendorEndpoint(world, wicked_outbound.answer)
-    reports = VendorEndpoint(world, sovrn.answer)
-    shop = VendorEndpoint(world, bigcommerce.answer)
+    read_side = VendorEndpoint(world, wecantrack_api.answer)
+    inbound = VendorEndpoint(world, inbound_api.answer)
+    outbound = VendorEndpoint(world, outbound_api.answer)
+    reports = VendorEndpoint(world, sovrn_api.answer)
+    shop = VendorEndpoint(world, bigcommerce_api.answer)
     return Starlette(
         routes=[
             Route("/", _front_page, methods=["GET"]),
-            *(Route(path, read_side, methods=["GET"]) for path in wecantrack.PATHS),
-            *(Route(path, inbound, methods=["POST"]) for path in wicked_inbound.PATHS),
-            *(Route(path, outbound, methods=["GET"]) for path in wicked_outbound.PATHS),
+            *(Route(path, read_side, methods=["GET"]) for path in wecantrack_api.PATHS),
+            *(Route(path, inbound, methods=["POST"]) for path in inbound_api.PATHS),
+            *(Route(path, outbound, methods=["GET"]) for path in outbound_api.PATHS),
             Route("/latest", inbound, methods=["GET"]),
-            *(Route(path, reports, methods=["GET"]) for path in sovrn.PATHS),
-            *(Route(path, shop, methods=["GET"]) for path in bigcommerce.PATHS),
+            *(Route(path, reports, methods=["GET"]) for path in sovrn_api.PATHS),
+            *(Route(path, shop, methods=["GET"]) for path in bigcommerce_api.PATHS),
             Mount("/_sim/outbound", routes=outbound_routes(world)),
             Mount("/_sim/bigcommerce", routes=bigcommerce_routes(world)),
             Mount("/_sim/sovrn", routes=sovrn_routes(world)),

@@ -11,6 +11,7 @@ import pytest
 from airbyte_cdk.models import FailureType
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from builders.destination import ACCEPTED, ScriptedClient, make_row, read_letters
+from builders.messages import record, state, states, status
 from destination_wicked_reports.api.responses import Outcome, Verdict
 from destination_wicked_reports.delivery import writer as module
 from destination_wicked_reports.delivery.dispatcher import Delivery
@@ -35,22 +36,6 @@ class PlainNormalizer(Normalizer):
                 yield Unchanged("known", record.sequence, record.stream)
             else:
                 yield make_row(record.stream, record.data["n"], sequence=record.sequence)
-
-
-def record(number: int, stream: str = "orders", namespace: str | None = None, **data) -> bytes:
-    body = {"stream": stream, "namespace": namespace, "emitted_at": 1, "data": {"n": number, **data}}
-    return orjson.dumps({"type": "RECORD", "record": body})
-
-
-def state(number: int, stream: str = "orders", namespace: str | None = None, **extra) -> bytes:
-    descriptor = {"name": stream, "namespace": namespace}
-    body = {"type": "STREAM", "stream": {"stream_descriptor": descriptor, "stream_state": {"at": number}}, **extra}
-    return orjson.dumps({"type": "STATE", "state": body})
-
-
-def status(what: str, namespace: str | None = None) -> bytes:
-    said = {"stream_descriptor": {"name": "orders", "namespace": namespace}, "status": what}
-    return orjson.dumps({"type": "TRACE", "trace": {"type": "STREAM_STATUS", "stream_status": said}})
 
 
 @pytest.fixture
@@ -78,10 +63,6 @@ def run(ledger, letters):
         return write.out
 
     return write
-
-
-def states(out) -> list[int]:
-    return [m["state"]["stream"]["stream_state"]["at"] for m in out if isinstance(m, dict) and m["type"] == "STATE"]
 
 
 def test_a_state_leaves_only_after_every_row_before_it_is_in_the_ledger(run, ledger):

@@ -10,7 +10,7 @@ import orjson
 import pytest
 from airbyte_cdk.models import ConfiguredAirbyteCatalogSerializer
 from builders import bigcommerce as shop
-from builders import sovrn as sovrn
+from builders import sovrn
 from builders.affiliate import Book, feed, make_normalizer
 from builders.affiliate import transaction as wecantrack_transaction
 from builders.pyairbyte_cache import CAME, SCHEMA, SENT, alter, schema_of

@@ -9,7 +9,9 @@ from starlette.routing import Route
 
 from ..admin import Body, handled
 from ..clock import parse_instant
+from ..wecantrack.oracle import table
 from ..world import World
+from . import editing, oracle
 from .api import wire_of
 from .oracle import SovrnTruthSettings
 from .responses import BIG_DAY_ROWS, pack
@@ -26,12 +28,12 @@ class SovrnAdmin:
 
     def get_transactions(self, _request: Request, _body: Body) -> Any:
         """Return every row that is visible now, nested, amounts as text."""
-        return [sovrn_editing.shown(self._world, row) for row in self._world.sovrn.rows if row.shown]
+        return [editing.shown(self._world, row) for row in self._world.sovrn.rows if row.shown]
 
     def post_transactions(self, _request: Request, body: Body) -> Any:
         """Insert or update rows with explicit fields, at an instant or now."""
         at = parse_instant(body["at"]) if "at" in body else self._world.clock.second()
-        rows = [sovrn_editing.upsert(self._world, row, at) for row in body["rows"]]
+        rows = [editing.upsert(self._world, row, at) for row in body["rows"]]
         return {"rows": rows, "now_visible": self._world.sovrn.visible}
 
     def post_scenario(self, _request: Request, body: Body) -> Any:
@@ -73,12 +75,12 @@ class SovrnAdmin:
             currency=query.get("currency", "USD"),
             zone=self._world.switches["sovrn.day_zone"],
         )
-        expected = sovrn_truth.expected(self._world.sovrn.rows, instants, settings)
+        expected = oracle.expected(self._world.sovrn.rows, instants, settings)
         if query.get("unmatched") == "1":
             return expected.unmatched
         if query.get("orders") == "1":
             return {key: order.shown() for key, order in expected.orders.items()}
-        return truth.table(expected.orders.values())
+        return table(expected.orders.values())
 
     def post_campaigns(self, _request: Request, body: Body) -> Any:
         """Add sites: `{"campaigns": [{"campaign_id": n, "name": ...}]}`."""
