@@ -1,0 +1,1 @@
+"""Tests of the simulator, which is test equipment itself."""
