@@ -21,7 +21,7 @@ $(READY): requirements/uv.txt requirements/lock.txt $(PACKAGES:%=%/pyproject.tom
 	touch $@
 
 demo: $(READY)
-	$(BIN)/python -m integration_tests.demo
+	$(BIN)/python -m demo.__main__
 
 test: $(READY)
 	$(BIN)/python -m pytest -n $(WORKERS) -m "not campaign and not image_tests and not hosts" $(PYTEST_ARGS)
@@ -31,7 +31,7 @@ campaign: $(READY)
 
 # PyAirbyte, Meltano and airbyte-serverless, each in an environment of its own under .cache/hosts.
 hosts: $(READY)
-	$(BIN)/python -m integration_tests.hosts
+	$(BIN)/python -m integration_tests.hosts.environments
 
 hosts-test: hosts
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m hosts $(PYTEST_ARGS)
@@ -69,7 +69,7 @@ $(QA)/.ready: requirements/qa.txt requirements/qa-excluded.txt | $(READY)
 # Unit tests and every command on each supported Python that this machine has; `CI_STRICT=1` takes a missing one as a failure.
 PYTHONS ?= 3.10 3.11 3.12 3.13
 pythons: $(READY)
-	$(BIN)/python -m integration_tests.pythons $(PYTHONS) -- $(PYTEST_ARGS)
+	$(BIN)/python -m tools.python_matrix $(PYTHONS) -- $(PYTEST_ARGS)
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -8,8 +8,6 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
-from integration_tests import recorder
-
 # How long an example takes says more of the machine than of the code.
 settings.register_profile("any_machine", deadline=None)
 settings.load_profile("any_machine")

@@ -18,7 +18,7 @@ from rich.table import Table
 
 from benchmarks.cost import measure
 from benchmarks.served import served
-from integration_tests.connectors import BIN, catalog
+from integration_tests.support.processes import BIN, catalog
 
 ROWS, MANY_ROWS = 100_000, 1_000_000
 LATENCIES = (0, 100, 300)  # milliseconds

@@ -24,7 +24,7 @@ from benchmarks import latency, orders
 from benchmarks.cost import Cost, measure
 from benchmarks.served import served
 from benchmarks.server import FIRST_DAY
-from integration_tests.connectors import BIN, catalog
+from integration_tests.support.processes import BIN, catalog
 
 ROWS, PAGES, DAYS = 1000, 200, 8
 FEW_PAGES = 8

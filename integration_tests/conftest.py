@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from integration_tests.connectors import Workspace
 from integration_tests.simulator.client import SimulatorClient
 from integration_tests.simulator.server import running_simulator
+from integration_tests.support.processes import Workspace
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ from collections import Counter
 
 import pytest
 
-from integration_tests.bigcommerce_source import bigcommerce_source
-from integration_tests.connectors import catalog, finish_pipe, start_pipe
 from integration_tests.simulator.server import running_simulator
+from integration_tests.support.bigcommerce_source import bigcommerce_source
+from integration_tests.support.processes import catalog, finish_pipe, start_pipe
 
 # Somebody else's program in an environment of its own, which the first test installs; it asks twice for every order.
 pytestmark = [pytest.mark.hosts, pytest.mark.timeout(900)]

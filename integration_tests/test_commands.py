@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pytest
 
-from integration_tests.connectors import catalog
+from integration_tests.support.processes import catalog
 
 SOURCES = {
     "source-wecantrack": ("transactions", {}),

@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from integration_tests.connectors import BIN, catalog
+from integration_tests.support.processes import BIN, catalog
 
 NAME = "destination-wicked-reports"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from decimal import Decimal
 
-from integration_tests.connectors import catalog
+from integration_tests.support.processes import catalog
 
 NAME = "destination-wicked-reports"
 MAPPING = {

@@ -7,9 +7,9 @@ import time
 
 import pytest
 
-from integration_tests.hosts import finish, kill
-from integration_tests.hosts_cases import FIRST, NOWHERE, SECOND, SOURCES, SOVRN, WECANTRACK
-from integration_tests.hosts_meltano import Project
+from integration_tests.hosts.cases import FIRST, NOWHERE, SECOND, SOURCES, SOVRN, WECANTRACK
+from integration_tests.hosts.environments import finish, kill
+from integration_tests.hosts.meltano import Project
 
 pytestmark = [pytest.mark.hosts, pytest.mark.timeout(900)]
 

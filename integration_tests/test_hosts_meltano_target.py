@@ -9,9 +9,9 @@ from decimal import Decimal
 
 import pytest
 
-from integration_tests.hosts import EXAMPLES, finish, kill, run
-from integration_tests.hosts_cases import NOWHERE, posts
-from integration_tests.hosts_meltano import Project
+from integration_tests.hosts.cases import NOWHERE, posts
+from integration_tests.hosts.environments import EXAMPLES, finish, kill, run
+from integration_tests.hosts.meltano import Project
 
 pytestmark = [pytest.mark.hosts, pytest.mark.timeout(900)]
 

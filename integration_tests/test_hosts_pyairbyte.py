@@ -9,8 +9,8 @@ import time
 
 import pytest
 
-from integration_tests.hosts import BIN, EXAMPLES, finish, kill, run, start, tool
-from integration_tests.hosts_cases import FIRST, NOWHERE, SECOND, SOURCES, SOVRN, WECANTRACK, destination, posts
+from integration_tests.hosts.cases import FIRST, NOWHERE, SECOND, SOURCES, SOVRN, WECANTRACK, destination, posts
+from integration_tests.hosts.environments import BIN, EXAMPLES, finish, kill, run, start, tool
 
 pytestmark = [pytest.mark.hosts, pytest.mark.timeout(900)]
 

@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from integration_tests.hosts import EXAMPLES, finish, kill, run, start, tool
-from integration_tests.hosts_cases import NOWHERE, SOURCES, WECANTRACK
+from integration_tests.hosts.cases import NOWHERE, SOURCES, WECANTRACK
+from integration_tests.hosts.environments import EXAMPLES, finish, kill, run, start, tool
 
 pytestmark = [pytest.mark.hosts, pytest.mark.timeout(900)]
 

@@ -20,10 +20,10 @@ from typing import Any
 import pytest
 from destination_wicked_reports.api.endpoints import ENDPOINTS
 
-from integration_tests.connectors import Workspace, catalog, finish_pipe, start_pipe
-from integration_tests.containers import PACKAGES, ROOT, Containers, docker, plain, require
 from integration_tests.simulator.client import SimulatorClient
 from integration_tests.simulator.server import running_simulator
+from integration_tests.support.containers import PACKAGES, ROOT, Containers, docker, plain, require
+from integration_tests.support.processes import Workspace, catalog, finish_pipe, start_pipe
 from integration_tests.test_destination import order, state
 from integration_tests.test_kill import Pipeline, sums
 

@@ -10,8 +10,8 @@ from decimal import Decimal
 
 import pytest
 
-from integration_tests.connectors import catalog, finish_pipe, start_pipe
 from integration_tests.simulator.server import running_simulator
+from integration_tests.support.processes import catalog, finish_pipe, start_pipe
 
 FIRST, SECOND = "2026-04-01T12:00:00", "2026-05-01T12:00:00"
 KILLS_PER_SYNC = 10

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from integration_tests.connectors import catalog, finish_pipe, start_pipe
 from integration_tests.simulator.server import running_simulator
+from integration_tests.support.processes import catalog, finish_pipe, start_pipe
 
 FIRST, SECOND = "2026-04-01T12:00:00", "2026-05-16T12:00:00"
 RULE = r"(?P<contact_id>U[0-9]+)-"

@@ -19,7 +19,7 @@ from destination_wicked_reports.ledger.sale_totals import SumBook
 from destination_wicked_reports.ledger.schema import VERSION
 from destination_wicked_reports.model import Document, OrderState, Part
 
-from integration_tests.postgres import PASSWORD, ask, running_postgres
+from integration_tests.support.postgres import PASSWORD, ask, running_postgres
 
 STATE = OrderState(Decimal("10.10"), Decimal("10.10"), Decimal(0), "APPROVED", 1, 1, "EUR", "2026-03-01 10:00:00")
 

@@ -10,8 +10,8 @@ from collections import Counter
 
 import pytest
 
-from integration_tests.connectors import catalog, finish_pipe, start_pipe
-from integration_tests.postgres import PASSWORD, ask, running_postgres
+from integration_tests.support.postgres import PASSWORD, ask, running_postgres
+from integration_tests.support.processes import catalog, finish_pipe, start_pipe
 from integration_tests.test_destination import order, payment, state
 
 NAME = "destination-wicked-reports"

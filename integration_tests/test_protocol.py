@@ -8,9 +8,8 @@ import sys
 
 import pytest
 
-from integration_tests import recorder
-from integration_tests.protocol import Run, breaches
-from integration_tests.schemas import first_error, validator
+from integration_tests.protocol.schemas import first_error, validator
+from integration_tests.protocol.validator import Run, breaches
 
 NOW = 1_790_000_000
 STREAM = "campaigns"

@@ -18,10 +18,10 @@ from builders import affiliate as affiliate_builders
 from builders import bigcommerce as bigcommerce_builders
 from destination_wicked_reports.reconcile.cli import main
 
-from integration_tests.connectors import BIN, EMAIL, RUN_SECONDS, Workspace, catalog
-from integration_tests.postgres import running_postgres
 from integration_tests.simulator.client import SimulatorClient
 from integration_tests.simulator.server import running_simulator
+from integration_tests.support.postgres import running_postgres
+from integration_tests.support.processes import BIN, EMAIL, RUN_SECONDS, Workspace, catalog
 
 Rows = dict[str, list[dict[str, Any]]]
 STREAMS = ("contacts", "orders", "order_payments")

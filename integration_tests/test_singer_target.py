@@ -9,8 +9,8 @@ import time
 
 import pytest
 
-from integration_tests.connectors import BIN, EMAIL
 from integration_tests.simulator.client import SimulatorClient
+from integration_tests.support.processes import BIN, EMAIL
 
 NAME = "target-wicked-reports"
 

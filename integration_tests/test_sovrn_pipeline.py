@@ -8,8 +8,8 @@ from itertools import pairwise
 
 import pytest
 
-from integration_tests.connectors import catalog, finish_pipe, start_pipe
 from integration_tests.simulator.server import running_simulator
+from integration_tests.support.processes import catalog, finish_pipe, start_pipe
 
 FIRST, SECOND = "2026-04-01T12:00:00", "2026-04-08T12:00:00"
 START = "2026-03-24"

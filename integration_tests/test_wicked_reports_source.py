@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from integration_tests.connectors import catalog
+from integration_tests.support.processes import catalog
 
 STREAMS = ("contacts", "orders", "clicks")
 

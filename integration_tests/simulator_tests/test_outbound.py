@@ -10,8 +10,8 @@ from urllib.parse import quote
 import pytest
 import requests
 
-from integration_tests.outbound_reader import DAY, ONE_DAY, ask, click, contact, ids, order, page, payment, post
 from integration_tests.simulator import SimulatorClient, running_simulator
+from integration_tests.support.outbound_reader import DAY, ONE_DAY, ask, click, contact, ids, order, page, payment, post
 
 BAD_REQUEST = {
     "status": "error",

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from integration_tests.outbound_reader import DAY, MARCH, ONE_DAY, ask, contact, ids, page, pages, post
 from integration_tests.simulator import SimulatorClient, running_simulator
+from integration_tests.support.outbound_reader import DAY, MARCH, ONE_DAY, ask, contact, ids, page, pages, post
 
 
 @pytest.fixture(scope="module")

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from integration_tests.outbound_reader import DAY, ONE_DAY, ask, contact, order, payment, post
 from integration_tests.simulator import SimulatorClient, running_simulator
 from integration_tests.simulator.wicked.outbound.admin import OUTBOUND_ADMIN
+from integration_tests.support.outbound_reader import DAY, ONE_DAY, ask, contact, order, payment, post
 
 NOW = datetime(2026, 4, 1, 12, tzinfo=timezone.utc).timestamp()
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from integration_tests.connectors import Result, Workspace
+from integration_tests.support.processes import Result, Workspace
 
 ROOT = Path(__file__).resolve().parents[1]
 #: the connectors that `make images` builds; by itself, every one that is here

@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from integration_tests.connectors import BIN, Workspace
-from integration_tests.hosts import unavailable
+from integration_tests.hosts.environments import unavailable
+from integration_tests.support.processes import BIN, Workspace
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 LOCK = REPOSITORY / "requirements" / "source-bigcommerce.txt"

@@ -14,7 +14,7 @@ from typing import Any
 
 import orjson
 
-from integration_tests.schemas import declared, first_error, schema_breaches, shapes
+from integration_tests.protocol.schemas import declared, first_error, schema_breaches, shapes
 
 Message = dict[str, Any]
 

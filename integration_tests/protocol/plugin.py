@@ -15,7 +15,7 @@ from typing import Any
 
 import orjson
 
-from integration_tests.protocol import ANSWERS, DESTINATION, SOURCES, STREAMING, Run, breaches
+from integration_tests.protocol.validator import ANSWERS, DESTINATION, SOURCES, STREAMING, Run, breaches
 
 NAMES = "|".join((*SOURCES, DESTINATION))
 #: a console script or an image's name, and Python code that runs one

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from integration_tests.hosts import connectors
+from integration_tests.hosts.environments import connectors
 from integration_tests.simulator.client import SimulatorClient
 
 FIRST, SECOND = "2026-04-01T12:00:00", "2026-04-16T12:00:00"

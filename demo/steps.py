@@ -15,7 +15,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from integration_tests.connectors import BIN
+from integration_tests.support.processes import BIN
 
 FOLDER = Path(".demo")
 #: records between two lines of progress; of the days that Sovrn's source announces, the first ones and every so manieth

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from integration_tests.demo_steps import FOLDER, compare, console, save, stamp, sync
+from demo.steps import FOLDER, compare, console, save, stamp, sync
 from integration_tests.simulator.client import SimulatorClient
 from integration_tests.simulator.server import simulator_process
 

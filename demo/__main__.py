@@ -13,11 +13,10 @@ import sys
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 
-from integration_tests import demo_sovrn
-from integration_tests.connectors import catalog
-from integration_tests.demo_steps import FOLDER, compare, console, reconcile, save, shell, stamp, sync
+from demo.steps import FOLDER, compare, console, reconcile, save, shell, stamp, sync
 from integration_tests.simulator.client import SimulatorClient
 from integration_tests.simulator.server import simulator_process
+from integration_tests.support.processes import catalog
 
 DAYS, LATER_DAYS, TRANSACTIONS = 90, 45, 20_000
 LIMIT = 6000  # requests a minute: at the 30 that wecantrack may allow, the demo would wait for minutes

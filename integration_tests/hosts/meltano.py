@@ -7,8 +7,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from integration_tests.hosts import Done, meltano_plugins, need_wrapper, run, start, tool, write_project
-from integration_tests.hosts_cases import FIRST, Case, destination
+from integration_tests.hosts.cases import FIRST, Case, destination
+from integration_tests.hosts.environments import Done, meltano_plugins, need_wrapper, run, start, tool, write_project
 from integration_tests.simulator.client import SimulatorClient
 
 

@@ -21,8 +21,8 @@ from typing import NoReturn
 
 import pytest
 
-from integration_tests.connectors import EMAIL
 from integration_tests.simulator.client import SimulatorClient
+from integration_tests.support.processes import EMAIL
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 CACHE = REPOSITORY / ".cache" / "hosts"

@@ -1,0 +1,1 @@
+"""PyAirbyte, Meltano and airbyte-serverless: their environments and what is run in them."""

@@ -1,0 +1,1 @@
+"""The judge of every connector process: validator, schemas, pytest plugin."""

@@ -1,0 +1,1 @@
+"""What the whole-connector tests share: processes, databases, containers."""
