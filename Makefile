@@ -21,7 +21,7 @@ $(READY): requirements/uv.txt requirements/lock.txt $(PACKAGES:%=%/pyproject.tom
 	touch $@
 
 demo: $(READY)
-	$(BIN)/python -m demo.__main__
+	$(BIN)/python -m demo
 
 test: $(READY)
 	$(BIN)/python -m pytest -n $(WORKERS) -m "not campaign and not image_tests and not hosts" $(PYTEST_ARGS)
@@ -49,7 +49,7 @@ TRIMMED := .cache/trimmed
 trimmed: $(READY)
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(TRIMMED)
 	$(BIN)/uv pip install --quiet --compile-bytecode --python $(TRIMMED)/bin/python --constraints requirements/lock.txt \
-		--build-constraints requirements/lock.txt --excludes docker/excluded.txt $(PACKAGES:%=./%)
+		--build-constraints requirements/lock.txt --excludes docker/excluded-packages.txt $(PACKAGES:%=./%)
 
 image-suite: trimmed
 	CONNECTORS_BIN=$(CURDIR)/$(TRIMMED)/bin $(BIN)/python -m pytest -n $(WORKERS) -m "not campaign and not image_tests and not hosts" \
@@ -58,7 +58,7 @@ image-suite: trimmed
 # Airbyte's published checks, in an environment of their own (they need Python 3.11 or 3.12).
 QA := .cache/qa
 qa: $(QA)/.ready
-	$(QA)/bin/python integration_tests/qa.py $(PACKAGES)
+	$(QA)/bin/python tools/airbyte_qa.py $(PACKAGES)
 
 $(QA)/.ready: requirements/qa.txt requirements/qa-excluded.txt | $(READY)
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(QA)

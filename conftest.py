@@ -1,50 +1,9 @@
-"""For every test: the CDK's standard suite knows its options, nothing that is logged holds a secret or a person, and
-whatever a connector's process prints is judged by the protocol's rules."""
+"""Plugins and hypothesis settings of every test."""
 
-from __future__ import annotations
-
-from collections.abc import Iterator
-
-import pytest
 from hypothesis import settings
 
-# How long an example takes says more of the machine than of the code.
+# How long an example takes depends on the machine, not on the code.
 settings.register_profile("any_machine", deadline=None)
 settings.load_profile("any_machine")
 
-pytest_plugins = ["airbyte_cdk.test.standard_tests.pytest_hooks"]
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
-    """Fail a passing test whose captured output leaks."""
-    report = yield
-    if report.passed:
-        leaks = [f"{title}: {leak}" for title, content in report.sections for leak in recorder.leaks(content)]
-        if leaks:
-            report.outcome = "failed"
-            report.longrepr = "\n".join(leaks)
-    return report
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """Record every connector process from now on."""
-    config.addinivalue_line(
-        "markers", "unjudged_output(reason): a connector of this test is made to break the protocol"
-    )
-    recorder.install()
-
-
-def pytest_unconfigure() -> None:
-    """Leave `subprocess` as it was."""
-    recorder.remove()
-
-
-@pytest.fixture(autouse=True)
-def _judged_output(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Fail a test whose connectors printed what a platform could not rely on; see integration_tests/protocol.py."""
-    yield
-    if request.node.get_closest_marker("unjudged_output"):
-        recorder.forget()
-    else:
-        assert recorder.take() == []
+pytest_plugins = ["airbyte_cdk.test.standard_tests.pytest_hooks", "integration_tests.protocol.plugin"]

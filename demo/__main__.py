@@ -3,7 +3,7 @@
 Then everything is read back out of Wicked's other API and compared with what was sent.
 
 Real connectors, joined by a pipe, against the local simulator of the vendors. Everything it runs is printed so that it
-can be run again by hand. Sovrn's part follows, shorter: see `demo_sovrn.py`.
+can be run again by hand. Sovrn's part follows, shorter: see `sovrn.py`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 
+from demo import sovrn
 from demo.steps import FOLDER, compare, console, reconcile, save, shell, stamp, sync
 from integration_tests.simulator.client import SimulatorClient
 from integration_tests.simulator.server import simulator_process
@@ -36,7 +37,7 @@ def main() -> int:
     with simulator_process("--now", stamp(first), *arguments) as simulator:
         simulator.throttle(LIMIT)
         code = tell(simulator, first, second)
-    code = code or demo_sovrn.main(second)
+    code = code or sovrn.main(second)
     close(stamp(first), stamp(second), arguments)
     return code
 

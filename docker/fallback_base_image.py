@@ -1,9 +1,9 @@
 """A base image made of this machine's own Python, for where no image registry can be reached.
 
-`python3 docker/standin_base.py OUT.tar` writes a root file system for `docker import`: the interpreter and its standard
-library under /usr/local, a shell with the few tools that the recipe calls, every shared library that these name, the CA
-bundle, and the user `airbyte` (1000). It needs neither root nor the network. It is not Airbyte's base image: what it
-proves is the recipe and the connector, and its Python is the machine's.
+`python3 docker/fallback_base_image.py OUT.tar` writes a root file system for `docker import`: the interpreter and its
+standard library under /usr/local, a shell with the few tools that the recipe calls, every shared library that these
+name, the CA bundle, and the user `airbyte` (1000). It needs neither root nor the network. It is not Airbyte's base
+image: what it proves is the recipe and the connector, and its Python is the machine's.
 """
 
 from __future__ import annotations
@@ -142,6 +142,6 @@ def triplet() -> str:
 
 if __name__ == "__main__":
     if len(sys.argv) != 2:
-        sys.exit("Usage: python3 docker/standin_base.py OUT.tar")
+        sys.exit("Usage: python3 docker/fallback_base_image.py OUT.tar")
     with tarfile.open(sys.argv[1], "w") as archive:
         build(Image(archive))

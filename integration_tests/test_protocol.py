@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from integration_tests.protocol import recorder
 from integration_tests.protocol.schemas import first_error, validator
 from integration_tests.protocol.validator import Run, breaches
 

@@ -160,4 +160,4 @@ def main(names: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]) if sys.argv[1:] else "Usage: python integration_tests/qa.py CONNECTOR...")
+    sys.exit(main(sys.argv[1:]) if sys.argv[1:] else "Usage: python tools/airbyte_qa.py CONNECTOR...")

@@ -24,7 +24,7 @@ import pytest
 from integration_tests.simulator.client import SimulatorClient
 from integration_tests.support.processes import EMAIL
 
-REPOSITORY = Path(__file__).resolve().parents[1]
+REPOSITORY = Path(__file__).resolve().parents[2]
 CACHE = REPOSITORY / ".cache" / "hosts"
 WHEELS = CACHE / "wheels"
 PROJECT = CACHE / "meltano-project"

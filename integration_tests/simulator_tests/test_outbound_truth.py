@@ -208,7 +208,7 @@ def test_the_orders_that_are_given_out_add_up_to_the_truth(sim: SimulatorClient)
 
 
 def test_the_readme_names_every_outbound_admin_path() -> None:
-    readme = (Path(__file__).parent / "simulator" / "README.md").read_text(encoding="utf-8")
+    readme = (Path(__file__).parents[1] / "simulator" / "README.md").read_text(encoding="utf-8")
     for path, names in OUTBOUND_ADMIN.items():
         for name in names:
             assert f"`{name.split('_', maxsplit=1)[0].upper()} /_sim/outbound/{path}`" in readme

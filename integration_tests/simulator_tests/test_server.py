@@ -17,7 +17,7 @@ from integration_tests.simulator.admin import ADMIN
 from integration_tests.simulator.faults import KINDS
 from integration_tests.simulator.switches import SWITCHES
 
-FOLDER = Path(__file__).parent / "simulator"
+FOLDER = Path(__file__).parents[1] / "simulator"
 COMMAND = [sys.executable, "-m", "integration_tests.simulator"]
 
 

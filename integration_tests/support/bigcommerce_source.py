@@ -25,7 +25,7 @@ from urllib.parse import urlsplit
 from integration_tests.hosts.environments import unavailable
 from integration_tests.support.processes import BIN, Workspace
 
-REPOSITORY = Path(__file__).resolve().parents[1]
+REPOSITORY = Path(__file__).resolve().parents[2]
 LOCK = REPOSITORY / "requirements" / "source-bigcommerce.txt"
 FOLDER = REPOSITORY / ".cache" / "source-bigcommerce"
 HOST = "api.bigcommerce.com"

@@ -16,7 +16,7 @@ import yaml
 
 from integration_tests.support.processes import Result, Workspace
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 #: the connectors that `make images` builds; by itself, every one that is here
 PACKAGES = os.environ.get("PACKAGES", "").split() or sorted(path.parent.name for path in ROOT.glob("*/metadata.yaml"))
 #: what a careful host allows a connector: nothing but its volumes, /tmp and the network

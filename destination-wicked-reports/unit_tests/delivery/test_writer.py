@@ -27,15 +27,15 @@ class PlainNormalizer(Normalizer):
     streams = frozenset({"orders", "contacts"})
 
     def normalize(self, records, orders) -> Iterator:
-        for record in records:
-            if record.data.get("bad"):
-                yield Reject("is bad", "Field", record.stream, record.stream, record.data, record.sequence)
-            elif record.data.get("dull"):
-                yield Skip("dull", record.sequence)
-            elif record.data.get("known"):
-                yield Unchanged("known", record.sequence, record.stream)
+        for each in records:
+            if each.data.get("bad"):
+                yield Reject("is bad", "Field", each.stream, each.stream, each.data, each.sequence)
+            elif each.data.get("dull"):
+                yield Skip("dull", each.sequence)
+            elif each.data.get("known"):
+                yield Unchanged("known", each.sequence, each.stream)
             else:
-                yield make_row(record.stream, record.data["n"], sequence=record.sequence)
+                yield make_row(each.stream, each.data["n"], sequence=each.sequence)
 
 
 @pytest.fixture
