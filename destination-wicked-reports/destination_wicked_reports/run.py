@@ -2,22 +2,22 @@
 
 import sys
 
-from destination_wicked_reports import light_cdk, quick_start
+from destination_wicked_reports.base import startup
 
 
 def run() -> None:
     """Run the command in `sys.argv`: spec, check, write or one of our own."""
-    light_cdk.prepare()
+    startup.prepare(defer_sources=True)
     from destination_wicked_reports.destination import DestinationWickedReports
 
-    quick_start.started()
+    startup.finish()
     DestinationWickedReports().run(sys.argv[1:])
 
 
 def target() -> None:
     """Run the Singer target with the command line in `sys.argv`."""
-    light_cdk.prepare()
+    startup.prepare(defer_sources=True)
     from destination_wicked_reports.commands.singer_target import cli
 
-    quick_start.started()
+    startup.finish()
     cli()

@@ -19,7 +19,7 @@ from typing import IO, Any
 import orjson
 import requests
 
-from .strict_http import BadReplyError, transient_error
+from .base.errors import BadReplyError, transient_error
 
 _BLOCK = 1 << 18
 _LONGEST_VALUE = 1 << 23  # characters; a row has about a thousand

@@ -16,11 +16,12 @@ from airbyte_cdk.sources.declarative.retrievers import Retriever
 from airbyte_cdk.sources.types import Config, Record, StreamSlice
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
+from .base.errors import BadReplyError, config_error
+from .base.http import StrictApi, rows_of
+from .base.rate_limit import LOGGER, Budget
 from .bodies import rows, spooled
 from .pace import ReportPace
 from .records import campaign, glance, merchant_day, transaction
-from .strict_budget import LOGGER, Budget
-from .strict_http import BadReplyError, StrictApi, config_error, rows_of
 
 #: Sovrn publishes no limit for the campaigns call (affiliate-facts B2).
 CAMPAIGN_REQUESTS_PER_MINUTE = 30

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from . import strict_budget
-from .strict_budget import Budget, pause
+from .base import rate_limit
+from .base.rate_limit import Budget, pause
 
 #: A request is on its way for so long at most; the vendor counts from its arrival, and so does a slot.
 _ON_ITS_WAY = 1.0
@@ -25,7 +25,7 @@ class ReportPace(Budget):
         self.backoff = tuple(interval * times for times in _BACKOFF)
         self.worked = False
         self._told, self._remaining = "the first report request waits its turn", 1
-        self._asked = self._replied = strict_budget.CLOCK.now()
+        self._asked = self._replied = rate_limit.CLOCK.now()
 
     def tell(self, told: str, remaining: int) -> None:
         """Say what is done, and how many requests are still to come, for the announcement of the next wait."""
@@ -33,16 +33,16 @@ class ReportPace(Budget):
 
     def take(self) -> None:
         """Wait for the slot, after an announcement with the time that the rest will take."""
-        now = strict_budget.CLOCK.now()
+        now = rate_limit.CLOCK.now()
         arrived = max(self._asked, min(self._replied, self._asked + _ON_ITS_WAY))
         seconds = min(arrived - now + self.interval, self.interval + _ON_ITS_WAY)
         rest = seconds + self.interval * max(self._remaining - 1, 0)
         pause(seconds, f"{self._told}, next request in {span(seconds)}, about {span(rest)} left")
-        self._asked, self._replied = strict_budget.CLOCK.now(), 0.0
+        self._asked, self._replied = rate_limit.CLOCK.now(), 0.0
 
     def learn(self, headers: object) -> None:
         """Note that a reply came, so the request had arrived by now."""
-        self._replied = strict_budget.CLOCK.now()
+        self._replied = rate_limit.CLOCK.now()
 
     def renew(self) -> None:
         """Do nothing: a wait that the vendor asked for does not shorten the interval."""

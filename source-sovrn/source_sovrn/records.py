@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
-from .strict_http import BadReplyError
+from .base.errors import BadReplyError
 
 Row = dict[str, Any]
 _Known = tuple[str, "Callable[[Any], Any] | None"]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 
-from . import quick_start
+from .base import startup
 
 
 def run() -> None:
     """Run `source-sovrn spec|check|discover|read`."""
+    startup.prepare()
+    from .base.entrypoint import launch
     from .source import SourceSovrn
-    from .strict_command import launch
 
-    quick_start.started()
+    startup.finish()
     sys.exit(launch(SourceSovrn, sys.argv[1:]))

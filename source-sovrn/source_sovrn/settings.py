@@ -11,8 +11,8 @@ from airbyte_cdk.sources.declarative.transformations.config_transformations.conf
     ConfigTransformation,
 )
 
-from .strict_budget import utc_now
-from .strict_http import config_error
+from .base.errors import config_error
+from .base.rate_limit import utc_now
 
 #: the vendor's minute and a second: "a minimum gap of 60 seconds between each request"
 REQUEST_INTERVAL_SECONDS = 61.0

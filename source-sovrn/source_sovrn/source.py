@@ -19,11 +19,11 @@ from airbyte_cdk.models import (
 )
 from airbyte_cdk.sources.streams.concurrent.abstract_stream import AbstractStream
 
+from .base.rate_limit import LOGGER
+from .base.source import StrictSource
 from .components import shared_pace
 from .pace import ReportPace
 from .settings import REQUEST_INTERVAL_SECONDS, refuse_bad_settings
-from .strict_budget import LOGGER
-from .strict_source import StrictSource
 
 _MANIFEST = str(Path(__file__).with_name("manifest.yaml"))
 #: the streams that share the one report request a minute, and what they call a window

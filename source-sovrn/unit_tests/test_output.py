@@ -14,7 +14,7 @@ from .conftest import TRANSACTIONS, catalog_of, days_asked, fill
 
 SCRIPT = [sys.executable, "-c", "from source_sovrn.run import run; run()"]
 BROKEN = (
-    "import source_sovrn.strict_command as s\n"
+    "import source_sovrn.base.entrypoint as s\n"
     "def broken(data, *_): raise RuntimeError(repr(data))\n"
     "s.orjson = type('O', (), {'dumps': staticmethod(broken)})\n"
 )

@@ -12,10 +12,11 @@ from airbyte_cdk.sources.declarative.requesters import HttpRequester
 from airbyte_cdk.sources.declarative.retrievers import Retriever
 from airbyte_cdk.sources.types import Config, Record, StreamSlice
 
+from .base.errors import BadReplyError
+from .base.http import StrictApi, natural_number, rows_of
+from .base.rate_limit import Budget, utc_now
 from .digests import Digests
 from .pages import Page, ShiftingPages
-from .strict_budget import Budget, utc_now
-from .strict_http import BadReplyError, StrictApi, natural_number, rows_of
 
 #: wecantrack publishes no limit (affiliate-facts A8): this many requests a minute until its headers tell.
 REQUESTS_PER_MINUTE = 30

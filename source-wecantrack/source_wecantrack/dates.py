@@ -11,7 +11,7 @@ from airbyte_cdk.sources.declarative.transformations.config_transformations.conf
     ConfigTransformation,
 )
 
-from .strict_http import config_error
+from .base.errors import config_error
 
 WIRE_FORMAT = "%Y-%m-%dT%H:%M:%S"
 _PLAIN = re.compile(r"\d{4}-\d{2}-\d{2}")

@@ -14,9 +14,9 @@ from typing import Any
 
 import orjson
 
+from .base.errors import transient_error
+from .base.rate_limit import LOGGER
 from .digests import Digests
-from .strict_budget import LOGGER
-from .strict_http import transient_error
 
 Row = dict[str, Any]
 

@@ -9,11 +9,11 @@ from typing import Any
 
 from airbyte_cdk.models import AirbyteMessage, AirbyteStateMessage, ConfiguredAirbyteCatalog
 
-from . import strict_budget
+from .base import rate_limit
+from .base.errors import config_error
+from .base.rate_limit import LOGGER
+from .base.source import StrictSource
 from .dates import refuse_bad_dates
-from .strict_budget import LOGGER
-from .strict_http import config_error
-from .strict_source import StrictSource
 
 #: a sign of life for who watches, without a line for each of a thousand days
 SECONDS_BETWEEN_LINES = 10.0
@@ -36,9 +36,9 @@ class SourceWecantrack(StrictSource):
     def progress(self, stream: str, window: int, windows: int, rows: int, total: int) -> Iterable[AirbyteMessage]:
         """Log how far the days have come, now and then: a backfill of a year is hours at the declared budget."""
         if window == 0:
-            self._told = strict_budget.CLOCK.now()
-        elif window < windows and strict_budget.CLOCK.now() - self._told >= SECONDS_BETWEEN_LINES:
-            self._told = strict_budget.CLOCK.now()
+            self._told = rate_limit.CLOCK.now()
+        elif window < windows and rate_limit.CLOCK.now() - self._told >= SECONDS_BETWEEN_LINES:
+            self._told = rate_limit.CLOCK.now()
             LOGGER.info("%s: window %s of %s, %s rows so far", stream, f"{window:,}", f"{windows:,}", f"{total:,}")
         return ()
 

@@ -1,8 +1,8 @@
 """Limits are obeyed before they bite, every wait is announced, and none is endless."""
 
 import pytest
-from source_wecantrack import strict_budget
-from source_wecantrack.strict_budget import Budget, asked_wait, natural, wait
+from source_wecantrack.base import rate_limit
+from source_wecantrack.base.rate_limit import Budget, asked_wait, natural, wait
 
 from .conftest import fill
 
@@ -108,7 +108,7 @@ def test_a_reset_in_milliseconds_is_understood():
 
 def test_every_wait_is_announced_and_output_leaves_before_it(clock, caplog, monkeypatch):
     happened = []
-    monkeypatch.setattr(strict_budget.sys.stdout, "flush", lambda: happened.append(("flush", len(waits(caplog)))))
+    monkeypatch.setattr(rate_limit.sys.stdout, "flush", lambda: happened.append(("flush", len(waits(caplog)))))
     monkeypatch.setattr(clock, "sleep", lambda seconds: happened.append(("sleep", seconds)))
     wait(3, "a reason")
     wait(0, "no reason")

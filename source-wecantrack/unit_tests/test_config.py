@@ -5,7 +5,7 @@ import json
 import pytest
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from source_wecantrack import SourceWecantrack
-from source_wecantrack.strict_command import _Entrypoint
+from source_wecantrack.base.entrypoint import _Entrypoint
 
 from .conftest import LOGGER
 

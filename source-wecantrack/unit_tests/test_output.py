@@ -15,7 +15,7 @@ from .conftest import catalog_of, fill
 
 SCRIPT = [sys.executable, "-c", "from source_wecantrack.run import run; run()"]
 BROKEN = (
-    "import source_wecantrack.strict_command as s\n"
+    "import source_wecantrack.base.entrypoint as s\n"
     "def broken(data, *_): raise RuntimeError(repr(data))\n"
     "s.orjson = type('O', (), {'dumps': staticmethod(broken)})\n"
 )

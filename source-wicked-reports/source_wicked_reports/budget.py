@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 
-from . import strict_budget
-from .strict_budget import MILLISECONDS_FROM, WINDOW_MARGIN, Budget, natural, wait
+from .base import rate_limit
+from .base.rate_limit import MILLISECONDS_FROM, WINDOW_MARGIN, Budget, natural, wait
 
 _NUMBER = re.compile(r"\d{1,15}(\.\d{1,9})?")
 _UNIX_FROM = 10**8  # smaller numbers are seconds left: 10^8 of them are three years, as UNIX time it is 1973
@@ -47,12 +47,12 @@ class SlidingBudget(Budget):
         spare = len(self._ends) - self.calls
         if spare >= 0:
             # a clock that was set back must not make the wait longer than the window
-            seconds = min(self._ends[spare] - strict_budget.CLOCK.now(), self._span)
+            seconds = min(self._ends[spare] - rate_limit.CLOCK.now(), self._span)
             if seconds >= _SHORTEST_ANNOUNCED:
                 told = f"; {self._told}" if self._told else ""
                 wait(seconds, f"the budget of {self.calls} requests in {self._seconds:g} s is used up{told}")
             elif seconds > 0:
-                strict_budget.CLOCK.sleep(seconds)
+                rate_limit.CLOCK.sleep(seconds)
             del self._ends[: spare + 1]
         self._under_way = True
         self.requests += 1
@@ -65,7 +65,7 @@ class SlidingBudget(Budget):
             self.calls = min(self._ceiling, limit)
         if remaining is not None:
             foreign = self.calls - remaining - len(self._ends)
-            now = strict_budget.CLOCK.now()
+            now = rate_limit.CLOCK.now()
             end = reset_time(headers.get("x-ratelimit-reset"), now)
             end = min(end + WINDOW_MARGIN, now + self._span) if end is not None and end > now else now + self._span
             for _ in range(foreign):
@@ -75,7 +75,7 @@ class SlidingBudget(Budget):
         """Do nothing: after a wait that the vendor asked for, what was sent in the last minute still counts."""
 
     def _settle(self) -> None:
-        now = strict_budget.CLOCK.now()
+        now = rate_limit.CLOCK.now()
         del self._ends[: bisect_right(self._ends, now)]
         if self._under_way:
             self._under_way = False

@@ -15,13 +15,13 @@ from airbyte_cdk.sources.declarative.requesters import HttpRequester
 from airbyte_cdk.sources.declarative.retrievers import Retriever
 from airbyte_cdk.sources.types import Config, Record, StreamSlice
 
+from .base.errors import config_error
+from .base.rate_limit import LOGGER
 from .budget import SlidingBudget
 from .pages import Given, HashedPages, OutOfTurnError, Page, Row, UnsteadyError
 from .records import click, click_identity, contact, mark_click, order, row_id
 from .replies import OutboundApi, RefusedError, UnknownContactError, listed, single
 from .settings import account_zone
-from .strict_budget import LOGGER
-from .strict_http import config_error
 from .windows import Days
 
 #: "The first 10,000 clicks of a single contact will be returned"; that other lists end there too is a [guess].

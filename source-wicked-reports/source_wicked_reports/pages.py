@@ -17,8 +17,8 @@ import orjson
 from airbyte_cdk.models import FailureType
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
-from .strict_budget import LOGGER
-from .strict_http import transient_error
+from .base.errors import transient_error
+from .base.rate_limit import LOGGER
 
 Row = dict[str, Any]
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import orjson
 
-from .strict_http import BadReplyError
+from .base.errors import BadReplyError
 
 Row = dict[str, Any]
 _UTM = ("source", "medium", "campaign", "content", "term")

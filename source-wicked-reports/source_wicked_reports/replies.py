@@ -12,11 +12,12 @@ from airbyte_cdk.models import FailureType
 from airbyte_cdk.sources.declarative.requesters import HttpRequester
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
-from . import strict_budget
+from .base import rate_limit
+from .base.errors import BadReplyError
+from .base.http import StrictApi, natural_number, rows_of
 from .budget import SlidingBudget, reset_time
 from .pages import Page
 from .records import Row
-from .strict_http import BadReplyError, StrictApi, natural_number, rows_of
 
 _LONGEST_REASON = 200
 #: "Contact with id AB-1234567 not found."; a gateway that knows no such path says "Not Found" and nothing of a contact
@@ -59,7 +60,7 @@ class OutboundApi(StrictApi):
 
     def _throttled_pause(self, response: requests.Response, attempt: int) -> float:
         """Put the wait into the one form that is understood: seconds for Retry-After, UNIX time for the reset."""
-        now, headers = strict_budget.CLOCK.now(), response.headers
+        now, headers = rate_limit.CLOCK.now(), response.headers
         later, reset = (reset_time(headers.get(name), now) for name in ("Retry-After", "x-ratelimit-reset"))
         if later is not None:
             headers["Retry-After"] = str(max(math.ceil(later - now), 0))

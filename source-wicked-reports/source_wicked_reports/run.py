@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 
-from . import quick_start
+from .base import startup
 
 
 def run() -> None:
     """Run `source-wicked-reports spec|check|discover|read`."""
+    startup.prepare()
+    from .base.entrypoint import launch
     from .source import SourceWickedReports
-    from .strict_command import launch
 
-    quick_start.started()
+    startup.finish()
     sys.exit(launch(SourceWickedReports, sys.argv[1:]))

@@ -12,8 +12,8 @@ from airbyte_cdk.sources.declarative.transformations.config_transformations.conf
     ConfigTransformation,
 )
 
-from .strict_budget import utc_now
-from .strict_http import config_error
+from .base.errors import config_error
+from .base.rate_limit import utc_now
 
 #: "by default ... 120 requests per minute" (reference, "Throttling")
 REQUESTS_PER_MINUTE = 120

@@ -10,12 +10,12 @@ from typing import Any
 from airbyte_cdk.models import AirbyteConnectionStatus, AirbyteMessage, AirbyteStateMessage, ConfiguredAirbyteCatalog
 from airbyte_cdk.sources.streams.concurrent.abstract_stream import AbstractStream
 
-from . import strict_budget
+from .base import rate_limit
+from .base.rate_limit import LOGGER
+from .base.source import StrictSource
 from .budget import SlidingBudget
 from .components import shared_budget
 from .settings import REQUESTS_PER_MINUTE, refuse_bad_settings
-from .strict_budget import LOGGER
-from .strict_source import StrictSource
 
 #: a sign of life for who watches, without a line for each window of ten years
 SECONDS_BETWEEN_LINES = 10.0
@@ -57,7 +57,7 @@ class SourceWickedReports(StrictSource):
 
     def progress(self, stream: str, window: int, windows: int, rows: int, total: int) -> Iterable[AirbyteMessage]:
         """Log how far the windows have come, now and then, and tell the budget what is left for when it waits."""
-        now = strict_budget.CLOCK.now()
+        now = rate_limit.CLOCK.now()
         if window == 0:
             self._told, self._begun, self._requests = now, now, self._budget.requests
             self._budget.tell(f"{stream}: window 1 of {windows:,}" if windows else stream)

@@ -13,7 +13,8 @@ import airbyte_cdk.sources.declarative.concurrent_declarative_source as cdk_sour
 import pytest
 from airbyte_cdk.models import AirbyteMessage, AirbyteStateMessageSerializer, ConfiguredAirbyteCatalogSerializer, Type
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
-from source_wicked_reports import SourceWickedReports, strict_budget
+from source_wicked_reports import SourceWickedReports
+from source_wicked_reports.base import rate_limit
 
 from integration_tests.simulator.client import SimulatorClient
 from integration_tests.simulator.server import running_simulator
@@ -48,7 +49,7 @@ class FakeClock:
 @pytest.fixture(autouse=True)
 def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
     fake = FakeClock()
-    monkeypatch.setattr(strict_budget, "CLOCK", fake)
+    monkeypatch.setattr(rate_limit, "CLOCK", fake)
     return fake
 
 

@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from source_wicked_reports import strict_budget
+from source_wicked_reports.base import rate_limit
 from source_wicked_reports.budget import SlidingBudget, reset_time
 
 from .conftest import LISTS, FakeClock, fill
@@ -87,8 +87,8 @@ def test_a_wait_is_announced_with_what_is_read_and_how_long_it_takes(sim, config
     delays=st.lists(st.floats(0, 3, allow_nan=False), min_size=1, max_size=7),
 )
 def test_no_60_seconds_hold_more_requests_than_the_budget_however_slow_the_way_is(calls, pauses, delays):
-    clock, before = FakeClock(), strict_budget.CLOCK
-    strict_budget.CLOCK = clock
+    clock, before = FakeClock(), rate_limit.CLOCK
+    rate_limit.CLOCK = clock
     try:
         budget, arrived = SlidingBudget(calls), []
         for n, pause in enumerate(pauses):
@@ -99,7 +99,7 @@ def test_no_60_seconds_hold_more_requests_than_the_budget_however_slow_the_way_i
             clock.time += delays[-1]
             budget.learn({})
     finally:
-        strict_budget.CLOCK = before
+        rate_limit.CLOCK = before
     assert all(later - earlier > 60 for earlier, later in zip(arrived, arrived[calls:], strict=False))
 
 

@@ -1,6 +1,6 @@
 """When a request may leave: the clock, waits that are announced, and how many requests a vendor takes.
 
-Shared by the sources and the same, byte for byte, in each of them. Whoever needs the time asks `strict_budget.CLOCK`,
+Shared by the sources and the same, byte for byte, in each of them. Whoever needs the time asks `rate_limit.CLOCK`,
 by that name and each time anew, so that a test replaces the clock in one place.
 """
 

@@ -21,8 +21,9 @@ from airbyte_cdk.sources.streams.http.error_handlers import ResponseAction
 from airbyte_cdk.sources.types import StreamSlice
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
-from . import strict_budget
-from .strict_budget import Budget, asked_wait, natural, wait
+from . import rate_limit
+from .errors import BadReplyError, config_error, transient_error
+from .rate_limit import Budget, asked_wait, natural, wait
 
 CONNECT_SECONDS = 10.0
 _LONGEST_BACKOFF = 60.0
@@ -34,20 +35,6 @@ _SAFE_URL = re.compile(
 _RETRIED = (requests.RequestException, urllib3.exceptions.HTTPError)
 
 T = TypeVar("T")
-
-
-class BadReplyError(Exception):
-    """A reply that says 200 but is not what was asked for. Its text goes into logs: never quote the body."""
-
-
-def config_error(message: str) -> AirbyteTracedException:
-    """Build the failure that the user can end by changing the configuration or the vendor account."""
-    return AirbyteTracedException(message=message, internal_message=message, failure_type=FailureType.config_error)
-
-
-def transient_error(message: str) -> AirbyteTracedException:
-    """Build the failure that may be gone at the next run."""
-    return AirbyteTracedException(message=message, internal_message=message, failure_type=FailureType.transient_error)
 
 
 def check_api_url(url: str | None) -> None:
@@ -203,7 +190,7 @@ class StrictApi:
         raise AirbyteTracedException(message=message, internal_message=message, failure_type=kind)
 
     def _throttled_pause(self, response: requests.Response, attempt: int) -> float:
-        now = strict_budget.CLOCK.now()
+        now = rate_limit.CLOCK.now()
         asked = asked_wait(response.headers, now)
         least = self._growing(attempt, _FIRST_BLIND_WAIT)  # from 5 s on, the fourth outlasts a window of 60 s
         if asked is None:

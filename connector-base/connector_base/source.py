@@ -37,8 +37,9 @@ from airbyte_cdk.sources.utils.record_helper import stream_data_to_airbyte_messa
 from airbyte_cdk.utils.stream_status_utils import as_airbyte_message as status_message
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
-from .strict_budget import LOGGER, utc_now
-from .strict_http import check_api_url, config_error
+from .errors import config_error
+from .http import check_api_url
+from .rate_limit import LOGGER, utc_now
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 

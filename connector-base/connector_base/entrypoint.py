@@ -27,9 +27,9 @@ from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from jsonschema import Draft7Validator
 from jsonschema.exceptions import best_match
 
-from .strict_budget import LOGGER
-from .strict_http import config_error
-from .strict_source import StrictSource
+from .errors import config_error
+from .rate_limit import LOGGER
+from .source import StrictSource
 
 T = TypeVar("T")
 

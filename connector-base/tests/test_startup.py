@@ -1,11 +1,12 @@
-"""The console scripts import of the CDK what a destination uses; the rest is there as soon as somebody asks for it."""
+"""Console scripts prepare the import of the CDK; whatever it leaves out is there as soon as it is asked for."""
 
 import subprocess
 import sys
 
 import pytest
 
-PREPARED = "import sys; from destination_wicked_reports import light_cdk; light_cdk.prepare()\n"
+PREPARED = "import sys; from destination_wicked_reports.base import startup; startup.prepare(defer_sources=True)\n"
+PACKAGES = ["destination_wicked_reports", "source_wecantrack", "source_sovrn", "source_wicked_reports"]
 
 
 @pytest.mark.parametrize(
@@ -35,4 +36,21 @@ PREPARED = "import sys; from destination_wicked_reports import light_cdk; light_
 )
 def test_only_what_is_used_is_imported(code):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_a_console_script_is_imported_without_the_cdk_and_the_package_still_gives_its_connector(package):
+    asked = (
+        f"import sys, gc, {package}.run, attributes_doc\n"
+        f"from {package}.base import startup\n"
+        "startup.prepare()\n"
+        "assert not [name for name in sys.modules if name.startswith('airbyte_cdk')]\n"
+        "assert attributes_doc.get_attributes_doc(object) == {} and not gc.isenabled()\n"
+        "startup.finish()\n"
+        "assert gc.isenabled()\n"
+        f"assert [getattr({package}, name).__name__ for name in {package}.__all__] == {package}.__all__\n"
+        f"assert not hasattr({package}, 'nothing')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stderr) == (0, "")

@@ -1,0 +1,1 @@
+"""What every connector of this repository stands on; linked into each package as `base`."""
