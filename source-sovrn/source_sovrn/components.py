@@ -19,9 +19,9 @@ from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from .base.errors import BadReplyError, config_error
 from .base.http import StrictApi, rows_of
 from .base.rate_limit import LOGGER, Budget
-from .bodies import rows, spooled
-from .pace import ReportPace
+from .rate_limit import ReportPace
 from .records import campaign, glance, merchant_day, transaction
+from .streaming_json import rows, spooled
 
 #: Sovrn publishes no limit for the campaigns call (affiliate-facts B2).
 CAMPAIGN_REQUESTS_PER_MINUTE = 30

@@ -22,8 +22,8 @@ from airbyte_cdk.sources.streams.concurrent.abstract_stream import AbstractStrea
 from .base.rate_limit import LOGGER
 from .base.source import StrictSource
 from .components import shared_pace
-from .pace import ReportPace
-from .settings import REQUEST_INTERVAL_SECONDS, refuse_bad_settings
+from .config import REQUEST_INTERVAL_SECONDS, refuse_bad_settings
+from .rate_limit import ReportPace
 
 _MANIFEST = str(Path(__file__).with_name("manifest.yaml"))
 #: the streams that share the one report request a minute, and what they call a window

@@ -8,9 +8,8 @@ import subprocess
 import sys
 
 import pytest
-from source_sovrn import bodies
 from source_sovrn.base.errors import BadReplyError
-from source_sovrn.bodies import rows
+from source_sovrn.streaming_json import rows
 
 from .conftest import NOON, TRANSACTIONS
 from .test_output import command_line

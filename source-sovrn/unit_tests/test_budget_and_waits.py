@@ -6,7 +6,7 @@ import time
 
 import pytest
 import requests
-from source_sovrn.pace import ReportPace, span
+from source_sovrn.rate_limit import ReportPace, span
 
 from .conftest import CAMPAIGNS, TOTALS, TRANSACTIONS, fill
 from .test_output import command_line

@@ -99,7 +99,7 @@ def test_given_a_body_that_is_no_day_when_read_then_it_does_not_count(body, sim,
 @pytest.mark.parametrize("cut", [1, 10, 60, -9, -1])
 def test_given_a_packed_body_cut_short_when_read_then_it_does_not_count(cut, sim, config, tmp_path):
     from source_sovrn.base.errors import BadReplyError
-    from source_sovrn.bodies import rows
+    from source_sovrn.streaming_json import rows
 
     whole = gzip.compress(json.dumps({"transactions": [{"revenueId": n} for n in range(100)]}).encode())
     file = tmp_path / "body"

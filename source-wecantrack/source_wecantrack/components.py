@@ -15,8 +15,8 @@ from airbyte_cdk.sources.types import Config, Record, StreamSlice
 from .base.errors import BadReplyError
 from .base.http import StrictApi, natural_number, rows_of
 from .base.rate_limit import Budget, utc_now
-from .digests import Digests
-from .pages import Page, ShiftingPages
+from .row_hashes import Digests
+from .shifting_pages import Page, ShiftingPages
 
 #: wecantrack publishes no limit (affiliate-facts A8): this many requests a minute until its headers tell.
 REQUESTS_PER_MINUTE = 30

@@ -13,7 +13,7 @@ from .base import rate_limit
 from .base.errors import config_error
 from .base.rate_limit import LOGGER
 from .base.source import StrictSource
-from .dates import refuse_bad_dates
+from .config import refuse_bad_dates
 
 #: a sign of life for who watches, without a line for each of a thousand days
 SECONDS_BETWEEN_LINES = 10.0

@@ -9,8 +9,8 @@ from airbyte_cdk.sources.declarative.requesters.paginators.strategies import Pag
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from hypothesis import find, given, settings
 from hypothesis import strategies as st
-from source_wecantrack.digests import Digests
-from source_wecantrack.pages import Page, ShiftingPages
+from source_wecantrack.row_hashes import Digests
+from source_wecantrack.shifting_pages import Page, ShiftingPages
 
 from .conftest import fill
 

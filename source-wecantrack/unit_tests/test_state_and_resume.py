@@ -5,7 +5,7 @@ from datetime import datetime, timedelta, timezone
 import pytest
 from airbyte_cdk.sources.types import StreamSlice
 from source_wecantrack.components import TransactionsRetriever
-from source_wecantrack.digests import Digests
+from source_wecantrack.row_hashes import Digests
 
 from .conftest import fill
 

@@ -17,11 +17,11 @@ from airbyte_cdk.sources.types import Config, Record, StreamSlice
 
 from .base.errors import config_error
 from .base.rate_limit import LOGGER
-from .budget import SlidingBudget
-from .pages import Given, HashedPages, OutOfTurnError, Page, Row, UnsteadyError
+from .config import account_zone
+from .hash_pages import Given, HashedPages, OutOfTurnError, Page, Row, UnsteadyError
+from .rate_limit import SlidingBudget
 from .records import click, click_identity, contact, mark_click, order, row_id
-from .replies import OutboundApi, RefusedError, UnknownContactError, listed, single
-from .settings import account_zone
+from .responses import OutboundApi, RefusedError, UnknownContactError, listed, single
 from .windows import Days
 
 #: "The first 10,000 clicks of a single contact will be returned"; that other lists end there too is a [guess].

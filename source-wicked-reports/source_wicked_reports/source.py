@@ -13,9 +13,9 @@ from airbyte_cdk.sources.streams.concurrent.abstract_stream import AbstractStrea
 from .base import rate_limit
 from .base.rate_limit import LOGGER
 from .base.source import StrictSource
-from .budget import SlidingBudget
 from .components import shared_budget
-from .settings import REQUESTS_PER_MINUTE, refuse_bad_settings
+from .config import REQUESTS_PER_MINUTE, refuse_bad_settings
+from .rate_limit import SlidingBudget
 
 #: a sign of life for who watches, without a line for each window of ten years
 SECONDS_BETWEEN_LINES = 10.0

@@ -7,7 +7,7 @@ import pytest
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from source_wicked_reports.pages import Given, HashedPages, Page
+from source_wicked_reports.hash_pages import Given, HashedPages, Page
 
 from .conftest import LISTS, fill, ids
 

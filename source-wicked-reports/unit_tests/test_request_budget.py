@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from source_wicked_reports.base import rate_limit
-from source_wicked_reports.budget import SlidingBudget, reset_time
+from source_wicked_reports.rate_limit import SlidingBudget, reset_time
 
 from .conftest import LISTS, FakeClock, fill
 
@@ -149,7 +149,7 @@ def test_in_real_time_a_process_keeps_its_budget_over_all_streams(sim, config, t
     fill(sim)
     sim.set_clock("2026-02-01T12:00:00Z", frozen=False)
     sim.outbound.pace(0)
-    script = "import source_wicked_reports.budget as b\nb.WINDOW_MARGIN = 0.05\n"
+    script = "import source_wicked_reports.rate_limit as b\nb.WINDOW_MARGIN = 0.05\n"
     script += "import source_wicked_reports.source as s\nfull = s.SlidingBudget\n"
     script += "s.SlidingBudget = lambda calls: full(calls, 1.0)\n"
     arguments = command_line("read", {**config, "page_size": 10, "requests_per_minute": 6}, tmp_path, *LISTS)

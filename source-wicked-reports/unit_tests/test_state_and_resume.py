@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from source_wicked_reports import SourceWickedReports
+from source_wicked_reports.config import account_zone
 from source_wicked_reports.records import click_identity, order
-from source_wicked_reports.settings import account_zone
 
 from .conftest import LOGGER, fill, ids, windows
 

@@ -15,8 +15,8 @@ from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from .base import rate_limit
 from .base.errors import BadReplyError
 from .base.http import StrictApi, natural_number, rows_of
-from .budget import SlidingBudget, reset_time
-from .pages import Page
+from .hash_pages import Page
+from .rate_limit import SlidingBudget, reset_time
 from .records import Row
 
 _LONGEST_REASON = 200

@@ -16,7 +16,7 @@ import orjson
 
 from .base.errors import transient_error
 from .base.rate_limit import LOGGER
-from .digests import Digests
+from .row_hashes import Digests
 
 Row = dict[str, Any]
 
