@@ -29,12 +29,12 @@ from jsonschema.exceptions import best_match
 
 from .errors import config_error
 from .rate_limit import LOGGER
-from .source import StrictSource
+from .source import ManifestSource
 
 T = TypeVar("T")
 
 
-def launch(source_class: type[StrictSource], args: list[str]) -> int:
+def launch(source_class: type[ManifestSource], args: list[str]) -> int:
     """Run one Airbyte command and return the exit code.
 
     Records, states and logs go through one buffer, in order; it is flushed with each log line, state and wait.
@@ -126,7 +126,7 @@ def _file(read: Callable[[str], T], kind: str, given: Mapping[str, Any]) -> T | 
         raise config_error(f"The {kind} file {path} is empty or no {kind} in JSON{hint}") from None
 
 
-def _run(source_class: type[StrictSource], args: list[str], out: BinaryIO) -> int:
+def _run(source_class: type[ManifestSource], args: list[str], out: BinaryIO) -> int:
     command = AirbyteEntrypoint.parse_args(args)
     if not command.command:
         raise config_error("No command was given: say spec, check, discover or read.")

@@ -23,7 +23,7 @@ from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from . import rate_limit
 from .errors import BadReplyError, config_error, transient_error
-from .rate_limit import Budget, asked_wait, natural, wait
+from .rate_limit import FixedWindowLimiter, asked_wait, natural, wait
 
 CONNECT_SECONDS = 10.0
 _LONGEST_BACKOFF = 60.0
@@ -101,7 +101,7 @@ def rows_of(body: Any, key: str | None = None) -> list[dict[str, Any]]:
     return rows
 
 
-class StrictApi:
+class ApiClient:
     """Sends what a declared requester describes until a reply is whole, or fails in one sentence.
 
     `tries` bounds the attempts of one request (faults and throttles alike), `longest_wait` the seconds of one wait
@@ -112,7 +112,7 @@ class StrictApi:
     def __init__(
         self,
         requester: HttpRequester,
-        budget: Budget,
+        budget: FixedWindowLimiter,
         *,
         tries: int = 7,
         longest_wait: float = 900.0,

@@ -59,7 +59,7 @@ def natural(text: str | None, digits: int = 15) -> int | None:
     return int(text) if text.isascii() and text.isdigit() and len(text) <= digits else None
 
 
-class Budget:
+class FixedWindowLimiter:
     """At most `calls` requests in `seconds`, counted from the first: the fixed window of Laravel's throttle.
 
     Replies may carry `x-ratelimit-limit` and `x-ratelimit-remaining` (affiliate-facts A8); what they say replaces

@@ -44,7 +44,7 @@ from .rate_limit import LOGGER, utc_now
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
-class ClosedWindows(ConcurrentCursor):
+class ClosedWindowCursor(ConcurrentCursor):
     """A date cursor whose windows lie on a fixed grid and whose state is the end of the last closed window.
 
     Windows are cut at whole multiples of the declared `step` since 1970, UTC (`P1D`: days, 00:00:00 to 23:59:59), both
@@ -87,7 +87,7 @@ class ClosedWindows(ConcurrentCursor):
         return {self.cursor_field.cursor_field_key: self._connector_state_converter.output_format(self.start)}
 
 
-class StrictSource(YamlDeclarativeSource):
+class ManifestSource(YamlDeclarativeSource):
     """A manifest read in one thread; the first failure ends the run.
 
     A subclass hands its manifest's path to `super().__init__` and can be made of `catalog`, `config`, `state` and
@@ -127,7 +127,7 @@ class StrictSource(YamlDeclarativeSource):
             ) from None
         for stream in streams:
             if isinstance(stream.cursor, ConcurrentCursor):
-                stream.cursor.__class__ = ClosedWindows
+                stream.cursor.__class__ = ClosedWindowCursor
         return streams
 
     def check(self, logger: logging.Logger, config: Mapping[str, Any]) -> AirbyteConnectionStatus:
@@ -206,7 +206,7 @@ class StrictSource(YamlDeclarativeSource):
                 total += 1
                 yield record
             cursor.close_partition(partition)
-            if isinstance(cursor, ClosedWindows):
+            if isinstance(cursor, ClosedWindowCursor):
                 told = True
                 yield _state_message(stream.name, cursor.state, total - before)
             yield from self.progress(stream.name, number, len(partitions), total - before, total)
@@ -219,7 +219,7 @@ class StrictSource(YamlDeclarativeSource):
         config: Mapping[str, Any],
         catalog: ConfiguredAirbyteCatalog | None = None,
         state: list[AirbyteStateMessage] | None = None,
-    ) -> StrictSource:
+    ) -> ManifestSource:
         """Return this source, or, when it was made without a config, one made with it: the CDK builds from it."""
         return self if self._config else type(self)(catalog=catalog, config=config, state=state)  # type: ignore[call-arg]
 

@@ -49,7 +49,7 @@ class Example:
 EXAMPLES = [
     Example(
         SourceWecantrack,
-        source_wecantrack.base.source.ClosedWindows,
+        source_wecantrack.base.source.ClosedWindowCursor,
         {"api_key": "k", **DATES},
         "transactions",
         timedelta(hours=24),
@@ -63,7 +63,7 @@ EXAMPLES = [
     ),
     Example(
         SourceSovrn,
-        source_sovrn.base.source.ClosedWindows,
+        source_sovrn.base.source.ClosedWindowCursor,
         {"secret_key": "k", **DATES},
         "transactions",
         timedelta(days=3),
@@ -77,7 +77,7 @@ EXAMPLES = [
     ),
     Example(
         SourceWickedReports,
-        source_wicked_reports.base.source.ClosedWindows,
+        source_wicked_reports.base.source.ClosedWindowCursor,
         {"api_key": "k", **DATES},
         "orders",
         timedelta(days=30),

@@ -17,9 +17,9 @@ from airbyte_cdk.sources.types import Config, Record, StreamSlice
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from .base.errors import BadReplyError, config_error
-from .base.http import StrictApi, rows_of
-from .base.rate_limit import LOGGER, Budget
-from .rate_limit import ReportPace
+from .base.http import ApiClient, rows_of
+from .base.rate_limit import LOGGER, FixedWindowLimiter
+from .rate_limit import MinIntervalLimiter
 from .records import campaign, glance, merchant_day, transaction
 from .streaming_json import rows, spooled
 
@@ -28,11 +28,11 @@ CAMPAIGN_REQUESTS_PER_MINUTE = 30
 _LONGEST_REASON = 4096
 _BLOCKED = re.compile(r"block|throttl|rate.?limit|too many|quota|exceed|slow down", re.IGNORECASE)
 _NO_DATA = re.compile(r"data not found|no (data|transactions?|results?|records?|rows)\b|transactions? not found", re.I)
-_pace: ContextVar[ReportPace] = ContextVar("pace")
+_pace: ContextVar[MinIntervalLimiter] = ContextVar("pace")
 
 
 @contextmanager
-def shared_pace(pace: ReportPace) -> Iterator[None]:
+def shared_pace(pace: MinIntervalLimiter) -> Iterator[None]:
     """Give all report streams that are built inside the block the same pace."""
     token = _pace.set(pace)
     try:
@@ -45,7 +45,7 @@ class _NoRows(Exception):
     """A reply that says that there is nothing, in place of an empty list."""
 
 
-class ReportApi(StrictApi):
+class ReportApi(ApiClient):
     """A report: one request a slot, its body in a spool, and refusals that have no documented status.
 
     `empty` tells from the text of a 404 whether it means that there are no rows.
@@ -54,7 +54,7 @@ class ReportApi(StrictApi):
     def __init__(
         self,
         requester: HttpRequester,
-        pace: ReportPace,
+        pace: MinIntervalLimiter,
         empty: Callable[[str], bool],
         *,
         tries: int,
@@ -194,9 +194,9 @@ class CampaignsRetriever(Retriever):
     requester: HttpRequester
 
     def __post_init__(self) -> None:
-        self._api = StrictApi(
+        self._api = ApiClient(
             self.requester,
-            Budget(CAMPAIGN_REQUESTS_PER_MINUTE),
+            FixedWindowLimiter(CAMPAIGN_REQUESTS_PER_MINUTE),
             tries=self.config.get("max_tries", 5),
             read_seconds=self.config.get("read_timeout_seconds", 120),
         )

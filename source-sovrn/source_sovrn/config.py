@@ -26,7 +26,7 @@ _COMMA_LIST = re.compile(r"([1-9][0-9]*(,[1-9][0-9]*)*)?")
 _KEY = re.compile(r"[\x21-\x7e]+")
 
 
-class WireForm(ConfigTransformation):
+class NormalizeConfig(ConfigTransformation):
     """Writes the configuration as Sovrn takes it: bare days, ids as a comma list, the key without its scheme.
 
     `read_until` is added: the last day to read. What cannot be read is left for `refuse_bad_settings`, so that the

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .base import rate_limit
-from .base.rate_limit import Budget, pause
+from .base.rate_limit import FixedWindowLimiter, pause
 
 #: A request is on its way for so long at most; the vendor counts from its arrival, and so does a slot.
 _ON_ITS_WAY = 1.0
@@ -11,7 +11,7 @@ _ON_ITS_WAY = 1.0
 _BACKOFF = (1.0, 2.0, 5.0)
 
 
-class ReportPace(Budget):
+class MinIntervalLimiter(FixedWindowLimiter):
     """At least `interval` seconds between the starts of two report requests, whatever became of the first.
 
     "To adhere to this rate limit, include a delay of at least 60 seconds between consecutive calls. Exceeding this rate

@@ -20,17 +20,17 @@ from airbyte_cdk.models import (
 from airbyte_cdk.sources.streams.concurrent.abstract_stream import AbstractStream
 
 from .base.rate_limit import LOGGER
-from .base.source import StrictSource
+from .base.source import ManifestSource
 from .components import shared_pace
 from .config import REQUEST_INTERVAL_SECONDS, refuse_bad_settings
-from .rate_limit import ReportPace
+from .rate_limit import MinIntervalLimiter
 
 _MANIFEST = str(Path(__file__).with_name("manifest.yaml"))
 #: the streams that share the one report request a minute, and what they call a window
 _UNITS = {"transactions": "day", "merchants_by_date": "window"}
 
 
-class SourceSovrn(StrictSource):
+class SourceSovrn(ManifestSource):
     """Sovrn Commerce's transactions, the totals by merchant and day beside them, and the campaigns."""
 
     def __init__(
@@ -49,7 +49,7 @@ class SourceSovrn(StrictSource):
 
     def streams(self, config: Mapping[str, Any]) -> list[AbstractStream]:
         """Build the declared streams, all reports on one pace, whose first slot lies a whole interval ahead."""
-        self._pace = ReportPace(float(self._config.get("request_interval_seconds", REQUEST_INTERVAL_SECONDS)))
+        self._pace = MinIntervalLimiter(float(self._config.get("request_interval_seconds", REQUEST_INTERVAL_SECONDS)))
         with shared_pace(self._pace):
             return super().streams(config)
 

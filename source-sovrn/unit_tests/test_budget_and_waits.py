@@ -6,7 +6,7 @@ import time
 
 import pytest
 import requests
-from source_sovrn.rate_limit import ReportPace, span
+from source_sovrn.rate_limit import MinIntervalLimiter, span
 
 from .conftest import CAMPAIGNS, TOTALS, TRANSACTIONS, fill
 from .test_output import command_line
@@ -149,7 +149,7 @@ def test_spans_are_written_for_people(seconds, text):
 
 
 def test_a_clock_that_goes_back_costs_one_interval_at_most(clock):
-    pace = ReportPace(61)
+    pace = MinIntervalLimiter(61)
     pace.take()
     clock.time -= 86400
     pace.take()
@@ -157,7 +157,7 @@ def test_a_clock_that_goes_back_costs_one_interval_at_most(clock):
 
 
 def test_a_request_that_was_long_on_its_way_counts_from_its_arrival(clock):
-    pace = ReportPace(61)
+    pace = MinIntervalLimiter(61)
     pace.take()
     clock.time += 0.7
     pace.learn({})

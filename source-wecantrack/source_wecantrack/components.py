@@ -13,9 +13,9 @@ from airbyte_cdk.sources.declarative.retrievers import Retriever
 from airbyte_cdk.sources.types import Config, Record, StreamSlice
 
 from .base.errors import BadReplyError
-from .base.http import StrictApi, natural_number, rows_of
-from .base.rate_limit import Budget, utc_now
-from .row_hashes import Digests
+from .base.http import ApiClient, natural_number, rows_of
+from .base.rate_limit import FixedWindowLimiter, utc_now
+from .row_hashes import RowHashes
 from .shifting_pages import Page, ShiftingPages
 
 #: wecantrack publishes no limit (affiliate-facts A8): this many requests a minute until its headers tell.
@@ -33,9 +33,9 @@ class ArrayRetriever(Retriever):
     requester: HttpRequester
 
     def __post_init__(self) -> None:
-        self._api = StrictApi(
+        self._api = ApiClient(
             self.requester,
-            Budget(REQUESTS_PER_MINUTE),  # the vendor counts per endpoint, and so does each stream
+            FixedWindowLimiter(REQUESTS_PER_MINUTE),  # the vendor counts per endpoint, and so does each stream
             tries=self.config.get("max_tries", 7),
             longest_wait=self.config.get("longest_wait_seconds", 900),
             read_seconds=self.config.get("read_timeout_seconds", 120),
@@ -82,11 +82,11 @@ class TransactionsRetriever(ArrayRetriever):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._date = self.config.get("date_type", "last_wct_update")
-        self._shared, self._given = "", Digests()
+        self._shared, self._given = "", RowHashes()
 
     def _rows(self, stream_slice: StreamSlice | None) -> Iterator[dict[str, Any]]:
         shared, given = self._shared, self._given
-        self._shared, self._given = _after(stream_slice), Digests()
+        self._shared, self._given = _after(stream_slice), RowHashes()
         for row in self._window(stream_slice):
             stamp = str(row.get(self._date)).replace(" ", "T")[:19]
             if stamp == shared and given.put(row["transaction_key"], orjson.dumps(row), 1) == (1, True):

@@ -18,7 +18,7 @@ _PLAIN = re.compile(r"\d{4}-\d{2}-\d{2}")
 _WHOLE_DAY = {"start_date": "T00:00:00", "end_date": "T23:59:59"}
 
 
-class WholeSeconds(ConfigTransformation):
+class NormalizeConfig(ConfigTransformation):
     """Writes `start_date` and `end_date` as wecantrack takes them: `Y-m-dTH:i:s`, a plain date as the whole day.
 
     What cannot be read is left for `refuse_bad_dates`, so that the refusal comes with its sentence.

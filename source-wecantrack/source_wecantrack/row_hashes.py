@@ -7,7 +7,7 @@ from array import array
 _WORD = (1 << 64) - 1
 
 
-class Digests:
+class RowHashes:
     """A hash table of key, content and the pass that saw the row last; 17 bytes a slot, at most two thirds full.
 
     Python's own hashes are salted 64-bit SipHash: two rows of a million share one with a chance of 1 in 10^7.

@@ -16,7 +16,7 @@ import orjson
 
 from .base.errors import transient_error
 from .base.rate_limit import LOGGER
-from .row_hashes import Digests
+from .row_hashes import RowHashes
 
 Row = dict[str, Any]
 
@@ -70,7 +70,7 @@ class ShiftingPages:
 
     def __init__(self, fetch: Callable[[int], Page], *, passes: int = 5) -> None:
         self._fetch, self._passes = fetch, passes
-        self._seen = Digests()
+        self._seen = RowHashes()
 
     def rows(self) -> Iterator[Row]:
         """Yield the rows; raise a transient error when the list does not hold still for long enough."""

@@ -12,7 +12,7 @@ from airbyte_cdk.models import AirbyteMessage, AirbyteStateMessage, ConfiguredAi
 from .base import rate_limit
 from .base.errors import config_error
 from .base.rate_limit import LOGGER
-from .base.source import StrictSource
+from .base.source import ManifestSource
 from .config import refuse_bad_dates
 
 #: a sign of life for who watches, without a line for each of a thousand days
@@ -21,7 +21,7 @@ _KEY = re.compile(r"[\x21-\x7e]+")
 _MANIFEST = str(Path(__file__).with_name("manifest.yaml"))
 
 
-class SourceWecantrack(StrictSource):
+class SourceWecantrack(ManifestSource):
     """wecantrack's transactions, networks, network accounts, websites and click totals."""
 
     def __init__(

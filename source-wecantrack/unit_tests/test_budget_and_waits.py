@@ -2,7 +2,7 @@
 
 import pytest
 from source_wecantrack.base import rate_limit
-from source_wecantrack.base.rate_limit import Budget, asked_wait, natural, wait
+from source_wecantrack.base.rate_limit import FixedWindowLimiter, asked_wait, natural, wait
 
 from .conftest import fill
 
@@ -14,7 +14,7 @@ def waits(caplog):
 
 
 def test_without_headers_thirty_requests_go_out_and_the_next_waits_for_the_window(clock):
-    budget = Budget(30)
+    budget = FixedWindowLimiter(30)
     for _ in range(30):
         budget.take()
     clock.time += 10
@@ -24,7 +24,7 @@ def test_without_headers_thirty_requests_go_out_and_the_next_waits_for_the_windo
 
 
 def test_a_window_that_went_by_costs_no_wait(clock):
-    budget = Budget(30)
+    budget = FixedWindowLimiter(30)
     for _ in range(95):
         budget.take()
         clock.time += 2.2
@@ -32,7 +32,7 @@ def test_a_window_that_went_by_costs_no_wait(clock):
 
 
 def test_headers_replace_the_declared_limit(clock):
-    budget = Budget(30)
+    budget = FixedWindowLimiter(30)
     for remaining in range(99, -1, -1):
         budget.take()
         budget.learn({"x-ratelimit-limit": "100", "x-ratelimit-remaining": str(remaining)})
@@ -42,7 +42,7 @@ def test_headers_replace_the_declared_limit(clock):
 
 
 def test_requests_of_others_count_when_the_headers_tell_of_them(clock):
-    budget = Budget(30)
+    budget = FixedWindowLimiter(30)
     budget.take()
     budget.learn({"x-ratelimit-limit": "60", "x-ratelimit-remaining": "0"})
     budget.take()
@@ -50,7 +50,7 @@ def test_requests_of_others_count_when_the_headers_tell_of_them(clock):
 
 
 def test_a_count_that_falls_opens_a_new_window(clock):
-    budget = Budget(30)
+    budget = FixedWindowLimiter(30)
     budget.take()
     budget.learn({"x-ratelimit-limit": "60", "x-ratelimit-remaining": "1"})
     clock.time += 40
@@ -64,7 +64,7 @@ def test_a_count_that_falls_opens_a_new_window(clock):
 
 @pytest.mark.parametrize("text", ["abc", "2026-01-01T00:00:00Z", "-5", "1.5", "", "1769904000000", "9" * 30])
 def test_header_garbage_changes_nothing(text, clock):
-    budget = Budget(2)
+    budget = FixedWindowLimiter(2)
     for _ in range(2):
         budget.take()
         budget.learn({"x-ratelimit-limit": text, "x-ratelimit-remaining": text})
@@ -73,7 +73,7 @@ def test_header_garbage_changes_nothing(text, clock):
 
 
 def test_a_budget_may_start_spent_and_deaf_to_headers(clock):
-    budget = Budget(1, 61, spent=1, obey_headers=False)
+    budget = FixedWindowLimiter(1, 61, spent=1, obey_headers=False)
     budget.learn({"x-ratelimit-remaining": "50"})
     budget.take()
     assert clock.slept == [62.0]
@@ -143,7 +143,7 @@ def test_given_throttles_with_and_without_headers_when_read_then_every_row_comes
     sim.switch("wecantrack.throttle_headers", switch)
     sim.switch("wecantrack.throttle_body", body)
     sim.throttle(10)
-    monkeypatch.setattr(Budget, "learn", lambda *_: None)  # so that the throttle is met
+    monkeypatch.setattr(FixedWindowLimiter, "learn", lambda *_: None)  # so that the throttle is met
     outcome = read({**config, "page_size": 5})
     assert sorted(outcome.keys()) == sorted(expected)
     assert 429 in {request["status"] for request in sim.requests(TRANSACTIONS)}

@@ -9,7 +9,7 @@ from airbyte_cdk.sources.declarative.requesters.paginators.strategies import Pag
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from hypothesis import find, given, settings
 from hypothesis import strategies as st
-from source_wecantrack.row_hashes import Digests
+from source_wecantrack.row_hashes import RowHashes
 from source_wecantrack.shifting_pages import Page, ShiftingPages
 
 from .conftest import fill
@@ -204,7 +204,7 @@ def test_given_two_rows_with_one_key_on_a_list_that_holds_still_then_both_come_w
 
 
 def test_digests_know_a_row_by_key_and_content_beyond_their_first_size():
-    digests = Digests()
+    digests = RowHashes()
     assert {digests.put(f"k{n}", b"%d" % n, 1) for n in range(20_000)} == {(0, False)}
     assert {digests.put(f"k{n}", b"%d" % n, 2) for n in range(20_000)} == {(1, True)}
     assert {digests.put(f"k{n}", b"x%d" % n, 2) for n in range(20_000)} == {(2, False)}
@@ -212,7 +212,7 @@ def test_digests_know_a_row_by_key_and_content_beyond_their_first_size():
 
 
 def test_digests_of_two_hundred_thousand_rows_take_less_than_ten_megabytes():
-    digests = Digests()
+    digests = RowHashes()
     for number in range(200_000):
         digests.put(str(number), b"x", 1)
     arrays = (digests._keys, digests._contents, digests._passes)

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta, timezone
 import pytest
 from airbyte_cdk.sources.types import StreamSlice
 from source_wecantrack.components import TransactionsRetriever
-from source_wecantrack.row_hashes import Digests
+from source_wecantrack.row_hashes import RowHashes
 
 from .conftest import fill
 
@@ -53,7 +53,7 @@ def test_a_row_of_that_second_that_has_changed_or_was_not_given_yet_is_given(mon
         ]
     )
     retriever = TransactionsRetriever.__new__(TransactionsRetriever)
-    retriever._date, retriever._shared, retriever._given = "last_wct_update", "", Digests()
+    retriever._date, retriever._shared, retriever._given = "last_wct_update", "", RowHashes()
     monkeypatch.setattr(retriever, "_window", lambda window: iter(next(lists)), raising=False)
     given = [
         [

@@ -18,8 +18,8 @@ from airbyte_cdk.sources.types import Config, Record, StreamSlice
 from .base.errors import config_error
 from .base.rate_limit import LOGGER
 from .config import account_zone
-from .hash_pages import Given, HashedPages, OutOfTurnError, Page, Row, UnsteadyError
-from .rate_limit import SlidingBudget
+from .hash_pages import HashedPages, OutOfTurnError, Page, Row, SeenRows, UnsteadyError
+from .rate_limit import SlidingWindowLimiter
 from .records import click, click_identity, contact, mark_click, order, row_id
 from .responses import OutboundApi, RefusedError, UnknownContactError, listed, single
 from .windows import Days
@@ -31,11 +31,11 @@ ROWS_OF_A_PAGE = 1000
 #: "The difference between the parameters from and to cannot exceed 180 days": asked for is a day more at either end.
 DAYS_OF_A_CONTACT = 178
 
-_budget: ContextVar[SlidingBudget] = ContextVar("budget")
+_budget: ContextVar[SlidingWindowLimiter] = ContextVar("budget")
 
 
 @contextmanager
-def shared_budget(budget: SlidingBudget) -> Iterator[None]:
+def shared_budget(budget: SlidingWindowLimiter) -> Iterator[None]:
     """Give all streams that are built inside the block the same budget."""
     token = _budget.set(budget)
     try:
@@ -66,7 +66,7 @@ class ListRetriever(Retriever):
         )
         self._most = self.config.get("rows_per_window", ROWS_OF_A_WINDOW)
         self._page_size = self.config.get("page_size", ROWS_OF_A_PAGE)
-        self._given = Given()
+        self._given = SeenRows()
         #: path, date and total of the last day that was read without its neighbours
         self._alone: tuple[str, date] | None = None
         self._alone_total = 0
@@ -187,7 +187,7 @@ class ClicksRetriever(ListRetriever):
         return click(row)
 
 
-class ChosenContacts(ListRetriever):
+class SelectedContacts(ListRetriever):
     """Goes through `contact_ids`; here each contact itself, in subclasses the list that belongs to it.
 
     An id that the vendor does not know is reported by its place in the list, because it may be somebody's address.
@@ -237,12 +237,12 @@ class ChosenContacts(ListRetriever):
 
 
 @dataclass
-class ChosenContactRetriever(ChosenContacts):
+class SelectedContactRetriever(SelectedContacts):
     """The chosen contacts themselves."""
 
 
 @dataclass
-class ChosenClicksRetriever(ChosenContacts, ClicksRetriever):
+class SelectedClicksRetriever(SelectedContacts, ClicksRetriever):
     """The clicks of the chosen contacts."""
 
     def _of(self, chosen: str) -> Iterator[Row]:
@@ -250,7 +250,7 @@ class ChosenClicksRetriever(ChosenContacts, ClicksRetriever):
 
 
 @dataclass
-class ChosenOrdersRetriever(ChosenContacts, OrdersRetriever):
+class SelectedOrdersRetriever(SelectedContacts, OrdersRetriever):
     """The orders of the chosen contacts; they come without a contact, so the id that was asked for is added."""
 
     def _of(self, chosen: str) -> Iterator[Row]:

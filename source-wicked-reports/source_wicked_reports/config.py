@@ -24,7 +24,7 @@ _DAY = re.compile(r"(\d{4}-\d{2}-\d{2})(T\d{2}:\d{2}:\d{2}(\.\d+)?Z?)?")
 _KEY = re.compile(r"[\x21-\x7e]+")
 
 
-class WireForm(ConfigTransformation):
+class NormalizeConfig(ConfigTransformation):
     """Writes dates as bare days and contact ids as a list of texts, each once.
 
     `read_from` and `read_until` are added: the first day to read, one before the start, because the vendor's days may

@@ -49,7 +49,7 @@ class Page:
     rows: list[Row]
 
 
-class Given:
+class SeenRows:
     """What this run gave in the present window and the one before it: windows overlap, records need not be doubled."""
 
     def __init__(self) -> None:
@@ -158,7 +158,7 @@ class HashedPages:
         self,
         fetch: Callable[[str | None], Page],
         identity: Callable[[Row], str],
-        given: Given,
+        given: SeenRows,
         *,
         mark: Callable[[Row, str, int], None] | None = None,
         passes: int = 5,

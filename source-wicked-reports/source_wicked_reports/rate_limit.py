@@ -14,14 +14,14 @@ from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 
 from .base import rate_limit
-from .base.rate_limit import MILLISECONDS_FROM, WINDOW_MARGIN, Budget, natural, wait
+from .base.rate_limit import MILLISECONDS_FROM, WINDOW_MARGIN, FixedWindowLimiter, natural, wait
 
 _NUMBER = re.compile(r"\d{1,15}(\.\d{1,9})?")
 _UNIX_FROM = 10**8  # smaller numbers are seconds left: 10^8 of them are three years, as UNIX time it is 1973
 _SHORTEST_ANNOUNCED = 1.0
 
 
-class SlidingBudget(Budget):
+class SlidingWindowLimiter(FixedWindowLimiter):
     """At most `calls` requests in any `seconds`.
 
     A request counts until `seconds` (and a margin for two clocks) after its reply began, because it cannot have arrived

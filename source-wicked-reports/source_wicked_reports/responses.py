@@ -14,9 +14,9 @@ from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from .base import rate_limit
 from .base.errors import BadReplyError
-from .base.http import StrictApi, natural_number, rows_of
+from .base.http import ApiClient, natural_number, rows_of
 from .hash_pages import Page
-from .rate_limit import SlidingBudget, reset_time
+from .rate_limit import SlidingWindowLimiter, reset_time
 from .records import Row
 
 _LONGEST_REASON = 200
@@ -33,7 +33,7 @@ class RefusedError(AirbyteTracedException):
     """The vendor refuses a parameter."""
 
 
-class OutboundApi(StrictApi):
+class OutboundApi(ApiClient):
     """Requests of one stream; a refusal names what was asked for.
 
     `asking` is said in the refusal of a parameter. Of a contact's own paths a documented 404 means that there is no
@@ -41,7 +41,13 @@ class OutboundApi(StrictApi):
     """
 
     def __init__(
-        self, requester: HttpRequester, budget: SlidingBudget, *, tries: int, longest_wait: float, read_seconds: float
+        self,
+        requester: HttpRequester,
+        budget: SlidingWindowLimiter,
+        *,
+        tries: int,
+        longest_wait: float,
+        read_seconds: float,
     ) -> None:
         super().__init__(requester, budget, tries=tries, longest_wait=longest_wait, read_seconds=read_seconds)
         self.asking, self.of_contact = "", False

@@ -12,17 +12,17 @@ from airbyte_cdk.sources.streams.concurrent.abstract_stream import AbstractStrea
 
 from .base import rate_limit
 from .base.rate_limit import LOGGER
-from .base.source import StrictSource
+from .base.source import ManifestSource
 from .components import shared_budget
 from .config import REQUESTS_PER_MINUTE, refuse_bad_settings
-from .rate_limit import SlidingBudget
+from .rate_limit import SlidingWindowLimiter
 
 #: a sign of life for who watches, without a line for each window of ten years
 SECONDS_BETWEEN_LINES = 10.0
 _MANIFEST = str(Path(__file__).with_name("manifest.yaml"))
 
 
-class SourceWickedReports(StrictSource):
+class SourceWickedReports(ManifestSource):
     """Wicked Reports' contacts, orders and clicks, and those of chosen contacts."""
 
     def __init__(
@@ -51,7 +51,7 @@ class SourceWickedReports(StrictSource):
 
     def streams(self, config: Mapping[str, Any]) -> list[AbstractStream]:
         """Build the declared streams, all on one budget."""
-        self._budget = SlidingBudget(int(self._config.get("requests_per_minute", REQUESTS_PER_MINUTE)))
+        self._budget = SlidingWindowLimiter(int(self._config.get("requests_per_minute", REQUESTS_PER_MINUTE)))
         with shared_budget(self._budget):
             return super().streams(config)
 

@@ -7,7 +7,7 @@ import pytest
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from source_wicked_reports.hash_pages import Given, HashedPages, Page
+from source_wicked_reports.hash_pages import HashedPages, Page, SeenRows
 
 from .conftest import LISTS, fill, ids
 
@@ -176,7 +176,7 @@ def mark(row, name, ordinal):
 
 
 def read_ids(fetch, **more):
-    return [row["id"] for row in HashedPages(fetch, by_id, Given(), **more).rows()]
+    return [row["id"] for row in HashedPages(fetch, by_id, SeenRows(), **more).rows()]
 
 
 def test_a_list_without_an_end_is_an_error_not_a_loop():
@@ -253,7 +253,7 @@ def test_a_row_that_stays_is_never_lost_while_others_move(count, size, events, s
     moving = Moving([{"id": n, "v": 0} for n in range(count)], size, events, random.Random(seed))
     seen = []
     try:
-        pages = HashedPages(moving.fetch, by_id, Given(), mark=mark if marked else None, passes=20)
+        pages = HashedPages(moving.fetch, by_id, SeenRows(), mark=mark if marked else None, passes=20)
         seen.extend((row["id"], row.get("key")) for row in pages.rows())
     except AirbyteTracedException:
         return
@@ -270,7 +270,7 @@ def test_a_row_that_stays_is_never_lost_while_others_move(count, size, events, s
 def test_every_one_of_several_alike_is_given_once_on_whichever_pages_they_stand(names, size):
     rows = [{"id": name} for name in sorted(names)]
     pages = [rows[n : n + size] for n in range(0, len(rows), size)] or [[]]
-    seen = [row["key"] for row in HashedPages(listing(pages), by_id, Given(), mark=mark).rows()]
+    seen = [row["key"] for row in HashedPages(listing(pages), by_id, SeenRows(), mark=mark).rows()]
     assert sorted(seen) == sorted({f"{name}#{n}" for name in names for n in range(names.count(name))})
 
 
@@ -278,7 +278,7 @@ def test_every_one_of_several_alike_is_given_once_on_whichever_pages_they_stand(
 @given(count=st.integers(1, 30), overlap=st.integers(0, 30), size=st.integers(1, 9))
 def test_rows_of_overlapping_windows_are_given_once(count, overlap, size):
     rows = [{"id": n} for n in range(2 * count)]
-    given_ = Given()
+    given_ = SeenRows()
     seen = []
     for part in (rows[:count], rows[max(0, count - overlap) :]):
         pages = [part[n : n + size] for n in range(0, len(part), size)] or [[]]

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from source_wicked_reports.base import rate_limit
-from source_wicked_reports.rate_limit import SlidingBudget, reset_time
+from source_wicked_reports.rate_limit import SlidingWindowLimiter, reset_time
 
 from .conftest import LISTS, FakeClock, fill
 
@@ -90,7 +90,7 @@ def test_no_60_seconds_hold_more_requests_than_the_budget_however_slow_the_way_i
     clock, before = FakeClock(), rate_limit.CLOCK
     rate_limit.CLOCK = clock
     try:
-        budget, arrived = SlidingBudget(calls), []
+        budget, arrived = SlidingWindowLimiter(calls), []
         for n, pause in enumerate(pauses):
             clock.time += pause
             budget.take()
@@ -104,7 +104,7 @@ def test_no_60_seconds_hold_more_requests_than_the_budget_however_slow_the_way_i
 
 
 def test_a_request_without_a_reply_counts_from_when_it_was_given_up(clock):
-    budget = SlidingBudget(1)
+    budget = SlidingWindowLimiter(1)
     budget.take()
     clock.time += 30
     budget.take()
@@ -112,7 +112,7 @@ def test_a_request_without_a_reply_counts_from_when_it_was_given_up(clock):
 
 
 def test_a_clock_that_goes_back_costs_one_minute_at_most(clock):
-    budget = SlidingBudget(1)
+    budget = SlidingWindowLimiter(1)
     budget.take()
     budget.learn({})
     clock.time -= 86400
