@@ -13,11 +13,11 @@ from destination_wicked_reports.config.spec import Config
 from destination_wicked_reports.ledger import schema
 from destination_wicked_reports.ledger.history import reading
 from destination_wicked_reports.ledger.ledger import HELD, Ledger, LedgerBusyError, LedgerError
-from destination_wicked_reports.ledger.order_documents import DocumentBook
+from destination_wicked_reports.ledger.order_documents import OrderDocuments
 from destination_wicked_reports.ledger.outbox import Batch
-from destination_wicked_reports.ledger.sale_totals import SumBook
+from destination_wicked_reports.ledger.sale_totals import SaleTotals
 from destination_wicked_reports.ledger.schema import VERSION
-from destination_wicked_reports.model import Document, OrderState, Part
+from destination_wicked_reports.model import Contribution, Document, OrderState
 
 from integration_tests.support.postgres import PASSWORD, ask, running_postgres
 
@@ -74,16 +74,16 @@ def test_what_is_remembered_of_an_order_never_goes_back(opened):
 
 def test_sums_and_documents_lie_beside_the_rest(opened):
     ledger = opened()
-    book = SumBook(ledger)
+    book = SaleTotals(ledger)
     book.load(["p"], ["w"], ["alias"])
-    book.put(Part("p", "w", Decimal("0.00000000000000000001"), "alias"), b'{"a":1}', "2026-03-01")
-    book.put(Part("q", "w", Decimal("1E+3"), "alias"))
+    book.put(Contribution("p", "w", Decimal("0.00000000000000000001"), "alias"), b'{"a":1}', "2026-03-01")
+    book.put(Contribution("q", "w", Decimal("1E+3"), "alias"))
     book.save()
     book.load([], [], ["alias"])
     assert [part.key for part in book.kin("alias")] == ["p", "q"]
     assert book.whole("w").amount == Decimal("1000.00000000000000000001")
     assert [[whole.key for whole in page] for page in book.due("", "2026-03-01")] == [["w"]]
-    documents = DocumentBook(ledger)
+    documents = OrderDocuments(ledger)
     documents.load(["d"])
     documents.put(Document("d", b"{}", "2026"))
     documents.save()
@@ -223,23 +223,23 @@ def test_a_run_whose_lease_was_lost_and_taken_sends_nothing_more(opened):
 def test_a_run_whose_lease_was_taken_writes_nothing_over_what_its_successor_learnt(opened):
     first, second = opened(), opened()
     first.enter(["shop\x1f1"])
-    stale, sums = DocumentBook(first), SumBook(first)
+    stale, sums = OrderDocuments(first), SaleTotals(first)
     stale.load(["shop\x1f1"])
     sums.load(["shop\x1f1"], [], [])
     with first.connection.begin():
         first.connection.exec_driver_sql("SELECT pg_advisory_unlock_all()")
     second.enter(["shop\x1f1"])
-    fresh = DocumentBook(second)
+    fresh = OrderDocuments(second)
     fresh.put(Document("shop\x1f1", b'{"news":1}', "2026"))
     fresh.save()
     stale.put(Document("shop\x1f1", b"{}"))
     with pytest.raises(LedgerBusyError, match="taken over by another run"):
         stale.save()
-    sums.put(Part("shop\x1f1", "shop\x1f1", Decimal(1)), b"{}")
+    sums.put(Contribution("shop\x1f1", "shop\x1f1", Decimal(1)), b"{}")
     with pytest.raises(LedgerBusyError, match="taken over by another run"):
         sums.save()
     assert [[document.facts for document in page] for page in fresh.due("shop\x1f")] == [[b'{"news":1}']]
-    assert list(SumBook(second).due("", "9999")) == []
+    assert list(SaleTotals(second).due("", "9999")) == []
 
 
 def test_rows_are_never_marked_before_they_were_asked_for(opened):
@@ -277,9 +277,9 @@ def test_a_ledger_of_an_earlier_release_goes_on_with_all_it_knew(opened, version
     row = make_row(order_key="shop\x1fo", order=STATE)
     first.adopt("key-1")
     sent(first, row)
-    book = SumBook(first)
+    book = SaleTotals(first)
     book.load(["p"], ["w"], [])
-    book.put(Part("p", "w", Decimal("4.05"), "alias"), b'{"a":1}', "2026-03-01")
+    book.put(Contribution("p", "w", Decimal("4.05"), "alias"), b'{"a":1}', "2026-03-01")
     book.save()
     first.close()
     shape = ask(opened.url, SHAPE)
@@ -297,11 +297,11 @@ def test_a_ledger_of_an_earlier_release_goes_on_with_all_it_knew(opened, version
 
     ledger = opened()
     sent(ledger, make_row("contacts", 1, Email="a"))
-    book = SumBook(ledger)
+    book = SaleTotals(ledger)
     book.load(["p"], [], ["alias"])
-    assert book.part("p") == Part("p", "w", Decimal("4.05"), "alias")
-    book.put(Part("p", "w", Decimal("3.95"), "alias", changed="2026-03-02"))
-    book.put(Part("q", "w", Decimal("0.05"), "alias"))
+    assert book.part("p") == Contribution("p", "w", Decimal("4.05"), "alias")
+    book.put(Contribution("p", "w", Decimal("3.95"), "alias", changed="2026-03-02"))
+    book.put(Contribution("q", "w", Decimal("0.05"), "alias"))
     book.save()
     book.load([], [], ["alias"])
     assert {part.key: part.changed for part in book.kin("alias")} == {"p": "2026-03-02", "q": ""}
@@ -313,9 +313,9 @@ def test_a_ledger_of_version_2_without_sums_gets_them_when_they_are_asked_for(op
     ask(opened.url, "UPDATE wicked_reports.ledger SET value = '2' WHERE name = 'schema_version'")
     ledger = opened()
     assert version_of(opened.url) == [(str(VERSION),)]
-    book = SumBook(ledger)
+    book = SaleTotals(ledger)
     book.load(["p"], ["w"], [])
-    book.put(Part("p", "w", Decimal(1), changed="2026-03-02"))
+    book.put(Contribution("p", "w", Decimal(1), changed="2026-03-02"))
     book.save()
     book.load(["p"], [], [])
     assert book.part("p").changed == "2026-03-02"
@@ -323,7 +323,7 @@ def test_a_ledger_of_version_2_without_sums_gets_them_when_they_are_asked_for(op
 
 def test_what_a_dead_run_of_version_2_had_under_way_is_found_after_the_migration(opened):
     dead = opened()
-    SumBook(dead)
+    SaleTotals(dead)
     row = make_row(order_key="shop\x1fo", order=STATE)
     dead.enter([row.key])
     dead.mark(Batch("orders", [row]))
@@ -335,7 +335,7 @@ def test_what_a_dead_run_of_version_2_had_under_way_is_found_after_the_migration
 
 
 def test_a_migration_that_fails_leaves_the_ledger_as_it_was(opened, monkeypatch):
-    SumBook(opened())
+    SaleTotals(opened())
     turn_back(opened.url, 1)
     before = ask(opened.url, SHAPE)
 
@@ -416,7 +416,7 @@ def test_ten_runs_may_make_the_same_ledger_at_once(server):
 
     def make(_: int) -> None:
         ledger = Ledger.postgresql(url, "wicked_reports", "live")
-        SumBook(ledger)
+        SaleTotals(ledger)
         ledger.close()
 
     with ThreadPoolExecutor(10) as threads:

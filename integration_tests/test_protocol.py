@@ -10,7 +10,7 @@ import pytest
 
 from integration_tests.protocol import recorder
 from integration_tests.protocol.schemas import first_error, validator
-from integration_tests.protocol.validator import Run, breaches
+from integration_tests.protocol.validator import Session, breaches
 
 NOW = 1_790_000_000
 STREAM = "campaigns"
@@ -49,7 +49,7 @@ GOOD = [status("STARTED"), status("RUNNING"), record(), state(), status("COMPLET
 
 def judged(messages, command="read", connector="source-sovrn", code=0, whole=True, **more):
     lines = [line if isinstance(line, bytes) else json.dumps(line).encode() + b"\n" for line in messages]
-    return breaches(Run(connector, command, b"".join(lines), code, whole, NOW, NOW + 10, **more))
+    return breaches(Session(connector, command, b"".join(lines), code, whole, NOW, NOW + 10, **more))
 
 
 def test_a_good_run_passes():

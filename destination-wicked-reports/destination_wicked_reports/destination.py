@@ -37,7 +37,7 @@ from destination_wicked_reports.protocol import discover
 from destination_wicked_reports.protocol.catalog import find_routes, find_schemas, read_catalog
 from destination_wicked_reports.protocol.messages import Output, OutputHandler, read_lines
 from destination_wicked_reports.protocol.pyairbyte_cache import Restorer
-from destination_wicked_reports.signals import STOP
+from destination_wicked_reports.signals import SIGNALS
 
 logger = logging.getLogger("airbyte")
 
@@ -210,7 +210,7 @@ class DestinationWickedReports(Destination):
         handler = OutputHandler(self.output)
         logging.getLogger().handlers[:] = [handler]
         logger.setLevel(logging.INFO)
-        STOP.listen()
+        SIGNALS.listen()
         try:
             if not args:
                 raise config_error("No command was given: say spec, check, discover, write, ledger or replay.")

@@ -57,7 +57,7 @@ class OrderState:
 
 
 @dataclass(slots=True, frozen=True)
-class Part:
+class Contribution:
     """What one row of a source adds to the sale `whole`; below zero if it takes back.
 
     `click` and `commission` are what other rows of the same sale may have in common with it; empty if nothing.
@@ -73,7 +73,7 @@ class Part:
 
 
 @dataclass(slots=True)
-class Whole:
+class SaleTotal:
     """A sale as the sum of its parts. `facts`: the record, as JSON, that its rows are made from.
 
     `due` says that `Normalizer.finish` must look at it, and from which day on; empty if nothing waits.

@@ -16,7 +16,7 @@ from typing import Any
 LOOK_SECONDS = 0.2
 
 
-class Stop:
+class SignalGuard:
     """The handler of SIGTERM and SIGINT. A second signal does not wait for a good moment."""
 
     def __init__(self) -> None:
@@ -63,4 +63,4 @@ class Stop:
             self._deferring = before
 
 
-STOP = Stop()
+SIGNALS = SignalGuard()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from builders.destination import ScriptedServer
-from destination_wicked_reports.delivery.dead_letters import DeadLetters
+from destination_wicked_reports.delivery.dead_letters import DeadLetterFile
 from destination_wicked_reports.ledger.ledger import Ledger
 
 
@@ -19,8 +19,8 @@ def ledger() -> Iterator[Ledger]:
 
 
 @pytest.fixture
-def letters(tmp_path) -> Iterator[DeadLetters]:
-    opened = DeadLetters(tmp_path / "rejected.jsonl")
+def letters(tmp_path) -> Iterator[DeadLetterFile]:
+    opened = DeadLetterFile(tmp_path / "rejected.jsonl")
     yield opened
     opened.close()
 

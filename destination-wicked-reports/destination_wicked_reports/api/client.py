@@ -16,7 +16,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.exceptions import InvalidHeader, NewConnectionError
 from urllib3.util.retry import Retry
 
-from destination_wicked_reports.api.responses import Outcome, Verdict, read_reply
+from destination_wicked_reports.api.responses import Outcome, PostResult, parse_response
 from destination_wicked_reports.model import Row
 
 logger = logging.getLogger("airbyte")
@@ -46,17 +46,17 @@ STOPPED_ON_THE_WAY = (requests.exceptions.ProxyError, requests.exceptions.SSLErr
 CHECK_NETWORK = "Check the network, the proxy and the firewall"
 
 
-class NotTaken(AirbyteTracedException):
+class NotStoredError(AirbyteTracedException):
     """The run ends here, and Wicked certainly has none of the request's rows."""
 
 
-def _fatal(message: str, failure_type: FailureType) -> NotTaken:
-    return NotTaken(message=message, internal_message=message, failure_type=failure_type)
+def _fatal(message: str, failure_type: FailureType) -> NotStoredError:
+    return NotStoredError(message=message, internal_message=message, failure_type=failure_type)
 
 
 def _end(message: str, failure_type: FailureType, unsure: bool) -> AirbyteTracedException:
     """Return the error that ends the run; `unsure`: Wicked may have rows of the request from an attempt before."""
-    kind = AirbyteTracedException if unsure else NotTaken
+    kind = AirbyteTracedException if unsure else NotStoredError
     return kind(message=message, internal_message=message, failure_type=failure_type)
 
 
@@ -138,7 +138,7 @@ class WickedClient:
             raise _fatal(KEY_MESSAGE.format(status=response.status_code), FailureType.config_error)
         return response.status_code
 
-    def post(self, path: str, body: bytes, rows: Sequence[Row], *, repeatable: bool) -> Verdict:
+    def post(self, path: str, body: bytes, rows: Sequence[Row], *, repeatable: bool) -> PostResult:
         """POST one batch until its fate is known.
 
         `repeatable` rows have an id at Wicked, so that sending them twice is harmless. All others are repeated only
@@ -151,11 +151,11 @@ class WickedClient:
         for attempt in range(len(BACKOFF) + 1):
             try:
                 made = self._try(path, body, rows, repeatable)
-            except NotTaken as error:
+            except NotStoredError as error:
                 raise _end(str(error.message), error.failure_type, unsure) from None
             except requests.RequestException as error:
                 made = _Again(_silence(error), unsure=not _never_left(error), silent=True)
-            if isinstance(made, Verdict):
+            if isinstance(made, PostResult):
                 return made
             again = made
             unsure = unsure or (repeatable and again.unsure)
@@ -189,7 +189,7 @@ class WickedClient:
             )
         raise _end(text, FailureType.transient_error, unsure)
 
-    def _try(self, path: str, body: bytes, rows: Sequence[Row], repeatable: bool) -> Verdict | _Again:
+    def _try(self, path: str, body: bytes, rows: Sequence[Row], repeatable: bool) -> PostResult | _Again:
         """Make one attempt.
 
         Raises RequestException where no answer came, and the rows may be sent again.
@@ -205,7 +205,7 @@ class WickedClient:
             self._reached |= not never_left and not isinstance(error, STOPPED_ON_THE_WAY)
             if repeatable or never_left:
                 raise
-            return Verdict(Outcome.UNKNOWN, {}, f"Wicked Reports gave {_silence(error)}.")
+            return PostResult(Outcome.UNKNOWN, {}, f"Wicked Reports gave {_silence(error)}.")
         self._reached = True
         status = response.status_code
         if status in KEY_REFUSED:
@@ -222,10 +222,10 @@ class WickedClient:
                 FailureType.config_error,
             )
         if status in LOST_REPLY and not repeatable:
-            return Verdict(Outcome.UNKNOWN, {}, f"Wicked Reports' gateway lost the answer ({status}).")
+            return PostResult(Outcome.UNKNOWN, {}, f"Wicked Reports' gateway lost the answer ({status}).")
         if status in NOT_NOW or status >= 500:
             return _Again(f"answer {status}", _retry_after(response), unsure=status not in NOT_NOW)
-        verdict = read_reply(status, response.content, rows)
+        verdict = parse_response(status, response.content, rows)
         if verdict.outcome is Outcome.UNKNOWN and repeatable:
             return _Again(verdict.reason.rstrip("."))
         return verdict

@@ -28,7 +28,7 @@ class Outcome(Enum):
 
 
 @dataclass(slots=True, frozen=True)
-class Verdict:
+class PostResult:
     """The outcome of one request; `rejected` maps the places of refused rows to Wicked's reasons."""
 
     outcome: Outcome
@@ -36,18 +36,18 @@ class Verdict:
     reason: str = ""
 
 
-def read_reply(status: int, body: bytes, rows: Sequence[Row]) -> Verdict:
+def parse_response(status: int, body: bytes, rows: Sequence[Row]) -> PostResult:
     """Judge one reply. `reason` never quotes the reply: error texts can hold a customer's data."""
     if not 200 <= status < 300:
-        return Verdict(Outcome.REFUSED, {}, f"Wicked Reports refused the request with status {status}.")
+        return PostResult(Outcome.REFUSED, {}, f"Wicked Reports refused the request with status {status}.")
     try:
         reply = orjson.loads(body)
     except orjson.JSONDecodeError:
-        return Verdict(Outcome.UNKNOWN, {}, f"Wicked Reports answered {status} without JSON.")
+        return PostResult(Outcome.UNKNOWN, {}, f"Wicked Reports answered {status} without JSON.")
     if not isinstance(reply, dict):
-        return Verdict(Outcome.UNKNOWN, {}, f"Wicked Reports answered {status} without a receipt.")
+        return PostResult(Outcome.UNKNOWN, {}, f"Wicked Reports answered {status} without a receipt.")
     if _says_error(reply):
-        return Verdict(Outcome.REFUSED, {}, _text(reply.get("message") or reply.get("error")))
+        return PostResult(Outcome.REFUSED, {}, _text(reply.get("message") or reply.get("error")))
     stored, total = _count(reply.get("records")), _count(reply.get("totalRecords"))
     errors = reply.get("errors")
     if errors:
@@ -55,16 +55,16 @@ def read_reply(status: int, body: bytes, rows: Sequence[Row]) -> Verdict:
         if rejected is None:
             reason = "Wicked Reports named errors that match no row."
         elif stored is None or stored + len(rejected) >= len(rows):
-            return Verdict(Outcome.ACCEPTED, rejected)
+            return PostResult(Outcome.ACCEPTED, rejected)
         else:
             reason = "Wicked Reports stored fewer rows than it left unnamed."
     elif stored is not None and stored < max(total or 0, len(rows)):
         reason = "Wicked Reports stored fewer rows than it was sent and did not say which it refused."
     elif stored is not None or _says_success(reply):
-        return Verdict(Outcome.ACCEPTED, {})
+        return PostResult(Outcome.ACCEPTED, {})
     else:
-        return Verdict(Outcome.UNKNOWN, {}, f"Wicked Reports answered {status} without a receipt.")
-    return Verdict(Outcome.REFUSED if stored == 0 else Outcome.UNCLEAR, {}, reason)
+        return PostResult(Outcome.UNKNOWN, {}, f"Wicked Reports answered {status} without a receipt.")
+    return PostResult(Outcome.REFUSED if stored == 0 else Outcome.UNCLEAR, {}, reason)
 
 
 def _count(value: Any) -> int | None:

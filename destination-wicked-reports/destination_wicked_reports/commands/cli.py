@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
-from destination_wicked_reports.commands.dead_letter_reader import Letter, Mender
+from destination_wicked_reports.commands.dead_letter_reader import DeadLetter, DeadLetterReader
 from destination_wicked_reports.commands.replay import Replay, letters_of, refuse_broken
 from destination_wicked_reports.config.mappings import NativeMapping
 from destination_wicked_reports.config.spec import Config, ConfigurationError
@@ -21,14 +21,14 @@ from destination_wicked_reports.delivery.session import running
 from destination_wicked_reports.ledger.history import reading
 from destination_wicked_reports.ledger.schema import LedgerError
 from destination_wicked_reports.mappings.factory import make_normalizer
-from destination_wicked_reports.signals import STOP
+from destination_wicked_reports.signals import SIGNALS
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run `replay` or `ledger`; return the exit code: 0, 1 for a failure, 2 if rows were rejected or held again."""
     logging.getLogger().handlers[:] = [logging.StreamHandler(sys.stderr)]
     logging.getLogger("airbyte").setLevel(logging.INFO)
-    STOP.listen()
+    SIGNALS.listen()
     asked = _parser().parse_args(arguments)
     try:
         config = _config(asked.config)
@@ -80,13 +80,13 @@ def _config(path: Path) -> Config:
 
 def _replay(config: Config, asked: argparse.Namespace) -> int:
     normalizer = make_normalizer(config)
-    mender = Mender(normalizer.streams, native=isinstance(config.mapping, NativeMapping))
+    mender = DeadLetterReader(normalizer.streams, native=isinstance(config.mapping, NativeMapping))
     size = refuse_broken(asked.rejects, mender)
     with running(config) as run:
         replay = Replay(run, normalizer, held=asked.held)
         found = (letter for _, letter in letters_of(asked.rejects, mender, size))
         try:
-            replay.send(letter for letter in found if isinstance(letter, Letter))
+            replay.send(letter for letter in found if isinstance(letter, DeadLetter))
         finally:
             _say(*replay.summary())
         if replay.refused:

@@ -23,12 +23,12 @@ _NAMES = frozenset(
 )
 
 
-class MendingError(ValueError):
+class ReplayError(ValueError):
     """A line that cannot be sent; the message says why and quotes no value."""
 
 
 @dataclass(slots=True, frozen=True)
-class Letter:
+class DeadLetter:
     """One line: a record for the mapping, or a row, checked against its endpoint's table."""
 
     held: bool
@@ -37,7 +37,7 @@ class Letter:
     fields: dict[str, Any] | None = None
 
 
-class Mender:
+class DeadLetterReader:
     """Reads lines of the dead-letter file; `streams` are those that the configured mapping takes."""
 
     def __init__(self, streams: Collection[str], *, native: bool) -> None:
@@ -46,53 +46,53 @@ class Mender:
         self._makers = {name: RowMaker(endpoint) for name, endpoint in ENDPOINTS.items()}
         self._nested = {name: FieldChecker(fields) for name, fields in ORDERS.nested.items()}
 
-    def read(self, line: bytes) -> Letter:
+    def read(self, line: bytes) -> DeadLetter:
         """Return what a line holds; MendingError if it may not be sent."""
         try:
             letter = json.loads(line, parse_float=_as_written)
         except (ValueError, RecursionError):
-            raise MendingError("is not JSON: each line must stay one whole object") from None
+            raise ReplayError("is not JSON: each line must stay one whole object") from None
         if not isinstance(letter, dict) or not isinstance(letter.get("row"), dict):
-            raise MendingError("is not a line of a dead-letter file: it has no `row`")
+            raise ReplayError("is not a line of a dead-letter file: it has no `row`")
         strange = sorted(letter.keys() - _NAMES)
         if strange:
-            raise MendingError(f"has unknown fields ({', '.join(strange)}): what is sent belongs inside `row`")
+            raise ReplayError(f"has unknown fields ({', '.join(strange)}): what is sent belongs inside `row`")
         outcome, form = letter.get("outcome", REJECTED), letter.get("form", RECORD if self._native else None)
         if outcome not in (REJECTED, HELD):
-            raise MendingError("has an `outcome` that is neither rejected nor held")
+            raise ReplayError("has an `outcome` that is neither rejected nor held")
         if str(letter.get("endpoint")) not in ENDPOINTS:
-            raise MendingError(f"has an `endpoint` that is none of {', '.join(ENDPOINTS)}")
+            raise ReplayError(f"has an `endpoint` that is none of {', '.join(ENDPOINTS)}")
         if form == RECORD:
             return self._record(letter, json.loads(line)["row"], held=outcome == HELD)
         if form == FACTS:
-            raise MendingError(
+            raise ReplayError(
                 "shows what the ledger keeps of an order, from which no row can be made here: remove the line, mend "
                 "the order at its source or change the mapping, and run a sync"
             )
         if form == ROW:
             return self._row(letter, held=outcome == HELD)
-        raise MendingError("does not say what its row is: `form` must be record (the source's) or row (the endpoint's)")
+        raise ReplayError("does not say what its row is: `form` must be record (the source's) or row (the endpoint's)")
 
-    def _record(self, letter: dict[str, Any], data: dict[str, Any], *, held: bool) -> Letter:
+    def _record(self, letter: dict[str, Any], data: dict[str, Any], *, held: bool) -> DeadLetter:
         stream = letter.get("stream")
         if held:
-            raise MendingError("is a record and held, which cannot be: only rows that were sent are held")
+            raise ReplayError("is a record and held, which cannot be: only rows that were sent are held")
         if not isinstance(stream, str) or stream not in self._streams:
-            raise MendingError("has a `stream` that the configured mapping does not take")
-        return Letter(False, record=Record(stream, data))
+            raise ReplayError("has a `stream` that the configured mapping does not take")
+        return DeadLetter(False, record=Record(stream, data))
 
-    def _row(self, letter: dict[str, Any], *, held: bool) -> Letter:
+    def _row(self, letter: dict[str, Any], *, held: bool) -> DeadLetter:
         endpoint = letter["endpoint"]
         try:
             fields = self._check(endpoint, letter["row"])
             row = self._makers[endpoint].encode(fields, str(letter.get("stream") or endpoint), 0)
         except FieldError as error:
-            raise MendingError(f"may not be sent: {error.field}: {error.reason}") from None
+            raise ReplayError(f"may not be sent: {error.field}: {error.reason}") from None
         key, digest = letter.get("key"), letter.get("digest")
         if not isinstance(key, str) or not isinstance(digest, str):
-            raise MendingError("lacks the row's `key` or `digest`, so that nobody could tell whether it was sent")
+            raise ReplayError("lacks the row's `key` or `digest`, so that nobody could tell whether it was sent")
         if held and row.digest.hex() != digest:
-            raise MendingError(
+            raise ReplayError(
                 "is held and was edited: Wicked may have the row as it was. Send it as it was, or look into Wicked"
             )
         if letter.get("order_key") is not None:
@@ -101,7 +101,7 @@ class Mender:
             # Rows without an id are named by their content, the second of two equal ones with `#2` behind it, or have
             # a name of the mapping's own. The others are named by their id, which may be what was mended.
             row.key = row.key + key.removeprefix(digest) if key.startswith(digest) else key
-        return Letter(held, row=row, fields=fields)
+        return DeadLetter(held, row=row, fields=fields)
 
     def _check(self, endpoint: str, data: dict[str, Any]) -> dict[str, Any]:
         maker = self._makers[endpoint]
@@ -123,13 +123,13 @@ class Mender:
         try:
             row.order_key, row.order = str(letter["order_key"]), revived(letter["order"])
         except (KeyError, TypeError, ValueError, ArithmeticError):
-            raise MendingError("lacks a whole `order`, of which its row is a part") from None
+            raise ReplayError("lacks a whole `order`, of which its row is a part") from None
         if row.endpoint == ORDERS.name and row.key != key:
-            raise MendingError("is an affiliate's order, of which SourceSystem and SourceID may not be edited")
+            raise ReplayError("is an affiliate's order, of which SourceSystem and SourceID may not be edited")
         row.key = key
 
 
-def joined(letter: Letter, known: OrderState | None) -> Row | None:
+def joined(letter: DeadLetter, known: OrderState | None) -> Row | None:
     """Return a row with what its order comes to once it is told; None if the order was told otherwise since.
 
     The amounts are those of the row as it is now, so that the next sync tells what is missing and no more.

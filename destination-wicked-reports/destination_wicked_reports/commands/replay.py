@@ -14,20 +14,22 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from destination_wicked_reports.commands.dead_letter_reader import Letter, Mender, MendingError, joined
+from destination_wicked_reports.commands.dead_letter_reader import DeadLetter, DeadLetterReader, ReplayError, joined
 from destination_wicked_reports.config.spec import ConfigurationError
 from destination_wicked_reports.delivery.dispatcher import FATES, REJECTED, UNCHANGED, WITHHELD
-from destination_wicked_reports.delivery.session import Run
+from destination_wicked_reports.delivery.session import Session
 from destination_wicked_reports.mappings.base import Normalizer
 from destination_wicked_reports.model import Record, Reject, Row, Skip, Unchanged
-from destination_wicked_reports.signals import STOP
+from destination_wicked_reports.signals import SIGNALS
 
 MOST_FAULTS = 20
 HELD_BACK = "held rows, which Wicked may have already: look there, and send those that are missing with --held"
 OUTDATED = "rows and records that are older than what Wicked was told since: the next sync tells what is missing"
 
 
-def letters_of(path: Path, mender: Mender, size: int | None = None) -> Iterator[tuple[int, Letter | MendingError]]:
+def letters_of(
+    path: Path, mender: DeadLetterReader, size: int | None = None
+) -> Iterator[tuple[int, DeadLetter | ReplayError]]:
     """Yield line number and content, or fault, of every line up to `size` bytes; blank lines are left out."""
     left = path.stat().st_size if size is None else size
     with path.open("rb") as lines:
@@ -39,18 +41,18 @@ def letters_of(path: Path, mender: Mender, size: int | None = None) -> Iterator[
                 yield number, _read(mender, line)
 
 
-def _read(mender: Mender, line: bytes) -> Letter | MendingError:
+def _read(mender: DeadLetterReader, line: bytes) -> DeadLetter | ReplayError:
     try:
         return mender.read(line)
-    except MendingError as error:
+    except ReplayError as error:
         return error
 
 
-def refuse_broken(path: Path, mender: Mender) -> int:
+def refuse_broken(path: Path, mender: DeadLetterReader) -> int:
     """Raise ConfigurationError naming the lines that may not be sent; return the size of what was checked."""
     try:
         size = path.stat().st_size
-        faults = [f"line {n} {found}" for n, found in letters_of(path, mender, size) if isinstance(found, MendingError)]
+        faults = [f"line {n} {found}" for n, found in letters_of(path, mender, size) if isinstance(found, ReplayError)]
     except OSError as error:
         raise ConfigurationError(f"The dead-letter file {path} cannot be read ({error.strerror}).") from None
     if faults:
@@ -66,7 +68,7 @@ def refuse_broken(path: Path, mender: Mender) -> int:
 class Replay:
     """Feeds letters to the delivery of an open run."""
 
-    def __init__(self, run: Run, normalizer: Normalizer, *, held: bool) -> None:
+    def __init__(self, run: Session, normalizer: Normalizer, *, held: bool) -> None:
         self._run = run
         self._normalizer = normalizer
         self._held = held
@@ -74,11 +76,11 @@ class Replay:
         self.left: Counter[str] = Counter()
         run.ledger.repeats_held = held
 
-    def send(self, letters: Iterable[Letter]) -> None:
+    def send(self, letters: Iterable[DeadLetter]) -> None:
         """Send what these letters hold and wait for every outcome; what is refused again is written down again."""
         delivery = self._delivery
         try:
-            with STOP.deferred():
+            with SIGNALS.deferred():
                 delivery.recover()
                 for letter in letters:
                     if letter.record is not None:
@@ -88,7 +90,7 @@ class Replay:
                     else:
                         self._send_row(letter)
                     delivery.settle()
-                    STOP.check()
+                    SIGNALS.check()
                 delivery.flush()
                 self._add(self._normalizer.finish(delivery.orders))
                 delivery.flush()
@@ -102,7 +104,7 @@ class Replay:
         # Alone, so that what is asked of the ledger is what this record needs, whatever stands before it.
         self._add(self._normalizer.normalize([record], self._delivery.orders))
 
-    def _send_row(self, letter: Letter) -> None:
+    def _send_row(self, letter: DeadLetter) -> None:
         row = letter.row
         if row is not None and row.order_key:
             self._enter(row)

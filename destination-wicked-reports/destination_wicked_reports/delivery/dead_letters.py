@@ -32,7 +32,7 @@ ORDER_REJECTED = "An earlier row of the same order was rejected, and this one wa
 FATE_UNKNOWN = "An earlier run ended after this row may have been sent and before Wicked's answer came."
 
 
-class DeadLetters:
+class DeadLetterFile:
     """Appends to one file, readable by its owner only: it holds customers' rows."""
 
     def __init__(self, path: Path):

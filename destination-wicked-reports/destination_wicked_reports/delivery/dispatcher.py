@@ -12,28 +12,28 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
-from destination_wicked_reports.api.client import NotTaken, WickedClient
+from destination_wicked_reports.api.client import NotStoredError, WickedClient
 from destination_wicked_reports.api.endpoints import ENDPOINTS, LOAD_ORDER, RANK, UPDATABLE, Endpoint
-from destination_wicked_reports.api.responses import Outcome, Verdict
-from destination_wicked_reports.delivery.dead_letters import FATE_UNKNOWN, ORDER_REJECTED, TOO_LARGE, DeadLetters
+from destination_wicked_reports.api.responses import Outcome, PostResult
+from destination_wicked_reports.delivery.dead_letters import FATE_UNKNOWN, ORDER_REJECTED, TOO_LARGE, DeadLetterFile
 from destination_wicked_reports.delivery.queue import ROW_BYTES, Queue
 from destination_wicked_reports.ledger.ledger import ACCEPTED, HELD, Ledger
 from destination_wicked_reports.ledger.order_book import OrderBook
 from destination_wicked_reports.ledger.outbox import Batch
 from destination_wicked_reports.model import Row
-from destination_wicked_reports.signals import LOOK_SECONDS, STOP
+from destination_wicked_reports.signals import LOOK_SECONDS, SIGNALS
 
 SENT, UNCHANGED, CHANGED, REJECTED, WITHHELD = FATES = ("sent", "unchanged", "changed", "rejected", "held")
 
 
-class Delivery:
+class Dispatcher:
     """Takes rows, sends each at most once, and knows the oldest that is not settled yet. Used by one thread."""
 
     def __init__(
         self,
         client: WickedClient,
         ledger: Ledger,
-        letters: DeadLetters,
+        letters: DeadLetterFile,
         *,
         batch_rows: int,
         in_flight: int,
@@ -49,7 +49,7 @@ class Delivery:
         self._in_flight = in_flight
         self._threads = ThreadPoolExecutor(in_flight, thread_name_prefix="post")
         self._queues = {endpoint: Queue(endpoint, batch_rows, clock) for endpoint in LOAD_ORDER}
-        self._under_way: dict[Future[Verdict | None], Batch] = {}
+        self._under_way: dict[Future[PostResult | None], Batch] = {}
         #: set once a post has failed for good, or the run has.
         self._over = threading.Event()
         #: halves of refused batches, marked and waiting for a free place; they go before anything else does.
@@ -194,7 +194,7 @@ class Delivery:
         endpoint = ENDPOINTS[batch.endpoint]
         self._under_way[self._threads.submit(self._send, endpoint, batch)] = batch
 
-    def _send(self, endpoint: Endpoint, batch: Batch) -> Verdict | None:
+    def _send(self, endpoint: Endpoint, batch: Batch) -> PostResult | None:
         """Post a batch, in a thread of the pool; None, and nothing is sent, once the run is over."""
         if self._over.is_set():
             return None
@@ -224,7 +224,7 @@ class Delivery:
     def settle(self, *, block: bool = False) -> None:
         """Record the outcome of every request that has ended; with `block`, wait until one has."""
         while block and self._under_way and not wait(self._under_way, LOOK_SECONDS, FIRST_COMPLETED).done:
-            STOP.check()
+            SIGNALS.check()
         done = [future for future in self._under_way if future.done()]
         for future in done:
             batch = self._under_way[future]
@@ -233,7 +233,7 @@ class Delivery:
                 verdict = future.result()
             except Exception as error:
                 self._failed.append(self._under_way.pop(future))
-                if isinstance(error, NotTaken) and not batch.unsure:
+                if isinstance(error, NotStoredError) and not batch.unsure:
                     self._ledger.settle(batch, [])
                 raise
             if verdict is None:
@@ -247,7 +247,7 @@ class Delivery:
         if done:
             self.after_settling()
 
-    def _judge(self, batch: Batch, verdict: Verdict, repeatable: bool) -> None:
+    def _judge(self, batch: Batch, verdict: PostResult, repeatable: bool) -> None:
         match verdict.outcome:
             case Outcome.ACCEPTED:
                 accepted = [row for place, row in enumerate(batch.rows) if place not in verdict.rejected]

@@ -14,8 +14,8 @@ from sqlalchemy.exc import DBAPIError
 from destination_wicked_reports.api.client import WickedClient
 from destination_wicked_reports.config.paths import dies_with_container, ledger_path, rejects_path
 from destination_wicked_reports.config.spec import Config, ConfigurationError, NoLedger
-from destination_wicked_reports.delivery.dead_letters import DeadLetters
-from destination_wicked_reports.delivery.dispatcher import Delivery
+from destination_wicked_reports.delivery.dead_letters import DeadLetterFile
+from destination_wicked_reports.delivery.dispatcher import Dispatcher
 from destination_wicked_reports.ledger.engines import reason
 from destination_wicked_reports.ledger.ledger import (
     Ledger,
@@ -31,17 +31,17 @@ _FILES = ("", "-wal", "-shm", "-journal")
 
 
 @dataclass(slots=True, frozen=True)
-class Run:
+class Session:
     """The parts that a run works with."""
 
     ledger: Ledger
-    letters: DeadLetters
+    letters: DeadLetterFile
     client: WickedClient
-    delivery: Delivery
+    delivery: Dispatcher
 
 
 @contextlib.contextmanager
-def running(config: Config) -> Iterator[Run]:
+def running(config: Config) -> Iterator[Session]:
     """Open ledger, dead letters, client and delivery, make the ledger this account's, and close all at the end.
 
     Whatever goes wrong with them here or in the run is raised as one AirbyteTracedException that says what to do.
@@ -52,7 +52,7 @@ def running(config: Config) -> Iterator[Run]:
             letters = _open_letters(config)
             stack.callback(letters.close)
             client = client_of(config)
-            delivery = Delivery(
+            delivery = Dispatcher(
                 client, ledger, letters, batch_rows=config.batch_rows, in_flight=config.max_requests_in_flight
             )
             stack.callback(delivery.close)
@@ -60,7 +60,7 @@ def running(config: Config) -> Iterator[Run]:
             take_ledger(config, ledger, client)
             say_where(config, ledger, letters)
             try:
-                yield Run(ledger, letters, client, delivery)
+                yield Session(ledger, letters, client, delivery)
             except DBAPIError as error:
                 raise _out_of_order(f"{ledger.description} could not be read or written ({reason(error)})") from None
             except BrokenPipeError:
@@ -87,7 +87,7 @@ def config_error(message: str) -> AirbyteTracedException:
     return _traced(message, FailureType.config_error)
 
 
-def _open_letters(config: Config) -> DeadLetters:
+def _open_letters(config: Config) -> DeadLetterFile:
     try:
         letters = open_letters(config)
         letters.try_out()
@@ -105,13 +105,13 @@ def _traced(message: str, failure_type: FailureType) -> AirbyteTracedException:
     return AirbyteTracedException(message=message, internal_message=message, failure_type=failure_type)
 
 
-def open_letters(config: Config) -> DeadLetters:
+def open_letters(config: Config) -> DeadLetterFile:
     """Open the dead-letter file; OSError if its folder cannot be made, ConfigurationError if it is the ledger's."""
     path, ledger = rejects_path(config), ledger_path(config)
     if ledger is not None and path.resolve() in [ledger.with_name(ledger.name + end).resolve() for end in _FILES]:
         raise ConfigurationError(f"{path} is the ledger's own file. Choose another rejected_records_path.")
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return DeadLetters(path)
+    return DeadLetterFile(path)
 
 
 def unwritable(config: Config, error: OSError) -> str:
@@ -122,7 +122,7 @@ def unwritable(config: Config, error: OSError) -> str:
     )
 
 
-def say_where(config: Config, ledger: Ledger, letters: DeadLetters) -> None:
+def say_where(config: Config, ledger: Ledger, letters: DeadLetterFile) -> None:
     """Log where the ledger and the dead-letter file lie, and warn where memory is short."""
     if isinstance(config.ledger, NoLedger):
         logger.warning(

@@ -16,13 +16,13 @@ from typing import Any
 from airbyte_cdk.models import FailureType
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
-from destination_wicked_reports.delivery.dead_letters import DeadLetters
-from destination_wicked_reports.delivery.dispatcher import FATES, REJECTED, UNCHANGED, WITHHELD, Delivery
+from destination_wicked_reports.delivery.dead_letters import DeadLetterFile
+from destination_wicked_reports.delivery.dispatcher import FATES, REJECTED, UNCHANGED, WITHHELD, Dispatcher
 from destination_wicked_reports.delivery.queue import BATCH_BYTES
 from destination_wicked_reports.mappings.base import Normalizer
 from destination_wicked_reports.model import Record, Reject, Row, Skip, Unchanged
-from destination_wicked_reports.protocol.messages import ForeignInput, parse
-from destination_wicked_reports.signals import STOP
+from destination_wicked_reports.protocol.messages import InvalidInputError, parse
+from destination_wicked_reports.signals import SIGNALS
 
 logger = logging.getLogger("airbyte")
 
@@ -53,8 +53,8 @@ class Writer:
     def __init__(
         self,
         normalizer: Normalizer,
-        delivery: Delivery,
-        letters: DeadLetters,
+        delivery: Dispatcher,
+        letters: DeadLetterFile,
         emit: Callable[[Any], None],
         routes: Mapping[StreamKey, str],
         *,
@@ -91,7 +91,7 @@ class Writer:
     def write(self, input_lines: Iterable[list[bytes]]) -> None:
         """Deliver everything in the input; whatever happens, the STATEs that were earned leave."""
         try:
-            with STOP.deferred():
+            with SIGNALS.deferred():
                 self._delivery.recover()
                 try:
                     for lines in input_lines:
@@ -101,8 +101,8 @@ class Writer:
                         self._release()
                         if self._overdue():
                             self._flush()
-                        STOP.check()
-                except ForeignInput:
+                        SIGNALS.check()
+                except InvalidInputError:
                     self._flush()
                     raise
                 self._flush()
@@ -146,7 +146,7 @@ class Writer:
             key = (record.get("namespace") or "", record["stream"])
             route = self._routes.get(key)
             if route is None:
-                raise ForeignInput(
+                raise InvalidInputError(
                     self._lines, "is a record of a stream that the catalog does not name, or not in that namespace"
                 )
             self._sequence += 1

@@ -31,7 +31,7 @@ from sqlalchemy.exc import OperationalError
 from destination_wicked_reports.api.rows import SEPARATOR
 from destination_wicked_reports.ledger.schema import LedgerBusyError, LedgerError, leases, outbox
 from destination_wicked_reports.ledger.sql import upsert
-from destination_wicked_reports.signals import STOP
+from destination_wicked_reports.signals import SIGNALS
 
 logger = logging.getLogger("airbyte")
 
@@ -121,7 +121,7 @@ class Leases:
         with self._connection.begin():
             free = self._connection.scalar(select(func.pg_try_advisory_lock(lock)))
         if not free:
-            with STOP.at_once():
+            with SIGNALS.at_once():
                 self._wait_for(scope, lock)
         with self._connection.begin():
             line = (self._store, scope, self.run, f"process {os.getpid()} on {socket.gethostname()}", int(time.time()))

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from functools import cached_property
 
 from destination_wicked_reports.ledger.ledger import Ledger
-from destination_wicked_reports.ledger.order_documents import DocumentBook
-from destination_wicked_reports.ledger.sale_totals import SumBook
+from destination_wicked_reports.ledger.order_documents import OrderDocuments
+from destination_wicked_reports.ledger.sale_totals import SaleTotals
 from destination_wicked_reports.mappings.base import Documents, Sums
 from destination_wicked_reports.model import OrderState, Row
 
@@ -35,12 +35,12 @@ class OrderBook:
     @cached_property
     def sums(self) -> Sums:
         """What the rows of a source add up to; its tables are made when first asked for. See `base.Sums`."""
-        return SumBook(self._ledger)
+        return SaleTotals(self._ledger)
 
     @cached_property
     def documents(self) -> Documents:
         """What is known of each order; its table is made when first asked for. See `base.Documents`."""
-        return DocumentBook(self._ledger)
+        return OrderDocuments(self._ledger)
 
     def is_queued(self, key: str) -> bool:
         """Tell whether any row of this order is on its way."""

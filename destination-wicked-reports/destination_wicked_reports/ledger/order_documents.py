@@ -50,7 +50,7 @@ Index(
 )
 
 
-class DocumentBook:
+class OrderDocuments:
     """The documents of one store; see `base.Documents`. Memory holds what the last `load` or page of `due` named."""
 
     def __init__(self, ledger: Ledger):

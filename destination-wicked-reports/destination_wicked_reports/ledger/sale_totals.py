@@ -29,7 +29,7 @@ from sqlalchemy import (
 from destination_wicked_reports.ledger.ledger import Ledger
 from destination_wicked_reports.ledger.schema import make_tables
 from destination_wicked_reports.ledger.sql import among, begins, listed, upsert
-from destination_wicked_reports.model import Part, Whole
+from destination_wicked_reports.model import Contribution, SaleTotal
 
 #: More digits than any sum of amounts has, so that parts that are taken off again leave exactly what was there.
 EXACT = Context(prec=100)
@@ -66,7 +66,7 @@ DUE = wholes.c.due != NOTHING
 Index("wholes_by_due", wholes.c.store, wholes.c.due, wholes.c.key, sqlite_where=DUE, postgresql_where=DUE)
 
 
-class SumBook:
+class SaleTotals:
     """The sums of one store; see `base.Sums`. Memory holds what the last `load` or page of `due` named."""
 
     def __init__(self, ledger: Ledger):
@@ -78,11 +78,11 @@ class SumBook:
             make_tables(self._connection, metadata)
 
     def _forget(self) -> None:
-        self._parts: dict[str, Part] = {}
-        self._wholes: dict[str, Whole] = {}
+        self._parts: dict[str, Contribution] = {}
+        self._wholes: dict[str, SaleTotal] = {}
         self._kin: dict[str, dict[str, None]] = {}
-        self._changed: dict[str, Part] = {}
-        self._moved: dict[str, Whole] = {}
+        self._changed: dict[str, Contribution] = {}
+        self._moved: dict[str, SaleTotal] = {}
 
     # -- reading ----------------------------------------------------------------------------------------------------
 
@@ -99,29 +99,31 @@ class SumBook:
             query = select(wholes).where(wholes.c.store == self._store, among(wholes.c.key))
             named = {*whole_keys, *(part.whole for part in self._parts.values())}
             for row in self._connection.execute(query, listed(named)):
-                self._wholes[row.key] = Whole(row.key, row.facts, Decimal(row.amount), row.due)
+                self._wholes[row.key] = SaleTotal(row.key, row.facts, Decimal(row.amount), row.due)
 
     def _fetch_parts(self, query: Select[Any], keys: Collection[str]) -> None:
         if keys:
             for row in self._connection.execute(query, listed(keys)):
-                self._hold(Part(row.key, row.whole, Decimal(row.amount), row.click, row.commission, row.changed))
+                self._hold(
+                    Contribution(row.key, row.whole, Decimal(row.amount), row.click, row.commission, row.changed)
+                )
 
-    def _hold(self, part: Part) -> None:
+    def _hold(self, part: Contribution) -> None:
         self._parts[part.key] = part
         for alias in (part.click, part.commission):
             if alias:
                 self._kin.setdefault(alias, {})[part.key] = None
 
-    def part(self, key: str) -> Part | None:
+    def part(self, key: str) -> Contribution | None:
         """Return what a row adds, or None if it was never counted."""
         return self._parts.get(key)
 
-    def kin(self, alias: str) -> list[Part]:
+    def kin(self, alias: str) -> list[Contribution]:
         """Return the rows of one click and merchant, or of one commission, among those at hand."""
         found = (self._parts[key] for key in self._kin.get(alias, ()))
         return [part for part in found if alias in (part.click, part.commission)]
 
-    def whole(self, key: str) -> Whole | None:
+    def whole(self, key: str) -> SaleTotal | None:
         """Return the sum of a sale, or None if no row was ever counted for it."""
         return self._wholes.get(key)
 
@@ -129,7 +131,7 @@ class SumBook:
         """Return the keys of all wholes at hand."""
         return list(self._wholes)
 
-    def due(self, start: str, limit: str) -> Iterator[list[Whole]]:
+    def due(self, start: str, limit: str) -> Iterator[list[SaleTotal]]:
         """Yield, in pages, the wholes of `start` that are due by `limit`; no transaction is open in between."""
         last = ("", "")
         while True:
@@ -144,7 +146,7 @@ class SumBook:
             self._forget()
             with self._connection.begin():
                 for row in self._connection.execute(query):
-                    self._wholes[row.key] = Whole(row.key, row.facts, Decimal(row.amount), row.due)
+                    self._wholes[row.key] = SaleTotal(row.key, row.facts, Decimal(row.amount), row.due)
             if not self._wholes:
                 return
             page = list(self._wholes.values())
@@ -153,19 +155,19 @@ class SumBook:
 
     # -- counting ---------------------------------------------------------------------------------------------------
 
-    def put(self, part: Part, facts: bytes | None = None, due: str | None = None) -> None:
+    def put(self, part: Contribution, facts: bytes | None = None, due: str | None = None) -> None:
         """Let a row count as this part, in place of what it counted as before; see `base.Sums.put`."""
         old = self._parts.get(part.key)
         if old != part:
             if old is not None:
                 self._add(self._wholes[old.whole], old.amount.copy_negate())
-            whole = self._wholes.setdefault(part.whole, Whole(part.whole, facts or b"{}"))
+            whole = self._wholes.setdefault(part.whole, SaleTotal(part.whole, facts or b"{}"))
             self._add(whole, part.amount)
             self._hold(part)
             self._changed[part.key] = part
         self.set(part.whole, facts, due)
 
-    def _add(self, whole: Whole, amount: Decimal) -> None:
+    def _add(self, whole: SaleTotal, amount: Decimal) -> None:
         whole.amount = EXACT.add(whole.amount, amount)
         self._moved[whole.key] = whole
 

@@ -8,14 +8,14 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Protocol
 
 from destination_wicked_reports.model import (
+    Contribution,
     Document,
     OrderState,
-    Part,
     Record,
     Reject,
     Row,
+    SaleTotal,
     Skip,
-    Whole,
 )
 
 
@@ -25,22 +25,22 @@ class Sums(Protocol):
     def load(self, keys: Collection[str], whole_keys: Collection[str], aliases: Collection[str]) -> None:
         """Fetch parts by their keys and by what they have in common, and the wholes named or reached by them."""
 
-    def part(self, key: str) -> Part | None:
+    def part(self, key: str) -> Contribution | None:
         """Return what a row adds, or None if it was never counted."""
 
-    def kin(self, alias: str) -> list[Part]:
+    def kin(self, alias: str) -> list[Contribution]:
         """Return the parts that have this click or commission in common."""
 
-    def whole(self, key: str) -> Whole | None:
+    def whole(self, key: str) -> SaleTotal | None:
         """Return the sum of a sale, or None if no row was ever counted for it."""
 
     def loaded(self) -> list[str]:
         """Return the keys of all wholes at hand."""
 
-    def due(self, start: str, limit: str) -> Iterator[list[Whole]]:
+    def due(self, start: str, limit: str) -> Iterator[list[SaleTotal]]:
         """Yield, in pages, the wholes whose key begins so and that are due by this day."""
 
-    def put(self, part: Part, facts: bytes | None = None, due: str | None = None) -> None:
+    def put(self, part: Contribution, facts: bytes | None = None, due: str | None = None) -> None:
         """Count a row as this part, in place of what it counted as before; facts and due are the whole's."""
 
     def set(self, key: str, facts: bytes | None = None, due: str | None = None) -> None:

@@ -23,7 +23,7 @@ CHUNK = 1 << 17
 PASSED_OVER = frozenset({"LOG", "CONTROL", "SPEC", "CATALOG", "CONNECTION_STATUS", "DESTINATION_CATALOG"})
 
 
-class ForeignInput(AirbyteTracedException):
+class InvalidInputError(AirbyteTracedException):
     """A line that is not a whole Airbyte message. It is not quoted: it may hold a customer's data."""
 
     def __init__(self, number: int, what: str):
@@ -59,11 +59,11 @@ def parse(line: bytes, number: int) -> dict[str, Any]:
         else:
             whole = kind in PASSED_OVER
     except orjson.JSONDecodeError:
-        raise ForeignInput(number, "is not whole JSON") from None
+        raise InvalidInputError(number, "is not whole JSON") from None
     except (KeyError, TypeError, AttributeError, RecursionError):
         whole = False
     if not whole:
-        raise ForeignInput(number, "is not a whole Airbyte message")
+        raise InvalidInputError(number, "is not a whole Airbyte message")
     return message
 
 

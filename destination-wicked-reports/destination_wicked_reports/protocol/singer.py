@@ -15,7 +15,7 @@ import orjson
 from airbyte_cdk.models import FailureType
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
-from destination_wicked_reports.protocol.messages import ForeignInput, Output
+from destination_wicked_reports.protocol.messages import InvalidInputError, Output
 
 logger = logging.getLogger("airbyte")
 
@@ -89,7 +89,7 @@ class Translator:
         try:
             message = orjson.loads(line)
         except orjson.JSONDecodeError:
-            raise ForeignInput(self._number, "is not whole JSON") from None
+            raise InvalidInputError(self._number, "is not whole JSON") from None
         try:
             kind = message["type"]
             if kind == "RECORD":
@@ -108,14 +108,14 @@ class Translator:
                     "batch_config out of the tap's settings."
                 )
             else:
-                raise ForeignInput(self._number, "is not a Singer message")
+                raise InvalidInputError(self._number, "is not a Singer message")
         except (KeyError, TypeError, AttributeError):
-            raise ForeignInput(self._number, "is not a whole Singer message") from None
+            raise InvalidInputError(self._number, "is not a whole Singer message") from None
         return b""
 
     def _record(self, stream: str, record: dict[str, Any]) -> bytes:
         if stream not in self._names:
-            raise ForeignInput(self._number, "is a record of a stream whose SCHEMA did not come before it")
+            raise InvalidInputError(self._number, "is a record of a stream whose SCHEMA did not come before it")
         name = self._names[stream]
         if name is None:
             return b""

@@ -19,10 +19,10 @@ import orjson
 
 from destination_wicked_reports.api.client import WickedClient
 from destination_wicked_reports.api.endpoints import ORDER_PAYMENTS, ORDERS
-from destination_wicked_reports.api.responses import Outcome, Verdict
+from destination_wicked_reports.api.responses import Outcome, PostResult
 from destination_wicked_reports.config.spec import Config, ConfigurationError
-from destination_wicked_reports.delivery.dead_letters import DeadLetters
-from destination_wicked_reports.delivery.dispatcher import Delivery
+from destination_wicked_reports.delivery.dead_letters import DeadLetterFile
+from destination_wicked_reports.delivery.dispatcher import Dispatcher
 from destination_wicked_reports.delivery.writer import Writer
 from destination_wicked_reports.ledger.ledger import Ledger
 from destination_wicked_reports.mappings.base import Normalizer
@@ -33,7 +33,7 @@ from destination_wicked_reports.protocol.pyairbyte_cache import Restorer
 from destination_wicked_reports.reconcile.orders import Name, Paid, money, paid_by
 
 _LINES_AT_ONCE = 1000
-_TAKEN = Verdict(Outcome.ACCEPTED, {})
+_TAKEN = PostResult(Outcome.ACCEPTED, {})
 
 
 @dataclass(slots=True)
@@ -72,7 +72,7 @@ class _Taker(WickedClient):
         super().__init__("", "", test_mode=False, connections=1)
         self._made = made
 
-    def post(self, path: str, body: bytes, rows: Sequence[Row], *, repeatable: bool) -> Verdict:
+    def post(self, path: str, body: bytes, rows: Sequence[Row], *, repeatable: bool) -> PostResult:
         """Remember the rows of orders and payments."""
         if path not in (ORDERS.path, ORDER_PAYMENTS.path):
             return _TAKEN
@@ -108,9 +108,9 @@ def rehearse(config: Config, files: Sequence[Path], catalog: Path | None = None)
         restore = Restorer(find_schemas(configured, routes)).restore
     made = Rehearsal()
     with tempfile.TemporaryDirectory() as folder, closing(Ledger.in_memory("live")) as ledger:
-        letters = DeadLetters(Path(folder) / "rejected_records.jsonl")
+        letters = DeadLetterFile(Path(folder) / "rejected_records.jsonl")
         taker = _Taker(made)
-        delivery = Delivery(taker, ledger, letters, batch_rows=config.batch_rows, in_flight=1)
+        delivery = Dispatcher(taker, ledger, letters, batch_rows=config.batch_rows, in_flight=1)
         with closing(letters), closing(taker), closing(delivery):
             writer = Writer(
                 normalizer,

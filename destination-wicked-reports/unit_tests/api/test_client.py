@@ -9,7 +9,7 @@ from airbyte_cdk.models import FailureType
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from builders.destination import make_row
 from destination_wicked_reports.api import client as module
-from destination_wicked_reports.api.client import NotTaken, WickedClient
+from destination_wicked_reports.api.client import NotStoredError, WickedClient
 from destination_wicked_reports.api.responses import Outcome
 
 OK = (200, {}, b'{"success":"Successfully"}')
@@ -205,7 +205,7 @@ def test_payments_that_cannot_have_arrived_are_not_taken_for_sent(wicked, waits,
         monkeypatch.setenv(name, value)
     port = wicked.url.rpartition(":")[2]
     client = WickedClient(url.format(port=port), "k", test_mode=False, connections=1, pause=waits.append)
-    with pytest.raises(NotTaken) as caught:
+    with pytest.raises(NotStoredError) as caught:
         post(client, "order_payments", repeatable=False)
     client.close()
     assert caught.value.failure_type is FailureType.transient_error
@@ -216,20 +216,20 @@ def test_a_key_refused_after_a_lost_reply_does_not_say_that_nothing_was_taken(cl
     wicked.answers = [None, (401, {}, b"{}")]
     with pytest.raises(AirbyteTracedException) as caught:
         post(client)
-    assert not isinstance(caught.value, NotTaken)
+    assert not isinstance(caught.value, NotStoredError)
     wicked.answers = [None, (429, {"Retry-After": "9999"}, b"{}")]
     with pytest.raises(AirbyteTracedException, match="asks to wait") as caught:
         post(client)
-    assert not isinstance(caught.value, NotTaken)
+    assert not isinstance(caught.value, NotStoredError)
     wicked.answers = [(429, {}, b"{}"), (401, {}, b"{}")]
-    with pytest.raises(NotTaken):
+    with pytest.raises(NotStoredError):
         post(client)
 
 
 @pytest.mark.parametrize("status", [402, 407, 415, 451])
 def test_an_answer_to_the_account_ends_the_run_and_refuses_no_row(client, wicked, status):
     wicked.answers = [(status, {}, b"{}")]
-    with pytest.raises(NotTaken, match=f"whatever its rows \\(answer {status}\\)") as caught:
+    with pytest.raises(NotStoredError, match=f"whatever its rows \\(answer {status}\\)") as caught:
         post(client)
     assert caught.value.failure_type is FailureType.config_error
     assert len(wicked.requests) == 1

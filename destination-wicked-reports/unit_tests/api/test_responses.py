@@ -5,14 +5,14 @@ from __future__ import annotations
 import orjson
 import pytest
 from builders.destination import make_row
-from destination_wicked_reports.api.responses import Outcome, read_reply
+from destination_wicked_reports.api.responses import Outcome, parse_response
 
 ROWS = [make_row(number=n, OrderTotal=n) for n in (1, 2, 3)]
 PAYMENTS = [make_row("order_payments", n, Amount=n, Status="APPROVED") for n in (1, 1, 2)]
 
 
 def judge(reply: object, rows=ROWS, status: int = 200):
-    return read_reply(status, orjson.dumps(reply), rows)
+    return parse_response(status, orjson.dumps(reply), rows)
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ def test_a_receipt_without_errors_accepts_every_row(reply):
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"null", b"[]", b"{}", b'"ok"', b'{"succ', b"1"])
 def test_a_2xx_without_a_receipt_proves_nothing(body):
-    assert read_reply(200, body, ROWS).outcome is Outcome.UNKNOWN
+    assert parse_response(200, body, ROWS).outcome is Outcome.UNKNOWN
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_fewer_rows_stored_than_sent_is_unclear():
 
 
 def test_a_client_error_is_a_refusal_and_its_text_is_not_quoted():
-    verdict = read_reply(400, b'{"message":"jane@example.com is wrong"}', ROWS)
+    verdict = parse_response(400, b'{"message":"jane@example.com is wrong"}', ROWS)
     assert verdict.outcome is Outcome.REFUSED
     assert "jane" not in verdict.reason
 

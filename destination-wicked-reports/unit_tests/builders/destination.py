@@ -9,11 +9,11 @@ from hashlib import blake2b
 from typing import Any
 
 import orjson
-from destination_wicked_reports.api.responses import Outcome, Verdict
-from destination_wicked_reports.delivery.dead_letters import DeadLetters
+from destination_wicked_reports.api.responses import Outcome, PostResult
+from destination_wicked_reports.delivery.dead_letters import DeadLetterFile
 from destination_wicked_reports.model import OrderState, Row
 
-ACCEPTED = Verdict(Outcome.ACCEPTED, {})
+ACCEPTED = PostResult(Outcome.ACCEPTED, {})
 #: A row of each native stream, with no more than it needs.
 COMPLETE: dict[str, dict[str, Any]] = {
     "products": {"SourceSystem": "shop", "SourceID": "p1", "ProductName": "Shoe", "ProductPrice": "59.90"},
@@ -65,7 +65,7 @@ def make_row(
     return Row(endpoint, f"shop\x1f{number}", body, digest, endpoint, sequence, order_key, order)
 
 
-def read_letters(letters: DeadLetters) -> list[dict[str, Any]]:
+def read_letters(letters: DeadLetterFile) -> list[dict[str, Any]]:
     return [orjson.loads(line) for line in letters.path.read_bytes().splitlines()] if letters.path.exists() else []
 
 
@@ -115,7 +115,7 @@ class ScriptedServer:
 class ScriptedClient:
     """Stands where the HTTP client stands: every post is written down and answered by a function of its rows."""
 
-    def __init__(self, answer: Callable[[str, Sequence[Row]], Verdict] | None = None) -> None:
+    def __init__(self, answer: Callable[[str, Sequence[Row]], PostResult] | None = None) -> None:
         self.posts: list[tuple[str, list[str]]] = []
         self.most_at_once = 0
         self._at_once = 0
@@ -125,7 +125,7 @@ class ScriptedClient:
     def stop(self) -> None:
         """There is nothing that waits."""
 
-    def post(self, path: str, body: bytes, rows: Sequence[Row], *, repeatable: bool) -> Verdict:
+    def post(self, path: str, body: bytes, rows: Sequence[Row], *, repeatable: bool) -> PostResult:
         with self._lock:
             self.posts.append((path, [row.key.rpartition("\x1f")[2] for row in rows]))
             self._at_once += 1

@@ -11,10 +11,10 @@ import pytest
 from builders.destination import make_row, read_letters
 from destination_wicked_reports.api.endpoints import ENDPOINTS
 from destination_wicked_reports.api.rows import RowMaker
-from destination_wicked_reports.commands.dead_letter_reader import Letter, Mender, MendingError
+from destination_wicked_reports.commands.dead_letter_reader import DeadLetter, DeadLetterReader, ReplayError
 from destination_wicked_reports.commands.replay import HELD_BACK, OUTDATED, Replay, letters_of, refuse_broken
 from destination_wicked_reports.config.spec import Config, ConfigurationError
-from destination_wicked_reports.delivery.dead_letters import TOO_DEEP, DeadLetters
+from destination_wicked_reports.delivery.dead_letters import TOO_DEEP, DeadLetterFile
 from destination_wicked_reports.delivery.session import running
 from destination_wicked_reports.ledger.ledger import HELD
 from destination_wicked_reports.ledger.outbox import Batch
@@ -61,8 +61,8 @@ class Bench:
 
     def __init__(self, wicked, tmp_path):
         self.wicked = wicked
-        self.letters = DeadLetters(tmp_path / "letters.jsonl")
-        self.again = DeadLetters(tmp_path / "again.jsonl")
+        self.letters = DeadLetterFile(tmp_path / "letters.jsonl")
+        self.again = DeadLetterFile(tmp_path / "again.jsonl")
         self.config = Config.parse(
             {
                 "api_key": "k",
@@ -91,13 +91,13 @@ class Bench:
         """Replay the file; return what Wicked got."""
         self.letters.close()
         normalizer = normalizer or NativeNormalizer()
-        mender = Mender(normalizer.streams, native=isinstance(normalizer, NativeNormalizer))
+        mender = DeadLetterReader(normalizer.streams, native=isinstance(normalizer, NativeNormalizer))
         size = refuse_broken(self.letters.path, mender)
         del self.wicked.requests[:]
         with running(self.config) as run:
             replay = Replay(run, normalizer, held=held)
             replay.send(
-                letter for _, letter in letters_of(self.letters.path, mender, size) if isinstance(letter, Letter)
+                letter for _, letter in letters_of(self.letters.path, mender, size) if isinstance(letter, DeadLetter)
             )
             self.left = dict(replay.left)
             self.summary = list(replay.summary())
@@ -314,12 +314,12 @@ def test_what_the_ledger_keeps_of_an_order_is_no_row_to_replay(bench):
 
 def test_a_missing_file_is_named(bench, tmp_path):
     with pytest.raises(ConfigurationError, match="cannot be read"):
-        refuse_broken(tmp_path / "none.jsonl", Mender(["orders"], native=True))
+        refuse_broken(tmp_path / "none.jsonl", DeadLetterReader(["orders"], native=True))
 
 
 def test_no_value_of_a_row_is_in_a_fault():
-    mender = Mender(["orders"], native=True)
-    with pytest.raises(MendingError) as caught:
+    mender = DeadLetterReader(["orders"], native=True)
+    with pytest.raises(ReplayError) as caught:
         mender.read(orjson.dumps({**SENT, "row": payment(Amount="Jane Doe")}))
     assert "Jane" not in str(caught.value)
 

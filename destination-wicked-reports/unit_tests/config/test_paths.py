@@ -10,7 +10,7 @@ import pytest
 from destination_wicked_reports.config import paths
 from destination_wicked_reports.config.paths import data_folder, dies_with_container, ledger_path, rejects_path
 from destination_wicked_reports.config.spec import Config
-from destination_wicked_reports.delivery.dead_letters import DeadLetters
+from destination_wicked_reports.delivery.dead_letters import DeadLetterFile
 from destination_wicked_reports.delivery.session import open_letters, say_where
 from destination_wicked_reports.ledger.ledger import Ledger
 from destination_wicked_reports.ledger.opening import open_ledger
@@ -196,7 +196,7 @@ def test_without_a_ledger_the_run_is_warned_of_that_wherever_it_is(machine, capl
 
 def told(said: Config, caplog: pytest.LogCaptureFixture) -> list[str]:
     ledger: Ledger = open_ledger(said)
-    letters: DeadLetters = open_letters(said)
+    letters: DeadLetterFile = open_letters(said)
     with caplog.at_level(logging.INFO, logger="airbyte"):
         say_where(said, ledger, letters)
     ledger.close()

@@ -9,15 +9,15 @@ import pytest
 from airbyte_cdk.models import FailureType
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from builders.destination import ACCEPTED, ScriptedClient, make_row, read_letters
-from destination_wicked_reports.api.client import NotTaken
-from destination_wicked_reports.api.responses import Outcome, Verdict
+from destination_wicked_reports.api.client import NotStoredError
+from destination_wicked_reports.api.responses import Outcome, PostResult
 from destination_wicked_reports.delivery import dispatcher as module
 from destination_wicked_reports.delivery import queue
-from destination_wicked_reports.delivery.dispatcher import Delivery
+from destination_wicked_reports.delivery.dispatcher import Dispatcher
 from destination_wicked_reports.ledger.outbox import Batch
 from destination_wicked_reports.model import OrderState
 
-REFUSED = Verdict(Outcome.REFUSED, {}, "refused whole")
+REFUSED = PostResult(Outcome.REFUSED, {}, "refused whole")
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def deliver(ledger, letters):
     made = []
 
     def make(client, *, batch_rows=1000, in_flight=4):
-        made.append(Delivery(client, ledger, letters, batch_rows=batch_rows, in_flight=in_flight))
+        made.append(Dispatcher(client, ledger, letters, batch_rows=batch_rows, in_flight=in_flight))
         return made[-1]
 
     yield make
@@ -106,7 +106,7 @@ def test_what_was_ready_when_a_post_failed_for_good_is_not_sent_and_not_taken_fo
 
     def answer(path, rows):
         failing.wait(10)
-        raise NotTaken(message="refused", failure_type=FailureType.config_error)
+        raise NotStoredError(message="refused", failure_type=FailureType.config_error)
 
     client = ScriptedClient(answer)
     delivery = deliver(client, batch_rows=1, in_flight=1)
@@ -168,7 +168,7 @@ def test_a_changed_contact_is_sent_again_and_a_changed_order_is_not(deliver):
 
 
 def test_a_row_that_wicked_names_is_rejected_and_the_others_stay(deliver, letters, ledger):
-    client = ScriptedClient(lambda path, rows: Verdict(Outcome.ACCEPTED, {1: "bad date"}))
+    client = ScriptedClient(lambda path, rows: PostResult(Outcome.ACCEPTED, {1: "bad date"}))
     delivery = deliver(client)
     rows = [make_row(number=n) for n in (1, 2, 3)]
     delivery.add(rows)
@@ -203,7 +203,7 @@ def test_a_batch_of_bad_rows_only_is_rejected_row_by_row_and_the_next_endpoint_w
 
 def test_an_unclear_answer_splits_rows_with_an_id_and_holds_all_others(deliver, letters):
     def answer(path, rows):
-        return Verdict(Outcome.UNCLEAR, {}, "some") if len(rows) > 1 else ACCEPTED
+        return PostResult(Outcome.UNCLEAR, {}, "some") if len(rows) > 1 else ACCEPTED
 
     client = ScriptedClient(answer)
     delivery = deliver(client)
@@ -216,7 +216,7 @@ def test_an_unclear_answer_splits_rows_with_an_id_and_holds_all_others(deliver, 
 
 
 def test_a_held_row_is_never_sent_again(deliver):
-    client = ScriptedClient(lambda path, rows: Verdict(Outcome.UNKNOWN, {}, "no answer"))
+    client = ScriptedClient(lambda path, rows: PostResult(Outcome.UNKNOWN, {}, "no answer"))
     delivery = deliver(client)
     delivery.add([make_row("order_payments")])
     delivery.flush()
@@ -287,7 +287,7 @@ def test_two_payments_of_one_order_never_share_a_request(deliver, ledger):
 
 def fail(path, rows):
     """503 for ever, as the client tells it: of rows with an id nobody can say that none was taken."""
-    error = NotTaken if path == "/orderpayments" else AirbyteTracedException
+    error = NotStoredError if path == "/orderpayments" else AirbyteTracedException
     raise error(message="503 for ever", failure_type=FailureType.transient_error)
 
 
@@ -342,7 +342,7 @@ def test_orders_that_a_dead_run_left_stay_marked_until_their_fate_is_known(deliv
         ledger.mark(Batch("orders", [told(number)]))
 
     def refuse(path, rows):
-        raise NotTaken(message="refused", failure_type=FailureType.config_error)
+        raise NotStoredError(message="refused", failure_type=FailureType.config_error)
 
     delivery = deliver(ScriptedClient(refuse), in_flight=1)
     delivery.recover()
@@ -367,8 +367,8 @@ def test_orders_that_were_perhaps_taken_before_the_run_failed_stay_marked(delive
 def test_halves_of_which_some_were_stored_stay_marked_when_the_run_fails(deliver, ledger):
     def answer(path, rows):
         if len(rows) == 4:
-            return Verdict(Outcome.UNCLEAR, {}, "some stored")
-        raise NotTaken(message="refused", failure_type=FailureType.config_error)
+            return PostResult(Outcome.UNCLEAR, {}, "some stored")
+        raise NotStoredError(message="refused", failure_type=FailureType.config_error)
 
     delivery = deliver(ScriptedClient(answer), in_flight=1)
     delivery.add([told(number) for number in range(4)])

@@ -12,13 +12,13 @@ from airbyte_cdk.models import FailureType
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from builders.destination import ACCEPTED, ScriptedClient, make_row, read_letters
 from builders.messages import record, state, states, status
-from destination_wicked_reports.api.responses import Outcome, Verdict
+from destination_wicked_reports.api.responses import Outcome, PostResult
 from destination_wicked_reports.delivery import writer as module
-from destination_wicked_reports.delivery.dispatcher import Delivery
+from destination_wicked_reports.delivery.dispatcher import Dispatcher
 from destination_wicked_reports.delivery.writer import Writer
 from destination_wicked_reports.mappings.base import Normalizer
 from destination_wicked_reports.model import Reject, Skip, Unchanged
-from destination_wicked_reports.protocol.messages import ForeignInput, Output
+from destination_wicked_reports.protocol.messages import InvalidInputError, Output
 
 
 class PlainNormalizer(Normalizer):
@@ -45,7 +45,7 @@ def run(ledger, letters):
     def write(lines, client=None, routes=None, *, batch_rows=1000, in_flight=2, fail_fast=False, clock=lambda: 0.0):
         write.client = client or ScriptedClient()
         write.out = []
-        delivery = Delivery(write.client, ledger, letters, batch_rows=batch_rows, in_flight=in_flight, clock=clock)
+        delivery = Dispatcher(write.client, ledger, letters, batch_rows=batch_rows, in_flight=in_flight, clock=clock)
         write.writer = Writer(
             PlainNormalizer(),
             delivery,
@@ -128,7 +128,7 @@ def test_records_go_where_the_route_of_their_namespace_and_name_leads(run):
 
 @pytest.mark.parametrize("namespace", ["us", None])
 def test_a_record_of_a_namespace_that_is_not_in_the_catalog_ends_the_run(run, namespace):
-    with pytest.raises(ForeignInput):
+    with pytest.raises(InvalidInputError):
         run([record(1, namespace="eu"), record(2, namespace=namespace)], routes={("eu", "orders"): "orders"})
     assert run.client.posts == [("/orders", ["1"])]
 
@@ -176,7 +176,7 @@ def test_rejected_and_skipped_records_free_their_state_and_are_counted(run, lett
     ],
 )
 def test_a_torn_or_foreign_line_ends_the_run_unquoted_after_everything_before_it(run, line):
-    with pytest.raises(ForeignInput) as caught:
+    with pytest.raises(InvalidInputError) as caught:
         run([[record(1), state(1), line, record(2), state(2)]])
     assert states(run.out) == [1]
     assert run.client.posts == [("/orders", ["1"])]
@@ -254,7 +254,10 @@ def test_a_source_that_failed_before_it_gave_anything_is_not_called_an_empty_one
 
 
 def test_what_was_held_is_not_told_to_be_mended(run, letters):
-    verdicts = {"orders": Verdict(Outcome.ACCEPTED, {0: "no"}), "orderpayments": Verdict(Outcome.UNKNOWN, {}, "lost")}
+    verdicts = {
+        "orders": PostResult(Outcome.ACCEPTED, {0: "no"}),
+        "orderpayments": PostResult(Outcome.UNKNOWN, {}, "lost"),
+    }
     run(
         [record(1), record(2, "order_payments"), record(3, "order_payments"), state(3)],
         ScriptedClient(lambda path, rows: verdicts[path.strip("/")]),
@@ -294,7 +297,7 @@ def test_records_that_say_nothing_new_count_with_the_rows_that_are_known(run):
 
 
 def test_fail_fast_stops_at_the_first_rejected_row(run):
-    client = ScriptedClient(lambda path, rows: Verdict(Outcome.ACCEPTED, {0: "no"}))
+    client = ScriptedClient(lambda path, rows: PostResult(Outcome.ACCEPTED, {0: "no"}))
     with pytest.raises(AirbyteTracedException, match="1 row was rejected: mend") as caught:
         run([[record(n) for n in range(4)], [], [record(n) for n in range(4, 8)]], client, batch_rows=4, fail_fast=True)
     assert caught.value.failure_type is FailureType.config_error
@@ -302,7 +305,7 @@ def test_fail_fast_stops_at_the_first_rejected_row(run):
 
 
 def test_fail_fast_sends_nothing_more_once_wicked_has_rejected_a_row(run):
-    client = ScriptedClient(lambda path, rows: Verdict(Outcome.ACCEPTED, {0: "no"}))
+    client = ScriptedClient(lambda path, rows: PostResult(Outcome.ACCEPTED, {0: "no"}))
     with pytest.raises(AirbyteTracedException):
         run([[record(1, "contacts"), record(2, "orders"), state(2)]], client, fail_fast=True)
     assert [path for path, _ in client.posts] == ["/contacts"]

@@ -5,35 +5,39 @@ from __future__ import annotations
 from decimal import Decimal
 
 from destination_wicked_reports.ledger.ledger import Ledger
-from destination_wicked_reports.ledger.sale_totals import SumBook
-from destination_wicked_reports.model import Part
+from destination_wicked_reports.ledger.sale_totals import SaleTotals
+from destination_wicked_reports.model import Contribution
 from sqlalchemy import event
 
 
 def test_a_part_replaces_itself_and_moves_its_sum_exactly(ledger):
-    book = SumBook(ledger)
+    book = SaleTotals(ledger)
     book.load([], [], [])
     for amount in ("1E-20", "99999999999999.99", "0"):
-        book.put(Part("a", "w", Decimal(amount)), b"{}")
-        book.put(Part("b", "w", Decimal("0.0075")))
+        book.put(Contribution("a", "w", Decimal(amount)), b"{}")
+        book.put(Contribution("b", "w", Decimal("0.0075")))
     book.save()
     book.load(["a"], [], [])
-    assert book.part("a") == Part("a", "w", Decimal(0))
+    assert book.part("a") == Contribution("a", "w", Decimal(0))
     assert book.whole("w").amount == Decimal("0.0075")
 
 
 def test_a_part_that_moves_takes_its_amount_along(ledger):
-    book = SumBook(ledger)
+    book = SaleTotals(ledger)
     book.load([], [], [])
-    book.put(Part("a", "w", Decimal(2)), b"{}")
-    book.put(Part("a", "v", Decimal(3)), b"{}")
+    book.put(Contribution("a", "w", Decimal(2)), b"{}")
+    book.put(Contribution("a", "v", Decimal(3)), b"{}")
     assert (book.whole("w").amount, book.whole("v").amount) == (0, 3)
 
 
 def test_kin_are_found_by_click_and_by_commission(ledger):
-    book = SumBook(ledger)
+    book = SaleTotals(ledger)
     book.load([], [], [])
-    parts = [Part("a", "a", Decimal(1), "k1", "c1"), Part("b", "b", Decimal(1), "k2", "c1"), Part("c", "c", Decimal(1))]
+    parts = [
+        Contribution("a", "a", Decimal(1), "k1", "c1"),
+        Contribution("b", "b", Decimal(1), "k2", "c1"),
+        Contribution("c", "c", Decimal(1)),
+    ]
     for part in parts:
         book.put(part, b"{}")
     book.save()
@@ -44,24 +48,24 @@ def test_kin_are_found_by_click_and_by_commission(ledger):
 
 def test_the_stores_do_not_know_each_other_and_nothing_counts_unsaved(tmp_path):
     live = Ledger.sqlite(tmp_path / "ledger.sqlite", "live")
-    book = SumBook(live)
+    book = SaleTotals(live)
     book.load([], [], [])
-    book.put(Part("a", "w", Decimal(1)), b"{}", "2024-05-14")
+    book.put(Contribution("a", "w", Decimal(1)), b"{}", "2024-05-14")
     book.save()
-    book.put(Part("b", "w", Decimal(1)))
+    book.put(Contribution("b", "w", Decimal(1)))
     live.close()
     test = Ledger.sqlite(tmp_path / "ledger.sqlite", "test")
-    assert list(SumBook(test).due("", "9999")) == []
+    assert list(SaleTotals(test).due("", "9999")) == []
     test.close()
     again = Ledger.sqlite(tmp_path / "ledger.sqlite", "live")
-    (page,) = SumBook(again).due("", "2024-05-14")
+    (page,) = SaleTotals(again).due("", "2024-05-14")
     assert [(whole.key, whole.amount) for whole in page] == [("w", 1)]
-    assert list(SumBook(again).due("", "2024-05-13")) == []
+    assert list(SaleTotals(again).due("", "2024-05-13")) == []
     again.close()
 
 
 def test_every_query_is_answered_by_an_index(ledger):
-    book, asked = SumBook(ledger), []
+    book, asked = SaleTotals(ledger), []
     event.listen(ledger.connection, "before_cursor_execute", lambda *args: asked.append((args[2], args[3])))
     book.load(["a"], ["w"], ["k"])
     list(book.due("", "2024-05-14"))
@@ -83,9 +87,9 @@ def test_every_query_is_answered_by_an_index(ledger):
 
 def test_only_the_sums_of_ones_own_source_system_are_due(ledger):
     """Two source systems may share a ledger, and each has its own run to tell its sums."""
-    book = SumBook(ledger)
+    book = SaleTotals(ledger)
     book.load([], [], [])
     for key in ("sovrn\x1fa", "Sovrn\x1fb", "sovrn2\x1fc"):
-        book.put(Part(key, key, Decimal(1)), b"{}", "2024-05-14")
+        book.put(Contribution(key, key, Decimal(1)), b"{}", "2024-05-14")
     book.save()
     assert [[whole.key for whole in page] for page in book.due("sovrn\x1f", "9999")] == [["sovrn\x1fa"]]

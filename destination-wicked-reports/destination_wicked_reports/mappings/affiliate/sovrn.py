@@ -33,7 +33,7 @@ from destination_wicked_reports.mappings.affiliate.sovrn_returns import (
 )
 from destination_wicked_reports.mappings.base import Orders, Sums
 from destination_wicked_reports.mappings.order_payments import cents
-from destination_wicked_reports.model import AFTER_ALL, ZERO, OrderState, Record, Reject, Row, Skip, Whole
+from destination_wicked_reports.model import AFTER_ALL, ZERO, OrderState, Record, Reject, Row, SaleTotal, Skip
 
 STREAM = "transactions"
 WORTHLESS = "worth less than a cent so far, which makes no order"
@@ -208,13 +208,13 @@ class SovrnNormalizer(AffiliateNormalizer):
 
     # -- telling ----------------------------------------------------------------------------------------------------
 
-    def _due(self, whole: Whole, orders: Orders) -> Made:
+    def _due(self, whole: SaleTotal, orders: Orders) -> Made:
         record = _record(whole)
         if whole.due == AT_ONCE:
             return [_lost(UNMATCHED, "OrderID", record)]
         return self._tell(whole, orders.get(whole.key), record, noon(record.data["update_date"]), {})
 
-    def _tell(self, whole: Whole, state: OrderState | None, record: Record, changed: str, told: Told) -> Made:
+    def _tell(self, whole: SaleTotal, state: OrderState | None, record: Record, changed: str, told: Told) -> Made:
         """Return the rows that bring Wicked from what it was told to what the whole is worth now."""
         amount = max(cents(whole.amount), ZERO)
         if state is None and not amount:
@@ -279,7 +279,7 @@ def _in_sequence(made: Made) -> Made:
     return made
 
 
-def _record(whole: Whole) -> Record:
+def _record(whole: SaleTotal) -> Record:
     """Return the record that the ledger kept of a sale; what is made of it holds no STATE back."""
     return Record(STREAM, orjson.loads(whole.facts), AFTER_ALL)
 

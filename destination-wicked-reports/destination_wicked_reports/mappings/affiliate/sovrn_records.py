@@ -20,7 +20,7 @@ from destination_wicked_reports.mappings.affiliate.base import EXCLUDED_NETWORK,
 from destination_wicked_reports.mappings.affiliate.contacts import ContactRule
 from destination_wicked_reports.mappings.affiliate.sovrn_cpc import CPC_SKIPPED, SHARED, UTMS, rollup_id
 from destination_wicked_reports.mappings.order_payments import cents
-from destination_wicked_reports.model import Part, Record, Skip
+from destination_wicked_reports.model import Contribution, Record, Skip
 
 #: By these a row is found as another's kin, whether or not they are in its own name.
 _SHARED_IDS = ("click_id", "commission_id", "merchant_group_id")
@@ -64,14 +64,14 @@ class Entry:
     """
 
     record: Record
-    part: Part
+    part: Contribution
     facts: bytes
     day: str
     changed: str
     cpc: bool = False
 
     @classmethod
-    def kept(cls, record: Record, part: Part, facts: bytes) -> Entry:
+    def kept(cls, record: Record, part: Contribution, facts: bytes) -> Entry:
         """Return a row of an earlier run as the ledger kept it."""
         day = day_of(record.data, "commission_date")
         return cls(record, part, facts, day, _changed(record.data, day))
@@ -108,13 +108,13 @@ class SovrnReader:
         if cpc:
             kept = {name: data[name] for name in SHARED if data.get(name) is not None}
             kept |= {"commission_date": day, "update_date": changed[:10]}
-            part = Part(key, self._start + rollup_id(data, account, day), amount, changed=stamp)
+            part = Contribution(key, self._start + rollup_id(data, account, day), amount, changed=stamp)
         else:
             kept = {name: data[name] for name in self._kept if data.get(name) is not None}
             click, commission = data.get("click_id"), data.get("commission_id")
             same_click = ("click", self._start, account, str(click), str(data.get("merchant_group_id") or ""))
             same_commission = ("commission", self._start, account, str(commission))
-            part = Part(
+            part = Contribution(
                 key,
                 key,
                 cents(amount),

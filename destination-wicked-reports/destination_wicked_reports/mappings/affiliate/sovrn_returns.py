@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 
 from destination_wicked_reports.mappings.base import Sums
-from destination_wicked_reports.model import ZERO, OrderState, Part
+from destination_wicked_reports.model import ZERO, Contribution, OrderState
 
 UNMATCHED = "a negative row whose sale is not known: no order has its click and merchant, or its commission id"
 EXCESS = "more is taken back than the order still stands for; the rest was not sent"
@@ -20,12 +20,12 @@ AT_ONCE = "0"
 State = Callable[[str], OrderState | None]
 
 
-def aliases(parts: Collection[Part]) -> set[str]:
+def aliases(parts: Collection[Contribution]) -> set[str]:
     """Return everything that other rows may have in common with these."""
     return {alias for part in parts for alias in (part.click, part.commission) if alias}
 
 
-def parent(part: Part, sums: Sums, state: State) -> str | None:
+def parent(part: Contribution, sums: Sums, state: State) -> str | None:
     """Return the sale that a return belongs to, None if none is known.
 
     Click and merchant decide before the commission. Of several sales of one click: that of the same commission, else
@@ -38,18 +38,18 @@ def parent(part: Part, sums: Sums, state: State) -> str | None:
     return None
 
 
-def orphans(sale: Part, sums: Sums, state: State) -> list[Part]:
+def orphans(sale: Contribution, sums: Sums, state: State) -> list[Contribution]:
     """Return the returns that were read before their sale was, and may have waited for this one."""
     found = {part.key: part for alias in (sale.click, sale.commission) if alias for part in sums.kin(alias)}
     return [part for part in found.values() if part.amount < 0 and part.whole == part.key and state(part.key) is None]
 
 
-def _is_sale(other: Part, part: Part, state: State) -> bool:
+def _is_sale(other: Contribution, part: Contribution, state: State) -> bool:
     own = other.key == other.whole and other.key != part.key
     return own and (other.amount > 0 or state(other.key) is not None)
 
 
-def _distance(sale: Part, part: Part, sums: Sums) -> tuple[bool, bool, object, str]:
+def _distance(sale: Contribution, part: Contribution, sums: Sums) -> tuple[bool, bool, object, str]:
     whole = sums.whole(sale.whole)
     left = max(whole.amount, ZERO) if whole else ZERO
     return sale.commission != part.commission, left != -part.amount, -left, sale.key

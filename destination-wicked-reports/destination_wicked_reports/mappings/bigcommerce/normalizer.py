@@ -17,7 +17,7 @@ from destination_wicked_reports.api.endpoints import CONTACTS, ORDER_ITEMS, ORDE
 from destination_wicked_reports.api.fields import FieldError
 from destination_wicked_reports.mappings.base import BoundedSet, Documents, Normalizer, Orders
 from destination_wicked_reports.mappings.bigcommerce import records as records_of
-from destination_wicked_reports.mappings.bigcommerce.order import Pieces
+from destination_wicked_reports.mappings.bigcommerce.order import OrderDraft
 from destination_wicked_reports.mappings.bigcommerce.payments import Money, foreigners, settle
 from destination_wicked_reports.mappings.bigcommerce.records import FOREIGN, SubscriptionRule, identifier
 from destination_wicked_reports.mappings.bigcommerce.rows import Shop, email, order_id
@@ -32,7 +32,7 @@ _MOST_UNDER_WAY = 50_000
 
 Made = list[Row | Reject | Skip]
 #: How a record changes its order; returns why it changes nothing, if so.
-Change = Callable[[Pieces], str | None]
+Change = Callable[[OrderDraft], str | None]
 T = TypeVar("T")
 NEVER = float("inf")
 
@@ -88,12 +88,12 @@ class BigcommerceNormalizer(Normalizer):
             return _rejected(error, record)
 
     def _file(self, changes: Sequence[tuple[Record, str, Change]], documents: Documents) -> Iterator[Skip]:
-        pieces: dict[str, Pieces] = {}
+        pieces: dict[str, OrderDraft] = {}
         documents.load({key for _, key, _ in changes})
         for record, key, change in changes:
             if key not in pieces:
                 document = documents.get(key)
-                pieces[key] = Pieces(key) if document is None else Pieces.of(document)
+                pieces[key] = OrderDraft(key) if document is None else OrderDraft.of(document)
             reason = change(pieces[key])
             if reason is not None:
                 yield Skip(reason, record.sequence)
@@ -134,7 +134,7 @@ class BigcommerceNormalizer(Normalizer):
         """
         documents = orders.documents
         for page in documents.due(self._shop.key("")):
-            found = [Pieces.of(document) for document in page]
+            found = [OrderDraft.of(document) for document in page]
             orders.load([pieces.key for pieces in found])
             known = self._known(found, documents)
             told = [(pieces, self._tell(pieces, orders.get(pieces.key), known)) for pieces in found]
@@ -155,7 +155,7 @@ class BigcommerceNormalizer(Normalizer):
                 row.sequence = int(self.holds)
         return made
 
-    def _known(self, found: Sequence[Pieces], documents: Documents) -> Mapping[str, frozenset[str]]:
+    def _known(self, found: Sequence[OrderDraft], documents: Documents) -> Mapping[str, frozenset[str]]:
         """Return what the ledger has of the rows that these orders may need, by endpoint."""
         shop, contacts, products = self._shop, set(), set()
         lines: set[str] = set()
@@ -174,7 +174,7 @@ class BigcommerceNormalizer(Normalizer):
             ORDER_PAYMENTS.name: documents.known(ORDER_PAYMENTS.name, payments),
         }
 
-    def _tell(self, pieces: Pieces, state: OrderState | None, known: Mapping[str, frozenset[str]]) -> Made:
+    def _tell(self, pieces: OrderDraft, state: OrderState | None, known: Mapping[str, frozenset[str]]) -> Made:
         order = pieces.order
         if order is None:
             return [Skip(ORDER_UNREAD, AFTER_ALL)]
@@ -190,7 +190,7 @@ class BigcommerceNormalizer(Normalizer):
         except FieldError as error:
             return [*made, self._lost(error, ORDERS.name, pieces, order)]
 
-    def _new(self, pieces: Pieces, money: Money, known: Mapping[str, frozenset[str]]) -> Made:
+    def _new(self, pieces: OrderDraft, money: Money, known: Mapping[str, frozenset[str]]) -> Made:
         """Return the rows of an order that Wicked does not have."""
         order = pieces.order or {}
         if order["deleted"]:
@@ -209,7 +209,7 @@ class BigcommerceNormalizer(Normalizer):
             made.append(self._shop.buyer(order, buyer))
         return [*made, *self._products(pieces, known), row]
 
-    def _news(self, pieces: Pieces, money: Money, state: OrderState, known: Mapping[str, frozenset[str]]) -> Made:
+    def _news(self, pieces: OrderDraft, money: Money, state: OrderState, known: Mapping[str, frozenset[str]]) -> Made:
         """Return the lines and payments that Wicked does not have, of an order that it has."""
         if state.currency and money.currency and state.currency != money.currency:
             raise FieldError("OrderCurrency", "the order was sent in another currency, and amounts cannot be mixed")
@@ -225,7 +225,7 @@ class BigcommerceNormalizer(Normalizer):
         payments = [shop.payment(pieces.key, payment) for payment in settlement.payments]
         return [*bad, *self._products(pieces, known), *lines, *payments]
 
-    def _lines(self, pieces: Pieces, make: Callable[[str, Mapping[str, Any]], T]) -> tuple[list[T], Made]:
+    def _lines(self, pieces: OrderDraft, make: Callable[[str, Mapping[str, Any]], T]) -> tuple[list[T], Made]:
         """Return the order's lines as `make` makes them, and the bad ones, which it leaves behind."""
         good: list[T] = []
         bad: Made = []
@@ -238,7 +238,7 @@ class BigcommerceNormalizer(Normalizer):
                 good.append(made)
         return good, bad
 
-    def _products(self, pieces: Pieces, known: Mapping[str, frozenset[str]]) -> Made:
+    def _products(self, pieces: OrderDraft, known: Mapping[str, frozenset[str]]) -> Made:
         made: Made = []
         for line in pieces.lines.values():
             if line["product"] and self._is_new(PRODUCTS.name, self._shop.key(line["product"]), known):
@@ -248,7 +248,7 @@ class BigcommerceNormalizer(Normalizer):
                     made.append(self._lost(error, PRODUCTS.name, pieces, line))
         return made
 
-    def _lost(self, error: FieldError, endpoint: str, pieces: Pieces, facts: Mapping[str, Any]) -> Reject:
+    def _lost(self, error: FieldError, endpoint: str, pieces: OrderDraft, facts: Mapping[str, Any]) -> Reject:
         """Return the dead letter of what is kept of an order, named so that it can be found in the shop."""
         stream = next(stream for stream, name in _ENDPOINTS.items() if name == endpoint)
         row = {"SourceSystem": self.rules.source_system, "OrderID": order_id(pieces.key), **facts}

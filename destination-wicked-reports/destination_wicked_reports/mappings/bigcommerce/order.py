@@ -17,7 +17,7 @@ _LAST = "~"
 
 
 @dataclass(slots=True)
-class Pieces:
+class OrderDraft:
     """One order: its own facts (None before it was read), its transactions and its untold lines, by id.
 
     `told` names transactions (`t…`) and lines (`l…`) that Wicked has by way of the order's own row, or that were
@@ -33,7 +33,7 @@ class Pieces:
     due: str = ""
 
     @classmethod
-    def of(cls, document: Document) -> Pieces:
+    def of(cls, document: Document) -> OrderDraft:
         """Return what a document holds."""
         kept = orjson.loads(document.facts)
         return cls(document.key, kept["o"], kept["t"], kept["l"], set(kept["told"]), kept["sent"], document.due)

@@ -11,8 +11,8 @@ import pytest
 from builders.affiliate import bodies, payments
 from builders.destination import ScriptedClient
 from builders.sovrn import NOON_SOLD, SOLD, Desk, click, make_normalizer, reasons, transaction
-from destination_wicked_reports.api.responses import Outcome, Verdict
-from destination_wicked_reports.delivery.dispatcher import Delivery
+from destination_wicked_reports.api.responses import Outcome, PostResult
+from destination_wicked_reports.delivery.dispatcher import Dispatcher
 from destination_wicked_reports.delivery.writer import Writer
 from destination_wicked_reports.ledger.order_book import OrderBook
 from destination_wicked_reports.mappings.affiliate.base import NO_CONTACT
@@ -172,7 +172,7 @@ class TestRuns:
         state = {"type": "STREAM", "stream": {"stream_descriptor": {"name": "transactions"}, "stream_state": {}}}
         lines += [orjson.dumps({"type": "STATE", "state": state})] * states
         out: list[Any] = []
-        delivery = Delivery(client, ledger, letters, batch_rows=3, in_flight=2)
+        delivery = Dispatcher(client, ledger, letters, batch_rows=3, in_flight=2)
         normalizer = make_normalizer(**RULES)
         writer = Writer(normalizer, delivery, letters, out.append, {("", "transactions"): "transactions"}, batch_rows=3)
         try:
@@ -193,7 +193,7 @@ class TestRuns:
     def test_a_refused_rollup_is_tried_again_by_the_next_run(self, ledger, letters):
         def refuse(path, rows):
             refused = {0: "no"} if path == "/orders" else {}
-            return Verdict(Outcome.ACCEPTED, refused)
+            return PostResult(Outcome.ACCEPTED, refused)
 
         _, writer = self.write(ledger, letters, ScriptedClient(refuse), clicks(8))
         assert writer.refused == 1

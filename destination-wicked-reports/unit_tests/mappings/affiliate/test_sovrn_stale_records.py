@@ -14,7 +14,7 @@ from destination_wicked_reports.ledger.ledger import Ledger
 from destination_wicked_reports.ledger.order_book import OrderBook
 from destination_wicked_reports.mappings.affiliate.base import OUTDATED
 from destination_wicked_reports.mappings.affiliate.sovrn_returns import UNMATCHED
-from destination_wicked_reports.model import Part
+from destination_wicked_reports.model import Contribution
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -105,7 +105,7 @@ def test_a_ledger_of_version_2_goes_on_with_the_parts_it_has(tmp_path):
     opened = Ledger.sqlite(path, "live")
     book = OrderBook(opened).sums
     book.load([], [], [])
-    book.put(Part("a", "a", Decimal("1.50"), "k1", "c1", FIRST), b"{}")
+    book.put(Contribution("a", "a", Decimal("1.50"), "k1", "c1", FIRST), b"{}")
     book.save()
     opened.close()
     with contextlib.closing(sqlite3.connect(path)) as connection:
@@ -117,7 +117,7 @@ def test_a_ledger_of_version_2_goes_on_with_the_parts_it_has(tmp_path):
         opened = Ledger.sqlite(path, "live")
         book = OrderBook(opened).sums
         book.load(["a"], [], [])
-        assert book.part("a") == Part("a", "a", Decimal("1.50"), "k1", "c1", changed)
-        book.put(Part("a", "a", Decimal("1.50"), "k1", "c1", SECOND), b"{}")
+        assert book.part("a") == Contribution("a", "a", Decimal("1.50"), "k1", "c1", changed)
+        book.put(Contribution("a", "a", Decimal("1.50"), "k1", "c1", SECOND), b"{}")
         book.save()
         opened.close()
