@@ -57,7 +57,7 @@ def busy():
     ("mapping", "truth"),
     [
         ({}, {}),
-        ({"recognise": "approved"}, {"recognise": "approved"}),
+        ({"recognize": "approved"}, {"recognize": "approved"}),
         ({"revenue_basis": "sale_amount"}, {"revenue_basis": "sale_amount"}),
         ({"without_contact": "skip"}, {"identity": ["sub_ids.*:U[0-9]+-"]}),
     ],

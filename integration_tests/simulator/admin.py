@@ -153,7 +153,7 @@ class Admin:
         query = request.query_params
         instants = [parse_instant(text) for text in query.getlist("at")] or [self._world.clock.second()]
         settings = oracle.TruthSettings(
-            recognise=query.get("recognise", "pending"),
+            recognize=query.get("recognize", "pending"),
             revenue_basis=query.get("revenue_basis", "commission_amount"),
             identity=tuple(query.getlist("identity")),
             not_before=parse_instant(query["not_before"]) if "not_before" in query else None,

@@ -76,11 +76,11 @@ def test_only_what_a_sync_saw_counts(sim: SimulatorClient, syncs: Any, expected:
     assert sums(truth(sim, syncs)) == expected
 
 
-def test_pending_is_worth_nothing_where_only_approved_is_recognised(sim: SimulatorClient) -> None:
+def test_pending_is_worth_nothing_where_only_approved_is_recognized(sim: SimulatorClient) -> None:
     live(sim, *LIFE)
-    assert sums(truth(sim, DAYS[:1], recognise="approved")) == ("10.00", "0.00", "0.00", "0.00")
-    assert truth(sim, DAYS[:1], recognise="approved")["live"] == 0
-    assert sums(truth(sim, DAYS[:3], recognise="approved")) == ("10.00", "10.00", "4.00", "6.00")
+    assert sums(truth(sim, DAYS[:1], recognize="approved")) == ("10.00", "0.00", "0.00", "0.00")
+    assert truth(sim, DAYS[:1], recognize="approved")["live"] == 0
+    assert sums(truth(sim, DAYS[:3], recognize="approved")) == ("10.00", "10.00", "4.00", "6.00")
 
 
 def test_the_sale_can_be_the_basis(sim: SimulatorClient) -> None:
@@ -165,8 +165,8 @@ def test_held_shows_an_order_that_came_twice(sim: SimulatorClient) -> None:
 class FaithfulDestination:
     """Rules D4 and D5 in their shortest form; what it sends must bring `held` to `truth`."""
 
-    def __init__(self, sim: SimulatorClient, recognise: str) -> None:
-        self.sim, self.recognise = sim, recognise
+    def __init__(self, sim: SimulatorClient, recognize: str) -> None:
+        self.sim, self.recognize = sim, recognize
         self.live: dict[str, Decimal] = {}
 
     def sync(self) -> None:
@@ -176,7 +176,7 @@ class FaithfulDestination:
                 continue
             number = f"wct-{row['user_network_account_id']}-{row['transaction_id']}"
             amount = cents(row["commission_amount"])
-            counts = row["status"] == "approved" or (row["status"] == "pending" and self.recognise == "pending")
+            counts = row["status"] == "approved" or (row["status"] == "pending" and self.recognize == "pending")
             before, now = self.live.get(number, Decimal(0)), amount if counts else Decimal(0)
             moves = []
             if now > before:
@@ -195,19 +195,19 @@ class FaithfulDestination:
         post(self.sim, "orderpayments", payments)
 
 
-@pytest.mark.parametrize("recognise", ["pending", "approved"])
+@pytest.mark.parametrize("recognize", ["pending", "approved"])
 @pytest.mark.parametrize("declined_amounts", ["kept", "zeroed"])
 def test_a_faithful_destination_makes_held_equal_to_truth(
-    sim: SimulatorClient, recognise: str, declined_amounts: str
+    sim: SimulatorClient, recognize: str, declined_amounts: str
 ) -> None:
     sim.generate(transactions=1500, start="2026-01-01T00:00:00", declined_amounts=declined_amounts)
-    destination = FaithfulDestination(sim, recognise)
+    destination = FaithfulDestination(sim, recognize)
     instants = []
     for _ in range(4):
         destination.sync()
         instants.append(sim.now())
         sim.move_clock(days=15)
-    settings: dict[str, Any] = {"recognise": recognise, "identity": [r"sub_ids.*:^U\d+-DEAL"]}
+    settings: dict[str, Any] = {"recognize": recognize, "identity": [r"sub_ids.*:^U\d+-DEAL"]}
     assert sim.truth(instants, **settings) == sim.held()["table"]
     assert len(sim.held()["table"]) >= 12
     assert sim.truth(instants, orders=True, **settings) == sim.held(orders=True)

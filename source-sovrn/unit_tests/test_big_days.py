@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import pytest
+from source_sovrn import streaming_json
 from source_sovrn.base.errors import BadReplyError
 from source_sovrn.streaming_json import rows
 
@@ -31,13 +32,13 @@ ROWS = [
 @pytest.mark.parametrize("packed", [False, True])
 @pytest.mark.parametrize("indent", [None, 1])
 def test_rows_come_whole_wherever_a_block_ends(block, packed, indent, monkeypatch):
-    monkeypatch.setattr(bodies, "_BLOCK", block)
+    monkeypatch.setattr(streaming_json, "_BLOCK", block)
     whole = json.dumps({"before": {"x": [1]}, "transactions": ROWS[:40], "after": 12}, indent=indent).encode()
     assert list(rows(io.BytesIO(gzip.compress(whole) if packed else whole), "transactions")) == ROWS[:40]
 
 
 def test_every_truncation_is_noticed(monkeypatch):
-    monkeypatch.setattr(bodies, "_BLOCK", 64)
+    monkeypatch.setattr(streaming_json, "_BLOCK", 64)
     whole = json.dumps({"transactions": ROWS[:3]}).encode()
     for cut in range(len(whole)):
         with pytest.raises(BadReplyError):
@@ -57,22 +58,22 @@ def test_a_changed_byte_never_ends_in_anything_but_rows_or_a_bad_reply():
 
 
 def test_a_number_at_the_end_of_a_block_goes_on_in_the_next(monkeypatch):
-    monkeypatch.setattr(bodies, "_BLOCK", 5)
+    monkeypatch.setattr(streaming_json, "_BLOCK", 5)
     assert list(rows(io.BytesIO(b'{"a":123456789012,"transactions":[{"b":1.25}]}'), "transactions")) == [{"b": "1.25"}]
 
 
 def test_a_value_without_end_is_refused_before_it_fills_the_memory(monkeypatch):
-    monkeypatch.setattr(bodies, "_LONGEST_VALUE", 1 << 16)
+    monkeypatch.setattr(streaming_json, "_LONGEST_VALUE", 1 << 16)
     body = b'{"transactions":[{"a":"' + b"x" * (1 << 20) + b'"}]}'
     with pytest.raises(BadReplyError):
         list(rows(io.BytesIO(body), "transactions"))
 
 
 def test_the_file_of_a_body_is_gone_when_the_rows_were_read(sim, config, read, monkeypatch, tmp_path):
-    monkeypatch.setattr(bodies.tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(streaming_json.tempfile, "tempdir", str(tmp_path))
     made = []
-    real = bodies.tempfile.TemporaryFile
-    monkeypatch.setattr(bodies.tempfile, "TemporaryFile", lambda: made.append(real()) or made[-1])
+    real = streaming_json.tempfile.TemporaryFile
+    monkeypatch.setattr(streaming_json.tempfile, "TemporaryFile", lambda: made.append(real()) or made[-1])
     sim.fault("half_body", TRANSACTIONS, times=1)
     sim.sovrn.upsert([{"revenueId": "1"}], at="2026-01-01" + NOON)
     assert read(config).error is None
@@ -86,7 +87,7 @@ def test_a_full_disk_says_what_to_do(sim, config, read, monkeypatch):
         def write(self, _piece):
             raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(bodies.tempfile, "TemporaryFile", Full)
+    monkeypatch.setattr(streaming_json.tempfile, "TemporaryFile", Full)
     outcome = read(config)
     assert outcome.error.failure_type.value == "transient_error"
     assert "(No space left on device): make room there" in outcome.error.message

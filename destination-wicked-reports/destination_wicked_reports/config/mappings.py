@@ -68,9 +68,9 @@ class AffiliateMapping(BaseModel):
         title="Revenue Basis",
         description="What counts as your revenue: the commission you earn, or the merchant's sale amount.",
     )
-    recognise: Literal["pending", "approved"] = Field(
+    recognize: Literal["pending", "approved"] = Field(
         default="pending",
-        title="Recognise Revenue When",
+        title="Recognize Revenue When",
         description="`pending` counts a commission when it appears and takes it back if it is declined; "
         "`approved` waits for the network's approval, usually 60 to 90 days.",
     )
@@ -85,7 +85,7 @@ class AffiliateMapping(BaseModel):
         description="When no rule finds a person: `skip` the commission (it is counted in the log), or make one "
         "`synthetic` contact for the click behind it, at the reserved domain .invalid, which can never be mailed.",
     )
-    on_revival: Literal["new_order", "skip"] = Field(
+    on_reinstatement: Literal["new_order", "skip"] = Field(
         default="new_order",
         title="Declined Commission Comes Back",
         description="Wicked cannot undo a refund: send the revived commission as a `new_order`, or `skip` it.",
@@ -130,9 +130,9 @@ class SovrnMapping(AffiliateMapping):
     model_config = choice("Sovrn Commerce")
 
     type: Literal["sovrn"] = "sovrn"
-    recognise: Literal["pending", "approved"] = Field(
+    recognize: Literal["pending", "approved"] = Field(
         default="pending",
-        title="Recognise Revenue When",
+        title="Recognize Revenue When",
         description="Has no effect here: Sovrn reports no status, so a commission counts when it appears.",
         json_schema_extra={"airbyte_hidden": True},
     )

@@ -291,7 +291,7 @@ def _by_stream(rows: Sequence[Row]) -> dict[str, list[Row]]:
     return found
 
 
-# Built once: SQLAlchemy takes longer to build and recognise a statement than SQLite to answer it.
+# Built once: SQLAlchemy takes longer to build and recognize a statement than SQLite to answer it.
 _NAMED = (sent.c.store == bindparam("store"), sent.c.endpoint == bindparam("endpoint"), among(sent.c.key))
 _KNOWN = select(sent.c.key, sent.c.digest).where(*_NAMED, sent.c.status != bindparam("ignored"))
 _KEEP_FORMER = insert(former).from_select([column.name for column in sent.columns], select(sent).where(*_NAMED))

@@ -12,7 +12,7 @@ def test_an_optional_key_that_is_null_counts_as_left_out():
         "api_url": None,
         "rejected_records_path": None,
         "batch_rows": None,
-        "mapping": {"type": "wecantrack", "contact_rules": None, "recognise": None},
+        "mapping": {"type": "wecantrack", "contact_rules": None, "recognize": None},
         "ledger": {"type": "sqlite", "path": None},
     }
     assert Config.parse(nulls) == Config.parse(LEFT_OUT)

@@ -173,7 +173,7 @@ class TestNames:
         assert body(made) == body(one("orders"))
         assert normalizer.unknown_fields["orders"] == set()
 
-    def test_lower_cased_columns_are_recognised(self):
+    def test_lower_cased_columns_are_recognized(self):
         normalizer = NativeNormalizer()
         row = {name.lower(): value for name, value in {**COMPLETE["orders"], "IP_Address": "10.0.0.1"}.items()}
         (made,) = normalize("orders", row, normalizer=normalizer)

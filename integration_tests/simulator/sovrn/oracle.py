@@ -1,7 +1,7 @@
 """What Wicked must hold of Sovrn's revenue, computed from the scripted lives alone.
 
 Nothing is shared with the connectors: the rules are read again from affiliate-facts D4 and D5 (second half) and
-DESIGN section 5. Sovrn has no status, so there is nothing to recognise: what is there is revenue until it is taken
+DESIGN section 5. Sovrn has no status, so there is nothing to recognize: what is there is revenue until it is taken
 back. What Wicked does hold is `truth.held`, in the same table.
 """
 

@@ -73,15 +73,15 @@ class TruthSettings:
     no rules, no skipping. `not_before` and `lag_seconds` bound the source's window of `last_wct_update`.
     """
 
-    recognise: str = "pending"
+    recognize: str = "pending"
     revenue_basis: str = "commission_amount"
     identity: tuple[str, ...] = ()
     not_before: int | None = None
     lag_seconds: int = 0
 
     def __post_init__(self) -> None:
-        if self.recognise not in ("pending", "approved"):
-            raise ValueError("recognise is pending or approved")
+        if self.recognize not in ("pending", "approved"):
+            raise ValueError("recognize is pending or approved")
         if self.revenue_basis not in ("commission_amount", "sale_amount"):
             raise ValueError("revenue_basis is commission_amount or sale_amount")
 
@@ -90,8 +90,8 @@ class TruthSettings:
         return cents(getattr(state, self.revenue_basis)) if self.counts(state) else _ZERO
 
     def counts(self, state: State) -> bool:
-        """Tell whether a status counts as revenue; pending does unless only approved is recognised."""
-        return state.status == "approved" or (state.status == "pending" and self.recognise == "pending")
+        """Tell whether a status counts as revenue; pending does unless only approved is recognized."""
+        return state.status == "approved" or (state.status == "pending" and self.recognize == "pending")
 
     def has_contact(self) -> Callable[[Transaction], bool]:
         """Make the test for an identity from the rules."""

@@ -43,11 +43,11 @@ class AffiliateRules:
 
     source_system: str
     revenue_basis: Literal["commission", "sale_amount"] = "commission"
-    recognise: Literal["pending", "approved"] = "pending"
+    recognize: Literal["pending", "approved"] = "pending"
     contact_rules: Sequence[ContactRule | Mapping[str, str]] = ()
     without_contact: Literal["skip", "synthetic"] = "skip"
     currency: Literal["transaction", "euro"] = "transaction"
-    on_revival: Literal["new_order", "skip"] = "new_order"
+    on_reinstatement: Literal["new_order", "skip"] = "new_order"
     exclude_networks: Collection[str] = ()
 
 
@@ -107,7 +107,7 @@ class AffiliateNormalizer(Normalizer):
         """Return what Wicked should count for a sale now."""
         if sale.status == "declined":
             return ZERO
-        if sale.status == "pending" and self.rules.recognise == "approved" and net <= 0:
+        if sale.status == "pending" and self.rules.recognize == "approved" and net <= 0:
             return ZERO
         return sale.amount
 
@@ -135,7 +135,7 @@ class AffiliateNormalizer(Normalizer):
 
     def _revive(self, sale: Sale, key: str, state: OrderState) -> list[Row | Reject | Skip]:
         """A sale is live again after Wicked was told that it is lost; only a new order can say that (D5)."""
-        if self.rules.on_revival == "skip":
+        if self.rules.on_reinstatement == "skip":
             return [Skip(REVIVED, sale.record.sequence)]
         fresh = OrderState(
             total=sale.amount, payments=state.payments, revision=state.revision + 1, currency=state.currency

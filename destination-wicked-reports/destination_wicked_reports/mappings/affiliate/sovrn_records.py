@@ -50,7 +50,7 @@ _EXACT = Context(prec=100)
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class SovrnRules(AffiliateRules):
-    """What the user decides about Sovrn's revenue. `recognise` and `currency` do not apply to it."""
+    """What the user decides about Sovrn's revenue. `recognize` and `currency` do not apply to it."""
 
     order_currency: str = "USD"
     cpc: Literal["skip", "rollup"] = "skip"

@@ -198,22 +198,22 @@ class TestLaterChanges:
 
 class TestRecognition:
     def test_a_pending_sale_is_an_order_without_payment_until_it_is_approved(self):
-        steps = story(("pending", "10.00"), ("pending", "11.00"), ("approved", "12.00"), recognise="approved")
+        steps = story(("pending", "10.00"), ("pending", "11.00"), ("approved", "12.00"), recognize="approved")
         assert steps == [[], [], [("APPROVED", 12, APPROVED_ON)]]
 
     def test_a_decline_before_approval_is_told_once_with_the_last_amount(self):
-        steps = story(("pending", "10.00"), ("declined", "11.00"), ("declined", "11.00"), recognise="approved")
+        steps = story(("pending", "10.00"), ("declined", "11.00"), ("declined", "11.00"), recognize="approved")
         assert steps == [[], [("DECLINED", 11, CHANGED)], []]
 
     def test_a_decline_that_zeroes_the_amount_is_told_with_the_orders(self):
-        assert story(("pending", "10.00"), ("declined", "0.00"), recognise="approved")[1] == [("DECLINED", 10, CHANGED)]
+        assert story(("pending", "10.00"), ("declined", "0.00"), recognize="approved")[1] == [("DECLINED", 10, CHANGED)]
 
     def test_an_approved_sale_that_turns_pending_again_stays_counted(self):
-        steps = story(("approved", "10.00"), ("pending", "10.00"), ("pending", "9.00"), recognise="approved")
+        steps = story(("approved", "10.00"), ("pending", "10.00"), ("pending", "9.00"), recognize="approved")
         assert steps[1:] == [[], [("PARTIALLY REFUNDED", 1, CHANGED)]]
 
     def test_a_declined_sale_that_turns_pending_waits_for_its_approval(self):
-        normalizer, book = make_normalizer(recognise="approved"), Book()
+        normalizer, book = make_normalizer(recognize="approved"), Book()
         for status in ("approved", "declined", "pending"):
             made = feed(normalizer, book, record(status, "10.00"))
         assert made == []
@@ -244,7 +244,7 @@ class TestRevival:
         assert len({row.key for row in rows}) == len(rows)
 
     def test_by_choice_a_revived_sale_is_skipped_and_counted(self):
-        normalizer, book = make_normalizer(on_revival="skip"), Book()
+        normalizer, book = make_normalizer(on_reinstatement="skip"), Book()
         for status in ("approved", "declined"):
             feed(normalizer, book, record(status, "10.00"))
         assert feed(normalizer, book, record("approved", "10.00")) == [Skip(REVIVED, 0)]
@@ -262,7 +262,7 @@ class TestRevival:
         assert normalizer.revivals == 0
 
     def test_a_later_state_has_the_greater_place_even_if_its_row_is_settled_first(self):
-        normalizer, book = make_normalizer(recognise="approved"), Book()
+        normalizer, book = make_normalizer(recognize="approved"), Book()
         made = feed(normalizer, book, *[record(status, "10.00") for status in ("approved", "declined", "approved")])
         places = [row.order.place for row in made if isinstance(row, Row) and row.order]
         assert places == sorted(places)
@@ -290,18 +290,18 @@ class TestInvariants:
     )
 
     @given(steps, st.sampled_from(["pending", "approved"]), st.booleans())
-    def test_what_wicked_counts_is_always_what_is_due(self, steps, recognise, in_one_call):
+    def test_what_wicked_counts_is_always_what_is_due(self, steps, recognize, in_one_call):
         repeated = [record(status, amount) for status, amount, times in steps for _ in range(times)]
-        normalizer, book = make_normalizer(recognise=recognise), Book()
+        normalizer, book = make_normalizer(recognize=recognize), Book()
         if in_one_call:
             rows = feed(normalizer, book, *repeated)
-            self.check(book, steps, recognise)
+            self.check(book, steps, recognize)
         else:
             rows = []
             for status, amount, times in steps:
                 before = book.states.get(ORDER_KEY)
                 made = feed(normalizer, book, record(status, amount))
-                self.check(book, [(status, amount, 1)], recognise, before)
+                self.check(book, [(status, amount, 1)], recognize, before)
                 assert [feed(normalizer, book, record(status, amount)) for _ in range(times - 1)] == [[]] * (times - 1)
                 rows += made
         told = payments(rows)
@@ -313,29 +313,29 @@ class TestInvariants:
         assert len(set(keys)) == len(keys)
 
     @staticmethod
-    def check(book: Book, steps: list[Any], recognise: str, before: OrderState | None = None) -> None:
+    def check(book: Book, steps: list[Any], recognize: str, before: OrderState | None = None) -> None:
         state = book.states[ORDER_KEY]
         status, amount, _ = steps[-1]
         cents = (Decimal(amount) * 100 + Decimal("0.5")).to_integral_value(rounding="ROUND_FLOOR") / 100
         due = {"declined": Decimal(0), "approved": cents, "pending": cents}[status]
-        if status == "pending" and recognise == "approved":
+        if status == "pending" and recognize == "approved":
             assert state.net in ((cents, Decimal(0)) if before is None else (cents if before.net else Decimal(0),))
         else:
             assert state.net == due
         assert state.net >= 0
 
     @given(steps, st.sampled_from(["pending", "approved"]))
-    def test_the_rows_do_not_depend_on_how_often_a_record_is_read_or_how_calls_are_cut(self, steps, recognise):
+    def test_the_rows_do_not_depend_on_how_often_a_record_is_read_or_how_calls_are_cut(self, steps, recognize):
         once = [record(status, amount) for status, amount, _ in steps]
         often = [record(status, amount) for status, amount, times in steps for _ in range(times)]
-        normalizer, book = make_normalizer(recognise=recognise), Book()
+        normalizer, book = make_normalizer(recognize=recognize), Book()
         one_by_one = [row for data in once for row in feed(normalizer, book, data)]
-        together = feed(make_normalizer(recognise=recognise), Book(), *often)
+        together = feed(make_normalizer(recognize=recognize), Book(), *often)
         assert [(row.key, row.body) for row in together] == [(row.key, row.body) for row in one_by_one]
 
     @given(steps)
     def test_skipping_revivals_never_counts_a_lost_sale_again(self, steps):
-        normalizer, book = make_normalizer(on_revival="skip"), Book()
+        normalizer, book = make_normalizer(on_reinstatement="skip"), Book()
         lost = False
         for status, amount, _ in steps:
             rows = feed(normalizer, book, record(status, amount))

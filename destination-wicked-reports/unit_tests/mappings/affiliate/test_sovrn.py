@@ -111,7 +111,7 @@ class TestLaterChanges:
         assert desk.net() == 4
 
     def test_by_choice_a_sale_that_comes_back_is_skipped_and_counted(self):
-        desk = Desk(on_revival="skip")
+        desk = Desk(on_reinstatement="skip")
         desk(transaction("10.00"), transaction("0"))
         assert reasons(desk(transaction("4.00"))) == [REVIVED]
 
