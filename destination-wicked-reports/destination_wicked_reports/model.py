@@ -24,6 +24,49 @@ class Record:
 
 
 @dataclass(slots=True, frozen=True)
+class OpenOrder:
+    """An order of a sale of which something is left. `paid_at` is the latest PaymentDate of its payments."""
+
+    number: int
+    total: Decimal
+    refunded: Decimal = ZERO
+    paid_at: str = ""
+
+    @property
+    def left(self) -> Decimal:
+        """What the order still counts for."""
+        return self.total - self.refunded
+
+
+@dataclass(slots=True, frozen=True)
+class SaleState:
+    """What was sent of one sale, and what its further orders repeat; the ledger keeps it.
+
+    Amounts are whole cents of `currency`. `order_count` counts the orders ever made, `version` the rows ever made: of
+    two states the one with the greater version is the later. `value` is what the source's own record of the sale was
+    worth when the last row was made, before money that came back as rows of its own. `aliases` are what such rows may
+    have in common with the sale. `source_updated_at` is the source's own time of that record, "" where it gives none.
+    """
+
+    currency: str = ""
+    open_orders: tuple[OpenOrder, ...] = ()
+    order_count: int = 0
+    version: int = 0
+    value: Decimal = ZERO
+    ordered_at: str = ""
+    product_id: str = ""
+    contact_id: str = ""
+    contact_email: str = ""
+    aliases: tuple[str, ...] = ()
+    source_updated_at: str = ""
+
+    @property
+    def net(self) -> Decimal:
+        """What the sale's orders count for at Wicked."""
+        return sum((order.left for order in self.open_orders), ZERO)
+
+
+@dataclass(slots=True, frozen=True)
 class OrderState:
     """What Wicked has been told about one affiliate order; the ledger keeps it, money in the order's currency.
 
