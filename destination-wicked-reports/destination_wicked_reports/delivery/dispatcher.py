@@ -254,8 +254,8 @@ class Dispatcher:
                 self._reject([(batch.rows[place], reason) for place, reason in verdict.rejected.items()])
                 self._remember(batch, accepted, ACCEPTED)
                 self.counts[batch.endpoint][SENT] += len(accepted)
-            case Outcome.REFUSED | Outcome.UNCLEAR if repeatable or verdict.outcome is Outcome.REFUSED:
-                batch.unsure = batch.unsure or verdict.outcome is Outcome.UNCLEAR
+            case Outcome.REJECTED | Outcome.PARTIAL if repeatable or verdict.outcome is Outcome.REJECTED:
+                batch.unsure = batch.unsure or verdict.outcome is Outcome.PARTIAL
                 self._halve(batch, verdict.reason)
             case _:
                 self._hold(batch, verdict.reason)

@@ -17,7 +17,7 @@ from destination_wicked_reports.delivery.dispatcher import Dispatcher
 from destination_wicked_reports.ledger.outbox import Batch
 from destination_wicked_reports.model import OrderState
 
-REFUSED = PostResult(Outcome.REFUSED, {}, "refused whole")
+REFUSED = PostResult(Outcome.REJECTED, {}, "refused whole")
 
 
 @pytest.fixture
@@ -203,7 +203,7 @@ def test_a_batch_of_bad_rows_only_is_rejected_row_by_row_and_the_next_endpoint_w
 
 def test_an_unclear_answer_splits_rows_with_an_id_and_holds_all_others(deliver, letters):
     def answer(path, rows):
-        return PostResult(Outcome.UNCLEAR, {}, "some") if len(rows) > 1 else ACCEPTED
+        return PostResult(Outcome.PARTIAL, {}, "some") if len(rows) > 1 else ACCEPTED
 
     client = ScriptedClient(answer)
     delivery = deliver(client)
@@ -367,7 +367,7 @@ def test_orders_that_were_perhaps_taken_before_the_run_failed_stay_marked(delive
 def test_halves_of_which_some_were_stored_stay_marked_when_the_run_fails(deliver, ledger):
     def answer(path, rows):
         if len(rows) == 4:
-            return PostResult(Outcome.UNCLEAR, {}, "some stored")
+            return PostResult(Outcome.PARTIAL, {}, "some stored")
         raise NotStoredError(message="refused", failure_type=FailureType.config_error)
 
     delivery = deliver(ScriptedClient(answer), in_flight=1)
