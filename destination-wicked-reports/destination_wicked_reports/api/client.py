@@ -17,6 +17,7 @@ from urllib3.exceptions import InvalidHeader, NewConnectionError
 from urllib3.util.retry import Retry
 
 from destination_wicked_reports.api.responses import Outcome, PostResult, parse_response
+from destination_wicked_reports.errors import NotStoredError
 from destination_wicked_reports.model import Row
 
 logger = logging.getLogger("airbyte")
@@ -44,10 +45,6 @@ KEY_MESSAGE = (
 #: A proxy that cannot connect, a certificate that is not Wicked's: a connection, but not to Wicked.
 STOPPED_ON_THE_WAY = (requests.exceptions.ProxyError, requests.exceptions.SSLError)
 CHECK_NETWORK = "Check the network, the proxy and the firewall"
-
-
-class NotStoredError(AirbyteTracedException):
-    """The run ends here, and Wicked certainly has none of the request's rows."""
 
 
 def _fatal(message: str, failure_type: FailureType) -> NotStoredError:
@@ -144,7 +141,8 @@ class WickedClient:
         `repeatable` rows have an id at Wicked, so that sending them twice is harmless. All others are repeated only
         after an answer that says that they were not taken, or if they never left.
         Raises config_error for a refused key or a wrong address, transient_error when all tries are used up: they are
-        fewer as long as this client has never reached Wicked. It is a NotTaken unless an attempt may have arrived.
+        fewer as long as this client has never reached Wicked. Both are NotStoredError unless an attempt may have
+        arrived.
         """
         what = f"POST {path}"
         unsure, again = False, _Again("not tried")

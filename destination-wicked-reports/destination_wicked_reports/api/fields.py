@@ -16,6 +16,8 @@ from typing import Any
 
 import orjson
 
+from destination_wicked_reports.errors import BlankError, FieldError
+
 Check = Callable[[Any], Any]
 
 #: Both `decimal(18,2)` at Wicked and the SDK's "18 digits" (wicked-facts 2.3): the longest number in characters.
@@ -46,22 +48,6 @@ class Kind(Enum):
     COUNT = "whole number, 0 or more"
     UTC = "date and time in UTC"
     LOCAL = "date and time in the zone that the row names"
-
-
-class FieldError(ValueError):
-    """A value that may not be sent; `field` is Wicked's name for it.
-
-    The reason never quotes the value: it may be somebody's name, and reasons are logged.
-    """
-
-    def __init__(self, field: str, reason: str) -> None:
-        super().__init__(f"{field}: {reason}" if field else reason)
-        self.field = field
-        self.reason = reason
-
-
-class BlankError(FieldError):
-    """Text of nothing but blanks: it counts as no value, as it does for Wicked's own SDK (wicked-facts 2.1)."""
 
 
 def checker(kind: Kind, field: str, limit: int) -> Check:
