@@ -10,9 +10,10 @@ import psycopg
 import pytest
 from builders.destination import make_row
 from destination_wicked_reports.config.spec import Config
+from destination_wicked_reports.errors import LedgerBusyError, LedgerError
 from destination_wicked_reports.ledger import schema
 from destination_wicked_reports.ledger.history import reading
-from destination_wicked_reports.ledger.ledger import HELD, Ledger, LedgerBusyError, LedgerError
+from destination_wicked_reports.ledger.ledger import HELD, Ledger
 from destination_wicked_reports.ledger.order_documents import OrderDocuments
 from destination_wicked_reports.ledger.outbox import Batch
 from destination_wicked_reports.ledger.sale_totals import SaleTotals

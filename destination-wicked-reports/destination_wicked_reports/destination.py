@@ -27,10 +27,10 @@ from airbyte_cdk.utils.airbyte_secrets_utils import get_secrets, update_secrets
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from destination_wicked_reports.config.mappings import NativeMapping
-from destination_wicked_reports.config.spec import Config, ConfigurationError
+from destination_wicked_reports.config.spec import Config
 from destination_wicked_reports.delivery.session import client_of, config_error, open_letters, running, unwritable
 from destination_wicked_reports.delivery.writer import Writer
-from destination_wicked_reports.ledger.ledger import LedgerBusyError, LedgerError
+from destination_wicked_reports.errors import ConfigurationError, LedgerBusyError, LedgerError
 from destination_wicked_reports.ledger.opening import open_ledger, refuse_strange_ledger
 from destination_wicked_reports.mappings.factory import make_normalizer
 from destination_wicked_reports.protocol import discover

@@ -23,6 +23,7 @@ from destination_wicked_reports.api.responses import (
     classify_status,
     parse_response,
 )
+from destination_wicked_reports.errors import NotStoredError
 from destination_wicked_reports.model import Row
 
 logger = logging.getLogger("airbyte")
@@ -41,10 +42,6 @@ KEY_MESSAGE = (
 #: A proxy that cannot connect or a certificate that is not trusted: the request did not reach Wicked.
 NOT_WICKED = (requests.exceptions.ProxyError, requests.exceptions.SSLError)
 CHECK_NETWORK = "Check the network, the proxy and the firewall"
-
-
-class NotStoredError(AirbyteTracedException):
-    """The run ends here, and Wicked certainly has none of the request's rows."""
 
 
 def _fatal(message: str, failure_type: FailureType) -> NotStoredError:

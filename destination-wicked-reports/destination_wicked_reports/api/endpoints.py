@@ -12,7 +12,8 @@ from enum import Enum
 from types import MappingProxyType
 from typing import Any
 
-from destination_wicked_reports.api.fields import NUMBER_LIMIT, FieldError, Kind
+from destination_wicked_reports.api.fields import NUMBER_LIMIT, Kind
+from destination_wicked_reports.errors import FieldError
 
 TEXT, UTC, LOCAL = Kind.TEXT, Kind.UTC, Kind.LOCAL
 MONEY, AMOUNT, INTEGER, COUNT = Kind.MONEY, Kind.AMOUNT, Kind.INTEGER, Kind.COUNT

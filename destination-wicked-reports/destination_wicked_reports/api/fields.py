@@ -16,6 +16,8 @@ from typing import Any
 
 import orjson
 
+from destination_wicked_reports.errors import BlankError, FieldError
+
 Check = Callable[[Any], Any]
 
 #: Characters of the longest number: `decimal(18,2)` at Wicked, "18 digits" in the SDK
@@ -48,22 +50,6 @@ class Kind(Enum):
     COUNT = "whole number, 0 or more"
     UTC = "date and time in UTC"
     LOCAL = "date and time in the time zone given in the row"
-
-
-class FieldError(ValueError):
-    """An invalid value; `field` is Wicked's field name.
-
-    `reason` never quotes the value, because it may be personal data and reasons are logged.
-    """
-
-    def __init__(self, field: str, reason: str) -> None:
-        super().__init__(f"{field}: {reason}" if field else reason)
-        self.field = field
-        self.reason = reason
-
-
-class BlankError(FieldError):
-    """Text of blanks only. It counts as no value, as in Wicked's SDK (docs/vendors/wicked-reports.md 2.1)."""
 
 
 def checker(kind: Kind, field: str, limit: int) -> Check:

@@ -15,16 +15,8 @@ from typing import Any
 import orjson
 
 from destination_wicked_reports.api.endpoints import Endpoint, Field, Need
-from destination_wicked_reports.api.fields import (
-    MISSING,
-    NULL_CHARACTER,
-    ZERO,
-    BlankError,
-    Check,
-    FieldError,
-    Kind,
-    checker,
-)
+from destination_wicked_reports.api.fields import MISSING, NULL_CHARACTER, ZERO, Check, Kind, checker
+from destination_wicked_reports.errors import BlankError, FieldError
 from destination_wicked_reports.model import OrderState, Row
 
 #: Separates the parts of a key. Ids that contain it are refused, or two rows could share a key.

@@ -16,10 +16,10 @@ from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from destination_wicked_reports.commands.dead_letter_reader import DeadLetter, DeadLetterReader
 from destination_wicked_reports.commands.replay import Replay, letters_of, refuse_broken
 from destination_wicked_reports.config.mappings import NativeMapping
-from destination_wicked_reports.config.spec import Config, ConfigurationError
+from destination_wicked_reports.config.spec import Config
 from destination_wicked_reports.delivery.session import running
+from destination_wicked_reports.errors import ConfigurationError, LedgerError
 from destination_wicked_reports.ledger.history import reading
-from destination_wicked_reports.ledger.schema import LedgerError
 from destination_wicked_reports.mappings.factory import make_normalizer
 from destination_wicked_reports.signals import SIGNALS
 

@@ -11,9 +11,9 @@ from typing import Any
 import orjson
 
 from destination_wicked_reports.api.endpoints import ENDPOINTS, ORDER_PAYMENTS, ORDERS
-from destination_wicked_reports.api.fields import FieldError
 from destination_wicked_reports.api.rows import FieldChecker, RowMaker
 from destination_wicked_reports.delivery.dead_letters import FACTS, HELD, RECORD, REJECTED, ROW
+from destination_wicked_reports.errors import FieldError, ReplayError
 from destination_wicked_reports.ledger.outbox import revived
 from destination_wicked_reports.mappings.order_payments import after
 from destination_wicked_reports.model import OrderState, Record, Row
@@ -21,10 +21,6 @@ from destination_wicked_reports.model import OrderState, Record, Row
 _NAMES = frozenset(
     {"outcome", "reason", "field", "endpoint", "stream", "at", "form", "key", "digest", "order_key", "order", "row"}
 )
-
-
-class ReplayError(ValueError):
-    """A line that cannot be sent; the message says why and quotes no value."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -47,7 +43,7 @@ class DeadLetterReader:
         self._nested = {name: FieldChecker(fields) for name, fields in ORDERS.nested.items()}
 
     def read(self, line: bytes) -> DeadLetter:
-        """Return what a line holds; MendingError if it may not be sent."""
+        """Return what a line holds; ReplayError if it may not be sent."""
         try:
             letter = json.loads(line, parse_float=_as_written)
         except (ValueError, RecursionError):

@@ -14,10 +14,10 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from destination_wicked_reports.commands.dead_letter_reader import DeadLetter, DeadLetterReader, ReplayError, joined
-from destination_wicked_reports.config.spec import ConfigurationError
+from destination_wicked_reports.commands.dead_letter_reader import DeadLetter, DeadLetterReader, joined
 from destination_wicked_reports.delivery.dispatcher import FATES, REJECTED, UNCHANGED, WITHHELD
 from destination_wicked_reports.delivery.session import Session
+from destination_wicked_reports.errors import ConfigurationError, ReplayError
 from destination_wicked_reports.mappings.base import Normalizer
 from destination_wicked_reports.model import Record, Reject, Row, Skip, Unchanged
 from destination_wicked_reports.signals import SIGNALS

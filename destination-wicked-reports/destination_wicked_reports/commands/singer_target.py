@@ -24,8 +24,9 @@ from airbyte_cdk.models import (
 )
 from airbyte_cdk.utils.airbyte_secrets_utils import get_secrets, update_secrets
 
-from destination_wicked_reports.config.spec import Config, ConfigurationError
+from destination_wicked_reports.config.spec import Config
 from destination_wicked_reports.destination import PATIENCE, DestinationWickedReports
+from destination_wicked_reports.errors import ConfigurationError
 from destination_wicked_reports.mappings.factory import make_normalizer
 from destination_wicked_reports.protocol.messages import read_lines
 from destination_wicked_reports.protocol.singer import SingerOutput, Translator, config_error

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from destination_wicked_reports.config.mappings import Mapping, NativeMapping, choice
 from destination_wicked_reports.config.urls import parse_url
+from destination_wicked_reports.errors import ConfigurationError
 
 PRODUCTION_URL = "https://api.wickedreports.com"
 _KEY = re.compile(r"[\x21-\x7e]+").fullmatch
@@ -19,10 +20,6 @@ _SAFE_URL = re.compile(
     r"https://[^\s/?#@\\]+(/[^\s?#]*)?"
     r"|http://(localhost|127\.0\.0\.1)(:\d+)?(/[^\s?#]*)?"  # ignore-https-check: this machine only
 ).fullmatch
-
-
-class ConfigurationError(ValueError):
-    """The configuration cannot work; the message says which key and what to do, and quotes no value."""
 
 
 def a_path(path: str) -> str:

@@ -12,11 +12,12 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
-from destination_wicked_reports.api.client import NotStoredError, WickedClient
+from destination_wicked_reports.api.client import WickedClient
 from destination_wicked_reports.api.endpoints import ENDPOINTS, LOAD_ORDER, RANK, UPDATABLE, Endpoint
 from destination_wicked_reports.api.responses import Outcome, PostResult
 from destination_wicked_reports.delivery.dead_letters import FATE_UNKNOWN, ORDER_REJECTED, TOO_LARGE, DeadLetterFile
 from destination_wicked_reports.delivery.queue import ROW_BYTES, Queue
+from destination_wicked_reports.errors import NotStoredError
 from destination_wicked_reports.ledger.ledger import ACCEPTED, HELD, Ledger
 from destination_wicked_reports.ledger.order_book import OrderBook
 from destination_wicked_reports.ledger.outbox import Batch

@@ -13,15 +13,12 @@ from sqlalchemy.exc import DBAPIError
 
 from destination_wicked_reports.api.client import WickedClient
 from destination_wicked_reports.config.paths import dies_with_container, ledger_path, rejects_path
-from destination_wicked_reports.config.spec import Config, ConfigurationError, NoLedger
+from destination_wicked_reports.config.spec import Config, NoLedger
 from destination_wicked_reports.delivery.dead_letters import DeadLetterFile
 from destination_wicked_reports.delivery.dispatcher import Dispatcher
+from destination_wicked_reports.errors import ConfigurationError, LedgerBusyError, LedgerError
 from destination_wicked_reports.ledger.engines import reason
-from destination_wicked_reports.ledger.ledger import (
-    Ledger,
-    LedgerBusyError,
-    LedgerError,
-)
+from destination_wicked_reports.ledger.ledger import Ledger
 from destination_wicked_reports.ledger.opening import open_ledger, take_ledger
 
 logger = logging.getLogger("airbyte")

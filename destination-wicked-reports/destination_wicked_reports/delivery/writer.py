@@ -19,9 +19,10 @@ from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from destination_wicked_reports.delivery.dead_letters import DeadLetterFile
 from destination_wicked_reports.delivery.dispatcher import FATES, REJECTED, UNCHANGED, WITHHELD, Dispatcher
 from destination_wicked_reports.delivery.queue import BATCH_BYTES
+from destination_wicked_reports.errors import InvalidInputError
 from destination_wicked_reports.mappings.base import Normalizer
 from destination_wicked_reports.model import Record, Reject, Row, Skip, Unchanged
-from destination_wicked_reports.protocol.messages import InvalidInputError, parse
+from destination_wicked_reports.protocol.messages import parse
 from destination_wicked_reports.signals import SIGNALS
 
 logger = logging.getLogger("airbyte")

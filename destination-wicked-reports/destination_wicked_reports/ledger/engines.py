@@ -13,7 +13,7 @@ from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from destination_wicked_reports.config.urls import parse_url
-from destination_wicked_reports.ledger.schema import LedgerBusyError, LedgerError
+from destination_wicked_reports.errors import LedgerBusyError, LedgerError
 
 #: The server is to notice within a minute or so that a run's machine is gone, for its leases last that long; no
 #: time-out may end a session that waits for its source; and what is committed must be on disk.

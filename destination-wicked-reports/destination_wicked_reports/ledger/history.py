@@ -25,8 +25,9 @@ from sqlalchemy.exc import DBAPIError
 from destination_wicked_reports.api.rows import SEPARATOR
 from destination_wicked_reports.config.paths import ledger_path
 from destination_wicked_reports.config.spec import Config, PostgresLedger
+from destination_wicked_reports.errors import LedgerError
 from destination_wicked_reports.ledger.engines import postgresql_engine, refusal, sqlite_reader
-from destination_wicked_reports.ledger.schema import VERSION, LedgerError, former, order_events, orders, sent, version
+from destination_wicked_reports.ledger.schema import VERSION, former, order_events, orders, sent, version
 
 _DAY = 86_400
 #: How a key is shown and asked for: SOURCE SYSTEM/ID.

@@ -29,7 +29,8 @@ from sqlalchemy import Connection, func, select, text, update
 from sqlalchemy.exc import OperationalError
 
 from destination_wicked_reports.api.rows import SEPARATOR
-from destination_wicked_reports.ledger.schema import LedgerBusyError, LedgerError, leases, outbox
+from destination_wicked_reports.errors import LedgerBusyError, LedgerError
+from destination_wicked_reports.ledger.schema import leases, outbox
 from destination_wicked_reports.ledger.sql import upsert
 from destination_wicked_reports.signals import SIGNALS
 

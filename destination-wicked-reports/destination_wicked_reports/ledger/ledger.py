@@ -23,25 +23,13 @@ from sqlalchemy import Connection, Engine, bindparam, delete, insert, literal, s
 from sqlalchemy.exc import DBAPIError
 
 from destination_wicked_reports.api.endpoints import UPDATABLE
+from destination_wicked_reports.errors import LedgerError
 from destination_wicked_reports.ledger.engines import postgresql_engine, refusal, sqlite_engine
 from destination_wicked_reports.ledger.leases import Leases
 from destination_wicked_reports.ledger.outbox import Batch, dump, load
-from destination_wicked_reports.ledger.schema import (
-    LedgerBusyError,
-    LedgerError,
-    former,
-    info,
-    order_events,
-    orders,
-    outbox,
-    prepare,
-    remember,
-    sent,
-)
+from destination_wicked_reports.ledger.schema import former, info, order_events, orders, outbox, prepare, remember, sent
 from destination_wicked_reports.ledger.sql import POSTGRESQL, among, listed, upsert
 from destination_wicked_reports.model import OrderState, Row
-
-__all__ = ["ACCEPTED", "HELD", "LOCK_WAIT_SECONDS", "Ledger", "LedgerBusyError", "LedgerError", "fingerprint"]
 
 #: A second run on the same file waits this long for the first to end.
 LOCK_WAIT_SECONDS = 30

@@ -8,8 +8,9 @@ from destination_wicked_reports.api.client import WickedClient
 from destination_wicked_reports.api.rows import SEPARATOR
 from destination_wicked_reports.config.mappings import AffiliateMapping, BigcommerceMapping
 from destination_wicked_reports.config.paths import ledger_path
-from destination_wicked_reports.config.spec import Config, ConfigurationError, PostgresLedger
-from destination_wicked_reports.ledger.ledger import LEASE_WAIT_SECONDS, LOCK_WAIT_SECONDS, Ledger, LedgerError
+from destination_wicked_reports.config.spec import Config, PostgresLedger
+from destination_wicked_reports.errors import ConfigurationError, LedgerError
+from destination_wicked_reports.ledger.ledger import LEASE_WAIT_SECONDS, LOCK_WAIT_SECONDS, Ledger
 
 logger = logging.getLogger("airbyte")
 

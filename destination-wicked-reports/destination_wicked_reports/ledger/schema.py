@@ -23,16 +23,8 @@ from sqlalchemy import (
     select,
 )
 
+from destination_wicked_reports.errors import LedgerError
 from destination_wicked_reports.ledger.sql import EACH, POSTGRESQL, as_text, listed, or_replace, own_words, upsert
-
-
-class LedgerError(Exception):
-    """The ledger cannot be used; the message says why and what to do."""
-
-
-class LedgerBusyError(LedgerError):
-    """Another run holds the ledger, or the part of it that this run needs."""
-
 
 metadata = MetaData()
 info = Table("ledger", metadata, Column("name", String, primary_key=True), Column("value", String, nullable=False))

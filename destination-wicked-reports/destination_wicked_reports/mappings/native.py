@@ -14,8 +14,8 @@ from typing import Any
 import orjson
 
 from destination_wicked_reports.api.endpoints import ENDPOINTS, ORDER_ITEMS, ORDER_PAYMENTS, ORDERS
-from destination_wicked_reports.api.fields import FieldError
 from destination_wicked_reports.api.rows import FieldChecker, RowMaker, find_column, fold
+from destination_wicked_reports.errors import FieldError
 from destination_wicked_reports.mappings.base import Normalizer, Orders
 from destination_wicked_reports.model import Record, Reject, Row, Skip
 

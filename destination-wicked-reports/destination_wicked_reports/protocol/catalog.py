@@ -13,7 +13,8 @@ from airbyte_cdk.models import (
     DestinationSyncMode,
 )
 
-from destination_wicked_reports.config.spec import Config, ConfigurationError
+from destination_wicked_reports.config.spec import Config
+from destination_wicked_reports.errors import ConfigurationError
 from destination_wicked_reports.mappings.base import Normalizer
 
 #: By namespace (empty for none) and name.

@@ -14,8 +14,8 @@ from typing import Any, BinaryIO
 
 import orjson
 from airbyte_cdk.logger import AirbyteLogFormatter
-from airbyte_cdk.models import FailureType
-from airbyte_cdk.utils.traced_exception import AirbyteTracedException
+
+from destination_wicked_reports.errors import InvalidInputError
 
 #: Lines read at once; more of them would leave the processor's cache before they are looked at.
 CHUNK = 1 << 17
@@ -23,19 +23,8 @@ CHUNK = 1 << 17
 PASSED_OVER = frozenset({"LOG", "CONTROL", "SPEC", "CATALOG", "CONNECTION_STATUS", "DESTINATION_CATALOG"})
 
 
-class InvalidInputError(AirbyteTracedException):
-    """A line that is not a whole Airbyte message. It is not quoted: it may hold a customer's data."""
-
-    def __init__(self, number: int, what: str):
-        text = (
-            f"Line {number} of the input {what}. Everything before it was delivered; see whether the source failed "
-            "in the middle of a line, then run the sync again."
-        )
-        super().__init__(message=text, internal_message=text, failure_type=FailureType.system_error)
-
-
 def parse(line: bytes, number: int) -> dict[str, Any]:
-    """Return one message as it came, its parts checked as far as the writer uses them; raises ForeignInput."""
+    """Return one message as it came, its parts checked as far as the writer uses them; raises InvalidInputError."""
     try:
         message: dict[str, Any] = orjson.loads(line)
         kind = message["type"]

@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 
-from destination_wicked_reports.api.fields import NUMBER_LIMIT, FieldError, decimal
+from destination_wicked_reports.api.fields import NUMBER_LIMIT, decimal
+from destination_wicked_reports.errors import FieldError
 from destination_wicked_reports.mappings.affiliate.contacts import unpacked
 from destination_wicked_reports.model import Record
 

@@ -15,7 +15,8 @@ import orjson
 from airbyte_cdk.models import FailureType
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
-from destination_wicked_reports.protocol.messages import InvalidInputError, Output
+from destination_wicked_reports.errors import InvalidInputError
+from destination_wicked_reports.protocol.messages import Output
 
 logger = logging.getLogger("airbyte")
 

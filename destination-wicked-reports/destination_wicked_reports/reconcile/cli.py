@@ -16,13 +16,13 @@ import orjson
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from sqlalchemy.exc import DBAPIError
 
-from destination_wicked_reports.config.spec import Config, ConfigurationError
+from destination_wicked_reports.config.spec import Config
+from destination_wicked_reports.errors import ConfigurationError, LedgerError, ReadError
 from destination_wicked_reports.ledger.engines import reason
-from destination_wicked_reports.ledger.schema import LedgerError
 from destination_wicked_reports.reconcile.comparison import Comparison, compare
 from destination_wicked_reports.reconcile.expected import Expected, expect
 from destination_wicked_reports.reconcile.report import html, text
-from destination_wicked_reports.reconcile.reported import ReadError, Shown, read_account, read_files, reader_settings
+from destination_wicked_reports.reconcile.reported import Shown, read_account, read_files, reader_settings
 
 #: The vendor loads 365 days of history once (overview, "How far back"), so the first order sent is hardly older.
 _HISTORY = timedelta(days=366)

@@ -20,10 +20,11 @@ import orjson
 from destination_wicked_reports.api.client import WickedClient
 from destination_wicked_reports.api.endpoints import ORDER_PAYMENTS, ORDERS
 from destination_wicked_reports.api.responses import Outcome, PostResult
-from destination_wicked_reports.config.spec import Config, ConfigurationError
+from destination_wicked_reports.config.spec import Config
 from destination_wicked_reports.delivery.dead_letters import DeadLetterFile
 from destination_wicked_reports.delivery.dispatcher import Dispatcher
 from destination_wicked_reports.delivery.writer import Writer
+from destination_wicked_reports.errors import ConfigurationError
 from destination_wicked_reports.ledger.ledger import Ledger
 from destination_wicked_reports.mappings.base import Normalizer
 from destination_wicked_reports.mappings.factory import make_normalizer

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from destination_wicked_reports.api.endpoints import ORDER_PAYMENTS
-from destination_wicked_reports.config.spec import Config, ConfigurationError, NoLedger
+from destination_wicked_reports.config.spec import Config, NoLedger
+from destination_wicked_reports.errors import ConfigurationError
 from destination_wicked_reports.ledger.history import reading
 from destination_wicked_reports.reconcile.dry_run import MadeOrder, MadePayment, Rehearsal, rehearse
 from destination_wicked_reports.reconcile.ledger_reader import HELD_NOTE, Memory, Sending, remember

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from destination_wicked_reports.config.spec import Config
+from destination_wicked_reports.errors import ReadError
 from destination_wicked_reports.reconcile.orders import Name, ShownOrder, money, paid_by
 
 READER = "source-wicked-reports"
@@ -35,10 +36,6 @@ _CATALOG = {
         }
     ]
 }
-
-
-class ReadError(Exception):
-    """Wicked's orders could not be read whole; the message says what to do."""
 
 
 @dataclass(slots=True)

@@ -9,8 +9,9 @@ from airbyte_cdk.models import FailureType
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from builders.destination import make_row
 from destination_wicked_reports.api import client as module
-from destination_wicked_reports.api.client import NotStoredError, WickedClient
+from destination_wicked_reports.api.client import WickedClient
 from destination_wicked_reports.api.responses import Outcome
+from destination_wicked_reports.errors import NotStoredError
 
 OK = (200, {}, b'{"success":"Successfully"}')
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 from destination_wicked_reports.api.endpoints import ENDPOINTS, ORDER_ITEMS, ORDER_PAYMENTS, ORDERS, Endpoint, Need
-from destination_wicked_reports.api.fields import FieldError, Kind
+from destination_wicked_reports.api.fields import Kind
+from destination_wicked_reports.errors import FieldError
 
 
 def names(endpoint: Endpoint, need: Need) -> set[str]:

@@ -8,7 +8,8 @@ from decimal import Decimal
 
 import orjson
 import pytest
-from destination_wicked_reports.api.fields import BlankError, FieldError, Kind, checker, decimal, number_text
+from destination_wicked_reports.api.fields import Kind, checker, decimal, number_text
+from destination_wicked_reports.errors import BlankError, FieldError
 from hypothesis import given
 from hypothesis import strategies as st
 

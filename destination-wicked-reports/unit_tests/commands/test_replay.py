@@ -11,11 +11,12 @@ import pytest
 from builders.destination import make_row, read_letters
 from destination_wicked_reports.api.endpoints import ENDPOINTS
 from destination_wicked_reports.api.rows import RowMaker
-from destination_wicked_reports.commands.dead_letter_reader import DeadLetter, DeadLetterReader, ReplayError
+from destination_wicked_reports.commands.dead_letter_reader import DeadLetter, DeadLetterReader
 from destination_wicked_reports.commands.replay import HELD_BACK, OUTDATED, Replay, letters_of, refuse_broken
-from destination_wicked_reports.config.spec import Config, ConfigurationError
+from destination_wicked_reports.config.spec import Config
 from destination_wicked_reports.delivery.dead_letters import TOO_DEEP, DeadLetterFile
 from destination_wicked_reports.delivery.session import running
+from destination_wicked_reports.errors import ConfigurationError, ReplayError
 from destination_wicked_reports.ledger.ledger import HELD
 from destination_wicked_reports.ledger.outbox import Batch
 from destination_wicked_reports.mappings.affiliate.base import AffiliateRules

@@ -1,7 +1,8 @@
 """What a configuration may leave out."""
 
 import pytest
-from destination_wicked_reports.config.spec import Config, ConfigurationError
+from destination_wicked_reports.config.spec import Config
+from destination_wicked_reports.errors import ConfigurationError
 
 LEFT_OUT = {"api_key": "k", "mapping": {"type": "wecantrack"}, "ledger": {"type": "sqlite"}}
 

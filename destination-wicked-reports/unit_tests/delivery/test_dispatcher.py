@@ -9,11 +9,11 @@ import pytest
 from airbyte_cdk.models import FailureType
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from builders.destination import ACCEPTED, ScriptedClient, make_row, read_letters
-from destination_wicked_reports.api.client import NotStoredError
 from destination_wicked_reports.api.responses import Outcome, PostResult
 from destination_wicked_reports.delivery import dispatcher as module
 from destination_wicked_reports.delivery import queue
 from destination_wicked_reports.delivery.dispatcher import Dispatcher
+from destination_wicked_reports.errors import NotStoredError
 from destination_wicked_reports.ledger.outbox import Batch
 from destination_wicked_reports.model import OrderState
 

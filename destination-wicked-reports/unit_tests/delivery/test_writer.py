@@ -16,9 +16,10 @@ from destination_wicked_reports.api.responses import Outcome, PostResult
 from destination_wicked_reports.delivery import writer as module
 from destination_wicked_reports.delivery.dispatcher import Dispatcher
 from destination_wicked_reports.delivery.writer import Writer
+from destination_wicked_reports.errors import InvalidInputError
 from destination_wicked_reports.mappings.base import Normalizer
 from destination_wicked_reports.model import Reject, Skip, Unchanged
-from destination_wicked_reports.protocol.messages import InvalidInputError, Output
+from destination_wicked_reports.protocol.messages import Output
 
 
 class PlainNormalizer(Normalizer):

@@ -7,9 +7,10 @@ from decimal import Decimal
 import pytest
 from builders.destination import make_row
 from destination_wicked_reports.config.spec import Config
+from destination_wicked_reports.errors import LedgerBusyError, LedgerError
 from destination_wicked_reports.ledger import ledger as module
 from destination_wicked_reports.ledger.history import History, reading
-from destination_wicked_reports.ledger.ledger import HELD, Ledger, LedgerBusyError, LedgerError
+from destination_wicked_reports.ledger.ledger import HELD, Ledger
 from destination_wicked_reports.ledger.outbox import Batch
 from destination_wicked_reports.model import OrderState
 

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 from builders.destination import make_row
+from destination_wicked_reports.errors import LedgerBusyError, LedgerError
 from destination_wicked_reports.ledger import schema
 from destination_wicked_reports.ledger.history import History
-from destination_wicked_reports.ledger.ledger import HELD, Ledger, LedgerBusyError, LedgerError
+from destination_wicked_reports.ledger.ledger import HELD, Ledger
 from destination_wicked_reports.ledger.order_book import OrderBook
 from destination_wicked_reports.ledger.outbox import Batch
 from destination_wicked_reports.model import OrderState

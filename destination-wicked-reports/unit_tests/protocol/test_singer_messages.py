@@ -9,7 +9,7 @@ import orjson
 import pytest
 from airbyte_cdk.models import FailureType
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
-from destination_wicked_reports.protocol.messages import ForeignInput
+from destination_wicked_reports.errors import InvalidInputError
 from destination_wicked_reports.protocol.singer import SingerOutput, Translator
 
 SCHEMA = b'{"type":"SCHEMA","stream":"orders","schema":{},"key_properties":["SourceID"]}'
@@ -131,7 +131,7 @@ def test_a_torn_or_foreign_line_is_named_by_number_unquoted_and_what_came_before
     chunks = Translator({"orders", "contacts"}, {}).translate([[SCHEMA, record(1), line, record(2)]])
     before = next(chunks)
     assert [orjson.loads(taken)["record"]["data"]["n"] for taken in before if taken] == [1]
-    with pytest.raises(ForeignInput, match="Line 3 ") as caught:
+    with pytest.raises(InvalidInputError, match="Line 3 ") as caught:
         next(chunks)
     assert "jane" not in caught.value.message
 

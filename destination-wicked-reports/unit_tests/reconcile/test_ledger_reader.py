@@ -7,7 +7,8 @@ from decimal import Decimal
 
 import pytest
 from builders.destination import make_row
-from destination_wicked_reports.config.spec import Config, ConfigurationError
+from destination_wicked_reports.config.spec import Config
+from destination_wicked_reports.errors import ConfigurationError, ReadError
 from destination_wicked_reports.ledger import ledger as module
 from destination_wicked_reports.ledger.ledger import HELD
 from destination_wicked_reports.ledger.outbox import Batch
@@ -16,7 +17,7 @@ from destination_wicked_reports.model import OrderState
 from destination_wicked_reports.reconcile.dry_run import rehearse
 from destination_wicked_reports.reconcile.ledger_reader import HELD_NOTE, remember
 from destination_wicked_reports.reconcile.orders import Paid, money
-from destination_wicked_reports.reconcile.reported import ReadError, read_files, reader_settings
+from destination_wicked_reports.reconcile.reported import read_files, reader_settings
 from sqlalchemy import delete
 
 KEY = "shop\x1f1"

@@ -18,8 +18,8 @@ from typing import Any
 import orjson
 
 from destination_wicked_reports.api.endpoints import ORDER_PAYMENTS, ORDERS
-from destination_wicked_reports.api.fields import FieldError
 from destination_wicked_reports.api.rows import SEPARATOR
+from destination_wicked_reports.errors import FieldError
 from destination_wicked_reports.mappings.affiliate.base import OUTDATED, AffiliateNormalizer, Sale, rejected
 from destination_wicked_reports.mappings.affiliate.sovrn_cpc import CPC_WAITING, is_rollup, last_complete_day, utms
 from destination_wicked_reports.mappings.affiliate.sovrn_records import Entry, SovrnReader, SovrnRules, day_of, noon

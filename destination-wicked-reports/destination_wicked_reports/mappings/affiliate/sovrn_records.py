@@ -14,8 +14,9 @@ from typing import Any, Literal
 
 import orjson
 
-from destination_wicked_reports.api.fields import NULL_CHARACTER, FieldError, utc
+from destination_wicked_reports.api.fields import NULL_CHARACTER, utc
 from destination_wicked_reports.api.rows import SEPARATOR
+from destination_wicked_reports.errors import FieldError
 from destination_wicked_reports.mappings.affiliate.base import EXCLUDED_NETWORK, AffiliateRules, read_amount, read_id
 from destination_wicked_reports.mappings.affiliate.contacts import ContactRule
 from destination_wicked_reports.mappings.affiliate.sovrn_cpc import CPC_SKIPPED, SHARED, UTMS, rollup_id

@@ -13,8 +13,9 @@ from decimal import Decimal
 from typing import Any
 
 from destination_wicked_reports.api.endpoints import ORDERS
-from destination_wicked_reports.api.fields import FieldError, utc
+from destination_wicked_reports.api.fields import utc
 from destination_wicked_reports.api.rows import SEPARATOR
+from destination_wicked_reports.errors import FieldError
 from destination_wicked_reports.mappings.affiliate.base import (
     EXCLUDED_NETWORK,
     OUTDATED,

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeVar
 
 from destination_wicked_reports.api.endpoints import CONTACTS, ORDER_ITEMS, ORDER_PAYMENTS, ORDERS, PRODUCTS
-from destination_wicked_reports.api.fields import FieldError
+from destination_wicked_reports.errors import FieldError
 from destination_wicked_reports.mappings.base import BoundedSet, Documents, Normalizer, Orders
 from destination_wicked_reports.mappings.bigcommerce import records as records_of
 from destination_wicked_reports.mappings.bigcommerce.order import OrderDraft

@@ -18,7 +18,8 @@ from builders.bigcommerce import (
     reasons,
     transaction,
 )
-from destination_wicked_reports.config.spec import Config, ConfigurationError
+from destination_wicked_reports.config.spec import Config
+from destination_wicked_reports.errors import ConfigurationError
 from destination_wicked_reports.ledger.order_book import OrderBook
 from destination_wicked_reports.mappings.bigcommerce.normalizer import DELETED, NOBODY, ORDER_UNREAD
 from destination_wicked_reports.mappings.bigcommerce.order import OUTDATED

@@ -8,7 +8,8 @@ import pytest
 from airbyte_cdk.models import ConfiguredAirbyteCatalogSerializer
 from builders.affiliate import Book
 from destination_wicked_reports.api.endpoints import ENDPOINTS
-from destination_wicked_reports.config.spec import Config, ConfigurationError
+from destination_wicked_reports.config.spec import Config
+from destination_wicked_reports.errors import ConfigurationError
 from destination_wicked_reports.mappings.factory import make_normalizer
 from destination_wicked_reports.model import Record
 from destination_wicked_reports.protocol.catalog import find_routes, find_schemas
