@@ -11,7 +11,6 @@ from collections.abc import Iterable, Mapping, MutableMapping
 from pathlib import Path
 from typing import Any
 
-import orjson
 from airbyte_cdk.destinations import Destination
 from airbyte_cdk.models import (
     AirbyteConnectionStatus,
@@ -27,6 +26,7 @@ from airbyte_cdk.utils.airbyte_secrets_utils import get_secrets, update_secrets
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from destination_wicked_reports.config.mappings import NativeMapping
+from destination_wicked_reports.config.reader import read_config_file
 from destination_wicked_reports.config.spec import Config
 from destination_wicked_reports.delivery.session import client_of, config_error, open_letters, running, unwritable
 from destination_wicked_reports.delivery.writer import Writer
@@ -178,16 +178,8 @@ class DestinationWickedReports(Destination):
 
     @staticmethod
     def read_config(config_path: str) -> MutableMapping[str, Any]:
-        """Return the configuration file's content; raises config_error if it is missing or no JSON object."""
-        try:
-            config = orjson.loads(Path(config_path).read_bytes())
-        except OSError as error:
-            raise config_error(f"The configuration {config_path} cannot be read ({error.strerror}).") from None
-        except orjson.JSONDecodeError:
-            config = None
-        if not isinstance(config, dict):
-            raise config_error(f"The configuration {config_path} is not a JSON object.")
-        return config
+        """Return the content of the configuration file; raises ConfigurationError unless it is a JSON object."""
+        return read_config_file(config_path)
 
     def run(self, args: list[str]) -> None:
         """Run one command: every message is flushed at once, and every failure is one TRACE and a non-zero exit."""

@@ -10,12 +10,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import orjson
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from destination_wicked_reports.commands.dead_letter_reader import DeadLetter, DeadLetterReader
 from destination_wicked_reports.commands.replay import Replay, letters_of, refuse_broken
 from destination_wicked_reports.config.mappings import NativeMapping
+from destination_wicked_reports.config.reader import read_config_file
 from destination_wicked_reports.config.spec import Config
 from destination_wicked_reports.delivery.session import running
 from destination_wicked_reports.errors import ConfigurationError, LedgerError
@@ -31,7 +31,7 @@ def main(arguments: Sequence[str]) -> int:
     SIGNALS.listen()
     asked = _parser().parse_args(arguments)
     try:
-        config = _config(asked.config)
+        config = Config.parse(read_config_file(asked.config))
         return _replay(config, asked) if asked.command == "replay" else _ledger(config, asked)
     except AirbyteTracedException as error:
         return _fail(error.message or "The command failed.")
@@ -64,15 +64,6 @@ def _parser() -> argparse.ArgumentParser:
     ledger.add_argument("--key", help="show all that became of one row or order: its id, or SOURCE SYSTEM/ID")
     ledger.add_argument("--json", action="store_true", help="print JSON, one object a line")
     return parser
-
-
-def _config(path: Path) -> Config:
-    try:
-        return Config.parse(orjson.loads(path.read_bytes()))
-    except OSError as error:
-        raise ConfigurationError(f"The configuration {path} cannot be read ({error.strerror}).") from None
-    except orjson.JSONDecodeError:
-        raise ConfigurationError(f"The configuration {path} is not a JSON object.") from None
 
 
 # -- replay -----------------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from sqlalchemy.exc import DBAPIError
 
 from destination_wicked_reports.api.client import WickedClient
-from destination_wicked_reports.config.paths import dies_with_container, ledger_path, rejects_path
+from destination_wicked_reports.config.paths import is_ephemeral, ledger_path, rejects_path
 from destination_wicked_reports.config.spec import Config, NoLedger
 from destination_wicked_reports.delivery.dead_letters import DeadLetterFile
 from destination_wicked_reports.delivery.dispatcher import Dispatcher
@@ -132,13 +132,13 @@ def say_where(config: Config, ledger: Ledger, letters: DeadLetterFile) -> None:
     path = ledger_path(config)
     place = path if path is not None else ledger.description.removeprefix("The ledger in ")
     logger.info("Ledger: %s. Rejected rows: %s.", place, letters.path)
-    if path is not None and dies_with_container(path):
+    if path is not None and is_ephemeral(path):
         logger.warning(
             "%s is inside this container and on no volume: what was sent is forgotten when the container ends, and "
             "will be sent again. Mount a volume there, or choose the ledger `postgres`.",
             ledger.description,
         )
-    elif dies_with_container(letters.path):
+    elif is_ephemeral(letters.path):
         logger.warning(
             "The dead-letter file %s is inside this container and on no volume: rejected rows are lost when the "
             "container ends. Mount a volume, and set rejected_records_path to a file on it.",

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any, NoReturn
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-import orjson
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from sqlalchemy.exc import DBAPIError
 
+from destination_wicked_reports.config.reader import read_config_file
 from destination_wicked_reports.config.spec import Config
 from destination_wicked_reports.errors import ConfigurationError, LedgerError, ReadError
 from destination_wicked_reports.ledger.engines import reason
@@ -111,7 +111,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _comparison(asked: argparse.Namespace) -> Comparison:
-    config = Config.parse(_json(asked.destination_config))
+    config = Config.parse(read_config_file(asked.destination_config))
     if config.test_mode:
         raise ConfigurationError(
             "test_mode is on, and Wicked Reports shows rows of its test store in no report: there is nothing to "
@@ -139,24 +139,12 @@ def _read(config: Config, source_config: Path | None, expected: Expected, first:
     if expected.first:
         dates.append((datetime.fromtimestamp(expected.first, timezone.utc) - _HISTORY).date())
     dates.append(first or datetime.now(timezone.utc).date())
-    own = _json(source_config) if source_config else None
+    own = read_config_file(source_config) if source_config else None
     if own and own.get("api_key") != config.api_key:
         expected.notes.append(
             "The source reads with another API key than the destination sends with: is it the same account?"
         )
     return read_account(reader_settings(config, own, min(dates)))
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        content = orjson.loads(path.read_bytes())
-    except OSError as error:
-        raise ConfigurationError(f"The configuration {path} cannot be read ({error.strerror}).") from None
-    except orjson.JSONDecodeError:
-        content = None
-    if not isinstance(content, dict):
-        raise ConfigurationError(f"The configuration {path} is not a JSON object.")
-    return content
 
 
 def _write(path: Path, content: str) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from destination_wicked_reports.config import paths
-from destination_wicked_reports.config.paths import data_folder, dies_with_container, ledger_path, rejects_path
+from destination_wicked_reports.config.paths import data_folder, is_ephemeral, ledger_path, rejects_path
 from destination_wicked_reports.config.spec import Config
 from destination_wicked_reports.delivery.dead_letters import DeadLetterFile
 from destination_wicked_reports.delivery.session import open_letters, say_where
@@ -41,12 +41,12 @@ def machine(tmp_path, monkeypatch):
             elif where in ("docker", "podman"):
                 sign = tmp_path / where
                 sign.touch()
-                monkeypatch.setattr(paths, "CONTAINER_SIGNS", (NOWHERE, sign))
+                monkeypatch.setattr(paths, "CONTAINER_MARKERS", (NOWHERE, sign))
 
     made = Machine()
     made.mount()
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
-    monkeypatch.setattr(paths, "CONTAINER_SIGNS", (NOWHERE, NOWHERE))
+    monkeypatch.setattr(paths, "CONTAINER_MARKERS", (NOWHERE, NOWHERE))
     monkeypatch.setattr(paths, "AIRBYTE_VOLUME", made.airbyte_volume)
     monkeypatch.setattr(paths, "user_data_path", lambda name, appauthor: made.home / name)
     monkeypatch.setattr(paths.os.path, "ismount", lambda folder: Path(folder) in made.mounted)
@@ -141,15 +141,15 @@ def test_the_default_folder_is_made_for_its_owner_alone(machine):
 def test_a_file_dies_with_its_container_unless_a_folder_above_it_is_a_volume(machine, where, mounted, lost):
     machine.be_in(where)
     machine.mount(*map(Path, mounted))
-    assert dies_with_container(Path("/data/wicked/deep/ledger.sqlite")) is lost
+    assert is_ephemeral(Path("/data/wicked/deep/ledger.sqlite")) is lost
 
 
 def test_a_relative_path_is_looked_at_from_where_the_run_is(machine, monkeypatch, tmp_path):
     machine.be_in("docker")
     monkeypatch.chdir(tmp_path)
-    assert dies_with_container(Path("ledger.sqlite"))
+    assert is_ephemeral(Path("ledger.sqlite"))
     machine.mount(tmp_path)
-    assert not dies_with_container(Path("ledger.sqlite"))
+    assert not is_ephemeral(Path("ledger.sqlite"))
 
 
 # -- what is said of it -----------------------------------------------------------------------------------------------
