@@ -88,7 +88,7 @@ def check(workspace, config):
 
 def test_check_reads_and_writes_nothing(workspace, simulator, config, tmp_path):
     status, message = check(workspace, config())
-    assert (status, "did not refuse the API key" in message) == ("SUCCEEDED", True)
+    assert (status, "accepted the API key" in message) == ("SUCCEEDED", True)
     assert [(entry["method"], entry["path"]) for entry in simulator.requests()] == [("GET", "/latest")]
     assert not (tmp_path / "rejected.jsonl").exists()
 

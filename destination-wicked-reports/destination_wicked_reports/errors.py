@@ -28,7 +28,7 @@ class NotStoredError(AirbyteTracedException):
 
 
 class InvalidInputError(AirbyteTracedException):
-    """A line of the input is not a whole Airbyte message. Ends the run once everything before it is delivered."""
+    """A line of the input is not a valid Airbyte message. Ends the run once everything before it is delivered."""
 
     def __init__(self, number: int, what: str):
         text = (

@@ -24,12 +24,13 @@ from airbyte_cdk.models import (
 )
 from airbyte_cdk.utils.airbyte_secrets_utils import get_secrets, update_secrets
 
+from destination_wicked_reports.base.errors import config_error
 from destination_wicked_reports.config.spec import Config
-from destination_wicked_reports.destination import PATIENCE, DestinationWickedReports
+from destination_wicked_reports.destination import DestinationWickedReports
 from destination_wicked_reports.errors import ConfigurationError
 from destination_wicked_reports.mappings.factory import make_normalizer
 from destination_wicked_reports.protocol.messages import read_lines
-from destination_wicked_reports.protocol.singer import SingerOutput, Translator, config_error
+from destination_wicked_reports.protocol.singer import SingerOutput, Translator
 
 logger = logging.getLogger("airbyte")
 
@@ -95,7 +96,7 @@ class TargetWickedReports(DestinationWickedReports):
             logger.info(status.message)
             return
         translator = make_translator(config)
-        lines = translator.translate(read_lines(sys.stdin.fileno(), PATIENCE))
+        lines = translator.translate(read_lines(sys.stdin.fileno()))
         self.deliver(config, every_stream(config), lines)
         yield from ()
 

@@ -168,7 +168,7 @@ def test_the_recorded_read_still_checks_the_key(recording, tmp_path, vcr):
         "rejected_records_path": str(tmp_path / "rejected.jsonl"),
     }
     found = DestinationWickedReports().check(logger, config)
-    assert (found.status, "answered 200 to GET /latest" in found.message) == (Status.SUCCEEDED, True)
+    assert (found.status, "accepted the API key" in found.message) == (Status.SUCCEEDED, True)
     assert [request.path for request in vcr.requests] == ["/latest"]
 
 
