@@ -30,7 +30,7 @@ from destination_wicked_reports.mappings.base import Normalizer
 from destination_wicked_reports.mappings.factory import make_normalizer
 from destination_wicked_reports.model import Row
 from destination_wicked_reports.protocol.catalog import Routes, find_routes, find_schemas, read_catalog
-from destination_wicked_reports.protocol.pyairbyte_cache import Restorer
+from destination_wicked_reports.protocol.pyairbyte_cache import CachedRecordDecoder
 from destination_wicked_reports.reconcile.orders import Name, Paid, money, paid_by
 
 _LINES_AT_ONCE = 1000
@@ -106,7 +106,7 @@ def rehearse(config: Config, files: Sequence[Path], catalog: Path | None = None)
     else:
         configured = read_catalog(catalog)
         routes = find_routes(configured, normalizer, config)
-        restore = Restorer(find_schemas(configured, routes)).restore
+        restore = CachedRecordDecoder(find_schemas(configured, routes)).decode
     made = Rehearsal()
     with tempfile.TemporaryDirectory() as folder, closing(Ledger.in_memory("live")) as ledger:
         letters = DeadLetterFile(Path(folder) / "rejected_records.jsonl")

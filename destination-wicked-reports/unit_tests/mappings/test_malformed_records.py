@@ -19,7 +19,7 @@ from destination_wicked_reports.mappings.custom.normalizer import CustomNormaliz
 from destination_wicked_reports.mappings.native import NativeNormalizer
 from destination_wicked_reports.model import Record, Row
 from destination_wicked_reports.protocol.messages import Output
-from destination_wicked_reports.protocol.pyairbyte_cache import Restorer
+from destination_wicked_reports.protocol.pyairbyte_cache import CachedRecordDecoder
 
 Data = dict[str, Any]
 
@@ -28,7 +28,7 @@ def through_cache(stream: str, records: list[Data]) -> list[Data]:
     """Return what the writer hands to the mapping when these records come by way of the cache."""
     schema = schema_of(records)
     altered = [Record(stream, alter(record, schema)) for record in records]
-    Restorer({stream: [schema]}).restore(altered)
+    CachedRecordDecoder({stream: [schema]}).decode(altered)
     return [record.data for record in altered]
 
 
@@ -42,18 +42,18 @@ class TestCache:
 
     def test_a_record_comes_back_as_it_was_sent_but_for_the_zone(self):
         record = Record("toy", CAME)
-        Restorer({"toy": [SCHEMA]}).restore([record])
+        CachedRecordDecoder({"toy": [SCHEMA]}).decode([record])
         assert record.data == {**SENT, "at": "2024-05-31T13:45:00.123456", "several": "5", "missing": None}
         assert type(record.data["rate"]) is int
 
     def test_a_record_that_was_in_no_cache_is_left_alone(self):
         record = Record("toy", SENT)
-        Restorer({"toy": [SCHEMA]}).restore([record])
+        CachedRecordDecoder({"toy": [SCHEMA]}).decode([record])
         assert record.data is SENT
 
     def test_without_a_schema_only_the_added_columns_go(self):
         record = Record("toy", dict(CAME))
-        Restorer({}).restore([record])
+        CachedRecordDecoder({}).decode([record])
         assert record.data == {name: value for name, value in CAME.items() if not name.startswith("_airbyte_")}
 
     @pytest.mark.parametrize(
@@ -72,19 +72,19 @@ class TestCache:
     )
     def test_numbers_keep_every_digit(self, came, restored):
         record = Record("toy", {"n": came, "_airbyte_raw_id": "x"})
-        Restorer({"toy": [{"properties": {"n": {"type": "number"}}}]}).restore([record])
+        CachedRecordDecoder({"toy": [{"properties": {"n": {"type": "number"}}}]}).decode([record])
         assert record.data == {"n": restored}
         assert type(record.data["n"]) is type(restored)
 
     def test_ever_new_columns_do_not_fill_the_memory(self):
-        restorer = Restorer({})
+        decoder = CachedRecordDecoder({})
         for number in range(300):
-            restorer.restore([Record("toy", {f"c{number}": 1, "_airbyte_raw_id": "x"})])
-        assert len(restorer._plans) <= 64
+            decoder.decode([Record("toy", {f"c{number}": 1, "_airbyte_raw_id": "x"})])
+        assert len(decoder._plans) <= 64
 
     def test_text_that_looks_like_json_stays_text_where_the_schema_says_text(self):
         record = Record("toy", {"t": "[1]", "_airbyte_raw_id": "x"})
-        Restorer({"toy": [{"properties": {"t": {"type": ["null", "string"]}}}]}).restore([record])
+        CachedRecordDecoder({"toy": [{"properties": {"t": {"type": ["null", "string"]}}}]}).decode([record])
         assert record.data == {"t": "[1]"}
 
 
