@@ -26,12 +26,18 @@ from airbyte_cdk.models import (
 from airbyte_cdk.utils.airbyte_secrets_utils import get_secrets, update_secrets
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
+from destination_wicked_reports.base.errors import config_error
 from destination_wicked_reports.config.mappings import NativeMapping
 from destination_wicked_reports.config.spec import Config
-from destination_wicked_reports.delivery.session import client_of, config_error, open_letters, running, unwritable
+from destination_wicked_reports.delivery.session import (
+    make_client,
+    not_writable_message,
+    open_dead_letters,
+    open_session,
+)
 from destination_wicked_reports.delivery.writer import Writer
 from destination_wicked_reports.errors import ConfigurationError, LedgerBusyError, LedgerError
-from destination_wicked_reports.ledger.opening import open_ledger, refuse_strange_ledger
+from destination_wicked_reports.ledger.opening import open_ledger, refuse_foreign_ledger
 from destination_wicked_reports.mappings.factory import make_normalizer
 from destination_wicked_reports.protocol import discover
 from destination_wicked_reports.protocol.catalog import find_routes, find_schemas, read_catalog
@@ -51,12 +57,12 @@ HELP = """usage: destination-wicked-reports COMMAND [OPTIONS]
   discover  --config FILE              print the objects that records can become
   write     --config FILE --catalog FILE   write the Airbyte messages of standard input
   ledger    --config FILE [--key ID]   show what was sent
-  replay    --config FILE --rejects FILE [--held]   send mended rows of the dead-letter file again, once
+  replay    --config FILE --rejects FILE [--in-doubt]   send fixed rows of the dead-letter file again, once
 
 Each command has a --help of its own.
 """
-#: How long the writer waits for input before it looks after its requests and its clock.
-PATIENCE = 0.2
+#: How long to wait for input before looking at requests in flight and the clock again, in seconds.
+POLL_SECONDS = 0.2
 
 
 class DestinationWickedReports(Destination):
@@ -72,17 +78,17 @@ class DestinationWickedReports(Destination):
         try:
             parsed = Config.parse(config)
             make_normalizer(parsed)
-            status = client_of(parsed).prove_key()
+            status = make_client(parsed).prove_key()
             busy = contextlib.suppress(LedgerBusyError)  # a run that uses the ledger right now has proven it
-            with busy, contextlib.closing(open_ledger(parsed, patience=0)) as ledger:
-                refuse_strange_ledger(parsed, ledger)
-            open_letters(parsed).try_out()
+            with busy, contextlib.closing(open_ledger(parsed, lock_wait=0)) as ledger:
+                refuse_foreign_ledger(parsed, ledger)
+            open_dead_letters(parsed).check_writable()
         except (ConfigurationError, LedgerError) as error:
             return AirbyteConnectionStatus(status=Status.FAILED, message=str(error))
         except AirbyteTracedException as error:
             return AirbyteConnectionStatus(status=Status.FAILED, message=error.message)
         except OSError as error:
-            return AirbyteConnectionStatus(status=Status.FAILED, message=unwritable(parsed, error))
+            return AirbyteConnectionStatus(status=Status.FAILED, message=not_writable_message(parsed, error))
         if status >= 500:
             return AirbyteConnectionStatus(
                 status=Status.FAILED,
@@ -127,26 +133,25 @@ class DestinationWickedReports(Destination):
             routes = find_routes(catalog, normalizer, parsed)
         except ConfigurationError as error:
             raise config_error(str(error)) from None
-        with running(parsed) as run:
+        with open_session(parsed, fail_fast=parsed.on_rejected_record == "fail_fast") as session:
             writer = Writer(
                 normalizer,
-                run.delivery,
-                run.letters,
+                session.dispatcher,
+                session.tally,
                 self.output.emit,
                 routes,
                 batch_rows=parsed.batch_rows,
                 restore=Restorer(find_schemas(catalog, routes)).restore,
-                fail_fast=parsed.on_rejected_record == "fail_fast",
             )
             try:
                 writer.write(input_lines)
             finally:
                 for line in writer.summary():
                     logger.info(line)
-        if writer.refused:
+        if session.tally.failed:
             if parsed.on_rejected_record != "skip":
-                raise writer.failure()
-            logger.warning(writer.failure().message)
+                raise session.tally.failure()
+            logger.warning(session.tally.failure().message)
 
     # -- the command line -------------------------------------------------------------------------------------------
 
@@ -174,7 +179,7 @@ class DestinationWickedReports(Destination):
         elif parsed_args.command == discover.COMMAND:
             self.discover(config)
         else:
-            self.deliver(config, read_catalog(Path(parsed_args.catalog)), read_lines(sys.stdin.fileno(), PATIENCE))
+            self.deliver(config, read_catalog(Path(parsed_args.catalog)), read_lines(sys.stdin.fileno(), POLL_SECONDS))
 
     @staticmethod
     def read_config(config_path: str) -> MutableMapping[str, Any]:

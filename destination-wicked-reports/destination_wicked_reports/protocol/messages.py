@@ -93,15 +93,15 @@ class OutputHandler(logging.Handler):
         self._output.emit(self.format(record).encode())
 
 
-def read_lines(descriptor: int, patience: float) -> Iterator[list[bytes]]:
-    """Yield the lines of a pipe as they come, a list at a time; an empty list when none came for `patience` seconds.
+def read_lines(descriptor: int, timeout: float) -> Iterator[list[bytes]]:
+    """Yield the lines of a pipe as they come, a list at a time; an empty list when none came for `timeout` seconds.
 
     The empty lists let the caller look after its requests and its clock while the source is silent. The last list may
     end with a line that has no end: the source may have died in the middle of it.
     """
     rest = b""
     while True:
-        ready, _, _ = select.select([descriptor], [], [], patience)
+        ready, _, _ = select.select([descriptor], [], [], timeout)
         if not ready:
             yield []
             continue

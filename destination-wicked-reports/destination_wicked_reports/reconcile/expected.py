@@ -9,7 +9,7 @@ from pathlib import Path
 from destination_wicked_reports.api.endpoints import ORDER_PAYMENTS
 from destination_wicked_reports.config.spec import Config, NoLedger
 from destination_wicked_reports.errors import ConfigurationError
-from destination_wicked_reports.ledger.history import reading
+from destination_wicked_reports.ledger.history import open_history
 from destination_wicked_reports.reconcile.dry_run import MadeOrder, MadePayment, Rehearsal, rehearse
 from destination_wicked_reports.reconcile.ledger_reader import HELD_NOTE, Memory, Sending, remember
 from destination_wicked_reports.reconcile.orders import Name, SentOrder, Step
@@ -40,7 +40,7 @@ def expect(config: Config, files: Sequence[Path] = (), catalog: Path | None = No
     """Return what was sent. Raises LedgerError or ConfigurationError if that cannot be known."""
     memory: Memory | None = None
     if not (files and isinstance(config.ledger, NoLedger)):
-        with reading(config) as history:
+        with open_history(config) as history:
             memory = remember(history.connection, history.store)
             if not (memory.filled_by(config.api_key) or config.new_api_key):
                 raise ConfigurationError(

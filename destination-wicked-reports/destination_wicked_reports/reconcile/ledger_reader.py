@@ -15,8 +15,9 @@ from sqlalchemy import Connection, inspect, select
 
 from destination_wicked_reports.api.endpoints import ORDER_PAYMENTS, ORDERS
 from destination_wicked_reports.api.rows import SEPARATOR
-from destination_wicked_reports.ledger.ledger import HELD, fingerprint
-from destination_wicked_reports.ledger.schema import info, order_events, orders, sent
+from destination_wicked_reports.ledger.ledger import fingerprint
+from destination_wicked_reports.ledger.schema import order_events, orders, sent, settings
+from destination_wicked_reports.model import IN_DOUBT
 from destination_wicked_reports.reconcile.orders import Name, Paid, SentOrder, Step, money
 
 HELD_NOTE = "held: Wicked's answer to a row of it was lost"
@@ -46,12 +47,12 @@ class Memory:
 def remember(connection: Connection, store: str) -> Memory:
     """Read what a ledger knows of the orders of one store, `live` or `test`."""
     memory = Memory()
-    names = connection.scalars(select(info.c.name).where(info.c.name.startswith(f"key.{store}.")))
+    names = connection.scalars(select(settings.c.name).where(settings.c.name.startswith(f"key.{store}.")))
     memory.owners = {name.rpartition(".")[2] for name in names}
     columns = (sent.c.endpoint, sent.c.key, sent.c.status, sent.c.sent_at)
     query = select(*columns).where(sent.c.store == store, sent.c.endpoint.in_([ORDERS.name, ORDER_PAYMENTS.name]))
     for row in connection.execute(query):
-        sending = memory.sendings[row.endpoint, row.key] = Sending(row.sent_at, row.status == HELD)
+        sending = memory.sendings[row.endpoint, row.key] = Sending(row.sent_at, row.status == IN_DOUBT)
         if row.endpoint == ORDERS.name:
             order = memory.orders[_name(row.key)] = SentOrder(sending.at)
             if sending.held:
@@ -83,13 +84,13 @@ def _measure(memory: Memory, standing: dict[str, Any], events: list[dict[str, An
         told = [event for event in events if event["revision"] == revision]
         if revision == standing["revision"] and (not told or told[-1]["payments"] < standing["payments"]):
             # Rows that a release without this history sent: what they came to is known, when each left is not.
-            told.append({**standing, "told_at": told[-1]["told_at"] if told else 0, "endpoint": "", "key": ""})
+            told.append({**standing, "sent_at": told[-1]["sent_at"] if told else 0, "endpoint": "", "key": ""})
         name = _name(standing["key"] if revision == 1 else f"{standing['key']}-r{revision}")
         order = memory.orders.get(name)
         if order is not None and told:
             order.total, order.currency = money(told[0]["total"]), standing["currency"]
             for event in told:
-                order.steps.append(Step(event["told_at"], _paid(event, before)))
+                order.steps.append(Step(event["sent_at"], _paid(event, before)))
                 sending = memory.sendings.get((event["endpoint"], event["key"]))
                 if sending is not None and sending.held and HELD_NOTE not in order.notes:
                     order.notes.append(HELD_NOTE)

@@ -10,10 +10,9 @@ from builders.destination import make_row
 from destination_wicked_reports.config.spec import Config
 from destination_wicked_reports.errors import ConfigurationError, ReadError
 from destination_wicked_reports.ledger import ledger as module
-from destination_wicked_reports.ledger.ledger import HELD
 from destination_wicked_reports.ledger.outbox import Batch
 from destination_wicked_reports.ledger.schema import order_events
-from destination_wicked_reports.model import OrderState
+from destination_wicked_reports.model import IN_DOUBT, OrderState
 from destination_wicked_reports.reconcile.dry_run import rehearse
 from destination_wicked_reports.reconcile.ledger_reader import HELD_NOTE, remember
 from destination_wicked_reports.reconcile.orders import Paid, money
@@ -33,8 +32,8 @@ def tell(ledger, monkeypatch):
         row = make_row(endpoint, order_key=KEY, order=state)
         row.key = key
         batch = Batch(endpoint, [row])
-        ledger.mark(batch)
-        ledger.settle(batch, [row], status)
+        ledger.begin(batch)
+        ledger.commit(batch, [row], status)
 
     return send
 
@@ -81,7 +80,7 @@ def test_an_order_of_a_release_without_history_is_known_by_what_it_came_to(ledge
 
 def test_a_held_row_is_noted_at_its_order(ledger, tell):
     tell(FIRST, KEY, state("0", payments=0))
-    tell(SECOND, f"{KEY}#1", state("10"), "order_payments", HELD)
+    tell(SECOND, f"{KEY}#1", state("10"), "order_payments", IN_DOUBT)
     (order,) = remembered(ledger).values()
     assert order.notes == [HELD_NOTE]
 
@@ -89,8 +88,8 @@ def test_a_held_row_is_noted_at_its_order(ledger, tell):
 def test_of_a_native_order_the_ledger_knows_no_amounts(ledger):
     row = make_row("orders", 5)
     batch = Batch("orders", [row])
-    ledger.mark(batch)
-    ledger.settle(batch, [row])
+    ledger.begin(batch)
+    ledger.commit(batch, [row])
     (order,) = remembered(ledger).values()
     assert (order.total, order.steps) == (None, [])
 
