@@ -26,10 +26,15 @@ from destination_wicked_reports.base.errors import config_error
 from destination_wicked_reports.config.mappings import NativeMapping
 from destination_wicked_reports.config.reader import read_config_file
 from destination_wicked_reports.config.spec import Config
-from destination_wicked_reports.delivery.session import client_of, open_letters, running, unwritable
+from destination_wicked_reports.delivery.session import (
+    make_client,
+    not_writable_message,
+    open_dead_letters,
+    open_session,
+)
 from destination_wicked_reports.delivery.writer import Writer
 from destination_wicked_reports.errors import ConfigurationError, LedgerBusyError, LedgerError
-from destination_wicked_reports.ledger.opening import open_ledger, refuse_strange_ledger
+from destination_wicked_reports.ledger.opening import open_ledger, refuse_foreign_ledger
 from destination_wicked_reports.mappings.factory import make_normalizer
 from destination_wicked_reports.protocol import discover
 from destination_wicked_reports.protocol.catalog import find_routes, find_schemas, read_catalog
@@ -56,17 +61,17 @@ class DestinationWickedReports(Destination):
         try:
             parsed = Config.parse(config)
             make_normalizer(parsed)
-            status = client_of(parsed).prove_key()
+            status = make_client(parsed).prove_key()
             busy = contextlib.suppress(LedgerBusyError)  # a running sync uses the ledger, so it works
-            with busy, contextlib.closing(open_ledger(parsed, patience=0)) as ledger:
-                refuse_strange_ledger(parsed, ledger)
-            open_letters(parsed).try_out()
+            with busy, contextlib.closing(open_ledger(parsed, lock_wait=0)) as ledger:
+                refuse_foreign_ledger(parsed, ledger)
+            open_dead_letters(parsed).check_writable()
         except (ConfigurationError, LedgerError) as error:
             return AirbyteConnectionStatus(status=Status.FAILED, message=str(error))
         except AirbyteTracedException as error:
             return AirbyteConnectionStatus(status=Status.FAILED, message=error.message)
         except OSError as error:
-            return AirbyteConnectionStatus(status=Status.FAILED, message=unwritable(parsed, error))
+            return AirbyteConnectionStatus(status=Status.FAILED, message=not_writable_message(parsed, error))
         if status >= 500:
             return AirbyteConnectionStatus(
                 status=Status.FAILED,
@@ -116,26 +121,25 @@ class DestinationWickedReports(Destination):
             routes = find_routes(catalog, normalizer, parsed)
         except ConfigurationError as error:
             raise config_error(str(error)) from None
-        with running(parsed) as run:
+        with open_session(parsed, fail_fast=parsed.on_rejected_record == "fail_fast") as session:
             writer = Writer(
                 normalizer,
-                run.delivery,
-                run.letters,
+                session.dispatcher,
+                session.tally,
                 self.output.emit,
                 routes,
                 batch_rows=parsed.batch_rows,
                 restore=CachedRecordDecoder(find_schemas(catalog, routes)).decode,
-                fail_fast=parsed.on_rejected_record == "fail_fast",
             )
             try:
                 writer.write(input_lines)
             finally:
                 for line in writer.summary():
                     logger.info(line)
-        if writer.refused:
+        if session.tally.failed:
             if parsed.on_rejected_record != "skip":
-                raise writer.failure()
-            logger.warning(writer.failure().message)
+                raise session.tally.failure()
+            logger.warning(session.tally.failure().message)
 
     # -- the command line -------------------------------------------------------------------------------------------
 

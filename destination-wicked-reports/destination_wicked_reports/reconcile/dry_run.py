@@ -23,6 +23,7 @@ from destination_wicked_reports.api.responses import Outcome, PostResult
 from destination_wicked_reports.config.spec import Config
 from destination_wicked_reports.delivery.dead_letters import DeadLetterFile
 from destination_wicked_reports.delivery.dispatcher import Dispatcher
+from destination_wicked_reports.delivery.tally import Tally
 from destination_wicked_reports.delivery.writer import Writer
 from destination_wicked_reports.errors import ConfigurationError
 from destination_wicked_reports.ledger.ledger import Ledger
@@ -109,21 +110,22 @@ def run_mapping(config: Config, files: Sequence[Path], catalog: Path | None = No
         restore = CachedRecordDecoder(find_schemas(configured, routes)).decode
     result = DryRun()
     with tempfile.TemporaryDirectory() as folder, closing(Ledger.in_memory("live")) as ledger:
-        letters = DeadLetterFile(Path(folder) / "rejected_records.jsonl")
+        dead_letters = DeadLetterFile(Path(folder) / "rejected_records.jsonl")
         client = _CollectingClient(result)
-        delivery = Dispatcher(client, ledger, letters, batch_rows=config.batch_rows, in_flight=1)
-        with closing(letters), closing(client), closing(delivery):
+        tally = Tally(dead_letters)
+        dispatcher = Dispatcher(client, ledger, tally, batch_rows=config.batch_rows, in_flight=1)
+        with closing(dead_letters), closing(client), closing(dispatcher):
             writer = Writer(
                 normalizer,
-                delivery,
-                letters,
+                dispatcher,
+                tally,
                 lambda _: None,
                 routes,
                 batch_rows=config.batch_rows,
                 restore=restore,
             )
             writer.write(_chunks(files))
-            result.rejected = writer.refused
+            result.rejected = tally.failed
     return result
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from destination_wicked_reports.api.endpoints import ORDER_PAYMENTS
 from destination_wicked_reports.config.spec import Config, NoLedger
 from destination_wicked_reports.errors import ConfigurationError
-from destination_wicked_reports.ledger.history import reading
+from destination_wicked_reports.ledger.history import open_history
 from destination_wicked_reports.reconcile.dry_run import DryRun, MappedOrder, MappedPayment, run_mapping
 from destination_wicked_reports.reconcile.ledger_reader import IN_DOUBT_NOTE, LedgerOrders, SentRow, read_ledger
 from destination_wicked_reports.reconcile.orders import OrderId, SentOrder, Step
@@ -39,7 +39,7 @@ def expect(config: Config, files: Sequence[Path] = (), catalog: Path | None = No
     """
     ledger: LedgerOrders | None = None
     if not (files and isinstance(config.ledger, NoLedger)):
-        with reading(config) as history:
+        with open_history(config) as history:
             ledger = read_ledger(history.connection, history.store)
             if not (ledger.was_filled_by(config.api_key) or config.new_api_key):
                 raise ConfigurationError(

@@ -15,8 +15,9 @@ from sqlalchemy import Connection, inspect, select
 
 from destination_wicked_reports.api.endpoints import ORDER_PAYMENTS, ORDERS
 from destination_wicked_reports.api.rows import SEPARATOR
-from destination_wicked_reports.ledger.ledger import HELD, fingerprint
-from destination_wicked_reports.ledger.schema import info, order_events, orders, sent
+from destination_wicked_reports.ledger.ledger import fingerprint
+from destination_wicked_reports.ledger.schema import order_events, orders, sent, settings
+from destination_wicked_reports.model import IN_DOUBT
 from destination_wicked_reports.reconcile.orders import OrderId, PaymentTotals, SentOrder, Step, to_cents
 
 IN_DOUBT_NOTE = "in doubt: the response to one of its rows was lost"
@@ -49,12 +50,12 @@ class LedgerOrders:
 def read_ledger(connection: Connection, store: str) -> LedgerOrders:
     """Read the orders of one store, `live` or `test`."""
     found = LedgerOrders()
-    names = connection.scalars(select(info.c.name).where(info.c.name.startswith(f"key.{store}.")))
+    names = connection.scalars(select(settings.c.name).where(settings.c.name.startswith(f"key.{store}.")))
     found.key_fingerprints = {name.rpartition(".")[2] for name in names}
     columns = (sent.c.endpoint, sent.c.key, sent.c.status, sent.c.sent_at)
     query = select(*columns).where(sent.c.store == store, sent.c.endpoint.in_([ORDERS.name, ORDER_PAYMENTS.name]))
     for row in connection.execute(query):
-        sent_row = found.rows[row.endpoint, row.key] = SentRow(row.sent_at, row.status == HELD)
+        sent_row = found.rows[row.endpoint, row.key] = SentRow(row.sent_at, row.status == IN_DOUBT)
         if row.endpoint == ORDERS.name:
             order = found.orders[_order_id(row.key)] = SentOrder(sent_row.at)
             if sent_row.in_doubt:
@@ -86,13 +87,13 @@ def _add_amounts(found: LedgerOrders, state: dict[str, Any], events: list[dict[s
         steps = [event for event in events if event["revision"] == revision]
         if revision == state["revision"] and (not steps or steps[-1]["payments"] < state["payments"]):
             # The events are incomplete: the final amounts are known, but not when each row was sent.
-            steps.append({**state, "told_at": steps[-1]["told_at"] if steps else 0, "endpoint": "", "key": ""})
+            steps.append({**state, "sent_at": steps[-1]["sent_at"] if steps else 0, "endpoint": "", "key": ""})
         order_id = _order_id(state["key"] if revision == 1 else f"{state['key']}-r{revision}")
         order = found.orders.get(order_id)
         if order is not None and steps:
             order.total, order.currency = to_cents(steps[0]["total"]), state["currency"]
             for step in steps:
-                order.steps.append(Step(step["told_at"], _payments(step, before)))
+                order.steps.append(Step(step["sent_at"], _payments(step, before)))
                 sent_row = found.rows.get((step["endpoint"], step["key"]))
                 if sent_row is not None and sent_row.in_doubt and IN_DOUBT_NOTE not in order.notes:
                     order.notes.append(IN_DOUBT_NOTE)

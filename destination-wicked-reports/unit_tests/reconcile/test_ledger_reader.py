@@ -10,10 +10,9 @@ from builders.destination import make_row
 from destination_wicked_reports.config.spec import Config
 from destination_wicked_reports.errors import ConfigurationError, ReadError
 from destination_wicked_reports.ledger import ledger as module
-from destination_wicked_reports.ledger.ledger import HELD
 from destination_wicked_reports.ledger.outbox import Batch
 from destination_wicked_reports.ledger.schema import order_events
-from destination_wicked_reports.model import OrderState
+from destination_wicked_reports.model import IN_DOUBT, OrderState
 from destination_wicked_reports.reconcile.dry_run import run_mapping
 from destination_wicked_reports.reconcile.ledger_reader import IN_DOUBT_NOTE, read_ledger
 from destination_wicked_reports.reconcile.orders import PaymentTotals, to_cents
@@ -33,8 +32,8 @@ def send_row(ledger, monkeypatch):
         row = make_row(endpoint, order_key=KEY, order=state)
         row.key = key
         batch = Batch(endpoint, [row])
-        ledger.mark(batch)
-        ledger.settle(batch, [row], status)
+        ledger.begin(batch)
+        ledger.commit(batch, [row], status)
 
     return send
 
@@ -84,7 +83,7 @@ def test_an_order_without_events_has_its_final_amounts(ledger, send_row):
 
 def test_a_row_in_doubt_adds_a_note_to_its_order(ledger, send_row):
     send_row(FIRST, KEY, state("0", payments=0))
-    send_row(SECOND, f"{KEY}#1", state("10"), "order_payments", HELD)
+    send_row(SECOND, f"{KEY}#1", state("10"), "order_payments", IN_DOUBT)
     (order,) = orders_of(ledger).values()
     assert order.notes == [IN_DOUBT_NOTE]
 
@@ -92,8 +91,8 @@ def test_a_row_in_doubt_adds_a_note_to_its_order(ledger, send_row):
 def test_a_native_order_has_no_amounts_in_the_ledger(ledger):
     row = make_row("orders", 5)
     batch = Batch("orders", [row])
-    ledger.mark(batch)
-    ledger.settle(batch, [row])
+    ledger.begin(batch)
+    ledger.commit(batch, [row])
     (order,) = orders_of(ledger).values()
     assert (order.total, order.steps) == (None, [])
 

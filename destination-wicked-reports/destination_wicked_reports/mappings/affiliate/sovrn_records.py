@@ -109,7 +109,7 @@ class SovrnReader:
         if cpc:
             kept = {name: data[name] for name in SHARED if data.get(name) is not None}
             kept |= {"commission_date": day, "update_date": changed[:10]}
-            part = Contribution(key, self._start + rollup_id(data, account, day), amount, changed=stamp)
+            part = Contribution(key, self._start + rollup_id(data, account, day), amount, source_updated_at=stamp)
         else:
             kept = {name: data[name] for name in self._kept if data.get(name) is not None}
             click, commission = data.get("click_id"), data.get("commission_id")

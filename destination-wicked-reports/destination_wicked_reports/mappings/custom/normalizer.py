@@ -16,8 +16,9 @@ from destination_wicked_reports.api.endpoints import ENDPOINTS, Need
 from destination_wicked_reports.api.fields import checker
 from destination_wicked_reports.api.rows import RowMaker
 from destination_wicked_reports.errors import ExpressionError, FieldError, MappingError
+from destination_wicked_reports.ledger.order_book import OrderBook
 from destination_wicked_reports.mappings.affiliate.contacts import unpacked
-from destination_wicked_reports.mappings.base import Normalizer, Orders
+from destination_wicked_reports.mappings.base import Normalizer
 from destination_wicked_reports.mappings.custom.expressions import Expression, compile_expression
 from destination_wicked_reports.model import Record, Reject, Row, Skip
 
@@ -68,7 +69,7 @@ class CustomNormalizer(Normalizer):
         self._chosen[name] = chosen
         return name
 
-    def normalize(self, records: Sequence[Record], orders: Orders) -> Iterator[Row | Reject | Skip]:
+    def normalize(self, records: Sequence[Record], orders: OrderBook) -> Iterator[Row | Reject | Skip]:
         """Yield, per record, the rows of each entry for its stream."""
         for record in records:
             entries = self._chosen.get(record.stream)
