@@ -102,9 +102,9 @@ def total_payments(payments: Iterable[tuple[Any, Any]]) -> PaymentTotals:
 
 
 def display_id(order_id: OrderId) -> str:
-    """Return an order id for a report; one that contains an e-mail address is replaced by a digest."""
+    """Return an order id for a report; one that contains an email address is replaced by a digest."""
     text = SLASH.join(order_id)
     if "@" not in text:
         return text
     system, source_id = order_id
-    return f"{system}{SLASH}(an e-mail address, SHA-256 {hashlib.sha256(source_id.encode()).hexdigest()[:12]})"
+    return f"{system}{SLASH}(an email address, SHA-256 {hashlib.sha256(source_id.encode()).hexdigest()[:12]})"
