@@ -1,7 +1,7 @@
-"""Every command of every connector against the simulator, as it is and with each warning that Python has to give.
+"""Every command of every connector against the simulator, with and without Python's warnings.
 
-What they print is judged as that of every test is (protocol.py): a warning may say what it likes on standard error, but
-tears no message. `make pythons` runs this on every version of Python that the connectors support.
+The pytest plugin in integration_tests/protocol validates their output as in every test: warnings may go to standard
+error, but must not corrupt a message. `make pythons` runs this file on every supported version of Python.
 """
 
 from __future__ import annotations
@@ -50,21 +50,21 @@ def config(filled, tmp_path):
 
 @pytest.mark.usefixtures("_warnings")
 @pytest.mark.parametrize("connector", [*SOURCES, DESTINATION])
-def test_spec_check_and_discover_answer(connector, config, workspace):
+def test_spec_check_and_discover_print_their_message(connector, config, workspace):
     kind = "DESTINATION_CATALOG" if connector == DESTINATION else "CATALOG"
     for command, answer in (("spec", "SPEC"), ("check", "CONNECTION_STATUS"), ("discover", kind)):
         files = {} if command == "spec" else {"config": config[connector]}
         result = workspace.run(connector, command, **files)
         assert result.code == 0, result.said
-        (told,) = result.of(answer)
+        (message,) = result.of(answer)
         assert "MemoryMonitor" not in result.said
         assert "Overriding config keys" not in result.said
-        assert told.get("status", "SUCCEEDED") == "SUCCEEDED"
+        assert message.get("status", "SUCCEEDED") == "SUCCEEDED"
 
 
 @pytest.mark.usefixtures("_warnings")
 @pytest.mark.parametrize("connector", SOURCES)
-def test_read_gives_records_and_states(connector, config, workspace):
+def test_read_emits_records_and_states(connector, config, workspace):
     stream, settings = SOURCES[connector]
     result = workspace.run(connector, "read", config={**config[connector], **settings}, catalog=catalog(stream))
     assert result.code == 0, result.said
@@ -73,7 +73,7 @@ def test_read_gives_records_and_states(connector, config, workspace):
 
 
 @pytest.mark.usefixtures("_warnings")
-def test_write_sends_rows_and_gives_the_state_back(config, workspace, filled):
+def test_write_sends_rows_and_returns_the_state(config, workspace, filled):
     row = {"SourceSystem": "shop", "SourceID": "c-1", "CreateDate": "2026-04-01 10:00:00", "Email": "buyer@example.com"}
     state = {"type": "STREAM", "stream": {"stream_descriptor": {"name": "contacts"}, "stream_state": {"n": 1}}, "id": 7}
     messages = [

@@ -88,7 +88,7 @@ def check(workspace, config):
 
 def test_check_reads_and_writes_nothing(workspace, simulator, config, tmp_path):
     status, message = check(workspace, config())
-    assert (status, "did not refuse the API key" in message) == ("SUCCEEDED", True)
+    assert (status, "accepted the API key" in message) == ("SUCCEEDED", True)
     assert [(entry["method"], entry["path"]) for entry in simulator.requests()] == [("GET", "/latest")]
     assert not (tmp_path / "rejected.jsonl").exists()
 
@@ -288,7 +288,7 @@ def test_a_passing_fault_costs_nothing_for_rows_with_an_id(workspace, simulator,
     result = write(workspace, config(), [order(1), state(1)])
     assert result.code == 0, result.said
     assert len(simulator.wicked_rows("orders")) == 1
-    assert any("Next try in" in line for line in result.logs)
+    assert any("Retrying in" in line for line in result.logs)
 
 
 def test_a_lost_reply_doubles_no_order(workspace, simulator, config):

@@ -112,7 +112,7 @@ def test_discover_offers_nothing_where_the_mapping_decides(workspace, simulator,
     assert [m["destination_catalog"] for m in result.messages if m["type"] == "DESTINATION_CATALOG"] == [
         {"operations": []}
     ]
-    assert any("decides itself" in line for line in result.logs)
+    assert any("chooses the objects itself" in line for line in result.logs)
 
 
 def test_the_ledger_is_never_taken_for_the_dead_letter_file(workspace, simulator, tmp_path):

@@ -164,6 +164,6 @@ def test_the_smoke_tests_strange_streams_are_refused_with_the_way_out_and_nothin
     done = pyairbyte.pyab("destination-smoke-test", "--destination", "destination-wicked-reports", "--config", config)
     assert done.code != 0
     said = words(done.text) + "".join(words(log.read_text()) for log in tmp_path.glob("logs/**/*.log"))
-    assert "has no place in Wicked Reports with the mapping native: deselect it" in said
+    assert "is not supported by the mapping native: deselect it" in said
     assert "The connector failed" not in said
     assert posts(simulator) == 0

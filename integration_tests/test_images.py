@@ -208,7 +208,7 @@ def test_the_destination_checks_its_key_and_its_network_and_discovers(busy, cont
 
     status, said = check("host", good)
     assert status == "SUCCEEDED"
-    assert "did not refuse the API key" in said
+    assert "accepted the API key" in said
     status, said = check("host", {**good, "api_key": "no-such-key"})
     assert status == "FAILED"
     assert "refused the API key" in said

@@ -10,9 +10,10 @@ import psycopg
 import pytest
 from builders.destination import make_row
 from destination_wicked_reports.config.spec import Config
+from destination_wicked_reports.errors import LedgerBusyError, LedgerError
 from destination_wicked_reports.ledger import schema
-from destination_wicked_reports.ledger.history import reading
-from destination_wicked_reports.ledger.ledger import HELD, Ledger, LedgerBusyError, LedgerError
+from destination_wicked_reports.ledger.history import open_history
+from destination_wicked_reports.ledger.ledger import IN_DOUBT, Ledger
 from destination_wicked_reports.ledger.order_documents import OrderDocuments
 from destination_wicked_reports.ledger.outbox import Batch
 from destination_wicked_reports.ledger.sale_totals import SaleTotals
@@ -35,8 +36,8 @@ def opened(server):
     """Open ledgers in one new database, and close them at the end."""
     url, ledgers = server.database(), []
 
-    def make(store: str = "live", patience: float = 10, schema: str = "wicked_reports") -> Ledger:
-        ledgers.append(Ledger.postgresql(url, schema, store, patience))
+    def make(store: str = "live", lock_wait: float = 10, schema: str = "wicked_reports") -> Ledger:
+        ledgers.append(Ledger.postgresql(url, schema, store, lock_wait))
         return ledgers[-1]
 
     make.url = url
@@ -46,10 +47,10 @@ def opened(server):
 
 
 def sent(ledger, *rows, status="accepted"):
-    ledger.enter(row.key for row in rows)
+    ledger.acquire(row.key for row in rows)
     batch = Batch(rows[0].endpoint, list(rows))
-    ledger.mark(batch)
-    ledger.settle(batch, list(rows), status)
+    ledger.begin(batch)
+    ledger.commit(batch, list(rows), status)
 
 
 # -- the same memory as in a file -------------------------------------------------------------------------------------
@@ -80,24 +81,24 @@ def test_sums_and_documents_lie_beside_the_rest(opened):
     book.put(Contribution("q", "w", Decimal("1E+3"), "alias"))
     book.save()
     book.load([], [], ["alias"])
-    assert [part.key for part in book.kin("alias")] == ["p", "q"]
-    assert book.whole("w").amount == Decimal("1000.00000000000000000001")
-    assert [[whole.key for whole in page] for page in book.due("", "2026-03-01")] == [["w"]]
+    assert [part.key for part in book.related("alias")] == ["p", "q"]
+    assert book.total("w").amount == Decimal("1000.00000000000000000001")
+    assert [[whole.key for whole in page] for page in book.pending("", "2026-03-01")] == [["w"]]
     documents = OrderDocuments(ledger)
     documents.load(["d"])
     documents.put(Document("d", b"{}", "2026"))
     documents.save()
-    assert [[document.key for document in page] for page in documents.due("")] == [["d"]]
+    assert [[document.key for document in page] for page in documents.pending("")] == [["d"]]
 
 
 def test_the_whole_history_of_a_row_can_be_seen_while_a_run_has_it(opened):
     ledger = opened()
     for content in ("a", "b"):
         sent(ledger, make_row("contacts", 7, Email=content))
-    sent(ledger, make_row("order_payments", 1), status=HELD)
+    sent(ledger, make_row("order_payments", 1), status=IN_DOUBT)
     config = Config.parse({"api_key": "k", "ledger": {"type": "postgres", "url": opened.url}})
-    with reading(config) as history:
-        assert [sending["endpoint"] for sending in history.of("shop/7")] == ["contacts", "contacts"]
+    with open_history(config) as history:
+        assert [sending["endpoint"] for sending in history.sendings("shop/7")] == ["contacts", "contacts"]
         assert [(total["endpoint"], total["status"]) for total in history.totals()] == [
             ("contacts", "accepted"),
             ("order_payments", "held"),
@@ -107,7 +108,7 @@ def test_the_whole_history_of_a_row_can_be_seen_while_a_run_has_it(opened):
 def test_looking_makes_nothing_and_cannot_write(server):
     url = server.database()
     config = Config.parse({"api_key": "k", "ledger": {"type": "postgres", "url": url}})
-    with pytest.raises(LedgerError, match="is empty"), reading(config):
+    with pytest.raises(LedgerError, match="is empty"), open_history(config):
         pass
     assert ask(url, "SELECT count(*) FROM pg_namespace WHERE nspname = 'wicked_reports'") == [(0,)]
 
@@ -121,7 +122,7 @@ def test_the_users_own_tables_are_not_touched(server):
 
 def test_two_accounts_have_a_schema_each(opened):
     first, second = opened(), opened(schema="other_account")
-    first.adopt("key-1")
+    first.claim("key-1")
     sent(first, make_row())
     sent(second, make_row())
     assert first.belongs_to("key-1")
@@ -134,33 +135,33 @@ def test_two_accounts_have_a_schema_each(opened):
 
 def test_two_source_systems_work_side_by_side(opened):
     first, second = opened(), opened()
-    first.enter(["wecantrack\x1f1"])
-    second.enter(["sovrn\x1f1"])
+    first.acquire(["wecantrack\x1f1"])
+    second.acquire(["sovrn\x1f1"])
     sent(second, replace(make_row(), key="sovrn\x1f1"))
     sent(first, replace(make_row(), key="wecantrack\x1f1"))
 
 
 def test_one_source_system_is_one_runs_at_a_time(opened, caplog):
-    first, second = opened(), opened(patience=0.05)
-    first.enter(["shop\x1f1"])
+    first, second = opened(), opened(lock_wait=0.05)
+    first.acquire(["shop\x1f1"])
     with caplog.at_level("INFO"), pytest.raises(LedgerBusyError, match=r"source system shop.*run the sync again"):
-        second.enter(["shop\x1f2"])
+        second.acquire(["shop\x1f2"])
     assert "Waiting for another run (process" in caplog.text
     first.close()
-    assert second.enter(["shop\x1f2"])
+    assert second.acquire(["shop\x1f2"])
 
 
 def test_two_runs_that_wait_for_each_other_do_not_wait_for_ever(opened):
     import threading
 
-    first, second = opened(patience=30), opened(patience=30)
-    first.enter(["a\x1f1"])
-    second.enter(["b\x1f1"])
+    first, second = opened(lock_wait=30), opened(lock_wait=30)
+    first.acquire(["a\x1f1"])
+    second.acquire(["b\x1f1"])
     ended = []
 
     def wait(ledger, key):
         try:
-            ledger.enter([key])
+            ledger.acquire([key])
             ended.append("entered")
         except LedgerBusyError:
             ended.append("gave way")
@@ -178,27 +179,27 @@ def test_the_next_run_finds_what_a_dead_one_had_under_way_and_no_live_ones(opene
     dead, live, heir = opened(), opened(), opened()
     for ledger, system in ((dead, "shop"), (live, "other")):
         row = replace(make_row(order_key=f"{system}\x1f1", order=STATE), key=f"{system}\x1f1")
-        ledger.enter([row.key])
-        ledger.mark(Batch("orders", [row]))
+        ledger.acquire([row.key])
+        ledger.begin(Batch("orders", [row]))
     dead.close()
-    assert heir.enter(["shop\x1f9"])
+    assert heir.acquire(["shop\x1f9"])
     (found,) = heir.unfinished()
     assert [(row.key, row.order) for row in found.rows] == [("shop\x1f1", STATE)]
     assert heir.unfinished() == [], "they are this run's now"
-    heir.settle(found, found.rows)
+    heir.commit(found, found.rows)
     assert heir.orders(["shop\x1f1"]) == {"shop\x1f1": STATE}
 
 
 def test_a_request_over_two_source_systems_is_settled_by_one_run(opened):
     dead, heir = opened(), opened()
     rows = [replace(make_row(number=n), key=key) for n, key in enumerate(("a\x1f1", "b\x1f1"))]
-    dead.enter(row.key for row in rows)
-    dead.mark(Batch("orders", rows))
+    dead.acquire(row.key for row in rows)
+    dead.begin(Batch("orders", rows))
     dead.close()
-    assert heir.enter(["a\x1f1"])
-    third = opened(patience=0.05)
+    assert heir.acquire(["a\x1f1"])
+    third = opened(lock_wait=0.05)
     with pytest.raises(LedgerBusyError):
-        third.enter(["b\x1f1"])
+        third.acquire(["b\x1f1"])
     assert len(heir.unfinished()) == 1
 
 
@@ -206,29 +207,29 @@ def test_a_run_whose_lease_was_lost_and_taken_sends_nothing_more(opened):
     """What a pooler in transaction mode, or a connection that broke and came back, does to a lock of the session."""
     first, second = opened(), opened()
     rows = [make_row(number=n) for n in (1, 2)]
-    first.enter(row.key for row in rows)
+    first.acquire(row.key for row in rows)
     under_way = Batch("orders", rows[:1])
-    first.mark(under_way)
+    first.begin(under_way)
     with first.connection.begin():
         first.connection.exec_driver_sql("SELECT pg_advisory_unlock_all()")
-    second.enter([rows[0].key])
+    second.acquire([rows[0].key])
     assert len(second.unfinished()) == 1
     with pytest.raises(LedgerBusyError, match="taken over by another run"):
-        first.mark(Batch("orders", rows[1:]))
+        first.begin(Batch("orders", rows[1:]))
     with pytest.raises(LedgerBusyError, match="taken over by another run"):
-        first.settle(under_way, under_way.rows)
+        first.commit(under_way, under_way.rows)
     assert second.known("orders", [row.key for row in rows]) == {}
 
 
 def test_a_run_whose_lease_was_taken_writes_nothing_over_what_its_successor_learnt(opened):
     first, second = opened(), opened()
-    first.enter(["shop\x1f1"])
+    first.acquire(["shop\x1f1"])
     stale, sums = OrderDocuments(first), SaleTotals(first)
     stale.load(["shop\x1f1"])
     sums.load(["shop\x1f1"], [], [])
     with first.connection.begin():
         first.connection.exec_driver_sql("SELECT pg_advisory_unlock_all()")
-    second.enter(["shop\x1f1"])
+    second.acquire(["shop\x1f1"])
     fresh = OrderDocuments(second)
     fresh.put(Document("shop\x1f1", b'{"news":1}', "2026"))
     fresh.save()
@@ -238,13 +239,13 @@ def test_a_run_whose_lease_was_taken_writes_nothing_over_what_its_successor_lear
     sums.put(Contribution("shop\x1f1", "shop\x1f1", Decimal(1)), b"{}")
     with pytest.raises(LedgerBusyError, match="taken over by another run"):
         sums.save()
-    assert [[document.facts for document in page] for page in fresh.due("shop\x1f")] == [[b'{"news":1}']]
-    assert list(SaleTotals(second).due("", "9999")) == []
+    assert [[document.facts for document in page] for page in fresh.pending("shop\x1f")] == [[b'{"news":1}']]
+    assert list(SaleTotals(second).pending("", "9999")) == []
 
 
 def test_rows_are_never_marked_before_they_were_asked_for(opened):
     with pytest.raises(LedgerError, match="report this"):
-        opened().mark(Batch("orders", [make_row()]))
+        opened().begin(Batch("orders", [make_row()]))
 
 
 # -- ledgers of earlier releases --------------------------------------------------------------------------------------
@@ -275,7 +276,7 @@ def version_of(url):
 def test_a_ledger_of_an_earlier_release_goes_on_with_all_it_knew(opened, version):
     first = opened()
     row = make_row(order_key="shop\x1fo", order=STATE)
-    first.adopt("key-1")
+    first.claim("key-1")
     sent(first, row)
     book = SaleTotals(first)
     book.load(["p"], ["w"], [])
@@ -299,13 +300,13 @@ def test_a_ledger_of_an_earlier_release_goes_on_with_all_it_knew(opened, version
     sent(ledger, make_row("contacts", 1, Email="a"))
     book = SaleTotals(ledger)
     book.load(["p"], [], ["alias"])
-    assert book.part("p") == Contribution("p", "w", Decimal("4.05"), "alias")
+    assert book.contribution("p") == Contribution("p", "w", Decimal("4.05"), "alias")
     book.put(Contribution("p", "w", Decimal("3.95"), "alias", changed="2026-03-02"))
     book.put(Contribution("q", "w", Decimal("0.05"), "alias"))
     book.save()
     book.load([], [], ["alias"])
-    assert {part.key: part.changed for part in book.kin("alias")} == {"p": "2026-03-02", "q": ""}
-    assert book.whole("w").amount == Decimal("4.00")
+    assert {part.key: part.changed for part in book.related("alias")} == {"p": "2026-03-02", "q": ""}
+    assert book.total("w").amount == Decimal("4.00")
 
 
 def test_a_ledger_of_version_2_without_sums_gets_them_when_they_are_asked_for(opened):
@@ -318,19 +319,19 @@ def test_a_ledger_of_version_2_without_sums_gets_them_when_they_are_asked_for(op
     book.put(Contribution("p", "w", Decimal(1), changed="2026-03-02"))
     book.save()
     book.load(["p"], [], [])
-    assert book.part("p").changed == "2026-03-02"
+    assert book.contribution("p").changed == "2026-03-02"
 
 
 def test_what_a_dead_run_of_version_2_had_under_way_is_found_after_the_migration(opened):
     dead = opened()
     SaleTotals(dead)
     row = make_row(order_key="shop\x1fo", order=STATE)
-    dead.enter([row.key])
-    dead.mark(Batch("orders", [row]))
+    dead.acquire([row.key])
+    dead.begin(Batch("orders", [row]))
     dead.close()
     turn_back(opened.url, 2)
     heir = opened()
-    assert heir.enter([row.key])
+    assert heir.acquire([row.key])
     assert [(found.key, found.body) for batch in heir.unfinished() for found in batch.rows] == [(row.key, row.body)]
 
 
@@ -389,20 +390,20 @@ def test_a_broken_statement_quotes_no_row(opened):
     ledger = opened()
     ask(opened.url, "ALTER TABLE wicked_reports.sent ADD CHECK (key NOT LIKE '%jane%')")
     row = replace(make_row(), key="shop\x1fjane.doe")
-    ledger.enter([row.key])
+    ledger.acquire([row.key])
     batch = Batch("orders", [row])
-    ledger.mark(batch)
+    ledger.begin(batch)
     from destination_wicked_reports.ledger.engines import reason
     from sqlalchemy.exc import DBAPIError
 
     with pytest.raises(DBAPIError) as caught:
-        ledger.settle(batch, [row])
+        ledger.commit(batch, [row])
     assert "jane" not in reason(caught.value)
 
 
 def test_the_key_of_the_account_is_nowhere_in_the_database(opened):
     ledger = opened()
-    ledger.adopt("very-secret-key")
+    ledger.claim("very-secret-key")
     with psycopg.connect(opened.url) as connection:
         rows = connection.execute("SELECT name || value FROM wicked_reports.ledger").fetchall()
     assert rows

@@ -192,13 +192,13 @@ def test_a_connection_that_breaks_in_mid_run_fails_clearly_and_the_next_run_send
 def test_check_opens_the_ledger_and_says_no_password(config, workspace):
     asked = config()
     result = workspace.run(NAME, "check", config=asked)
-    assert result.of("CONNECTION_STATUS")[0]["status"] == "SUCCEEDED", result.said
+    assert result.sendings("CONNECTION_STATUS")[0]["status"] == "SUCCEEDED", result.said
     asked["ledger"]["url"] = asked["ledger"]["url"].replace("@/", "x@/")
-    (status,) = workspace.run(NAME, "check", config=asked).of("CONNECTION_STATUS")
+    (status,) = workspace.run(NAME, "check", config=asked).sendings("CONNECTION_STATUS")
     assert status["status"] == "FAILED"
     assert "password authentication failed" in status["message"]
     asked["ledger"]["url"] = f"mysql://wicked:{PASSWORD}@/x"
-    (status,) = workspace.run(NAME, "check", config=asked).of("CONNECTION_STATUS")
+    (status,) = workspace.run(NAME, "check", config=asked).sendings("CONNECTION_STATUS")
     assert "must be a PostgreSQL URL" in status["message"]
 
 

@@ -1,4 +1,4 @@
-"""`wicked-reports-reconcile` as users run it: what the destination sent, read back by the source, row by row."""
+"""`wicked-reports-reconcile` as users run it: compares orders that the destination sent with those the source reads."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def records() -> Iterator[dict[str, Any]]:
 
 @dataclass
 class Outcome:
-    """How one comparison ended."""
+    """Result of one comparison."""
 
     code: int
     lines: list[str]
@@ -62,15 +62,15 @@ class Outcome:
 
     @property
     def differences(self) -> list[list[str]]:
-        """The cells of the table of differences."""
+        """Return the cells of the table of differences."""
         heads = [place for place, line in enumerate(self.lines) if line.startswith("day") and "order" in line[:24]]
         rows = self.lines[heads[-1] + 1 : -2] if heads and "field" in self.lines[heads[-1]] else []
         return [[cell.strip() for cell in row.split("  ") if cell.strip()] for row in rows]
 
 
 @dataclass
-class Book:
-    """An account at the simulator, and the files of who fills it."""
+class Account:
+    """An account at the simulator, and the configuration and files of the connection that fills it."""
 
     simulator: SimulatorClient
     folder: Path
@@ -90,18 +90,18 @@ class Book:
         return ["--destination-config", self.file("destination.json", self.destination), *self.args, *more]
 
     def reconcile(self, *more: str) -> Outcome:
-        """Compare in this process, with what the outbound API shows given as a file."""
+        """Compare in this process; the orders of the outbound API are given as a file."""
         now = int(time.time() * 1000)
         rows = self.simulator.outbound.rows("orders")
         lines = [{"type": "RECORD", "record": {"stream": "orders", "data": row, "emitted_at": now}} for row in rows]
-        shown = self.file("shown.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
+        reported = self.file("reported.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
         out, err = io.StringIO(), io.StringIO()
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            code = main(self.command("--read", shown, *more))
+            code = main(self.command("--read", reported, *more))
         return self.outcome(code, out.getvalue(), err.getvalue())
 
     def reconcile_live(self, *more: str, source: str | None = None) -> Outcome:
-        """Compare as users do: the console script, which runs the source."""
+        """Compare with the console script, which runs the source."""
         self.simulator.outbound.pace(0)
         script = [str(BIN / "wicked-reports-reconcile"), "--source-config", source or self.source()]
         done = subprocess.run(
@@ -114,22 +114,22 @@ class Book:
         assert not EMAIL.search(stdout + stderr)
         return Outcome(code, stdout.splitlines(), stderr)
 
-    def hold(self, change: Callable[[Rows], None], rows: Rows) -> None:
-        """Let Wicked hold these rows after a change, in place of what it holds."""
+    def replace_rows(self, change: Callable[[Rows], None], rows: Rows) -> None:
+        """Replace all rows at Wicked by these rows after a change."""
         rows = json.loads(json.dumps(rows))
         change(rows)
         self.simulator.reset("wicked")
-        for endpoint, held in rows.items():
-            if held:
+        for endpoint, changed in rows.items():
+            if changed:
                 headers = {"apikey": self.simulator.wicked_key}
                 url = f"{self.simulator.url}/{endpoint}"
-                assert requests.post(url, json=held, headers=headers, timeout=10).json()["records"] == len(held)
+                assert requests.post(url, json=changed, headers=headers, timeout=10).json()["records"] == len(changed)
         self.simulator.outbound.process()
 
 
 @pytest.fixture(scope="module")
-def written(tmp_path_factory) -> Iterator[tuple[Book, Rows]]:
-    """An account that the destination filled from native records; each test begins with it as it was."""
+def written(tmp_path_factory) -> Iterator[tuple[Account, Rows]]:
+    """An account that the destination filled with native records, and its rows."""
     folder = tmp_path_factory.mktemp("account")
     with running_simulator(start="2026-04-01T12:00:00", frozen=True) as simulator:
         destination = {
@@ -137,23 +137,23 @@ def written(tmp_path_factory) -> Iterator[tuple[Book, Rows]]:
             "api_url": simulator.url,
             "ledger": {"type": "sqlite", "path": str(folder / "ledger.sqlite")},
         }
-        book = Book(simulator, folder, destination)
+        account = Account(simulator, folder, destination)
         workspace = Workspace(folder)
         result = workspace.run(
             "destination-wicked-reports", "write", config=destination, catalog=catalog(*STREAMS), stdin=records()
         )
         assert result.code == 0, result.said
-        sent = book.file("sent.jsonl", "".join(json.dumps(line) + "\n" for line in records()))
-        book.args = ["--sent", sent, "--grace-hours", "0"]
+        sent = account.file("sent.jsonl", "".join(json.dumps(line) + "\n" for line in records()))
+        account.args = ["--sent", sent, "--grace-hours", "0"]
         rows = {name: simulator.wicked_rows(name) for name in ("contacts", "orders", "orderpayments")}
-        yield book, rows
+        yield account, rows
 
 
 @pytest.fixture
-def book(written) -> Book:
-    book, rows = written
-    book.hold(lambda _: None, rows)
-    return book
+def account(written) -> Account:
+    account, rows = written
+    account.replace_rows(lambda _: None, rows)
+    return account
 
 
 @pytest.fixture
@@ -164,8 +164,8 @@ def rows(written) -> Rows:
 # -- equal ------------------------------------------------------------------------------------------------------------
 
 
-def test_what_was_sent_and_read_back_is_equal_day_by_day(book):
-    outcome = book.reconcile_live()
+def test_what_was_sent_and_read_back_is_equal_day_by_day(account):
+    outcome = account.reconcile_live()
     assert (outcome.code, outcome.verdict) == (0, "Equal to the cent."), outcome.stderr
     days = [" ".join(line.split()) for line in outcome.lines if line.startswith(("2026-", "total"))]
     assert days == [
@@ -177,40 +177,40 @@ def test_what_was_sent_and_read_back_is_equal_day_by_day(book):
     ]
 
 
-def test_the_days_are_those_of_the_zone_that_is_asked_for(book):
-    outcome = book.reconcile("--zone", "America/New_York", "--from", "2026-03-01", "--to", "2026-03-01")
+def test_days_follow_the_requested_zone(account):
+    outcome = account.reconcile("--zone", "America/New_York", "--from", "2026-03-01", "--to", "2026-03-01")
     days = [" ".join(line.split()[:4]) for line in outcome.lines if line.startswith("2026-")]
     assert (outcome.code, days) == (0, ["2026-03-01 EUR 2 2", "2026-03-01 USD 1 1"])
 
 
-def test_orders_of_other_systems_are_counted_and_left_out(book, rows):
-    def add(held):
-        held["orders"].append({**held["orders"][0], "SourceSystem": "stripe", "SourceID": "S1"})
+def test_orders_of_other_systems_are_counted_and_left_out(account, rows):
+    def add(found):
+        found["orders"].append({**found["orders"][0], "SourceSystem": "stripe", "SourceID": "S1"})
 
-    book.hold(add, rows)
-    outcome = book.reconcile()
+    account.replace_rows(add, rows)
+    outcome = account.reconcile()
     assert outcome.code == 0
     assert any("stripe 1" in line for line in outcome.lines)
 
 
-def test_without_a_ledger_the_records_alone_are_compared(book, tmp_path):
-    forgetful = {**book.destination, "ledger": {"type": "none"}}
-    assert Book(book.simulator, tmp_path, forgetful, book.args).reconcile().verdict == "Equal to the cent."
+def test_without_a_ledger_the_records_alone_are_compared(account, tmp_path):
+    forgetful = {**account.destination, "ledger": {"type": "none"}}
+    assert Account(account.simulator, tmp_path, forgetful, account.args).reconcile().verdict == "Equal to the cent."
 
 
-# -- every kind of difference, row by row -----------------------------------------------------------------------------
+# -- every kind of difference ------------------------------------------------------------------------------------------
 
 
 def remove(endpoint, place):
-    return lambda held: held[endpoint].pop(place)
+    return lambda rows: rows[endpoint].pop(place)
 
 
 def amend(endpoint, place, **fields):
-    return lambda held: held[endpoint][place].update(fields)
+    return lambda rows: rows[endpoint][place].update(fields)
 
 
 def repeat(endpoint, place, **fields):
-    return lambda held: held[endpoint].append({**held[endpoint][place], **fields})
+    return lambda rows: rows[endpoint].append({**rows[endpoint][place], **fields})
 
 
 @pytest.mark.parametrize(
@@ -247,29 +247,29 @@ def repeat(endpoint, place, **fields):
         "failed payment doubled",
     ],
 )
-def test_a_difference_is_listed_row_by_row(book, rows, change, found):
-    book.hold(change, rows)
-    outcome = book.reconcile()
+def test_a_difference_is_listed(account, rows, change, found):
+    account.replace_rows(change, rows)
+    outcome = account.reconcile()
     assert outcome.code == 1, outcome.stderr
     assert outcome.differences == found
-    assert outcome.verdict == "Differs: 1 order not as sent, row by row below."
+    assert outcome.verdict == "Differs: 1 order not as sent; see the list of differences."
 
 
-def test_an_order_that_wicked_holds_twice_is_named(book, rows):
-    book.simulator.switch("wicked.duplicates", "both_kept")
+def test_an_order_that_wicked_has_twice_is_listed(account, rows):
+    account.simulator.switch("wicked.duplicates", "both_kept")
     try:
-        book.hold(repeat("orders", 3), rows)
-        outcome = book.reconcile()
+        account.replace_rows(repeat("orders", 3), rows)
+        outcome = account.reconcile()
     finally:
-        book.simulator.switch("wicked.duplicates", "first_kept")
+        account.simulator.switch("wicked.duplicates", "first_kept")
     assert outcome.code == 1
     assert outcome.differences == [["2026-03-03", "shop/A4", "order", "once", "2 times"]]
 
 
-def test_the_html_report_has_every_difference_and_loads_nothing(book, rows, tmp_path):
-    book.hold(remove("orderpayments", 2), rows)
+def test_the_html_report_has_every_difference_and_loads_no_external_resource(account, rows, tmp_path):
+    account.replace_rows(remove("orderpayments", 2), rows)
     page = tmp_path / "report.html"
-    assert book.reconcile("--html", str(page)).code == 1
+    assert account.reconcile("--html", str(page)).code == 1
     text = page.read_text()
     assert "shop/A2" in text
     assert "12.34" in text
@@ -278,65 +278,65 @@ def test_the_html_report_has_every_difference_and_loads_nothing(book, rows, tmp_
     assert not EMAIL.search(text)
 
 
-# -- what Wicked has yet to process -----------------------------------------------------------------------------------
+# -- not yet processed -----------------------------------------------------------------------------------------------
 
 
-def test_what_was_just_sent_may_wait_for_wickeds_next_processing(book, rows):
-    book.hold(remove("orders", 1), rows)
-    outcome = book.reconcile("--grace-hours", "24")
+def test_a_row_sent_just_now_may_be_not_yet_processed(account, rows):
+    account.replace_rows(remove("orders", 1), rows)
+    outcome = account.reconcile("--grace-hours", "24")
     assert outcome.code == 0
     assert outcome.differences == [["2026-03-01", "shop/A2", "order", "50.00 EUR", "-", "not yet processed"]]
-    assert outcome.verdict == "Equal, but for 1 order that Wicked Reports has not processed yet."
+    assert outcome.verdict == "Equal, except 1 order that Wicked Reports has not processed yet."
 
 
-def test_an_account_that_shows_nothing_of_what_was_just_sent_proves_nothing(book):
-    book.hold(lambda held: [rows.clear() for rows in held.values()], {})
-    outcome = book.reconcile("--grace-hours", "24")
+def test_an_account_that_reports_no_order_sent_just_now_gives_no_result(account):
+    account.replace_rows(lambda rows: [found.clear() for found in rows.values()], {})
+    outcome = account.reconcile("--grace-hours", "24")
     assert outcome.code == 2
-    assert outcome.verdict.startswith(f"Cannot tell yet: Wicked Reports shows none of {len(ORDERS)} orders")
+    assert outcome.verdict.startswith(f"Cannot tell yet: Wicked Reports reports none of {len(ORDERS)} orders")
 
 
-def test_a_report_without_a_folder_is_refused_before_anything_is_read(book, tmp_path):
-    outcome = book.reconcile("--html", str(tmp_path / "nowhere" / "report.html"))
+def test_a_report_without_a_folder_is_refused_before_anything_is_read(account, tmp_path):
+    outcome = account.reconcile("--html", str(tmp_path / "nowhere" / "report.html"))
     assert outcome.code == 2
-    assert "make it first" in outcome.stderr
+    assert "create it first" in outcome.stderr
 
 
-def test_a_refund_that_was_just_sent_may_wait_and_a_doubled_payment_may_not(book, rows):
-    book.hold(remove("orderpayments", 2), rows)
-    assert book.reconcile("--grace-hours", "24").code == 0
-    book.hold(repeat("orderpayments", 0), rows)
-    assert book.reconcile("--grace-hours", "24").code == 1
+def test_a_refund_sent_just_now_may_be_not_yet_processed_but_a_doubled_payment_differs(account, rows):
+    account.replace_rows(remove("orderpayments", 2), rows)
+    assert account.reconcile("--grace-hours", "24").code == 0
+    account.replace_rows(repeat("orderpayments", 0), rows)
+    assert account.reconcile("--grace-hours", "24").code == 1
 
 
-# -- what the ledger alone can tell -----------------------------------------------------------------------------------
+# -- the ledger alone ------------------------------------------------------------------------------------------------
 
 
-def test_without_amounts_it_says_that_it_cannot_tell_and_what_would_help(book, rows):
-    args, book.args = book.args, ["--grace-hours", "0"]
+def test_without_amounts_the_result_is_unknown_and_the_message_names_the_option(account, rows):
+    args, account.args = account.args, ["--grace-hours", "0"]
     try:
-        outcome = book.reconcile()
+        outcome = account.reconcile()
         assert (outcome.code, "--sent" in outcome.verdict) == (2, True)
-        book.hold(remove("orders", 1), rows)
-        outcome = book.reconcile()
+        account.replace_rows(remove("orders", 1), rows)
+        outcome = account.reconcile()
     finally:
-        book.args = args
+        account.args = args
     assert outcome.code == 1
     assert outcome.differences == [["undated", "shop/A2", "order", "sent", "-"]]
 
 
-def test_a_record_that_never_left_is_told_from_one_that_wicked_lost(book):
+def test_a_record_that_was_never_sent_is_reported_as_such(account):
     more = [record("orders", SourceID="A5", CreateDate="2026-03-05 00:00:00", ContactID="c1", OrderTotal="5")]
     more += [record("order_payments", OrderID="A1", PaymentDate="2026-03-05 00:00:00", Amount="1", Status="APPROVED")]
-    args, book.args = book.args, ["--grace-hours", "0"]
+    args, account.args = account.args, ["--grace-hours", "0"]
     try:
-        later = book.file("later.jsonl", "".join(json.dumps(line) + "\n" for line in more))
-        outcome = book.reconcile(*args, "--sent", args[1], later)
+        later = account.file("later.jsonl", "".join(json.dumps(line) + "\n" for line in more))
+        outcome = account.reconcile(*args, "--sent", args[1], later)
     finally:
-        book.args = args
+        account.args = args
     assert outcome.code == 1
-    told = [(row[1], row[2], "not sent" in row[-1]) for row in outcome.differences]
-    assert told == [("shop/A1", "payments", True), ("shop/A5", "order", True)]
+    found = [(row[1], row[2], "not sent" in row[-1]) for row in outcome.differences]
+    assert found == [("shop/A1", "payments", True), ("shop/A5", "order", True)]
 
 
 # -- the ledger's own amounts -----------------------------------------------------------------------------------------
@@ -377,9 +377,9 @@ RULE = {"field": "sub_ids.*", "pattern": r"^(?P<contact_id>U\d+)-"}
             "BigCommerce/101",
         ),
     ],
-    ids=["a sale that came back, one that was lowered, one that was declined", "a shop's orders"],
+    ids=["a reinstated, a lowered and a declined sale", "a shop's orders"],
 )
-def test_of_measured_orders_the_ledger_alone_is_enough(
+def test_affiliate_and_shop_orders_need_the_ledger_alone(
     simulator, workspace, tmp_path, mapping, streams, lines, nets, lost
 ):
     destination = {
@@ -393,18 +393,20 @@ def test_of_measured_orders_the_ledger_alone_is_enough(
     )
     assert wrote.code == 0, wrote.said
     simulator.outbound.process()
-    book = Book(simulator, tmp_path, destination, ["--grace-hours", "0"])
-    outcome = book.reconcile()
+    account = Account(simulator, tmp_path, destination, ["--grace-hours", "0"])
+    outcome = account.reconcile()
     assert (outcome.verdict, outcome.code) == ("Equal to the cent.", 0)
     (total,) = [line.split() for line in outcome.lines if line.startswith("total")]
     assert total[-2:] == [nets, nets]
     rows = {name: simulator.wicked_rows(name) for name in ("contacts", "orders", "orderpayments")}
     rows["orderpayments"] = [row for row in rows["orderpayments"] if not row.get("nested")]
-    book.hold(lambda held: held["orders"].remove(next(o for o in held["orders"] if lost.endswith(o["SourceID"]))), rows)
-    assert [row[:3] for row in book.reconcile().differences] == [["undated", lost, "order"]]
+    account.replace_rows(
+        lambda rows: rows["orders"].remove(next(o for o in rows["orders"] if lost.endswith(o["SourceID"]))), rows
+    )
+    assert [row[:3] for row in account.reconcile().differences] == [["undated", lost, "order"]]
 
 
-def test_a_ledger_in_postgresql_is_read_as_one_in_a_file(simulator, workspace, tmp_path):
+def test_a_ledger_in_postgresql_is_read_like_a_file(simulator, workspace, tmp_path):
     with running_postgres() as server:
         destination = {
             "api_key": simulator.wicked_key,
@@ -417,60 +419,60 @@ def test_a_ledger_in_postgresql_is_read_as_one_in_a_file(simulator, workspace, t
         )
         assert wrote.code == 0, wrote.said
         simulator.outbound.process()
-        outcome = Book(simulator, tmp_path, destination, ["--grace-hours", "0"]).reconcile()
+        outcome = Account(simulator, tmp_path, destination, ["--grace-hours", "0"]).reconcile()
     assert (outcome.verdict, outcome.code) == ("Equal to the cent.", 0)
 
 
 # -- what cannot be compared ------------------------------------------------------------------------------------------
 
 
-def test_a_wrong_key_is_said_in_the_sources_words(book):
-    outcome = book.reconcile_live(source=book.source(api_key="another"))
+def test_a_wrong_key_is_reported_with_the_message_of_the_source(account):
+    outcome = account.reconcile_live(source=account.source(api_key="another"))
     assert outcome.code == 2
     assert outcome.lines == []
     assert "does not accept the API key" in outcome.stderr
 
 
-def test_a_ledger_of_another_account_is_refused(book, tmp_path):
-    outcome = Book(book.simulator, tmp_path, {**book.destination, "api_key": "another"}).reconcile()
+def test_a_ledger_of_another_account_is_refused(account, tmp_path):
+    outcome = Account(account.simulator, tmp_path, {**account.destination, "api_key": "another"}).reconcile()
     assert outcome.code == 2
     assert "another API key" in outcome.stderr
 
 
-def test_an_account_without_the_outbound_api_is_told_whom_to_ask(book):
-    book.simulator.key("wicked", "sim-inbound-only", "outbound_off")
-    outcome = book.reconcile_live(source=book.source(api_key="sim-inbound-only"))
+def test_an_account_without_the_outbound_api_gets_a_remedy(account):
+    account.simulator.key("wicked", "sim-inbound-only", "outbound_off")
+    outcome = account.reconcile_live(source=account.source(api_key="sim-inbound-only"))
     assert outcome.code == 2
     assert "ask Wicked Reports' support" in outcome.stderr
 
 
-def test_an_account_that_shows_nothing_lacks_every_order(book):
-    book.hold(lambda held: [rows.clear() for rows in held.values()], {})
-    outcome = book.reconcile()
+def test_an_account_that_reports_nothing_lacks_every_order(account):
+    account.replace_rows(lambda rows: [found.clear() for found in rows.values()], {})
+    outcome = account.reconcile()
     assert (outcome.code, len(outcome.differences)) == (1, len(ORDERS))
 
 
-def test_before_the_first_sync_there_is_nothing_to_compare(book, tmp_path):
-    elsewhere = {**book.destination, "ledger": {"type": "sqlite", "path": str(tmp_path / "none.sqlite")}}
-    outcome = Book(book.simulator, tmp_path, elsewhere).reconcile()
+def test_before_the_first_sync_there_is_nothing_to_compare(account, tmp_path):
+    elsewhere = {**account.destination, "ledger": {"type": "sqlite", "path": str(tmp_path / "none.sqlite")}}
+    outcome = Account(account.simulator, tmp_path, elsewhere).reconcile()
     assert outcome.code == 2
     assert "nothing was sent yet" in outcome.stderr
 
 
-def test_test_mode_has_nothing_to_compare(book, tmp_path):
-    outcome = Book(book.simulator, tmp_path, {**book.destination, "test_mode": True}).reconcile()
+def test_test_mode_has_nothing_to_compare(account, tmp_path):
+    outcome = Account(account.simulator, tmp_path, {**account.destination, "test_mode": True}).reconcile()
     assert outcome.code == 2
     assert "test_mode is on" in outcome.stderr
 
 
-def test_a_read_that_broke_off_is_not_taken_for_an_empty_account(book, tmp_path):
-    command = [str(BIN / "source-wicked-reports"), "read", "--config", book.source()]
-    command += ["--catalog", book.file("catalog.json", catalog("orders", mode="full_refresh"))]
+def test_an_incomplete_read_does_not_count_as_an_empty_account(account, tmp_path):
+    command = [str(BIN / "source-wicked-reports"), "read", "--config", account.source()]
+    command += ["--catalog", account.file("catalog.json", catalog("orders", mode="full_refresh"))]
     lines = subprocess.run(command, capture_output=True, check=True, timeout=RUN_SECONDS).stdout.splitlines(True)
     whole, broken = tmp_path / "whole.jsonl", tmp_path / "broken.jsonl"
     whole.write_bytes(b"".join(lines))
     broken.write_bytes(b"".join(lines[: len(lines) // 2]))
-    assert book.reconcile_live("--read", str(whole)).code == 0
-    outcome = book.reconcile_live("--read", str(broken))
+    assert account.reconcile_live("--read", str(whole)).code == 0
+    outcome = account.reconcile_live("--read", str(broken))
     assert outcome.code == 2
-    assert "broke off" in outcome.stderr
+    assert "is incomplete" in outcome.stderr

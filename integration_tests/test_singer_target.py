@@ -1,4 +1,4 @@
-"""target-wicked-reports as a process: a tap's lines in, states out, the same durability and exit codes."""
+"""target-wicked-reports as a process: Singer lines in, states out, the durability and exit codes of the destination."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NAME = "target-wicked-reports"
 
 
 class Target:
-    """The target with one ledger; every run's standard error is looked through for secrets and people."""
+    """The target with one ledger; the standard error of every run is searched for secrets and personal data."""
 
     def __init__(self, simulator, folder):
         self.folder = folder
@@ -81,7 +81,7 @@ def sent(simulator):
     return sorted(int(row["SourceID"]) for row in simulator.wicked_rows("orders"))
 
 
-def test_rows_arrive_once_with_their_money_to_the_cent_and_states_come_back(simulator, target):
+def test_rows_arrive_once_with_exact_amounts_and_states_are_returned(simulator, target):
     lines = [schema(), *(order(n) for n in range(1, 13)), state(1), *(order(n) for n in range(13, 21)), state(2)]
     code, states, said = target.run(*lines)
     assert (code, at(states)) == (0, [1, 2]), said
@@ -93,7 +93,7 @@ def test_rows_arrive_once_with_their_money_to_the_cent_and_states_come_back(simu
     assert "orders: 0 sent, 20 unchanged" in said
 
 
-def test_a_state_is_handed_back_while_the_tap_is_still_silent_and_not_before_its_rows_are_accepted(simulator, target):
+def test_a_state_is_returned_once_its_rows_are_accepted_even_if_the_tap_sends_nothing_more(simulator, target):
     process = subprocess.Popen(
         target.command(max_requests_in_flight=1),
         stdin=subprocess.PIPE,
@@ -123,30 +123,30 @@ def test_rejected_rows_end_the_run_with_an_error_after_everything_good(simulator
 @pytest.mark.parametrize(
     ("lines", "said"),
     [
-        ([schema("visits")], "Stream visits has no place in Wicked Reports"),
-        ([{"type": "ACTIVATE_VERSION", "stream": "orders", "version": 2}], "cannot remove the older rows"),
-        ([{"type": "BATCH", "stream": "orders"}], "take batch_config out"),
-        ([b'{"type":"RECORD","stream":"ord'], "Line 7 of the input is not whole JSON"),
+        ([schema("visits")], "Stream visits is not supported by this mapping"),
+        ([{"type": "ACTIVATE_VERSION", "stream": "orders", "version": 2}], "cannot delete the older rows"),
+        ([{"type": "BATCH", "stream": "orders"}], "remove batch_config from"),
+        ([b'{"type":"RECORD","stream":"ord'], "Line 7 of the input is not complete JSON"),
     ],
-    ids=["unmapped stream", "truncation", "batch files", "torn line"],
+    ids=["unmapped stream", "truncation", "batch files", "incomplete line"],
 )
-def test_what_cannot_be_taken_ends_the_run_and_no_later_state_comes_back(simulator, target, lines, said):
+def test_an_unsupported_line_ends_the_run_and_no_later_state_is_returned(simulator, target, lines, said):
     before = [schema(), *(order(n) for n in range(1, 6))]
-    code, states, told = target.run(*before, *lines, order(9), state(1))
+    code, states, log = target.run(*before, *lines, order(9), state(1))
     assert code == 1
     assert states == []
-    assert said in told
+    assert said in log
     assert 9 not in sent(simulator)
 
 
-def test_a_wrong_key_is_called_so(simulator, target):
+def test_a_wrong_key_is_reported(simulator, target):
     code, states, said = target.run(schema(), order(1), state(1), api_key="wrong")
     assert (code, states) == (1, [])
     assert "API key" in said
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
-def test_stopped_in_the_middle_the_next_run_sends_each_row_once(simulator, target, how):
+def test_a_run_after_an_interrupted_one_sends_each_row_once(simulator, target, how):
     simulator.fault("slow", method="POST", seconds=0.2, times=0)
     lines = [schema()]
     for n in range(1, 101):
@@ -166,8 +166,8 @@ def test_stopped_in_the_middle_the_next_run_sends_each_row_once(simulator, targe
     process.send_signal(how)
     out, _ = process.communicate(timeout=60)
     assert process.returncode == (143 if how == signal.SIGTERM else -9)
-    handed_back = at([json.loads(line) for line in out.splitlines()])
-    assert set(range(1, max(handed_back, default=0) + 1)) <= set(sent(simulator))
+    returned = at([json.loads(line) for line in out.splitlines()])
+    assert set(range(1, max(returned, default=0) + 1)) <= set(sent(simulator))
     simulator.clear_faults()
     code, states, said = target.run(*lines)
     assert code == 0, said
@@ -175,7 +175,7 @@ def test_stopped_in_the_middle_the_next_run_sends_each_row_once(simulator, targe
     assert sent(simulator) == list(range(1, 101))
 
 
-def test_settings_may_come_from_the_environment_and_a_null_counts_as_not_set(simulator, target, monkeypatch):
+def test_settings_can_come_from_the_environment_and_null_counts_as_not_set(simulator, target, monkeypatch):
     monkeypatch.setenv("TARGET_WICKED_REPORTS_STREAM_MAPS", '{"public-orders": {"__alias__": "orders"}}')
     changes = {"test_mode": None, "mapping": None}
     lines = [schema("public-orders"), order(1, "public-orders"), state(1)]
@@ -185,20 +185,20 @@ def test_settings_may_come_from_the_environment_and_a_null_counts_as_not_set(sim
 
 
 @pytest.mark.parametrize("wrong", [{"orders": {"total": "record['x']"}}, {"orders": 5}, [1]])
-def test_a_stream_map_that_this_target_cannot_follow_is_refused(target, wrong):
+def test_an_unsupported_stream_map_is_refused(target, wrong):
     code, _, said = target.run(schema(), stream_maps=wrong)
     assert code == 1
     assert "stream_maps: for each stream write" in said
 
 
-def test_about_names_every_setting_and_needs_no_config():
+def test_about_lists_every_setting_without_a_config():
     done = subprocess.run([str(BIN / NAME), "--about", "--format", "json"], capture_output=True, timeout=60, check=True)
     about = json.loads(done.stdout)
     assert {"api_key", "mapping", "ledger", "stream_maps", "activate_version"} <= about["settings"]["properties"].keys()
     assert about["settings"]["properties"]["api_key"]["airbyte_secret"] is True
 
 
-def test_version_is_told_and_a_missing_config_is_a_usage_error():
+def test_version_is_printed_and_a_missing_config_is_a_usage_error():
     said = subprocess.run([str(BIN / NAME), "--version"], capture_output=True, timeout=60, check=True).stdout
     assert said.decode().startswith(f"{NAME} v0.")
     done = subprocess.run([str(BIN / NAME)], stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=False)
@@ -206,7 +206,7 @@ def test_version_is_told_and_a_missing_config_is_a_usage_error():
     assert b"--config FILE" in done.stderr
 
 
-def test_the_settings_can_be_tried_without_writing(simulator, target):
+def test_the_settings_can_be_checked_without_sending(simulator, target):
     assert target.run(more=["--test"])[0] == 0
     code, _, said = target.run(more=["--test"], api_key="wrong")
     assert code == 1

@@ -6,7 +6,7 @@ __all__ = ["DestinationWickedReports"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import the connector when somebody asks for it: the console scripts prepare the CDK's import first."""
+    """Import the connector on first access, because the console scripts must prepare the CDK's import first."""
     if name == "DestinationWickedReports":
         from destination_wicked_reports.destination import DestinationWickedReports
 

@@ -1,4 +1,4 @@
-"""Data that the stages of a write share: records, rows, and what the ledger keeps of a sale."""
+"""Data types shared by the stages of a write: records, rows, and what the ledger stores about a sale."""
 
 from __future__ import annotations
 
@@ -9,14 +9,17 @@ from typing import Any
 
 ZERO = Decimal(0)
 
+#: The sequence of rows made from what the ledger stores: no STATE waits for them.
+LAST_SEQUENCE = sys.maxsize
 
-#: The sequence of a row that holds no STATE back, because what it is made from is in the ledger.
-AFTER_ALL = sys.maxsize
+#: The outcome of a row whose response was lost, so that Wicked may or may not have it; in the ledger, the dead-letter
+#: file and the counts.
+IN_DOUBT = "in_doubt"
 
 
 @dataclass(slots=True)
 class Record:
-    """One RECORD message: its stream, its fields, and its place in the input (which STATEs it holds back)."""
+    """One RECORD message. `sequence` is its position in the input; see `delivery/writer.py`."""
 
     stream: str
     data: dict[str, Any]
@@ -68,12 +71,12 @@ class SaleState:
 
 @dataclass(slots=True, frozen=True)
 class OrderState:
-    """What Wicked has been told about one affiliate order; the ledger keeps it, money in the order's currency.
+    """What was sent to Wicked for one affiliate or shop order so far. Amounts are in the order's currency.
 
-    `status` is that of the last payment told, empty before the first. `payments` counts the payments so far, over all
-    revisions, and numbers the next one, so that two equal payments stay two. `revision` counts the orders that stand
-    for the sale: 2 once it was told anew after a decline or a refund. `changed` is the source's own time of the change
-    that was told last, "" where there is none: what is older is not told any more.
+    `status` is the status of the last payment sent, empty before the first. `payments` counts the payments sent over
+    all revisions; it numbers the next one, so that two equal payments get different keys. `revision` counts the orders
+    sent for the sale: 2 after a declined or refunded sale was reinstated. `source_updated_at` is the source's own
+    modification time of the last record sent, "" if it has none; older records are ignored.
     """
 
     total: Decimal
@@ -83,69 +86,69 @@ class OrderState:
     payments: int = 0
     revision: int = 1
     currency: str = ""
-    changed: str = ""
+    source_updated_at: str = ""
 
     @property
     def net(self) -> Decimal:
-        """What Wicked counts as revenue now: approved less refunded."""
+        """What Wicked counts as revenue: approved less refunded."""
         return self.approved - self.refunded
 
     @property
-    def place(self) -> tuple[int, int]:
-        """Where this state stands in the order's story: of two, the greater place is the later.
+    def version(self) -> tuple[int, int]:
+        """Orders the states of one order: the later state has the greater version.
 
-        Rows leave by endpoint, so a new order can be settled before the refund that made it necessary.
+        Rows are sent by endpoint, so the order of a reinstated sale can be accepted before the refund it follows.
         """
         return self.revision, self.payments
 
 
 @dataclass(slots=True, frozen=True)
 class Contribution:
-    """What one row of a source adds to the sale `whole`; below zero if it takes back.
+    """What one row of a source adds to the sale `sale_key`; negative if it takes money back.
 
-    `click` and `commission` are what other rows of the same sale may have in common with it; empty if nothing.
-    `changed` is the source's own date of the row's last change, "" where it gives none.
+    `click` and `commission` relate it to other rows of the same sale; empty if unknown. `source_updated_at` is the
+    source's modification date of the row, "" if it has none.
     """
 
     key: str
-    whole: str
+    sale_key: str
     amount: Decimal
     click: str = ""
     commission: str = ""
-    changed: str = ""
+    source_updated_at: str = ""
 
 
 @dataclass(slots=True)
 class SaleTotal:
-    """A sale as the sum of its parts. `facts`: the record, as JSON, that its rows are made from.
+    """A sale as the sum of its contributions. `facts` is the record, as JSON, that its rows are made from.
 
-    `due` says that `Normalizer.finish` must look at it, and from which day on; empty if nothing waits.
+    `pending` is the day (YYYY-MM-DD) from which `Normalizer.finish` has to look at it; empty if nothing is pending.
     """
 
     key: str
     facts: bytes
     amount: Decimal = ZERO
-    due: str = ""
+    pending: str = ""
 
 
 @dataclass(slots=True, frozen=True)
 class Document:
-    """What is known of one order that arrives in pieces; `facts` is JSON in the normalizer's own form.
+    """What is known about one order whose parts arrive separately. `facts` is JSON in the mapping's own format.
 
-    `due` says that `Normalizer.finish` must look at it, and in which order among the others; empty if nothing waits.
+    `pending` is the sort key by which `Normalizer.finish` visits it; empty if nothing is pending.
     """
 
     key: str
     facts: bytes
-    due: str = ""
+    pending: str = ""
 
 
 @dataclass(slots=True)
 class Row:
-    """One row for one endpoint, encoded once and never again.
+    """One row for one endpoint. `body` is its JSON, encoded once.
 
-    `key` is the name the ledger knows the row by. `order_key` and `order` are set for rows of an affiliate order:
-    what the ledger must remember of it once Wicked has accepted this row.
+    `key` identifies the row in the ledger. `order_key` and `order` are set for the rows of an affiliate or shop order:
+    the state that the ledger stores for it once Wicked has accepted this row.
     """
 
     endpoint: str
@@ -159,16 +162,16 @@ class Row:
 
     @property
     def identity(self) -> str:
-        """What no two rows under way may share: the order whose story they tell, else their own key."""
+        """What no two rows in flight may share: the order they belong to, else their own key."""
         return self.order_key or self.key
 
 
 @dataclass(slots=True, frozen=True)
 class Reject:
-    """A row that may not be sent, and why; it goes to the dead-letter file.
+    """A record that cannot become a row. It goes to the dead-letter file.
 
-    `reason` says which rule was broken without quoting the value; `field` is Wicked's field name or "". `kept` says
-    that `row` is no record but what the ledger keeps of several, from which `replay` can make nothing.
+    `reason` names the broken rule without quoting the value; `field` is Wicked's field name or "". `from_ledger` says
+    that `row` is no record of the source but what the ledger stores about one order; `replay` cannot send it.
     """
 
     reason: str
@@ -177,12 +180,12 @@ class Reject:
     stream: str
     row: dict[str, Any]
     sequence: int = 0
-    kept: bool = False
+    from_ledger: bool = False
 
 
 @dataclass(slots=True, frozen=True)
 class Skip:
-    """A record that by configuration makes no row; only counted, under `reason`."""
+    """A record that by configuration becomes no row. It is only counted, by `reason`."""
 
     reason: str
     sequence: int = 0
@@ -190,6 +193,6 @@ class Skip:
 
 @dataclass(slots=True, frozen=True)
 class Unchanged(Skip):
-    """A record that says nothing new of a sale; counted with the rows of `endpoint` that Wicked has already."""
+    """A record that changes nothing about its sale. It is counted with the unchanged rows of `endpoint`."""
 
     endpoint: str = ""

@@ -1,8 +1,8 @@
-"""A signal that ends a run only where nothing is half done.
+"""Defers SIGTERM and SIGINT until a safe point.
 
-An exception that a signal raises between any two steps could find a row in no queue, a batch marked and not sent, or a
-lock taken and not given back: a STATE would leave too early, or nothing would move any more. So while rows are on
-their way a signal is only noted, and whoever comes to a place where all is in order asks `check`.
+An exception raised by a signal handler between two arbitrary instructions could lose a row that is in no queue, leave a
+batch in the outbox that was never posted, or keep a lock: a STATE would be released too early, or the run would hang.
+While rows are being delivered a signal is therefore only recorded, and `check` raises it at the next safe point.
 """
 
 from __future__ import annotations
@@ -12,49 +12,49 @@ import signal
 from collections.abc import Iterator
 from typing import Any
 
-#: How long whoever waits may go without a look for a signal.
-LOOK_SECONDS = 0.2
+#: How often a blocking wait has to call `check`, in seconds.
+POLL_SECONDS = 0.2
 
 
 class SignalGuard:
-    """The handler of SIGTERM and SIGINT. A second signal does not wait for a good moment."""
+    """Handler of SIGTERM and SIGINT. A second signal is raised immediately, even while signals are deferred."""
 
     def __init__(self) -> None:
         self._deferring = False
-        self._noted: BaseException | None = None
+        self._recorded: BaseException | None = None
 
     def listen(self) -> None:
-        """Take over both signals, but leave SIGINT ignored where whoever started us wants that."""
+        """Install the handler for both signals. SIGINT stays ignored if the parent process ignores it."""
         signal.signal(signal.SIGTERM, self)
         if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
             signal.signal(signal.SIGINT, self)
 
     def __call__(self, signum: int, _: Any) -> None:
-        """End the run, now or at the next check: exit code 128 and the signal's number."""
+        """End the run now or at the next check. Raises KeyboardInterrupt, or SystemExit with 128 + the signal."""
         error = KeyboardInterrupt() if signum == signal.SIGINT else SystemExit(128 + signum)
-        if not self._deferring or self._noted is not None:
+        if not self._deferring or self._recorded is not None:
             raise error
-        self._noted = error
+        self._recorded = error
 
     def check(self) -> None:
-        """Raise what a signal asked for."""
-        if self._noted is not None:
-            error, self._noted = self._noted, None
+        """Raise the recorded signal, if any."""
+        if self._recorded is not None:
+            error, self._recorded = self._recorded, None
             raise error
 
     @contextlib.contextmanager
     def deferred(self) -> Iterator[None]:
-        """Only note signals in here; what was noted is raised at the end."""
+        """Record signals inside this block, and raise a recorded one at its end."""
         self._deferring = True
         try:
             yield
             self.check()
         finally:
-            self._deferring, self._noted = False, None
+            self._deferring, self._recorded = False, None
 
     @contextlib.contextmanager
-    def at_once(self) -> Iterator[None]:
-        """Let signals through in here: for waits that leave nothing half done."""
+    def immediate(self) -> Iterator[None]:
+        """Raise signals immediately inside this block: for waits that can be interrupted anywhere."""
         before, self._deferring = self._deferring, False
         try:
             self.check()

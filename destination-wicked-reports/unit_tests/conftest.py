@@ -1,4 +1,4 @@
-"""What the destination's unit tests share."""
+"""Fixtures for the destination's unit tests."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def ledger() -> Iterator[Ledger]:
 
 
 @pytest.fixture
-def letters(tmp_path) -> Iterator[DeadLetterFile]:
+def dead_letters(tmp_path) -> Iterator[DeadLetterFile]:
     opened = DeadLetterFile(tmp_path / "rejected.jsonl")
     yield opened
     opened.close()

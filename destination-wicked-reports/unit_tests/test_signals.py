@@ -1,4 +1,4 @@
-"""A signal ends a run only where nothing is half done."""
+"""Signals are deferred until a safe point."""
 
 import signal
 
@@ -6,6 +6,7 @@ import pytest
 from builders.destination import ACCEPTED, ScriptedClient, make_row
 from builders.messages import record, state, states
 from destination_wicked_reports.delivery.dispatcher import Dispatcher
+from destination_wicked_reports.delivery.tally import Tally
 from destination_wicked_reports.delivery.writer import Writer
 from destination_wicked_reports.mappings.base import Normalizer
 from destination_wicked_reports.signals import SIGNALS, SignalGuard
@@ -21,7 +22,7 @@ def listening():
 
 
 @pytest.mark.usefixtures("listening")
-def test_an_interrupt_that_is_to_be_ignored_stays_ignored():
+def test_an_ignored_interrupt_stays_ignored():
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     SIGNALS.listen()
     assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
@@ -30,7 +31,7 @@ def test_an_interrupt_that_is_to_be_ignored_stays_ignored():
     assert signal.getsignal(signal.SIGINT) is SIGNALS
 
 
-def test_a_signal_raises_at_once_where_nothing_is_deferred():
+def test_a_signal_raises_immediately_if_not_deferred():
     with pytest.raises(SystemExit) as ended:
         SignalGuard()(signal.SIGTERM, None)
     assert ended.value.code == 143
@@ -38,39 +39,39 @@ def test_a_signal_raises_at_once_where_nothing_is_deferred():
         SignalGuard()(signal.SIGINT, None)
 
 
-def test_while_deferred_it_waits_for_a_check_and_a_second_one_does_not():
-    stop, reached = SignalGuard(), []
+def test_a_deferred_signal_waits_for_a_check_and_a_second_one_does_not():
+    guard, reached = SignalGuard(), []
 
     def work():
-        with stop.deferred():
-            stop(signal.SIGTERM, None)
+        with guard.deferred():
+            guard(signal.SIGTERM, None)
             reached.append("after the signal")
-            stop.check()
+            guard.check()
             reached.append("never")
 
     def hurry():
-        with stop.deferred():
-            stop(signal.SIGTERM, None)
-            stop(signal.SIGINT, None)
+        with guard.deferred():
+            guard(signal.SIGTERM, None)
+            guard(signal.SIGINT, None)
 
     with pytest.raises(SystemExit):
         work()
     with pytest.raises(KeyboardInterrupt):
         hurry()
     assert reached == ["after the signal"]
-    stop.check()  # nothing is left of them
+    guard.check()  # nothing is recorded any more
 
 
-def test_what_was_noted_is_raised_at_the_end_at_the_latest_and_at_once_in_a_harmless_wait():
-    stop = SignalGuard()
-    with pytest.raises(SystemExit), stop.deferred():
-        stop(signal.SIGTERM, None)
-    with pytest.raises(SystemExit), stop.deferred(), stop.at_once():
-        stop(signal.SIGTERM, None)
+def test_a_deferred_signal_is_raised_at_the_end_of_the_block_or_in_an_interruptible_wait():
+    guard = SignalGuard()
+    with pytest.raises(SystemExit), guard.deferred():
+        guard(signal.SIGTERM, None)
+    with pytest.raises(SystemExit), guard.deferred(), guard.immediate():
+        guard(signal.SIGTERM, None)
 
 
-class Slow(Normalizer):
-    """Makes a row of each record; the signal comes while it works."""
+class Signaling(Normalizer):
+    """Makes a row of each record, and raises SIGTERM at one of them."""
 
     streams = frozenset({"orders"})
 
@@ -86,14 +87,15 @@ class Slow(Normalizer):
 
 @pytest.mark.usefixtures("listening")
 @pytest.mark.parametrize("at", [1, 199, 201, 999, 1000, 1001])
-def test_sigterm_anywhere_among_the_rows_lets_no_state_leave_before_its_rows(ledger, letters, at):
+def test_sigterm_anywhere_releases_no_state_before_its_rows(ledger, dead_letters, at):
     client, out = ScriptedClient(lambda path, rows: ACCEPTED), []
-    delivery = Dispatcher(client, ledger, letters, batch_rows=1000, in_flight=2)
-    writer = Writer(Slow(at), delivery, letters, out.append, {("", "orders"): "orders"}, batch_rows=1000)
+    tally = Tally(dead_letters)
+    dispatcher = Dispatcher(client, ledger, tally, batch_rows=1000, in_flight=2)
+    writer = Writer(Signaling(at), dispatcher, tally, out.append, {("", "orders"): "orders"}, batch_rows=1000)
     lines = [line for n in range(1, 1201) for line in ([record(n), state(n)] if n % 100 == 0 else [record(n)])]
     with pytest.raises(SystemExit):
         writer.write(lines[start : start + 50] for start in range(0, len(lines), 50))
-    delivery.close()
+    dispatcher.close()
     sent = {int(key) for _, keys in client.posts for key in keys}
     assert all(set(range(1, last + 1)) <= sent for last in states(out))
     assert ledger.unfinished() == []

@@ -1,7 +1,7 @@
 """The seven inbound endpoints of Wicked Reports as data: path, fields, keys, load order.
 
-Source: `apis/wicked-facts.md` 2.2 to 2.8, which collects the vendor's SDK, pages and integrations. [guess] marks what
-no vendor text states; such a field is only sent when the input names it.
+Source: docs/vendors/wicked-reports.md 2.2 to 2.8. [guess] marks what no vendor text states; such a field is sent only
+if the input has it.
 """
 
 from __future__ import annotations
@@ -12,18 +12,19 @@ from enum import Enum
 from types import MappingProxyType
 from typing import Any
 
-from destination_wicked_reports.api.fields import NUMBER_LIMIT, FieldError, Kind
+from destination_wicked_reports.api.fields import NUMBER_LIMIT, Kind
+from destination_wicked_reports.errors import FieldError
 
 TEXT, UTC, LOCAL = Kind.TEXT, Kind.UTC, Kind.LOCAL
 MONEY, AMOUNT, INTEGER, COUNT = Kind.MONEY, Kind.AMOUNT, Kind.INTEGER, Kind.COUNT
 
 
 class Need(Enum):
-    """Whether a field has to be there, in the terms of wicked-facts 2.1."""
+    """Whether a field must be present (docs/vendors/wicked-reports.md 2.1)."""
 
     REQUIRED = "must hold a value"
-    PRESENT = "the key must be there, its value may be empty; empty goes out as an empty text"
-    OPTIONAL = "may be absent; empty is left out"
+    PRESENT = "must be present, may be empty; an empty value is sent as empty text"
+    OPTIONAL = "may be absent; an empty value is left out"
 
 
 REQUIRED, PRESENT, OPTIONAL = Need.REQUIRED, Need.PRESENT, Need.OPTIONAL
@@ -31,7 +32,7 @@ REQUIRED, PRESENT, OPTIONAL = Need.REQUIRED, Need.PRESENT, Need.OPTIONAL
 
 @dataclass(slots=True, frozen=True)
 class Field:
-    """One field on the wire; `limit` counts characters."""
+    """One field; `limit` is its maximum length in characters."""
 
     name: str
     kind: Kind
@@ -43,9 +44,9 @@ class Field:
 class Endpoint:
     """One inbound endpoint; its name is also the name of the native stream that feeds it.
 
-    `key` names the fields that tell one row from another for good. Empty means that Wicked knows no id there, and
-    only the whole content can tell rows apart. `latest` is the `datatype` of GET /latest (wicked-facts 2.9).
-    `rule` checks what one field alone cannot show, on a row whose fields are already checked.
+    `key` names the fields that identify a row. It is empty where Wicked has no id and rows differ by their whole
+    content only. `latest` is the `datatype` of GET /latest (docs/vendors/wicked-reports.md 2.9). `rule` checks a row
+    across fields, after each field was checked; it may normalize the row and raises FieldError.
     """
 
     name: str
@@ -57,24 +58,25 @@ class Endpoint:
     rule: Callable[[dict[str, Any]], None] | None = None
 
 
-#: Values of `Timezone` that mean UTC; the field holds 10 characters, its format is not public (wicked-facts 2.8).
+#: Values of `Timezone` that mean UTC; at most 10 characters, format not public (docs/vendors/wicked-reports.md 2.8).
 UTC_NAMES = frozenset({"UTC", "GMT", "UTC+0", "UTC-0", "UTC+00:00", "GMT+0", "Z", "+00:00"})
 
 
 def _some_contact(order: dict[str, Any]) -> None:
-    """An order needs ContactID or ContactEmail; either may be empty, not both (wicked-facts 2.3)."""
+    """Require ContactID or ContactEmail (docs/vendors/wicked-reports.md 2.3)."""
     if not order["ContactID"] and not order["ContactEmail"]:
-        raise FieldError("ContactEmail", "required, unless ContactID is given: an order needs one of the two")
+        raise FieldError("ContactEmail", "required unless ContactID is given: an order needs one of the two")
 
 
 def _one_zone(click: dict[str, Any]) -> None:
-    """Date_Time is local to Timezone (wicked-facts 2.8), so a zone of its own must be the same one.
+    """Accept a Date_Time with a zone only if Timezone is UTC: Date_Time is local time in Timezone.
 
-    Only UTC is certain: other spellings of Timezone are not documented, and an offset would change with the season.
+    Other values of Timezone are not documented (docs/vendors/wicked-reports.md 2.8), and an offset changes with the
+    season.
     """
     if click["Date_Time"].endswith("Z"):
         if click["Timezone"].upper() not in UTC_NAMES:
-            raise FieldError("Date_Time", "has a zone of its own, although Timezone says that it is local time")
+            raise FieldError("Date_Time", "has a time zone, which is accepted only if Timezone is UTC: send local time")
         click["Date_Time"] = click["Date_Time"][:-1]
 
 
@@ -114,16 +116,16 @@ CONTACTS = Endpoint(
     ),
 )
 
-# Lines and payments carry the same fields nested in an order and posted by themselves, but for what names the order.
-# The trap is the id of a line: nested it is OrderItemID, by itself SourceID (wicked-facts 2.4).
-_LINE = (
+# Items and payments have the same fields nested in an order and posted alone, except those that name the order.
+# One exception: the id of an item is OrderItemID when nested and SourceID alone (docs/vendors/wicked-reports.md 2.4).
+_ITEM = (
     Field("ProductID", TEXT, 500, PRESENT),
     Field("Qty", INTEGER, NUMBER, REQUIRED),
     Field("PPU", MONEY, NUMBER, REQUIRED),
 )
 _PAYMENT = (
     Field("PaymentDate", UTC, WHEN, REQUIRED),
-    Field("Amount", AMOUNT, NUMBER, REQUIRED),  # refunds are positive, too: Status says which way (2.5)
+    Field("Amount", AMOUNT, NUMBER, REQUIRED),  # positive for refunds too (docs/vendors/wicked-reports.md 2.5)
     Field("Status", TEXT, 500, PRESENT),  # any text; empty counts as APPROVED
     Field("Currency", TEXT, 3, OPTIONAL),  # [guess] name: known from the vendor's entity library only
 )
@@ -149,7 +151,7 @@ ORDERS = Endpoint(
     ),
     nested=MappingProxyType(
         {
-            "OrderItems": (Field("OrderItemID", TEXT, 500, REQUIRED), *_LINE),
+            "OrderItems": (Field("OrderItemID", TEXT, 500, REQUIRED), *_ITEM),
             "OrderPayments": _PAYMENT,
         }
     ),
@@ -160,14 +162,14 @@ ORDER_ITEMS = Endpoint(
     name="order_items",
     path="/orderitems",
     latest="orderitems",
-    # OrderID is part of the key, although Wicked may look at the other two only: shops number the lines of an order
-    # 1, 2, 3, and line 1 of the next order is not a repetition.
+    # Shops number the items of each order 1, 2, 3, so SourceID alone would make item 1 of the next order a duplicate.
+    # Wicked may ignore OrderID here.
     key=("SourceSystem", "OrderID", "SourceID"),
     fields=(
         Field("SourceSystem", TEXT, 255, REQUIRED),
         Field("OrderID", TEXT, 500, REQUIRED),
         Field("SourceID", TEXT, 500, REQUIRED),
-        *_LINE,
+        *_ITEM,
     ),
 )
 
@@ -176,7 +178,7 @@ ORDER_PAYMENTS = Endpoint(
     path="/orderpayments",
     latest="payments",
     fields=(
-        Field("SourceSystem", TEXT, 255, REQUIRED),  # the order's own, not the payment processor's
+        Field("SourceSystem", TEXT, 255, REQUIRED),  # that of the order, not of the payment processor
         Field("OrderID", TEXT, 500, REQUIRED),
         *_PAYMENT,
     ),
@@ -191,7 +193,7 @@ CLICKS = Endpoint(
         Field("Timezone", TEXT, 10, REQUIRED),
         Field("ConversionType", TEXT, 50, REQUIRED),  # NEW_LEAD is the only public value
         Field("IP_Address", TEXT, 50, OPTIONAL),
-        Field("TimeOffset", INTEGER, NUMBER, OPTIONAL),  # minutes taken off Date_Time; may be negative (FAQ)
+        Field("TimeOffset", INTEGER, NUMBER, OPTIONAL),  # minutes subtracted from Date_Time; may be negative
         Field("Source", TEXT, 500, OPTIONAL),
         Field("Medium", TEXT, 500, OPTIONAL),
         Field("Campaign", TEXT, 500, OPTIONAL),
@@ -232,15 +234,15 @@ MARKETING = Endpoint(
     ),
 )
 
-#: A changed contact or product may be sent again; of orders and their items Wicked knows no update, so they may not.
+#: Contacts and products may be sent again when they change; Wicked has no update for orders and items.
 UPDATABLE = frozenset({CONTACTS.name, PRODUCTS.name})
-#: By name, in load order: products and contacts first, or Wicked does not promise right numbers (wicked-facts 2.1).
+#: By name, in load order: products, contacts and orders must be sent in this order
+#: (docs/vendors/wicked-reports.md 2.1).
 ENDPOINTS: Mapping[str, Endpoint] = MappingProxyType(
     {
         endpoint.name: endpoint
         for endpoint in (PRODUCTS, CONTACTS, ORDERS, ORDER_ITEMS, ORDER_PAYMENTS, CLICKS, MARKETING)
     }
 )
-#: Products, contacts, orders: what a row refers to is sent before it (wicked-facts 2.1).
 LOAD_ORDER = tuple(ENDPOINTS)
 RANK = {endpoint: rank for rank, endpoint in enumerate(LOAD_ORDER)}

@@ -1,8 +1,8 @@
-"""Values on the wire: text, numbers, UTC seconds. A value that may not be sent is refused with a reason.
+"""Checks and encodes field values: text, numbers, times. Raises FieldError with a reason for a value that is invalid.
 
-The rules are those of `apis/wicked-facts.md`, 2.1 to 2.8. Two of our own: a value is never bent to fit (no trimming,
-no cutting, no rounding), and a number is written in one way only (no trailing zeros), so that the same row gives the
-same bytes, and so the same digest, whichever host carried it: `"10.50"` and `10.5` are one amount.
+The rules come from docs/vendors/wicked-reports.md 2.1 to 2.8. Two are our own. A value is never altered to fit: no
+trimming, cutting or rounding. A number has one notation, without trailing zeros, so that `"10.50"` and `10.5` give the
+same bytes and the same digest whichever runtime delivers them.
 """
 
 from __future__ import annotations
@@ -16,28 +16,32 @@ from typing import Any
 
 import orjson
 
+from destination_wicked_reports.errors import BlankError, FieldError
+
 Check = Callable[[Any], Any]
 
-#: Both `decimal(18,2)` at Wicked and the SDK's "18 digits" (wicked-facts 2.3): the longest number in characters.
+#: Characters of the longest number: `decimal(18,2)` at Wicked, "18 digits" in the SDK
+#: (docs/vendors/wicked-reports.md 2.3).
 NUMBER_LIMIT = 18
 YEARS = range(1970, 2101)
 
 MISSING = "required, but missing or empty"
-NULL_CHARACTER = "an id with a null character in it"
-ZERO = '"0", which counts as empty for Wicked (wicked-facts 2.1: its validator is PHP\'s)'
+NULL_CHARACTER = "an id that contains a null character"
+#: The validator uses PHP's `empty` (docs/vendors/wicked-reports.md 2.1).
+ZERO = '"0", which Wicked Reports treats as empty'
 _NOT_TEXT = "not text"
-_FLOAT_ID = "a number with a fraction part where text is due; make it text or a whole number at the source"
+_FLOAT_ID = "a number with a fraction part where text is required; make it text or a whole number at the source"
 _NOT_A_NUMBER = "not a number"
 _NOT_WHOLE = "not a whole number"
 _NEGATIVE = "negative"
 _NOT_A_TIME = "not a date and time such as 2024-05-31 13:45:00 or 2024-05-31T13:45:00Z"
-_NO_TIME = "a date without a time of day, which could be any of three days in Wicked's reports"
+_NO_TIME = "a date without a time of day, which is ambiguous"
 _NO_YEAR = "a date outside the years 1970 to 2100"
 _TOO_LONG_NUMBER = f"a number of more than {NUMBER_LIMIT} characters"
 
 
 class Kind(Enum):
-    """What a field may hold."""
+    """Data type of a field."""
 
     TEXT = "text"
     MONEY = "number"
@@ -45,38 +49,23 @@ class Kind(Enum):
     INTEGER = "whole number"
     COUNT = "whole number, 0 or more"
     UTC = "date and time in UTC"
-    LOCAL = "date and time in the zone that the row names"
-
-
-class FieldError(ValueError):
-    """A value that may not be sent; `field` is Wicked's name for it.
-
-    The reason never quotes the value: it may be somebody's name, and reasons are logged.
-    """
-
-    def __init__(self, field: str, reason: str) -> None:
-        super().__init__(f"{field}: {reason}" if field else reason)
-        self.field = field
-        self.reason = reason
-
-
-class BlankError(FieldError):
-    """Text of nothing but blanks: it counts as no value, as it does for Wicked's own SDK (wicked-facts 2.1)."""
+    LOCAL = "date and time in the time zone given in the row"
 
 
 def checker(kind: Kind, field: str, limit: int) -> Check:
-    """Return the function that turns a value into what goes on the wire, or raises FieldError."""
+    """Return the function that encodes a value for JSON or raises FieldError."""
     return _FACTORIES[kind](field, limit)
 
 
-BLANKS = " \t\n\r\0\x0b"  # what PHP's trim takes off
+#: Characters that PHP's `trim` removes.
+BLANKS = " \t\n\r\0\x0b"
 
 
 def text(field: str, limit: int) -> Check:
-    """Text and whole numbers, unchanged.
+    """Accept text unchanged and integers as text.
 
-    Integral floats such as 12.0 are refused, too: a column of ids that has been through a float may have lost digits
-    ("12.10" and "12.1" have become one), and that cannot be seen from one row.
+    Integral floats such as 12.0 are refused: ids that went through a float may have lost digits ("12.10" and "12.1"
+    became one value), which a single row does not show.
     """
 
     def check(value: Any) -> str:
@@ -86,7 +75,7 @@ def text(field: str, limit: int) -> Check:
                 raise BlankError(field, MISSING)
             written = value
         elif type(value) is int:
-            written = str(value) if value.bit_length() <= 4096 else "9" * 1024  # Python will not spell out longer ones
+            written = str(value) if value.bit_length() <= 4096 else "9" * 1024  # Python refuses to convert longer ones
         else:
             raise FieldError(field, _FLOAT_ID if isinstance(value, float) else _NOT_TEXT)
         if len(written) > limit:
@@ -97,7 +86,7 @@ def text(field: str, limit: int) -> Check:
 
 
 def identity(field: str, limit: int) -> Check:
-    """Text that names a row in the ledger. No database keeps, or finds again, a text with a null character in it."""
+    """Text that identifies a row in the ledger. Databases cannot store or find text with a null character."""
     plain = text(field, limit)
 
     def check(value: Any) -> Any:
@@ -110,13 +99,13 @@ def identity(field: str, limit: int) -> Check:
 
 
 _PLAIN_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?").fullmatch
-#: Above zero and with a fraction part, as most amounts are: nothing to refuse, and only zeros to take off.
+#: Fast path for most amounts: above zero with a fraction part, so that only trailing zeros have to go.
 _COMMON_AMOUNT = re.compile(r"[1-9][0-9]*\.[0-9]+").fullmatch
 _ANY_NUMBER = re.compile(r"\s*[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?\s*").fullmatch
 
 
 def decimal(field: str, value: Any) -> Decimal:
-    """Return a number exactly as it was written; a float counts as its shortest text."""
+    """Return the exact decimal value; a float is taken as its shortest representation."""
     if isinstance(value, str):
         if len(value) <= 64 and _ANY_NUMBER(value):
             return Decimal(value)
@@ -150,13 +139,13 @@ def number_text(field: str, value: Any) -> str:
 
 
 def money(field: str, minimum: int | None) -> Check:
-    """Return a number that keeps its digits all the way: it is written from text, never through float arithmetic."""
+    """Encode a number from its text, never through float arithmetic, so that no digit changes."""
 
     def check(value: Any) -> int | float | orjson.Fragment:
         if type(value) is str and len(value) <= NUMBER_LIMIT and _COMMON_AMOUNT(value):
             return orjson.Fragment(value.rstrip("0").rstrip("."))
         if type(value) is float:
-            # orjson writes the same shortest text that repr does, so most floats can go as they are.
+            # orjson writes the same shortest text as repr, so most floats can stay floats.
             digits = repr(value)
             if len(digits) <= NUMBER_LIMIT and "e" not in digits and "n" not in digits:  # no exponent, inf or nan
                 if minimum is not None and value < minimum:
@@ -175,7 +164,7 @@ _WHOLE = re.compile(r"\s*[+-]?[0-9]{1,18}(?:\.0*)?\s*").fullmatch
 
 
 def whole(field: str, minimum: int | None) -> Check:
-    """A whole number, also written as 2.0 or "2.000000000", which is what a warehouse makes of it."""
+    """Accept a whole number, also written as 2.0 or "2.000000000", as warehouses write it."""
 
     def check(value: Any) -> int:
         if type(value) is int:
@@ -186,7 +175,7 @@ def whole(field: str, minimum: int | None) -> Check:
             number = int(value)
         else:
             raise FieldError(field, _NOT_WHOLE)
-        if not -_TOO_BIG // 10 < number < _TOO_BIG:  # the sign is a character, too
+        if not -_TOO_BIG // 10 < number < _TOO_BIG:  # the sign is a character
             raise FieldError(field, _TOO_LONG_NUMBER)
         if minimum is not None and number < minimum:
             raise FieldError(field, _NEGATIVE)
@@ -199,12 +188,12 @@ _TIME = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2})[ T]((?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9])(?:[.,][0-9]+)?"
     r"(?: ?(?:([Zz]|UTC)|([+-])(0[0-9]|1[0-4])(?::?([0-5][0-9]))?))?"
 ).fullmatch
-#: The two forms nearly all values have, on days that every month has: sound without a look at the calendar.
+#: Fast path: the two usual notations, on days 1 to 28, which need no calendar check.
 _COMMON_TIME = re.compile(
     r"(?:20[0-9]{2}|19[7-9][0-9])-(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])"
     r"[ T](?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]+)?(?:Z|[+]00:00)?"
 ).fullmatch
-#: What the fallback may look at: a full date, then a time of day. pendulum would also take "now" and "12:30".
+#: Input for the fallback parser: a full date, then a time of day. pendulum alone would accept "now" and "12:30".
 _DATE_AND_TIME = re.compile(
     r"[0-9]{4}-?[0-9W][0-9-]*[ T][0-9:.,]+(Z|[+-](?:0[0-9]|1[0-4])(?::?[0-5][0-9])?)?"
 ).fullmatch
@@ -212,10 +201,10 @@ _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}").fullmatch
 
 
 def utc(field: str) -> Check:
-    """`YYYY-MM-DD HH:MM:SS` in UTC (wicked-facts 2.1), from ISO 8601 or from the same form.
+    """Convert ISO 8601 to `YYYY-MM-DD HH:MM:SS` in UTC (docs/vendors/wicked-reports.md 2.1).
 
-    Without a zone the value is UTC already, as Wicked documents its dates. Fractions are cut: the second is Wicked's
-    grain. A bare date and an epoch number are refused, for both leave open which moment is meant.
+    A value without a zone is UTC. Fractions of a second are dropped. A date without a time and an epoch number are
+    refused as ambiguous.
     """
 
     def check(value: Any) -> str:
@@ -227,10 +216,9 @@ def utc(field: str) -> Check:
 
 
 def local(field: str) -> Check:
-    """`YYYY-MM-DD HH:MM:SS` on the clock that the row's `Timezone` names (wicked-facts 2.8), kept as it is.
+    """Convert to `YYYY-MM-DD HH:MM:SS` in the zone of the row's `Timezone` (docs/vendors/wicked-reports.md 2.8).
 
-    A value with a zone of its own comes back in UTC with a "Z" behind it: only a row whose Timezone is UTC can take
-    it, which `endpoints.py` decides.
+    A value with a zone is returned in UTC with a "Z" appended; `endpoints.py` accepts it only if `Timezone` is UTC.
     """
 
     def check(value: Any) -> str:
@@ -259,7 +247,7 @@ def _moment(field: str, value: Any) -> tuple[str, bool]:
 
 
 def _unusual_moment(field: str, value: Any) -> tuple[str, bool]:
-    """Read the rarer forms of ISO 8601: no separators, no seconds, week and ordinal dates."""
+    """Parse the rarer notations of ISO 8601: no separators, no seconds, week and ordinal dates."""
     if isinstance(value, str) and _DATE(value):
         raise FieldError(field, _NO_TIME)
     match = _DATE_AND_TIME(value) if isinstance(value, str) and len(value) <= 64 else None

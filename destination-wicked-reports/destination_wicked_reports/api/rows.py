@@ -1,7 +1,7 @@
-"""Checked, encoded, named: what turns a mapping of Wicked's field names to values into a Row.
+"""Validates fields, encodes them and builds the ledger key of a row.
 
-Everything that depends on the endpoint alone is worked out once, and what depends on the names a record carries once
-per set of names, so that a row costs its values and nothing else.
+For speed, work that depends only on the endpoint is done once, and work that depends on the column names of a record
+once per set of names.
 """
 
 from __future__ import annotations
@@ -15,48 +15,40 @@ from typing import Any
 import orjson
 
 from destination_wicked_reports.api.endpoints import Endpoint, Field, Need
-from destination_wicked_reports.api.fields import (
-    MISSING,
-    NULL_CHARACTER,
-    ZERO,
-    BlankError,
-    Check,
-    FieldError,
-    Kind,
-    checker,
-)
+from destination_wicked_reports.api.fields import MISSING, NULL_CHARACTER, ZERO, Check, Kind, checker
+from destination_wicked_reports.errors import BlankError, FieldError
 from destination_wicked_reports.model import OrderState, Row
 
-#: Between the parts of a key; no id may hold it, or two different rows could share a key.
+#: Separates the parts of a key. Ids that contain it are refused, or two rows could share a key.
 SEPARATOR = "\x1f"
 DIGEST_SIZE = 16
-#: Bytes of a key; PostgreSQL's index takes 2,704 a line, in which an order's key may stand beside a row's.
+#: In bytes. A PostgreSQL index entry holds 2,704 bytes, and one index has an order's key next to a row's.
 _LONGEST_KEY = 1000
 _BETWEEN_WORDS = re.compile(r"[\s_.-]")
 _MOST_SHAPES = 64
 _MOST_UNKNOWN = 100
 
-#: What picks a record's values, and per value: Wicked's name, the most characters if it is text and else 0, the check,
-#: the need.
+#: The function that picks a record's values, and for each value: Wicked's field name, the maximum length (0 unless
+#: text), the check, the need.
 _Plan = tuple[Callable[[Mapping[str, Any]], Sequence[Any]], list[tuple[str, int, Check, Need]]]
 
 
 def fold(name: str) -> str:
-    """Return what all spellings of a name have in common: `SourceID`, `source_id` and `Source-Id` are one."""
+    """Return the same text for all spellings of a name, such as `SourceID`, `source_id` and `Source-Id`."""
     return _BETWEEN_WORDS.sub("", name.lower())
 
 
 def find_column(name: str, columns: Iterable[str]) -> str | None:
-    """Return the column that is spelled like this, else the one most like it that can be meant, if any."""
-    meant = [column for column in columns if fold(column) == fold(name)]
-    return min(meant, key=lambda column: (column != name, column.lower() != name.lower(), column), default=None)
+    """Return the column with this name, else the closest spelling of it, else None."""
+    same = [column for column in columns if fold(column) == fold(name)]
+    return min(same, key=lambda column: (column != name, column.lower() != name.lower(), column), default=None)
 
 
 class FieldChecker:
-    """Checks rows against one table of fields; the result holds the table's fields only, in the table's order.
+    """Checks records against a list of fields; the result has only these fields, in the list's order.
 
-    Names are matched in any spelling, see `find_column`. Other names are gathered in `unknown` (under `prefix`) and
-    not sent; Airbyte's own columns and those in `ignored` go unmentioned.
+    Column names match in any spelling, see `find_column`. Other columns are not sent; their names are added to
+    `unknown`, with `prefix`, except Airbyte's own and those in `ignored`.
     """
 
     def __init__(
@@ -74,19 +66,19 @@ class FieldChecker:
         self._required = [f.name for f in fields if f.kind is Kind.TEXT and f.need is Need.REQUIRED]
         self._ignored = {fold(name) for name in ignored}
         self._plans: dict[tuple[str, ...], _Plan] = {}
-        #: the names of the last record (one object as long as they stay the same), and their plan
+        #: column names of the last record (the same object while they stay the same), and their plan
         self.names: tuple[str, ...] | None = None
         self._plan: _Plan
 
     def check(self, data: Mapping[str, Any]) -> dict[str, Any]:
-        """Return what goes on the wire, or raise FieldError for the first field that may not."""
+        """Return the encoded fields; raises FieldError for the first invalid one."""
         row: dict[str, Any] = {}
         names = tuple(data)
-        if names != self.names:  # nearly never, and told sooner than looked up
+        if names != self.names:  # rare, and cheaper to test than to look up
             self.names, self._plan = names, self._plans.get(names) or self._make_plan(names)
         values_of, fields = self._plan
         for (name, limit, check, need), value in zip(fields, values_of(data), strict=True):
-            # Most fields are sound text (starting behind the blanks, short enough): `check` would say so, but slower.
+            # Fast path for valid text: no leading blank, short enough. `check` gives the same result, slower.
             if type(value) is str and limit and value >= "!" and len(value) <= limit:
                 row[name] = value
                 continue
@@ -106,7 +98,7 @@ class FieldChecker:
         return row
 
     def _make_plan(self, names: tuple[str, ...]) -> _Plan:
-        """Decide once per set of names which column feeds which field."""
+        """Choose the column of each field, once per set of names."""
         columns: list[str] = []
         fields: list[tuple[str, int, Check, Need]] = []
         for name, limit, check, need in self._fields:
@@ -128,7 +120,7 @@ class FieldChecker:
 
 
 class RowMaker:
-    """Makes the rows of one endpoint."""
+    """Builds the rows of one endpoint."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint.name
@@ -139,11 +131,11 @@ class RowMaker:
         self._rule = endpoint.rule
 
     def make(self, data: Mapping[str, Any], stream: str, sequence: int) -> Row:
-        """Return the row, or raise FieldError."""
+        """Return the row; raises FieldError."""
         return self.encode(self.check(data), stream, sequence)
 
     def check(self, data: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the row's fields as they go on the wire, or raise FieldError."""
+        """Return the encoded fields of a row; raises FieldError."""
         fields = self.fields.check(data)
         if self._rule is not None:
             self._rule(fields)
@@ -158,14 +150,14 @@ class RowMaker:
         order_key: str | None = None,
         order: OrderState | None = None,
     ) -> Row:
-        """Return the row of fields that are already checked; without a key of its own it gets the endpoint's.
+        """Return the row for fields from `check`; raises FieldError if they cannot be encoded or make no valid key.
 
-        Where Wicked knows no id, the key is the digest of the whole content.
+        `key` defaults to the values of the endpoint's key fields, or to the digest of the content if it has none.
         """
         try:
             body = orjson.dumps(fields)
         except TypeError:
-            raise FieldError(_unwritable(fields), "text that is not valid Unicode") from None
+            raise FieldError(_unencodable(fields), "text that is not valid Unicode") from None
         digest = blake2b(body, digest_size=DIGEST_SIZE).digest()
         if key is None:
             if self._key is None:
@@ -173,19 +165,19 @@ class RowMaker:
             else:
                 key = SEPARATOR.join(self._key(fields))
                 if key.count(SEPARATOR) != self._separators:
-                    raise FieldError(self._last_key, "a key with a control character in it")
+                    raise FieldError(self._last_key, "an id that contains a control character")
         if "\0" in key:
             raise FieldError(self._last_key, NULL_CHARACTER)
         if len(key) > _LONGEST_KEY // 4 and len(key.encode(errors="replace")) > _LONGEST_KEY:
-            raise FieldError(self._last_key, f"ids of more than {_LONGEST_KEY:,} bytes together, too long to remember")
+            raise FieldError(self._last_key, f"ids of more than {_LONGEST_KEY:,} bytes, too long for the ledger")
         return Row(self.endpoint, key, body, digest, stream, sequence, order_key, order)
 
 
-def _unwritable(fields: Mapping[str, Any]) -> str:
-    return next((name for name, value in fields.items() if not _writable(value)), "")
+def _unencodable(fields: Mapping[str, Any]) -> str:
+    return next((name for name, value in fields.items() if not _encodable(value)), "")
 
 
-def _writable(value: Any) -> bool:
+def _encodable(value: Any) -> bool:
     try:
         orjson.dumps(value)
     except TypeError:

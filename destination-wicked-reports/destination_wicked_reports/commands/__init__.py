@@ -1,1 +1,1 @@
-"""Commands of our own: ledger, replay and the Singer target."""
+"""Commands beyond the Airbyte protocol: ledger, replay and the Singer target."""

@@ -1,4 +1,4 @@
-"""The commands for people, beside Airbyte's: `replay` and `ledger`. They speak plain text, not messages."""
+"""The commands `replay` and `ledger`, which print plain text instead of Airbyte messages."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import orjson
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from destination_wicked_reports.commands.dead_letter_reader import DeadLetter, DeadLetterReader
-from destination_wicked_reports.commands.replay import Replay, letters_of, refuse_broken
+from destination_wicked_reports.commands.replay import Replay, check_file, read_dead_letters
 from destination_wicked_reports.config.mappings import NativeMapping
-from destination_wicked_reports.config.spec import Config, ConfigurationError
-from destination_wicked_reports.delivery.session import running
-from destination_wicked_reports.ledger.history import reading
-from destination_wicked_reports.ledger.schema import LedgerError
+from destination_wicked_reports.config.reader import read_config_file
+from destination_wicked_reports.config.spec import Config
+from destination_wicked_reports.delivery.session import open_session
+from destination_wicked_reports.errors import ConfigurationError, LedgerError
+from destination_wicked_reports.ledger.history import open_history
 from destination_wicked_reports.mappings.factory import make_normalizer
 from destination_wicked_reports.signals import SIGNALS
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run `replay` or `ledger`; return the exit code: 0, 1 for a failure, 2 if rows were rejected or held again."""
+    """Run `replay` or `ledger`. Return the exit code: 0, 1 for a failure, 2 if rows were rejected or are in doubt."""
     logging.getLogger().handlers[:] = [logging.StreamHandler(sys.stderr)]
     logging.getLogger("airbyte").setLevel(logging.INFO)
     SIGNALS.listen()
-    asked = _parser().parse_args(arguments)
+    options = _parser().parse_args(arguments)
     try:
-        config = _config(asked.config)
-        return _replay(config, asked) if asked.command == "replay" else _ledger(config, asked)
+        config = Config.parse(read_config_file(options.config))
+        return _replay(config, options) if options.command == "replay" else _ledger(config, options)
     except AirbyteTracedException as error:
         return _fail(error.message or "The command failed.")
     except (ConfigurationError, LedgerError) as error:
@@ -40,57 +40,47 @@ def main(arguments: Sequence[str]) -> int:
     except BrokenPipeError:
         sys.stderr.close()
         return 1
-    except Exception as error:  # its text may hold a row
-        return _fail(
-            f"The command failed ({type(error).__name__}). Nothing that was acknowledged is lost; report this."
-        )
+    except Exception as error:  # its message may quote a row
+        return _fail(f"The command failed ({type(error).__name__}). Acknowledged records are safe. Please report this.")
     except KeyboardInterrupt:
-        return _fail("Stopped. What was sent is in the ledger: run the same command again to go on.")
+        return _fail("Stopped. What was sent is in the ledger: run the same command again to continue.")
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="destination-wicked-reports")
     commands = parser.add_subparsers(dest="command", required=True)
-    replay = commands.add_parser("replay", help="send the mended rows of a dead-letter file again, each once")
+    replay = commands.add_parser("replay", help="send the fixed rows of a dead-letter file again, each once")
     replay.add_argument("--config", type=Path, required=True, help="the configuration of the connector")
-    replay.add_argument("--rejects", type=Path, required=True, help="the dead-letter file, its rows mended")
+    replay.add_argument("--rejects", type=Path, required=True, help="the dead-letter file with its rows fixed")
     replay.add_argument(
-        "--held",
+        "--in-doubt",
         action="store_true",
-        help="send held rows, too: Wicked's answer to them was lost, so look there first, for they may be doubled",
+        help="also send rows in doubt, whose response was lost: a row that Wicked has already is then there twice, so "
+        "check first",
     )
     ledger = commands.add_parser("ledger", help="show what was sent; changes nothing")
     ledger.add_argument("--config", type=Path, required=True, help="the configuration of the connector")
-    ledger.add_argument("--key", help="show all that became of one row or order: its id, or SOURCE SYSTEM/ID")
-    ledger.add_argument("--json", action="store_true", help="print JSON, one object a line")
+    ledger.add_argument("--key", help="show the history of one row or order, given its id or SOURCE SYSTEM/ID")
+    ledger.add_argument("--json", action="store_true", help="print JSON, one object per line")
     return parser
-
-
-def _config(path: Path) -> Config:
-    try:
-        return Config.parse(orjson.loads(path.read_bytes()))
-    except OSError as error:
-        raise ConfigurationError(f"The configuration {path} cannot be read ({error.strerror}).") from None
-    except orjson.JSONDecodeError:
-        raise ConfigurationError(f"The configuration {path} is not a JSON object.") from None
 
 
 # -- replay -----------------------------------------------------------------------------------------------------------
 
 
-def _replay(config: Config, asked: argparse.Namespace) -> int:
+def _replay(config: Config, options: argparse.Namespace) -> int:
     normalizer = make_normalizer(config)
-    mender = DeadLetterReader(normalizer.streams, native=isinstance(config.mapping, NativeMapping))
-    size = refuse_broken(asked.rejects, mender)
-    with running(config) as run:
-        replay = Replay(run, normalizer, held=asked.held)
-        found = (letter for _, letter in letters_of(asked.rejects, mender, size))
+    reader = DeadLetterReader(normalizer.streams, native=isinstance(config.mapping, NativeMapping))
+    size = check_file(options.rejects, reader)
+    with open_session(config, resend_in_doubt=options.in_doubt) as session:
+        replay = Replay(session, normalizer)
+        lines = (content for _, content in read_dead_letters(options.rejects, reader, size))
         try:
-            replay.send(letter for letter in found if isinstance(letter, DeadLetter))
+            replay.send(line for line in lines if isinstance(line, DeadLetter))
         finally:
-            _say(*replay.summary())
-        if replay.refused:
-            _say(f"{replay.refused:,} rows were rejected or held again; each is in {run.letters.path} with its reason")
+            _print(*replay.summary())
+        if session.tally.failed:
+            _print(f"{session.tally.failed:,} rows were rejected or are in doubt; see {session.dead_letters.path}.")
             return 2
     return 0
 
@@ -98,46 +88,47 @@ def _replay(config: Config, asked: argparse.Namespace) -> int:
 # -- ledger -----------------------------------------------------------------------------------------------------------
 
 
-def _ledger(config: Config, asked: argparse.Namespace) -> int:
-    with reading(config) as history:
-        if asked.key is None:
-            _show(history.totals(), ("day", "stream", "endpoint", "status", "rows"), as_json=asked.json)
+def _ledger(config: Config, options: argparse.Namespace) -> int:
+    with open_history(config) as history:
+        if options.key is None:
+            _print_rows(history.totals(), ("day", "stream", "endpoint", "status", "rows"), as_json=options.json)
             return 0
-        sendings = history.of(asked.key)
-        standing = history.orders(asked.key)
-    if asked.json:
-        _show(sendings, (), as_json=True)
+        sendings = history.sendings(options.key)
+        orders = history.orders(options.key)
+    if options.json:
+        _print_rows(sendings, (), as_json=True)
         return 0
     for sending in sendings:
         sending["digest"] = sending["digest"][:8]
         order = sending.pop("order", None)
         if order:
-            sending |= {name: order[name] for name in ("approved", "refunded")} | {"says": order["status"] or "ordered"}
+            sending |= {name: order[name] for name in ("approved", "refunded")}
+            sending["order status"] = order["status"] or "ordered"
     columns = ["at", "endpoint", "key", "stream", "status", "digest"]
-    if standing:
-        columns += ["says", "approved", "refunded"]
-    _show(sendings, columns, as_json=False)
-    for order in standing:
-        _say(
+    if orders:
+        columns += ["order status", "approved", "refunded"]
+    _print_rows(sendings, columns, as_json=False)
+    for order in orders:
+        _print(
             f"Order {order['key']}: total {order['total']} {order['currency']}, approved {order['approved']}, "
             f"refunded {order['refunded']}, {order['payments']} payments, revision {order['revision']}."
         )
     if not sendings:
-        _say("No row of this name was sent.")
+        _print("No row with this key was sent.")
     return 0
 
 
-def _show(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], *, as_json: bool) -> None:
-    """Print rows as JSON lines, or as a table as wide as its widest words."""
+def _print_rows(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], *, as_json: bool) -> None:
+    """Print rows as JSON lines, or as a table with these columns."""
     if as_json:
-        _say(*(json.dumps(dict(row), ensure_ascii=False) for row in rows))
+        _print(*(json.dumps(dict(row), ensure_ascii=False) for row in rows))
         return
     table = [list(columns), *([str(row.get(column, "")) for column in columns] for row in rows)]
-    widths = [max(len(line[place]) for line in table) for place in range(len(columns))]
-    _say(*("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in table))
+    widths = [max(len(line[index]) for line in table) for index in range(len(columns))]
+    _print(*("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in table))
 
 
-def _say(*lines: str) -> None:
+def _print(*lines: str) -> None:
     sys.stdout.writelines(line + "\n" for line in lines)
 
 

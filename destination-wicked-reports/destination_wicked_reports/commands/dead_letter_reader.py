@@ -1,4 +1,4 @@
-"""Lines of the dead-letter file, as a person may have mended them, read back into records and rows."""
+"""Parses lines of the dead-letter file, possibly edited by hand, into records and rows."""
 
 from __future__ import annotations
 
@@ -11,34 +11,30 @@ from typing import Any
 import orjson
 
 from destination_wicked_reports.api.endpoints import ENDPOINTS, ORDER_PAYMENTS, ORDERS
-from destination_wicked_reports.api.fields import FieldError
 from destination_wicked_reports.api.rows import FieldChecker, RowMaker
-from destination_wicked_reports.delivery.dead_letters import FACTS, HELD, RECORD, REJECTED, ROW
-from destination_wicked_reports.ledger.outbox import revived
+from destination_wicked_reports.delivery.dead_letters import FACTS, RECORD, REJECTED, ROW
+from destination_wicked_reports.errors import FieldError, ReplayError
+from destination_wicked_reports.ledger.outbox import decode_order_state
 from destination_wicked_reports.mappings.order_payments import after
-from destination_wicked_reports.model import OrderState, Record, Row
+from destination_wicked_reports.model import IN_DOUBT, OrderState, Record, Row
 
 _NAMES = frozenset(
     {"outcome", "reason", "field", "endpoint", "stream", "at", "form", "key", "digest", "order_key", "order", "row"}
 )
 
 
-class ReplayError(ValueError):
-    """A line that cannot be sent; the message says why and quotes no value."""
-
-
 @dataclass(slots=True, frozen=True)
 class DeadLetter:
-    """One line: a record for the mapping, or a row, checked against its endpoint's table."""
+    """One line: a record for the mapping, or a row that was checked against its endpoint's fields."""
 
-    held: bool
+    in_doubt: bool
     record: Record | None = None
     row: Row | None = None
     fields: dict[str, Any] | None = None
 
 
 class DeadLetterReader:
-    """Reads lines of the dead-letter file; `streams` are those that the configured mapping takes."""
+    """Reads lines of the dead-letter file; `streams` are those of the configured mapping."""
 
     def __init__(self, streams: Collection[str], *, native: bool) -> None:
         self._streams = streams
@@ -47,61 +43,59 @@ class DeadLetterReader:
         self._nested = {name: FieldChecker(fields) for name, fields in ORDERS.nested.items()}
 
     def read(self, line: bytes) -> DeadLetter:
-        """Return what a line holds; MendingError if it may not be sent."""
+        """Return the content of a line. Raises ReplayError if it cannot be sent."""
         try:
-            letter = json.loads(line, parse_float=_as_written)
+            dead_letter = json.loads(line, parse_float=_as_written)
         except (ValueError, RecursionError):
-            raise ReplayError("is not JSON: each line must stay one whole object") from None
-        if not isinstance(letter, dict) or not isinstance(letter.get("row"), dict):
+            raise ReplayError("is not JSON: each line must be one complete object") from None
+        if not isinstance(dead_letter, dict) or not isinstance(dead_letter.get("row"), dict):
             raise ReplayError("is not a line of a dead-letter file: it has no `row`")
-        strange = sorted(letter.keys() - _NAMES)
-        if strange:
-            raise ReplayError(f"has unknown fields ({', '.join(strange)}): what is sent belongs inside `row`")
-        outcome, form = letter.get("outcome", REJECTED), letter.get("form", RECORD if self._native else None)
-        if outcome not in (REJECTED, HELD):
-            raise ReplayError("has an `outcome` that is neither rejected nor held")
-        if str(letter.get("endpoint")) not in ENDPOINTS:
-            raise ReplayError(f"has an `endpoint` that is none of {', '.join(ENDPOINTS)}")
+        unknown = sorted(dead_letter.keys() - _NAMES)
+        if unknown:
+            raise ReplayError(f"has unknown fields ({', '.join(unknown)}): fields to send belong inside `row`")
+        outcome, form = dead_letter.get("outcome", REJECTED), dead_letter.get("form", RECORD if self._native else None)
+        if outcome not in (REJECTED, IN_DOUBT):
+            raise ReplayError("has an `outcome` other than rejected and in_doubt")
+        if str(dead_letter.get("endpoint")) not in ENDPOINTS:
+            raise ReplayError(f"has an `endpoint` other than {', '.join(ENDPOINTS)}")
         if form == RECORD:
-            return self._record(letter, json.loads(line)["row"], held=outcome == HELD)
+            return self._record(dead_letter, json.loads(line)["row"], in_doubt=outcome == IN_DOUBT)
         if form == FACTS:
             raise ReplayError(
-                "shows what the ledger keeps of an order, from which no row can be made here: remove the line, mend "
+                "shows what the ledger stores about an order, from which no row can be made here: remove the line, fix "
                 "the order at its source or change the mapping, and run a sync"
             )
         if form == ROW:
-            return self._row(letter, held=outcome == HELD)
-        raise ReplayError("does not say what its row is: `form` must be record (the source's) or row (the endpoint's)")
+            return self._row(dead_letter, in_doubt=outcome == IN_DOUBT)
+        raise ReplayError("has a `form` other than record (the source's record) and row (the endpoint's row)")
 
-    def _record(self, letter: dict[str, Any], data: dict[str, Any], *, held: bool) -> DeadLetter:
-        stream = letter.get("stream")
-        if held:
-            raise ReplayError("is a record and held, which cannot be: only rows that were sent are held")
+    def _record(self, dead_letter: dict[str, Any], data: dict[str, Any], *, in_doubt: bool) -> DeadLetter:
+        stream = dead_letter.get("stream")
+        if in_doubt:
+            raise ReplayError("is a record and in doubt: only rows that were sent can be in doubt")
         if not isinstance(stream, str) or stream not in self._streams:
             raise ReplayError("has a `stream` that the configured mapping does not take")
         return DeadLetter(False, record=Record(stream, data))
 
-    def _row(self, letter: dict[str, Any], *, held: bool) -> DeadLetter:
-        endpoint = letter["endpoint"]
+    def _row(self, dead_letter: dict[str, Any], *, in_doubt: bool) -> DeadLetter:
+        endpoint = dead_letter["endpoint"]
         try:
-            fields = self._check(endpoint, letter["row"])
-            row = self._makers[endpoint].encode(fields, str(letter.get("stream") or endpoint), 0)
+            fields = self._check(endpoint, dead_letter["row"])
+            row = self._makers[endpoint].encode(fields, str(dead_letter.get("stream") or endpoint), 0)
         except FieldError as error:
-            raise ReplayError(f"may not be sent: {error.field}: {error.reason}") from None
-        key, digest = letter.get("key"), letter.get("digest")
+            raise ReplayError(f"cannot be sent: {error.field}: {error.reason}") from None
+        key, digest = dead_letter.get("key"), dead_letter.get("digest")
         if not isinstance(key, str) or not isinstance(digest, str):
-            raise ReplayError("lacks the row's `key` or `digest`, so that nobody could tell whether it was sent")
-        if held and row.digest.hex() != digest:
-            raise ReplayError(
-                "is held and was edited: Wicked may have the row as it was. Send it as it was, or look into Wicked"
-            )
-        if letter.get("order_key") is not None:
-            self._join_order(row, letter, key)
+            raise ReplayError("lacks the row's `key` or `digest`, which show whether it was sent")
+        if in_doubt and row.digest.hex() != digest:
+            raise ReplayError("is in doubt and was edited: Wicked may have the original row. Undo the edit")
+        if dead_letter.get("order_key") is not None:
+            self._set_order(row, dead_letter, key)
         elif not ENDPOINTS[endpoint].key:
-            # Rows without an id are named by their content, the second of two equal ones with `#2` behind it, or have
-            # a name of the mapping's own. The others are named by their id, which may be what was mended.
+            # The key of a row without an id is the digest of its content, with `#2` for the second of two equal rows,
+            # or was set by the mapping. Other rows are identified by their id, which may be what was fixed.
             row.key = row.key + key.removeprefix(digest) if key.startswith(digest) else key
-        return DeadLetter(held, row=row, fields=fields)
+        return DeadLetter(in_doubt, row=row, fields=fields)
 
     def _check(self, endpoint: str, data: dict[str, Any]) -> dict[str, Any]:
         maker = self._makers[endpoint]
@@ -119,45 +113,45 @@ class DeadLetterReader:
             raise FieldError(", ".join(sorted(unknown)), f"not a field of {endpoint}")
         return fields
 
-    def _join_order(self, row: Row, letter: dict[str, Any], key: str) -> None:
+    def _set_order(self, row: Row, dead_letter: dict[str, Any], key: str) -> None:
         try:
-            row.order_key, row.order = str(letter["order_key"]), revived(letter["order"])
+            row.order_key, row.order = str(dead_letter["order_key"]), decode_order_state(dead_letter["order"])
         except (KeyError, TypeError, ValueError, ArithmeticError):
-            raise ReplayError("lacks a whole `order`, of which its row is a part") from None
+            raise ReplayError("lacks a complete `order`, which its row is a part of") from None
         if row.endpoint == ORDERS.name and row.key != key:
-            raise ReplayError("is an affiliate's order, of which SourceSystem and SourceID may not be edited")
+            raise ReplayError("is an affiliate or shop order, whose SourceSystem and SourceID cannot be edited")
         row.key = key
 
 
-def joined(letter: DeadLetter, known: OrderState | None) -> Row | None:
-    """Return a row with what its order comes to once it is told; None if the order was told otherwise since.
+def rebase(dead_letter: DeadLetter, known: OrderState | None) -> Row | None:
+    """Return a row with its order's state after the row; None if the order has changed since the row was made.
 
-    The amounts are those of the row as it is now, so that the next sync tells what is missing and no more.
+    The state is computed from the row's amounts as edited, so that the next sync sends exactly the difference.
     """
-    row = letter.row
-    if row is None or row.order is None or letter.held or letter.fields is None:
+    row = dead_letter.row
+    if row is None or row.order is None or dead_letter.in_doubt or dead_letter.fields is None:
         return row
-    order, fields = row.order, letter.fields
+    order, fields = row.order, dead_letter.fields
     if row.endpoint == ORDERS.name:
-        told = [(str(p["Status"]), _decimal(p["Amount"])) for p in fields.get("OrderPayments", ())]
-        # A sale's first order may hold any number of payments; one that is told anew, at most one.
+        payments = [(str(p["Status"]), _decimal(p["Amount"])) for p in fields.get("OrderPayments", ())]
+        # The first order of a sale may have any number of payments; a further one has at most one.
         before = 0 if order.revision == 1 else order.payments - (1 if order.status else 0)
-        if (known.place if known else (0, 0)) != (order.revision - 1, before):
+        if (known.version if known else (0, 0)) != (order.revision - 1, before):
             return None
         state = OrderState(_decimal(fields["OrderTotal"]), payments=before, revision=order.revision)
     elif row.endpoint == ORDER_PAYMENTS.name:
-        if known is None or known.place != (order.revision, order.payments - 1):
+        if known is None or known.version != (order.revision, order.payments - 1):
             return None
-        told, state = [(str(fields["Status"]), _decimal(fields["Amount"]))], known
+        payments, state = [(str(fields["Status"]), _decimal(fields["Amount"]))], known
     else:
         return row
-    for status, amount in told:
+    for status, amount in payments:
         state = after(state, status, amount)
-    return replace(row, order=replace(state, currency=order.currency, changed=order.changed))
+    return replace(row, order=replace(state, currency=order.currency, source_updated_at=order.source_updated_at))
 
 
 def _decimal(value: Any) -> Decimal:
-    """Return a checked amount, which is a number or the text of one that is written as it is."""
+    """Return a checked amount, which is a number or an `orjson.Fragment`, as a decimal."""
     return Decimal(orjson.dumps(value).decode())
 
 

@@ -1,8 +1,7 @@
-"""`target-wicked-reports`: the same destination behind the Singer protocol, for Meltano and for a shell pipe.
+"""`target-wicked-reports`: the destination behind the Singer protocol, for Meltano and for shell pipes.
 
-Singer lines become Airbyte lines one by one, and the writer does the rest; so a STATE is handed back, as one line on
-standard output, only when every row before it is settled. Protocol: the Singer specification, "Target" and "Message
-types"; what Meltano and the taps make of it: clients.md 2.3 and 2.4.
+Singer lines are translated to Airbyte lines one by one and passed to the writer, so a STATE is printed, as one line,
+only once every row before it is settled. The protocol is the Singer specification ("Target", "Message types").
 """
 
 from __future__ import annotations
@@ -24,68 +23,70 @@ from airbyte_cdk.models import (
 )
 from airbyte_cdk.utils.airbyte_secrets_utils import get_secrets, update_secrets
 
-from destination_wicked_reports.config.spec import Config, ConfigurationError
-from destination_wicked_reports.destination import PATIENCE, DestinationWickedReports
+from destination_wicked_reports.base.errors import config_error
+from destination_wicked_reports.config.spec import Config
+from destination_wicked_reports.destination import DestinationWickedReports
+from destination_wicked_reports.errors import ConfigurationError
 from destination_wicked_reports.mappings.factory import make_normalizer
 from destination_wicked_reports.protocol.messages import read_lines
-from destination_wicked_reports.protocol.singer import SingerOutput, Translator, config_error
+from destination_wicked_reports.protocol.singer import SingerOutput, Translator
 
 logger = logging.getLogger("airbyte")
 
 NAME = "target-wicked-reports"
 ENVIRONMENT_PREFIX = "TARGET_WICKED_REPORTS_"
-#: Settings that only a Singer target has; the others are the destination's own.
+#: Settings of the Singer target only, in addition to the destination's.
 SETTINGS: dict[str, Any] = {
     "stream_maps": {
         "type": "object",
         "title": "Stream Maps",
-        "description": 'By the tap\'s stream: {"__alias__": "orders"} to take it for another stream, null to leave it '
-        "out. To change fields, use the custom mapping or a Meltano mapper.",
+        "description": 'For each stream of the tap: {"__alias__": "orders"} to rename it, null to exclude it. To '
+        "change fields, use the custom mapping or a Meltano mapper.",
         "default": {},
     },
     "activate_version": {
         "type": "string",
         "enum": ["refuse", "ignore"],
         "title": "On ACTIVATE_VERSION",
-        "description": "Such a message asks that a stream's older rows be removed, which Wicked Reports cannot do. "
-        "`refuse`: end the run; `ignore`: keep the older rows and go on.",
+        "description": "This message asks the target to delete a stream's older rows, which Wicked Reports cannot do. "
+        "`refuse` fails the run; `ignore` keeps the older rows and continues.",
         "default": "refuse",
     },
 }
 
 
 class TargetWickedReports(DestinationWickedReports):
-    """The destination with a Singer target's command line: same config, same ledger, same exit codes."""
+    """The destination with a Singer target's command line; config, ledger and exit codes are the same."""
 
     def __init__(self, output: SingerOutput | None = None) -> None:
         super().__init__(output or SingerOutput())
 
     def parse_args(self, args: list[str]) -> argparse.Namespace:
-        """Read the command line as the targets of Meltano's SDK do."""
+        """Parse the command line like the targets of Meltano's SDK."""
         parser = argparse.ArgumentParser(NAME, description="Load a Singer tap's output into Wicked Reports.")
         parser.add_argument("--version", action="version", version=f"{NAME} v{_version()}")
-        parser.add_argument("--about", action="store_true", help="show the settings and end")
-        parser.add_argument("--format", choices=["text", "json"], default="text", help="the form of --about")
-        parser.add_argument("--test", action="store_true", help="check the settings and end; nothing is written")
+        parser.add_argument("--about", action="store_true", help="show the settings and exit")
+        parser.add_argument("--format", choices=["text", "json"], default="text", help="the output format of --about")
+        parser.add_argument("--test", action="store_true", help="check the settings and exit; nothing is written")
         parser.add_argument(
             "-c",
             "--config",
             action="append",
             metavar="FILE",
-            help=f"settings, JSON; ENV takes them from {ENVIRONMENT_PREFIX}… variables; may be given more than once",
+            help=f"JSON file with settings, or ENV for {ENVIRONMENT_PREFIX}… variables; can be repeated",
         )
         parsed = parser.parse_args(args)
         if not parsed.about and not parsed.config:
-            parser.error("say where the settings are: --config FILE")
+            parser.error("missing --config FILE")
         return parsed
 
     def run_cmd(self, parsed_args: argparse.Namespace) -> Iterable[AirbyteMessage]:
-        """Tell about the target, check its settings, or load what comes in on standard input."""
+        """Print the settings, check them, or load standard input."""
         settings = _settings(self.spec(logger).connectionSpecification)
         if parsed_args.about:
-            _tell_about(settings, parsed_args.format)
+            _print_about(settings, parsed_args.format)
             return
-        config = _environment_and_files(parsed_args.config)
+        config = _read_configs(parsed_args.config)
         update_secrets(get_secrets(settings, config))
         if parsed_args.test:
             status = self.check(logger, config)
@@ -94,13 +95,13 @@ class TargetWickedReports(DestinationWickedReports):
             logger.info(status.message)
             return
         translator = make_translator(config)
-        lines = translator.translate(read_lines(sys.stdin.fileno(), PATIENCE))
+        lines = translator.translate(read_lines(sys.stdin.fileno()))
         self.deliver(config, every_stream(config), lines)
         yield from ()
 
 
 def make_translator(config: Mapping[str, Any]) -> Translator:
-    """Return a translator for this configuration; raises ConfigurationError if the Singer settings are wrong."""
+    """Return the translator for a configuration. Raises ConfigurationError if the Singer settings are wrong."""
     renamed: dict[str, str | None] = {}
     maps = config.get("stream_maps", {})
     for stream, change in maps.items() if isinstance(maps, dict) else [("", maps)]:
@@ -110,17 +111,17 @@ def make_translator(config: Mapping[str, Any]) -> Translator:
             renamed[stream] = change["__alias__"]
         else:
             raise ConfigurationError(
-                'stream_maps: for each stream write {"__alias__": "another name"} or null. To change fields, use the '
-                "custom mapping or a Meltano mapper."
+                'stream_maps: the value of a stream must be {"__alias__": "another name"} or null. To change fields, '
+                "use the custom mapping or a Meltano mapper."
             )
     answer = config.get("activate_version", "refuse")
     if answer not in SETTINGS["activate_version"]["enum"]:
-        raise ConfigurationError("activate_version: write refuse or ignore.")
+        raise ConfigurationError("activate_version: must be refuse or ignore.")
     return Translator(_streams(config), renamed, keep_versions=answer == "ignore")
 
 
 def every_stream(config: Mapping[str, Any]) -> ConfiguredAirbyteCatalog:
-    """Return a catalog of all streams of the mapping: a tap says only in passing which of them it sends."""
+    """Return a catalog of all streams of the mapping, because Singer has no configured catalog for targets."""
     streams = [
         {
             "stream": {"name": name, "json_schema": {}, "supported_sync_modes": ["full_refresh"]},
@@ -140,16 +141,16 @@ def _settings(specification: Mapping[str, Any]) -> dict[str, Any]:
     return {**specification, "properties": {**specification["properties"], **SETTINGS}}
 
 
-def _environment_and_files(places: list[str]) -> dict[str, Any]:
-    """Merge the settings of all places, later ones first; what is null counts as not set, as Meltano may write it."""
+def _read_configs(sources: list[str]) -> dict[str, Any]:
+    """Merge files and ENV, later ones taking precedence. Null means not set: Meltano may write it."""
     config: dict[str, Any] = {}
-    for place in places:
-        config |= _environment() if place == "ENV" else TargetWickedReports.read_config(place)
+    for source in sources:
+        config |= _environment() if source == "ENV" else TargetWickedReports.read_config(source)
     return {name: value for name, value in config.items() if value is not None}
 
 
 def _environment() -> dict[str, Any]:
-    """Return the settings in environment variables: text, or JSON where a setting is an object."""
+    """Return the settings in environment variables: text, or JSON for objects."""
     found: dict[str, Any] = {}
     for variable, value in os.environ.items():
         if variable.startswith(ENVIRONMENT_PREFIX):
@@ -157,11 +158,11 @@ def _environment() -> dict[str, Any]:
             try:
                 found[name] = orjson.loads(value) if value.startswith("{") else value
             except orjson.JSONDecodeError:
-                raise ConfigurationError(f"{variable} is not whole JSON.") from None
+                raise ConfigurationError(f"{variable} is not valid JSON.") from None
     return found
 
 
-def _tell_about(settings: Mapping[str, Any], form: str) -> None:
+def _print_about(settings: Mapping[str, Any], output_format: str) -> None:
     about = {
         "name": NAME,
         "description": "Loads a Singer tap's output into Wicked Reports.",
@@ -169,7 +170,7 @@ def _tell_about(settings: Mapping[str, Any], form: str) -> None:
         "capabilities": ["about"],
         "settings": settings,
     }
-    if form == "json":
+    if output_format == "json":
         sys.stdout.write(json.dumps(about, indent=2, ensure_ascii=False) + "\n")
         return
     sys.stdout.write(f"{NAME} {about['version']}: {about['description']}\n\n")
@@ -185,5 +186,5 @@ def _version() -> str:
 def cli() -> None:
     """Run the target with the command line in `sys.argv`."""
     target = TargetWickedReports()
-    target.parse_args(sys.argv[1:])  # also if nothing is there to parse, which `run` would take for another mistake
+    target.parse_args(sys.argv[1:])  # `run` reports an empty command line as a missing Airbyte command
     target.run(sys.argv[1:])

@@ -1,1 +1,1 @@
-"""The configuration: typed models, paths and URLs."""
+"""The configuration: typed models, file reader, default paths and database URLs."""

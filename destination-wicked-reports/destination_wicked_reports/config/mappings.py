@@ -1,4 +1,4 @@
-"""What a user can say about each source system: the `mapping` part of the configuration, one model per mapping."""
+"""The `mapping` section of the configuration: one frozen model per mapping. The normalizers take these models."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from destination_wicked_reports.api.endpoints import ENDPOINTS
 
 
-def choice(title: str) -> ConfigDict:
-    """Return the settings of a model that is one of several, told apart by `type`."""
-    return ConfigDict(title=title, extra="forbid")
+def variant(title: str) -> ConfigDict:
+    """Return the model settings of one variant of a `oneOf`; `type` selects the variant."""
+    return ConfigDict(title=title, extra="forbid", frozen=True)
 
 
-def _with_group(pattern: str, *names: str) -> str:
-    """Return a regular expression that has one of these named groups; raises ValueError for any other text."""
+def _require_group(pattern: str, *names: str) -> str:
+    """Return `pattern` if it compiles and has one of these named groups; raise ValueError otherwise."""
     try:
         groups = re.compile(pattern).groupindex
     except re.error as error:
@@ -27,235 +27,256 @@ def _with_group(pattern: str, *names: str) -> str:
 
 
 class ContactRule(BaseModel):
-    """One rule that finds the person behind a commission in what the publisher put on the click."""
+    """One rule that finds the buyer in the data that the publisher attached to the click."""
 
-    model_config = ConfigDict(title="Contact Rule")
+    model_config = ConfigDict(title="Contact Rule", frozen=True)
 
     field: str = Field(
         title="Field",
-        description="Where to look, with dots and an optional star: `sub_ids.*`, `click_metadata.user`, `reference`.",
+        description="The record field to search, as a dotted path. `*` matches every value at its level. "
+        "Examples: `sub_ids.*`, `click_metadata.user`, `reference`.",
         examples=["sub_ids.*"],
         min_length=1,
     )
     pattern: str = Field(
         title="Pattern",
-        description="A regular expression with a named group `contact_id` or `email`.",
+        description="A Python regular expression with a named group `contact_id` or `email`. It may match anywhere in "
+        "the text.",
         examples=["^(?P<contact_id>U[0-9]+)-"],
         min_length=1,
     )
 
+    @field_validator("field")
+    @classmethod
+    def _check_field(cls, field: str) -> str:
+        path = field.split(".")
+        if not all(path) or path[0] == "*":
+            raise ValueError("must start with a field name, such as reference or sub_ids.*")
+        return field
+
     @field_validator("pattern")
     @classmethod
-    def _names_a_person(cls, pattern: str) -> str:
-        return _with_group(pattern, "contact_id", "email")
+    def _check_pattern(cls, pattern: str) -> str:
+        return _require_group(pattern, "contact_id", "email")
 
 
 class NativeMapping(BaseModel):
-    """Streams that already carry Wicked's own field names."""
+    """The streams already use Wicked Reports' field names."""
 
-    model_config = choice("Native")
+    model_config = variant("Native")
 
     type: Literal["native"] = "native"
 
 
 class AffiliateMapping(BaseModel):
-    """What every affiliate network's mapping lets a user decide (DESIGN.md section 5)."""
+    """The settings that all affiliate mappings share."""
+
+    model_config = ConfigDict(frozen=True)
 
     source_system: str
 
     revenue_basis: Literal["commission", "sale_amount"] = Field(
         default="commission",
         title="Revenue Basis",
-        description="What counts as your revenue: the commission you earn, or the merchant's sale amount.",
+        description="The amount that counts as your revenue: the commission you earn, or the merchant's sale amount.",
     )
     recognize: Literal["pending", "approved"] = Field(
         default="pending",
         title="Recognize Revenue When",
-        description="`pending` counts a commission when it appears and takes it back if it is declined; "
-        "`approved` waits for the network's approval, usually 60 to 90 days.",
+        description="`pending`: send the revenue when the commission first appears, and refund it if the network "
+        "declines it later. `approved`: wait for the network's approval, usually 60 to 90 days.",
     )
     contact_rules: list[ContactRule] = Field(
         default_factory=list,
         title="Contact Rules",
-        description="How to find the person in the click's data, tried in order. Wicked attributes revenue to people.",
+        description="How to find the buyer in the click's data. The first rule that matches wins. Wicked Reports "
+        "attributes revenue to contacts, and affiliate networks don't identify the buyer.",
     )
     without_contact: Literal["skip", "synthetic"] = Field(
         default="skip",
-        title="Without a Contact",
-        description="When no rule finds a person: `skip` the commission (it is counted in the log), or make one "
-        "`synthetic` contact for the click behind it, at the reserved domain .invalid, which can never be mailed.",
+        title="Commissions Without a Contact",
+        description="What to do if no contact rule matches. `skip`: don't send the commission; the log shows how many "
+        "were skipped. `synthetic`: create one contact per click, with an address at the reserved domain .invalid, "
+        "which never receives mail.",
     )
     on_reinstatement: Literal["new_order", "skip"] = Field(
         default="new_order",
-        title="Declined Commission Comes Back",
-        description="Wicked cannot undo a refund: send the revived commission as a `new_order`, or `skip` it.",
+        title="Reinstated Commissions",
+        description="What to do if a commission is reinstated after it was declined or refunded. Wicked Reports cannot "
+        "undo a refund. `new_order`: send the commission as a new order. `skip`: don't send it.",
     )
 
     @property
     def measure(self) -> str:
-        """Return what the amounts in the ledger are measured by, and so must stay."""
+        """Return what the amounts in the ledger stand for; it must not change once orders were sent."""
         return self.revenue_basis
 
 
 class WecantrackMapping(AffiliateMapping):
-    """The `transactions` stream of source-wecantrack as orders and payments."""
+    """Sends the `transactions` stream of source-wecantrack as orders and payments."""
 
-    model_config = choice("wecantrack")
+    model_config = variant("wecantrack")
 
     type: Literal["wecantrack"] = "wecantrack"
     source_system: str = Field(
         default="wecantrack",
         title="Source System",
-        description="The name of the origin in Wicked Reports, one word. Do not change it after the first sync.",
+        description="The SourceSystem of these orders in Wicked Reports, without spaces. Don't change it after the "
+        "first sync, or orders are sent again under the new name.",
         pattern=r"^\S+$",
         max_length=255,
     )
     currency: Literal["transaction", "euro"] = Field(
         default="transaction",
         title="Currency",
-        description="`transaction` sends each amount in its own currency and names it; `euro` sends wecantrack's "
-        "conversion, so that networks in several currencies add up.",
+        description="`transaction`: send each amount in its own currency. `euro`: send the amounts that wecantrack "
+        "converted to EUR, so that amounts in several currencies add up.",
     )
     exclude_networks: list[str] = Field(
         default_factory=list,
         title="Excluded Networks",
-        description="Networks whose sales another source brings, such as Sovrn's: ids of networks or, because "
-        "wecantrack does not always send those, of network accounts.",
+        description="Networks whose sales another connection already sends, such as Sovrn: network ids or network "
+        "account ids. Prefer account ids, since wecantrack does not always send the network id.",
     )
 
 
 class SovrnMapping(AffiliateMapping):
-    """The `transactions` stream of source-sovrn as orders and payments."""
+    """Sends the `transactions` stream of source-sovrn as orders and payments."""
 
-    model_config = choice("Sovrn Commerce")
+    model_config = variant("Sovrn Commerce")
 
     type: Literal["sovrn"] = "sovrn"
     recognize: Literal["pending", "approved"] = Field(
         default="pending",
         title="Recognize Revenue When",
-        description="Has no effect here: Sovrn reports no status, so a commission counts when it appears.",
+        description="Has no effect: Sovrn reports no status, so a commission counts when it first appears.",
         json_schema_extra={"airbyte_hidden": True},
     )
     source_system: str = Field(
         default="sovrn",
         title="Source System",
-        description="The name of the origin in Wicked Reports, one word. Do not change it after the first sync.",
+        description="The SourceSystem of these orders in Wicked Reports, without spaces. Don't change it after the "
+        "first sync, or orders are sent again under the new name.",
         pattern=r"^\S+$",
         max_length=255,
     )
     order_currency: str = Field(
         default="USD",
         title="Order Currency",
-        description="Sovrn names no currency. Dollars are inferred from how it pays; change it if you know better.",
+        description="The currency of your Sovrn earnings, as a three-letter code. Sovrn's reports do not include it.",
         pattern=r"^[A-Z]{3}$",
     )
     cpc: Literal["skip", "rollup"] = Field(
         default="skip",
-        title="Clicks Paid by the Click",
-        description="Rows worth fractions of a cent: `skip` them (they are counted in the log), or `rollup` them into "
-        "one order per day, campaign, page UTM and merchant, sent when the day is older than 5 days.",
+        title="CPC Clicks",
+        description="Rows that pay per click, each worth a fraction of a cent. `skip`: don't send them; the log shows "
+        "how many were skipped. `rollup`: add them up to one order per day, campaign, page UTMs and merchant, sent "
+        "once the day is more than 5 days old.",
     )
     exclude_networks: list[str] = Field(
         default_factory=list,
         title="Excluded Networks",
-        description="Networks connected to Sovrn, by name, to leave out because source-wecantrack delivers the same "
-        "sales.",
+        description="Names of networks connected to Sovrn whose sales source-wecantrack already delivers.",
     )
 
     @field_validator("exclude_networks")
     @classmethod
-    def _leaves_sovrn(cls, networks: list[str]) -> list[str]:
+    def _keep_sovrn(cls, networks: list[str]) -> list[str]:
         if "sovrn" in {network.strip().casefold() for network in networks}:
             raise ValueError(
-                "cannot name Sovrn itself, which would leave nothing of its own; exclude it in wecantrack's mapping"
+                "must not include Sovrn itself, or no Sovrn sale would be sent; exclude it in the wecantrack mapping"
             )
         return networks
 
 
 class SubscriptionRule(BaseModel):
-    """One rule that finds an order's subscription, of which BigCommerce itself knows nothing."""
+    """One rule that finds the subscription id of an order. BigCommerce itself has no subscriptions."""
 
-    model_config = ConfigDict(title="Subscription Rule")
+    model_config = ConfigDict(title="Subscription Rule", frozen=True)
 
     field: str = Field(
         title="Field",
-        description="The order's field that your subscription app writes to, with dots and an optional star.",
+        description="The order field that your subscription app writes to, as a dotted path. `*` matches every value "
+        "at its level.",
         examples=["external_id", "staff_notes"],
         pattern=r"^[^.*][^.]*(\.[^.]+)*$",
     )
     pattern: str = Field(
         title="Pattern",
-        description="A regular expression with a named group `subscription_id`, the same on a subscription's first "
-        "order and on every rebill.",
+        description="A Python regular expression with a named group `subscription_id`. The id must be the same on the "
+        "subscription's first order and on every rebill.",
         examples=["^(?P<subscription_id>SUB-[0-9]+)"],
         min_length=1,
     )
 
     @field_validator("pattern")
     @classmethod
-    def _names_a_subscription(cls, pattern: str) -> str:
-        return _with_group(pattern, "subscription_id")
+    def _check_pattern(cls, pattern: str) -> str:
+        return _require_group(pattern, "subscription_id")
 
 
 class BigcommerceMapping(BaseModel):
-    """The streams of Airbyte's source-bigcommerce as contacts, products, orders, their lines and payments."""
+    """Sends the streams of Airbyte's source-bigcommerce as contacts, products, orders, order items and payments."""
 
-    model_config = choice("BigCommerce")
+    model_config = variant("BigCommerce")
 
     type: Literal["bigcommerce"] = "bigcommerce"
     source_system: str = Field(
         default="BigCommerce",
         title="Source System",
-        description="The name of the shop in Wicked Reports, one word; each shop its own. Do not change it after the "
-        "first sync. Switch Wicked's own BigCommerce integration off, or every order counts twice.",
+        description="The SourceSystem of this shop in Wicked Reports, without spaces. Give each shop its own name, and "
+        "don't change it after the first sync. Disable Wicked Reports' own BigCommerce integration, or every order "
+        "counts twice.",
         pattern=r"^\S+$",
         max_length=255,
     )
     order_total: Literal["total_inc_tax", "total_ex_tax"] = Field(
         default="total_inc_tax",
         title="Order Total",
-        description="Whether revenue has its tax in it. Without tax, payments and refunds count by the order's share.",
+        description="Whether revenue includes tax. With `total_ex_tax`, payments and refunds are reduced by the "
+        "order's share of tax.",
     )
     currency: Literal["order", "store"] = Field(
         default="order",
         title="Currency",
-        description="`order` sends each order in the currency it was paid in, and names it; `store` converts to the "
-        "store's own by the exchange rate of the order.",
+        description="`order`: send each order in the currency it was paid in. `store`: convert it to the store's "
+        "currency at the order's exchange rate.",
     )
     bundled_lines: Literal["skip", "keep"] = Field(
         default="skip",
-        title="Lines Inside Bundles",
-        description="`skip` sends a bundle as one line; `keep` sends the lines inside it, too.",
+        title="Items Inside Bundles",
+        description="`skip`: send a bundle as one item. `keep`: also send the items inside it.",
     )
     subscription_rules: list[SubscriptionRule] = Field(
         default_factory=list,
         title="Subscription Rules",
-        description="Where an order names its subscription, tried in order, so that Wicked can chain the rebills.",
+        description="Where to find the subscription id of an order, so that Wicked Reports can link the rebills. The "
+        "first rule that matches wins.",
     )
 
     @property
     def measure(self) -> str:
-        """Return what the amounts in the ledger are measured by, and so must stay."""
+        """Return what the amounts in the ledger stand for; it must not change once orders were sent."""
         return f"{self.order_total} in the currency of the {self.currency}"
 
 
 def _field_properties() -> dict[str, Any]:
-    """Return a text input per field of any endpoint; its description says of which, and where it is required."""
-    users: dict[str, list[str]] = {}
+    """Return one text property per field of any endpoint; its description lists the endpoints that have the field."""
+    endpoints_by_field: dict[str, list[str]] = {}
     for endpoint in ENDPOINTS.values():
         for field in endpoint.fields:
-            need = " (required)" if field.need.name == "REQUIRED" else ""
-            users.setdefault(field.name, []).append(f"{endpoint.name}{need}")
+            required = " (required)" if field.need.name == "REQUIRED" else ""
+            endpoints_by_field.setdefault(field.name, []).append(f"{endpoint.name}{required}")
     return {
-        name: {"title": name, "type": "string", "description": f"JMESPath. Of {', '.join(endpoints)}."}
-        for name, endpoints in users.items()
+        name: {"title": name, "type": "string", "description": f"JMESPath expression. For {', '.join(endpoints)}."}
+        for name, endpoints in endpoints_by_field.items()
     }
 
 
 class CustomStream(BaseModel):
-    """One entry: a stream, an endpoint, and how each row is made. A stream may have several entries."""
+    """Maps one stream to one endpoint. A stream may have several entries."""
 
-    model_config = ConfigDict(title="Stream", extra="forbid")
+    model_config = ConfigDict(title="Stream", extra="forbid", frozen=True)
 
     stream: str = Field(
         title="Stream", description="The name of the source's stream.", examples=["invoices"], min_length=1
@@ -263,28 +284,28 @@ class CustomStream(BaseModel):
     namespace: str = Field(
         default="",
         title="Namespace",
-        description="Only the stream of this namespace. Empty: of every namespace.",
+        description="Limits the entry to the stream of this namespace. If empty, streams of every namespace match.",
     )
     endpoint: Literal["products", "contacts", "orders", "order_items", "order_payments", "clicks", "marketing"] = Field(
-        title="Endpoint", description="Where the rows go in Wicked Reports."
+        title="Endpoint", description="The Wicked Reports endpoint that receives the rows."
     )
     for_each: str = Field(
         default="",
         title="For Each",
-        description="A JMESPath expression that gives a list: one row per element. The other expressions then see "
-        "`item`, `position` (1, 2, 3, …) and `record`.",
+        description="A JMESPath expression that returns a list. Each element becomes one row. The other expressions "
+        "then see `item`, `position` (1, 2, 3, …) and `record`.",
         examples=["lines"],
     )
     filter: str = Field(
         default="",
         title="Filter",
-        description="A JMESPath expression; rows for which it gives false, null or something empty are left out.",
+        description="A JMESPath expression. A row is skipped if the result is false, null or empty.",
         examples=["status == 'paid'"],
     )
     fields: dict[str, str] = Field(
         title="Fields",
-        description="A JMESPath expression per field of Wicked's. A constant stands in single quotes: 'shop'. Besides "
-        "JMESPath's own functions there are utc, money, lower, concat, regex and coalesce.",
+        description="One JMESPath expression per Wicked Reports field. Put constants in single quotes: 'shop'. In "
+        "addition to the JMESPath built-ins, you can use utc, money, lower, concat, regex and coalesce.",
         examples=[{"SourceSystem": "'shop'", "SourceID": "id", "Email": "lower(email)"}],
         json_schema_extra={"properties": _field_properties()},
         min_length=1,
@@ -292,9 +313,9 @@ class CustomStream(BaseModel):
 
 
 class CustomMapping(BaseModel):
-    """Any stream to any endpoint, by expressions."""
+    """Sends any stream to any endpoint, mapped by JMESPath expressions."""
 
-    model_config = ConfigDict(title="Custom", extra="forbid")
+    model_config = variant("Custom")
 
     type: Literal["custom"] = "custom"
     streams: list[CustomStream] = Field(title="Streams", description="One entry per stream and endpoint.", min_length=1)

@@ -1,4 +1,4 @@
-"""The configuration as typed models; `spec.json` is made from them by `make spec`."""
+"""The configuration as typed models. `make spec` generates `spec.json` from them."""
 
 from __future__ import annotations
 
@@ -9,59 +9,56 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from destination_wicked_reports.config.mappings import Mapping, NativeMapping, choice
+from destination_wicked_reports.config.mappings import Mapping, NativeMapping, variant
 from destination_wicked_reports.config.urls import parse_url
+from destination_wicked_reports.errors import ConfigurationError
 
 PRODUCTION_URL = "https://api.wickedreports.com"
-_KEY = re.compile(r"[\x21-\x7e]+").fullmatch
-#: The rule of the sources (`strict_http.py`): no user, no query, and in the clear to this machine only.
+_HEADER_VALUE = re.compile(r"[\x21-\x7e]+").fullmatch
+#: No credentials, no query, and plain HTTP to this machine only. The sources apply the same rule.
 _SAFE_URL = re.compile(
     r"https://[^\s/?#@\\]+(/[^\s?#]*)?"
     r"|http://(localhost|127\.0\.0\.1)(:\d+)?(/[^\s?#]*)?"  # ignore-https-check: this machine only
 ).fullmatch
 
 
-class ConfigurationError(ValueError):
-    """The configuration cannot work; the message says which key and what to do, and quotes no value."""
-
-
-def a_path(path: str) -> str:
-    """Return a path of which a file may be called so; ValueError otherwise."""
+def _check_path(path: str) -> str:
     if "\0" in path:
-        raise ValueError("cannot be a path: it has a null character in it")
+        raise ValueError("is not a valid path: it contains a null character")
     return path
 
 
 class SqliteLedger(BaseModel):
-    """A file on this machine."""
+    """A SQLite file on this machine."""
 
-    model_config = choice("SQLite file")
+    model_config = variant("SQLite file")
 
     type: Literal["sqlite"] = "sqlite"
     path: str = Field(
         default="",
         title="Path",
-        description="Where the ledger lies. Empty: /local/wicked-reports/ledger.sqlite where Airbyte mounts /local, "
-        "else the user's data folder. It must outlive the container: it keeps commissions from being sent twice.",
+        description="The ledger file. If empty: /local/wicked-reports/ledger.sqlite if /local is a writable folder, as "
+        "Airbyte mounts it, otherwise the user's data folder. The file must outlive the container, or rows are sent "
+        "twice.",
         examples=["/local/wicked-reports/ledger.sqlite"],
     )
 
     @field_validator("path")
     @classmethod
-    def _can_be_a_path(cls, path: str) -> str:
-        return a_path(path)
+    def _check_path(cls, path: str) -> str:
+        return _check_path(path)
 
 
 class PostgresLedger(BaseModel):
-    """A PostgreSQL database: the memory of connectors in Kubernetes, shared by any number of connections."""
+    """A PostgreSQL database, which any number of connections can share. Use it on Kubernetes and in Airbyte Cloud."""
 
-    model_config = choice("PostgreSQL")
+    model_config = variant("PostgreSQL")
 
     type: Literal["postgres"] = "postgres"
     url: str = Field(
         title="URL",
-        description="Where the database is and who may write to it. TLS is asked for in the URL, as with every "
-        "PostgreSQL client: `?sslmode=verify-full&sslrootcert=…`. Connect directly or through session pooling.",
+        description="The connection URL, including user, password and database. Enable TLS in the URL: "
+        "`?sslmode=verify-full&sslrootcert=…`. Connect directly or through a pooler in session mode.",
         examples=["postgresql://user:password@postgres:5432/wicked?sslmode=require"],
         json_schema_extra={"airbyte_secret": True},
     )
@@ -69,24 +66,24 @@ class PostgresLedger(BaseModel):
         default="wicked_reports",
         alias="schema",
         title="Schema",
-        description="The schema that holds the ledger's tables; it is made if it is not there. Connections of one "
-        "Wicked account share it, another account needs another.",
+        description="The schema for the ledger's tables, created if it does not exist. Connections to the same Wicked "
+        "Reports account share one schema; each account needs its own.",
         pattern=r"^[a-z_][a-z0-9_]{0,62}$",
     )
 
     @field_validator("url")
     @classmethod
-    def _is_postgresql(cls, url: str) -> str:
+    def _check_url(cls, url: str) -> str:
         parse_url(url)
         return url
 
 
 class NoLedger(BaseModel):
-    """Nothing is remembered after the run: rows that come again are sent again, and Wicked counts payments, clicks and
-    marketing rows twice; a commission that changes goes out as a new order. For a one-time load only.
+    """Keeps no record of what was sent. Rows that are read again are sent again, so payments, clicks and marketing rows
+    count twice, and a changed commission is sent as a new order. For a one-time load only.
     """
 
-    model_config = choice("None")
+    model_config = variant("None")
 
     type: Literal["none"] = "none"
 
@@ -95,9 +92,9 @@ LedgerChoice = Annotated[SqliteLedger | PostgresLedger | NoLedger, Field(discrim
 
 
 class Config(BaseModel):
-    """Everything a user can set; every default serves most people."""
+    """The configuration of the destination."""
 
-    model_config = ConfigDict(title="Wicked Reports Destination Spec", extra="allow")
+    model_config = ConfigDict(title="Wicked Reports Destination Spec", extra="allow", frozen=True)
 
     api_key: str = Field(
         title="API Key",
@@ -108,32 +105,34 @@ class Config(BaseModel):
     test_mode: bool = Field(
         default=False,
         title="Test Mode",
-        description="Send everything to Wicked's test store: visible in the API verification tool, never in reports.",
+        description="Send all rows to the test store of Wicked Reports. They show in the API verification tool, never "
+        "in reports.",
         json_schema_extra={"order": 1},
     )
     mapping: Mapping = Field(
         default_factory=NativeMapping,
         title="Mapping",
-        description="Which source the streams come from, and how its records become rows in Wicked Reports.",
+        description="The source of the streams, and how its records become rows in Wicked Reports.",
         json_schema_extra={"order": 2},
     )
     ledger: LedgerChoice = Field(
         default_factory=SqliteLedger,
         title="Ledger",
-        description="The memory of what was sent, so that nothing is sent twice and later changes become payments.",
+        description="The record of what was sent. It prevents duplicates and turns later changes into payments and "
+        "refunds.",
         json_schema_extra={"order": 3},
     )
     on_rejected_record: Literal["fail_at_end", "skip", "fail_fast"] = Field(
         default="fail_at_end",
         title="On a Rejected Record",
-        description="Rejected rows always go to the dead-letter file. `fail_at_end`: deliver everything good, then "
-        "fail the sync so that somebody looks; `skip`: succeed; `fail_fast`: stop at the first.",
+        description="Rejected rows always go to the dead-letter file. `fail_at_end`: deliver all valid rows, then fail "
+        "the sync. `skip`: deliver all valid rows and succeed. `fail_fast`: stop at the first rejected row.",
         json_schema_extra={"order": 4},
     )
     rejected_records_path: str = Field(
         default="",
         title="Rejected Records Path",
-        description="The dead-letter file, JSON lines. Empty: rejected_records.jsonl beside the ledger.",
+        description="The dead-letter file, in JSON Lines format. If empty: rejected_records.jsonl next to the ledger.",
         json_schema_extra={"order": 5},
     )
     batch_rows: int = Field(
@@ -141,7 +140,7 @@ class Config(BaseModel):
         ge=1,
         le=1000,
         title="Rows per Request",
-        description="Wicked Reports takes at most 1,000 rows (10 MB) in one request.",
+        description="Wicked Reports accepts at most 1,000 rows (10 MB) per request.",
         json_schema_extra={"order": 6},
     )
     max_requests_in_flight: int = Field(
@@ -149,93 +148,94 @@ class Config(BaseModel):
         ge=1,
         le=32,
         title="Requests in Flight",
-        description="How many requests may wait for Wicked's answer at once.",
+        description="The maximum number of concurrent requests.",
         json_schema_extra={"order": 7},
     )
     api_url: str = Field(
         default=PRODUCTION_URL,
         title="API URL",
-        description="For tests against the simulator; https, or http to localhost only.",
+        description="For tests against the simulator. Must be https, or http to localhost.",
         json_schema_extra={"airbyte_hidden": True, "order": 8},
     )
     new_api_key: bool = Field(
         default=False,
         title="The API Key Was Renewed",
-        description="Set this once after renewing the key of the same Wicked account, so that its ledger is kept.",
+        description="Enable this for one sync after you renew the API key of the same Wicked Reports account, so that "
+        "the account keeps its ledger.",
         json_schema_extra={"order": 9},
     )
 
     @field_validator("rejected_records_path")
     @classmethod
-    def _can_be_a_path(cls, path: str) -> str:
-        return a_path(path)
+    def _check_path(cls, path: str) -> str:
+        return _check_path(path)
 
     @field_validator("api_key")
     @classmethod
-    def _can_be_a_header(cls, key: str) -> str:
-        if not _KEY(key.strip()):
-            raise ValueError("must be letters, digits and signs without a blank: copy it again from Wicked Reports")
+    def _check_key(cls, key: str) -> str:
+        if not _HEADER_VALUE(key.strip()):
+            raise ValueError("must not contain spaces or special characters: copy it again from Wicked Reports")
         return key.strip()
 
     @field_validator("api_url")
     @classmethod
-    def _https_or_loopback(cls, url: str) -> str:
+    def _check_api_url(cls, url: str) -> str:
         if not (_SAFE_URL(url) and _has_host_and_port(url)):
             raise ValueError(
-                "must be a plain https address, or http to localhost or 127.0.0.1: the key never travels in clear"
+                "must be a plain https URL, or http to localhost or 127.0.0.1, so that the API key is never sent "
+                "unencrypted"
             )
         return url.rstrip("/")
 
     @classmethod
     def parse(cls, raw: Any) -> Config:
-        """Validate a configuration; the error names keys and rules, never values.
+        """Validate a configuration; raises ConfigurationError, which names keys and rules but no values.
 
-        A key that is nearly one of ours is refused, for something else was meant to happen; any other that we do not
-        know may be the host's own.
+        Unknown keys are allowed, since orchestrators add their own, unless they look like a misspelled setting.
         """
         for name in raw if isinstance(raw, dict) else ():
-            if name not in cls.model_fields and (meant := get_close_matches(name.lower(), cls.model_fields, 1, 0.85)):
-                raise ConfigurationError(f"{name} is no setting of this connector: did you mean {meant[0]}?")
+            if name not in cls.model_fields and (close := get_close_matches(name.lower(), cls.model_fields, 1, 0.85)):
+                raise ConfigurationError(f"Unknown setting `{name}`. Did you mean `{close[0]}`?")
         try:
-            return cls.model_validate(_said(raw))
+            return cls.model_validate(_drop_nulls(raw))
         except ValidationError as error:
             faults = (
-                f"{_place(fault['loc'])}: {fault['msg'].removeprefix('Value error, ')}"
+                f"{_location(fault['loc'])}: {fault['msg'].removeprefix('Value error, ')}"
                 for fault in error.errors(include_input=False, include_context=False, include_url=False)
             )
-            raise ConfigurationError("The configuration cannot be used. " + "; ".join(faults)) from None
+            raise ConfigurationError("Invalid configuration. " + "; ".join(faults)) from None
 
 
 def _has_host_and_port(url: str) -> bool:
     try:
         parts = urlsplit(url)
         return bool(parts.hostname) and (parts.port is None or parts.port > 0)
-    except ValueError:  # a port past 65535, half an IPv6 address
+    except ValueError:  # a port above 65535 or a malformed IPv6 address
         return False
 
 
-def _said(raw: Any) -> Any:
-    """Return a configuration without its keys that are null: some hosts write all keys, and mean nothing by these."""
+def _drop_nulls(raw: Any) -> Any:
+    """Return the configuration without null values: some orchestrators write null for settings left empty."""
     if isinstance(raw, list):
-        return [_said(value) for value in raw]
+        return [_drop_nulls(value) for value in raw]
     if not isinstance(raw, dict):
         return raw
-    return {key: _said(value) for key, value in raw.items() if value is not None}
+    return {key: _drop_nulls(value) for key, value in raw.items() if value is not None}
 
 
-def _place(location: tuple[int | str, ...]) -> str:
-    """Return where in the configuration a fault is, as one would point at it in Python: `mapping.streams[2].filter`.
+def _location(location: tuple[int | str, ...]) -> str:
+    """Return the location of a fault in the form `mapping.streams[2].filter`.
 
-    pydantic puts the chosen `type` behind the key of an object that is one of several; nobody wrote it there.
+    pydantic adds the variant's `type` after `mapping` and `ledger`; it is no key of the configuration, so drop it.
     """
     if location[:1] in (("mapping",), ("ledger",)):
         location = (location[0], *location[2:])
-    place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
-    return place.removeprefix(".") or "config"
+    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
+    return path.removeprefix(".") or "config"
 
 
 def connection_specification() -> dict[str, Any]:
-    """Return the JSON schema in Airbyte's form: no references, `oneOf` with a constant `type`."""
+    """Return the JSON schema in the form Airbyte requires: no `$ref`, and a constant `type` in each `oneOf` variant."""
     schema = Config.model_json_schema(mode="validation")
     definitions = schema.pop("$defs")
 
@@ -245,7 +245,7 @@ def connection_specification() -> dict[str, Any]:
         if not isinstance(node, dict):
             return node
         if "$ref" in node:
-            # Some UIs show the model's docstring where a field of that type has its own words: the field's win.
+            # The field's own title and description override those of the referenced model.
             return {
                 **inline(definitions[node["$ref"].rpartition("/")[2]]),
                 **{k: v for k, v in node.items() if k != "$ref"},

@@ -1,1 +1,1 @@
-"""Rows on their way: queues, requests in flight, STATE messages, the dead-letter file."""
+"""Delivers rows and releases STATEs: the writer, queues, requests in flight, the dead-letter file."""

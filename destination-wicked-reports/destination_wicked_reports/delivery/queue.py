@@ -1,4 +1,4 @@
-"""Rows that wait for a request to one endpoint: when they are enough for one, and which of them travel together."""
+"""Per-endpoint queue; cuts batches by row count, size and order."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from destination_wicked_reports.api.endpoints import ENDPOINTS
 from destination_wicked_reports.ledger.outbox import Batch
 from destination_wicked_reports.model import Row
 
-#: Wicked takes 10 MB (10,000,000) a request (wicked-facts.md section 2.1); stay under it whatever is counted.
+#: Wicked takes 10 MB per request (docs/vendors/wicked-reports.md 2.1); the margin allows for other ways of counting.
 BATCH_BYTES = 9_500_000
 ROW_BYTES = 10_000_000 - len("[]")
 
 
 class Queue:
-    """The rows of one endpoint, first come first served.
+    """The rows of one endpoint, first in, first out.
 
-    `since` is when the row that waits longest came, by the clock; infinity if none waits.
+    `since` is when the oldest row was queued, in seconds of `clock`; infinity if the queue is empty.
     """
 
     def __init__(self, endpoint: str, batch_rows: int, clock: Callable[[], float]) -> None:
@@ -33,7 +33,7 @@ class Queue:
         return len(self._rows)
 
     def extend(self, rows: list[Row]) -> None:
-        """Let rows wait."""
+        """Append rows."""
         if rows and not self._rows:
             self.since = self._clock()
         self._rows.extend(rows)
@@ -46,11 +46,11 @@ class Queue:
 
     @property
     def full(self) -> bool:
-        """Whether a request can be filled."""
+        """Whether there is enough for a full request."""
         return len(self._rows) >= self._batch_rows or self._bytes >= BATCH_BYTES
 
     def cut(self) -> Batch:
-        """Take out a request's worth: within the limits of rows and bytes, and with no two rows of one identity."""
+        """Remove and return the next batch: within the limits of rows and bytes, no two rows of one identity."""
         rows = list(islice(self._rows, self._batch_rows))
         if _size(rows) > BATCH_BYTES or len({row.identity for row in rows}) < len(rows):
             rows = _first(rows)
@@ -59,22 +59,22 @@ class Queue:
         self._bytes -= _size(rows)
         if not self._rows:
             self.since = float("inf")
-        kept = not ENDPOINTS[self._endpoint].key or any(row.order_key for row in rows)
-        return Batch(self._endpoint, rows, kept)
+        keep_rows = not ENDPOINTS[self._endpoint].key or any(row.order_key for row in rows)
+        return Batch(self._endpoint, rows, keep_rows)
 
 
 def _first(rows: list[Row]) -> list[Row]:
-    """Return the first of these rows, at least one and as many as may travel together."""
-    names: set[str] = set()
+    """Return the longest prefix of these rows, at least one, that may travel in one request."""
+    identities: set[str] = set()
     size = 0
-    for place, row in enumerate(rows):
+    for position, row in enumerate(rows):
         size += _size([row])
-        if row.identity in names or (place and size > BATCH_BYTES):
-            return rows[:place]
-        names.add(row.identity)
+        if row.identity in identities or (position and size > BATCH_BYTES):
+            return rows[:position]
+        identities.add(row.identity)
     return rows
 
 
 def _size(rows: list[Row]) -> int:
-    """Return what rows take up in a request, each with the comma behind it."""
+    """Return the bytes that rows take in a request, each with the comma after it."""
     return sum([len(row.body) for row in rows]) + len(rows)

@@ -1,7 +1,21 @@
-"""The RECORD/STATE loop, and the durability rule: a STATE leaves only when every row before it is settled.
+"""Reads the input and releases STATE messages: the durability rule.
 
-Settled means accepted by Wicked and written to the ledger, or written to the dead-letter file, or known to be there
-already. STATEs leave in the order in which they came, whole (`id` included), with `destinationStats.recordCount`.
+A STATE is released (written to standard output) once every record before it is settled, that is, once
+
+- Wicked accepted its rows and the ledger recorded that; or
+- the row or the record is in the dead-letter file, synced to disk; or
+- the ledger had the row already; or
+- the record makes no row, or the ledger stores it for a later run.
+
+Records are numbered in order of arrival, and a STATE takes the number of the last record before it. `Writer._release`
+is the only place that releases STATEs: all those below the lowest number that is unsettled, which is the minimum of
+
+- `Writer._records`: records that are not normalized yet,
+- `Normalizer.oldest_buffered`: records that the mapping keeps in memory,
+- `Dispatcher.oldest()`: rows that are queued, in flight, or left to the next run.
+
+STATEs leave in the order of arrival and unchanged, `id` included, except for `destinationStats.recordCount`
+(docs/airbyte-cdk.md 5.2).
 """
 
 from __future__ import annotations
@@ -13,31 +27,28 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from airbyte_cdk.models import FailureType
-from airbyte_cdk.utils.traced_exception import AirbyteTracedException
-
-from destination_wicked_reports.delivery.dead_letters import DeadLetterFile
-from destination_wicked_reports.delivery.dispatcher import FATES, REJECTED, UNCHANGED, WITHHELD, Dispatcher
+from destination_wicked_reports.delivery.dispatcher import Dispatcher
 from destination_wicked_reports.delivery.queue import BATCH_BYTES
+from destination_wicked_reports.delivery.tally import Tally
+from destination_wicked_reports.errors import InvalidInputError
 from destination_wicked_reports.mappings.base import Normalizer
-from destination_wicked_reports.model import Record, Reject, Row, Skip, Unchanged
-from destination_wicked_reports.protocol.messages import InvalidInputError, parse
+from destination_wicked_reports.model import Record, Row
+from destination_wicked_reports.protocol.messages import parse
 from destination_wicked_reports.signals import SIGNALS
 
 logger = logging.getLogger("airbyte")
 
-#: Airbyte wants a STATE at least every 15 minutes (conventions.md section 4.3).
+#: Airbyte wants a STATE at least every 15 minutes (docs/airbyte-cdk.md 5.2).
 FLUSH_SECONDS = 600.0
-#: STATEs may lag this many full requests behind the input before partly filled requests are sent to free them.
+#: How many full requests STATEs may lag behind the input before partly filled requests are sent to release them.
 LAG_BATCHES = 10
-#: Records become rows this many at a time: few enough to stay in the processor's cache, and enough to share the
-#: ledger's answer.
-GROUP = 200
+#: Records normalized at a time: few enough for the processor's cache, and enough to share one query of the ledger.
+GROUP_RECORDS = 200
 StreamKey = tuple[str, str]
 
 
 @dataclass(slots=True)
-class HeldState:
+class WaitingState:
     """A STATE that waits for the records up to `sequence`."""
 
     sequence: int
@@ -45,42 +56,39 @@ class HeldState:
 
 
 class Writer:
-    """Feeds records through a normalizer into a delivery, and lets STATEs go.
+    """Passes records through a normalizer to the dispatcher, and releases STATEs.
 
-    `routes` says what the normalizer calls each stream; `restore` puts records into their source's form beforehand.
+    `routes` maps (namespace, stream) to the normalizer's name of the stream; `restore` puts records into their source's
+    form first.
     """
 
     def __init__(
         self,
         normalizer: Normalizer,
-        delivery: Dispatcher,
-        letters: DeadLetterFile,
+        dispatcher: Dispatcher,
+        tally: Tally,
         emit: Callable[[Any], None],
         routes: Mapping[StreamKey, str],
         *,
         batch_rows: int,
         restore: Callable[[list[Record]], None] | None = None,
-        fail_fast: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ):
         self._normalizer = normalizer
-        self._delivery = delivery
-        self._letters = letters
+        self._dispatcher = dispatcher
+        self._tally = tally
         self._emit = emit
         self._routes = routes
         self._restore = restore
         self._batch_rows = batch_rows
-        self._group = min(GROUP, batch_rows)
-        self._fail_fast = fail_fast
-        delivery.after_settling = self._check
+        self._group = min(GROUP_RECORDS, batch_rows)
         self._clock = clock
-        self.skipped: Counter[str] = Counter()
         self._lines = 0
         self._sequence = 0
         self._records: list[Record] = []
         self._records_bytes = 0
         self._records_since = float("inf")
-        self._states: deque[HeldState] = deque()
+        self._states: deque[WaitingState] = deque()
         self._record_counts: Counter[StreamKey] = Counter()
         self._open_streams: set[str] = set()
         self._source_failed = False
@@ -89,15 +97,15 @@ class Writer:
     # -- the durability rule ----------------------------------------------------------------------------------------
 
     def write(self, input_lines: Iterable[list[bytes]]) -> None:
-        """Deliver everything in the input; whatever happens, the STATEs that were earned leave."""
+        """Deliver all records of the input. However the run ends, STATEs whose records are settled are released."""
         try:
             with SIGNALS.deferred():
-                self._delivery.recover()
+                self._dispatcher.recover()
                 try:
                     for lines in input_lines:
                         for line in lines:
                             self._take(line)
-                        self._delivery.settle()
+                        self._dispatcher.collect()
                         self._release()
                         if self._overdue():
                             self._flush()
@@ -110,30 +118,30 @@ class Writer:
                 self._flush()
                 self._ended = True
         except BaseException:
-            self._delivery.drain()
+            self._dispatcher.abort()
             self._release()
             raise
 
-    def _flush(self) -> None:
-        self._normalize()
-        self._delivery.flush()
-        self._release()
-
     def _release(self) -> None:
-        """Let go every STATE whose records are all settled, in order of arrival."""
+        """Emit every STATE whose records are all settled, in order of arrival."""
         unread = self._records[0].sequence if self._records else float("inf")
-        unsettled = min(self._delivery.oldest(), self._normalizer.holds, unread)
+        unsettled = min(self._dispatcher.oldest(), self._normalizer.oldest_buffered, unread)
         while self._states and self._states[0].sequence < unsettled:
-            self._letters.sync()
+            self._tally.dead_letters.sync()
             self._emit(self._states.popleft().message)
 
+    def _flush(self) -> None:
+        self._normalize()
+        self._dispatcher.flush()
+        self._release()
+
     def _overdue(self) -> bool:
-        since = min(self._records_since, self._delivery.waiting_since())
+        since = min(self._records_since, self._dispatcher.waiting_since())
         if self._clock() - since >= FLUSH_SECONDS:
             return True
         return bool(self._states) and self._sequence - self._states[0].sequence > LAG_BATCHES * self._batch_rows
 
-    # -- taking messages --------------------------------------------------------------------------------------------
+    # -- messages ---------------------------------------------------------------------------------------------------
 
     def _take(self, line: bytes) -> None:
         self._lines += 1
@@ -147,7 +155,7 @@ class Writer:
             route = self._routes.get(key)
             if route is None:
                 raise InvalidInputError(
-                    self._lines, "is a record of a stream that the catalog does not name, or not in that namespace"
+                    self._lines, "is a record of a stream that is not in the catalog, or not in this namespace"
                 )
             self._sequence += 1
             self._record_counts[key] += 1
@@ -160,24 +168,12 @@ class Writer:
         elif kind == "STATE":
             self._take_state(message)
         elif kind == "LOG":
-            self._emit(line)  # in a shell pipe nobody else would show what the source is doing
+            self._emit(line)  # in a shell pipe nothing else shows the source's log
         elif kind == "TRACE":
             self._take_trace(message["trace"])
 
-    def _take_trace(self, trace: dict[str, Any]) -> None:
-        """Hear of a source that fails, and remember which streams it has begun and not completed."""
-        if trace.get("type") == "ERROR":
-            self._source_failed = True
-            logger.warning("The source failed: %s", (trace.get("error") or {}).get("message"))
-        status = trace.get("stream_status")
-        if isinstance(status, dict):
-            described = status.get("stream_descriptor")
-            described = described if isinstance(described, dict) else {}
-            name = ".".join(str(part) for part in (described.get("namespace"), described.get("name")) if part)
-            (self._open_streams.discard if status.get("status") == "COMPLETE" else self._open_streams.add)(name)
-
     def _take_state(self, message: dict[str, Any]) -> None:
-        """Keep a STATE whole and count its records: since the last STATE of its stream, or of all for a global one."""
+        """Queue a STATE with its record count: since the last STATE of its stream, or of all streams if global."""
         state = message["state"]
         if state.get("type") == "STREAM":
             descriptor = state["stream"]["stream_descriptor"]
@@ -186,98 +182,64 @@ class Writer:
             count = sum(self._record_counts.values())
             self._record_counts.clear()
         state["destinationStats"] = {**(state.get("destinationStats") or {}), "recordCount": float(count)}
-        self._states.append(HeldState(self._sequence, message))
+        self._states.append(WaitingState(self._sequence, message))
+
+    def _take_trace(self, trace: dict[str, Any]) -> None:
+        """Log an error of the source, and track which streams it started and did not complete."""
+        if trace.get("type") == "ERROR":
+            self._source_failed = True
+            logger.warning("The source failed: %s", (trace.get("error") or {}).get("message"))
+        status = trace.get("stream_status")
+        if isinstance(status, dict):
+            descriptor = status.get("stream_descriptor")
+            descriptor = descriptor if isinstance(descriptor, dict) else {}
+            name = ".".join(str(part) for part in (descriptor.get("namespace"), descriptor.get("name")) if part)
+            (self._open_streams.discard if status.get("status") == "COMPLETE" else self._open_streams.add)(name)
 
     # -- records to rows --------------------------------------------------------------------------------------------
 
     def _normalize(self) -> None:
-        """Turn the records at hand into rows, dead letters and counts."""
         if not self._records:
             return
         if self._restore is not None:
             self._restore(self._records)
-        self._delivery.add(self._sift(self._normalizer.normalize(self._records, self._delivery.orders)))
-        self._records = []  # not before: if anything fails on the way, their STATE must not leave
+        self._dispatcher.add(self._tally.rows_of(self._normalizer.normalize(self._records, self._dispatcher.orders)))
+        self._records = []  # only now: if anything fails before this line, their STATE must not be released
         self._records_bytes = 0
         self._records_since = float("inf")
 
     def _finish(self) -> None:
-        """Hand over what the normalizer could not tell before the input ended, a request's worth at a time.
+        """Send the rows that the normalizer makes at the end of the input, a request at a time.
 
-        One by one: a dead letter is on disk before the normalizer goes on, and forgets that it was to be written.
+        A dead letter is synced before the normalizer continues, because it then drops what the dead letter is about.
         """
         rows: list[Row] = []
-        for made in self._normalizer.finish(self._delivery.orders):
-            rows += self._sift([made])
-            self._letters.sync()
+        for made in self._normalizer.finish(self._dispatcher.orders):
+            rows += self._tally.rows_of([made])
+            self._tally.dead_letters.sync()
             if len(rows) >= self._batch_rows:
-                self._delivery.add(rows)
+                self._dispatcher.add(rows)
                 rows = []
-        self._delivery.add(rows)
-
-    def _sift(self, normalized: Iterable[Row | Reject | Skip]) -> list[Row]:
-        """Return the rows; write dead letters down, and count what was skipped."""
-        rows: list[Row] = []
-        for made in normalized:
-            if isinstance(made, Row):
-                rows.append(made)
-            elif isinstance(made, Unchanged):
-                self._delivery.counts[made.endpoint][UNCHANGED] += 1
-            elif isinstance(made, Skip):
-                self.skipped[made.reason] += 1
-            else:
-                self._letters.reject(made)
-                self._delivery.counts[made.endpoint][REJECTED] += 1
-        self._check()
-        return rows
+        self._dispatcher.add(rows)
 
     # -- the end ----------------------------------------------------------------------------------------------------
 
-    @property
-    def refused(self) -> int:
-        """How many rows were rejected or held so far; each is in the dead-letter file."""
-        return sum(counts[REJECTED] + counts[WITHHELD] for counts in self._delivery.counts.values())
-
-    def _check(self) -> None:
-        if self._fail_fast and self.refused:
-            raise self.failure()
-
-    def failure(self) -> AirbyteTracedException:
-        """Return the error that ends a run of which rows did not reach Wicked."""
-        rejected, held = (
-            sum(counts[fate] for counts in self._delivery.counts.values()) for fate in (REJECTED, WITHHELD)
-        )
-        told = []
-        if rejected:
-            told.append(f"{_rows(rejected)} rejected: mend them at the source or in the mapping.")
-        if held:
-            told.append(
-                f"{_rows(held)} held, for nobody knows whether Wicked has them: see which it lacks, and replay those."
-            )
-        text = " ".join([*told, f"Each is in {self._letters.path} with its reason."])
-        return AirbyteTracedException(message=text, internal_message=text, failure_type=FailureType.config_error)
-
     def summary(self) -> Iterator[str]:
-        """Yield the lines of the closing log: per endpoint what was sent, unchanged, changed, rejected and held."""
-        for endpoint, counts in self._delivery.counts.items():
-            if counts:
-                yield f"{endpoint}: " + ", ".join(f"{counts[what]:,} {what}" for what in FATES)
-        if not any(self._delivery.counts.values()):
+        """Yield the closing log lines."""
+        yield from self._tally.lines()
+        if self._tally.empty:
             if self._ended and self._source_failed:
-                yield "nothing was sent: the source failed, and gave nothing that was new"
+                yield "Nothing was sent: the source failed before it delivered anything new."
             elif self._ended:
-                yield "nothing was there to send: Wicked has been told of everything that came"
+                yield "Nothing new to send: everything received is already in Wicked Reports."
             else:
-                yield "the run broke off before Wicked had accepted anything"
-        if self._open_streams and self._ended:  # else the run itself stopped, and its error says why
+                yield "The run ended before Wicked Reports accepted anything."
+        if self._open_streams and self._ended:  # otherwise the run itself stopped, and its error is logged
+            fix = "fix the error it reported and " if self._source_failed else ""
             yield (
-                f"the input ended before {', '.join(sorted(self._open_streams))} was complete: the source stopped "
-                f"early, so {'mend what it said and ' if self._source_failed else ''}run the sync again"
+                f"The input ended before {', '.join(sorted(self._open_streams))} was complete: the source stopped "
+                f"early, so {fix}run the sync again."
             )
-        for reason, count in self.skipped.items():
+        for reason, count in self._tally.skipped.items():
             yield f"skipped {count:,} records: {reason}"
         yield from self._normalizer.notes()
-
-
-def _rows(count: int) -> str:
-    return "1 row was" if count == 1 else f"{count:,} rows were"

@@ -1,1 +1,1 @@
-"""What was sent: orders, rows and the outbox, in SQLite or PostgreSQL."""
+"""The ledger: what was sent, in SQLite or PostgreSQL."""

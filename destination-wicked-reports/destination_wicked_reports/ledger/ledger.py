@@ -1,12 +1,12 @@
 """What was sent, so that nothing is sent twice and every later change becomes a payment.
 
-Four facts are kept: rows Wicked has accepted (or whose fate nobody knows), what Wicked was told of each affiliate
-order, the rows that are under way right now, and whose ledger this is. The rows under way are written down *before*
-the request leaves, and struck out in the same transaction that records its outcome. A run that dies in between leaves
-them behind, and the next one finds them.
+The ledger stores the rows that Wicked accepted or whose outcome is unknown, the state of every affiliate and shop
+order, the requests in flight (the outbox), and whose ledger it is. `begin` writes a request to the outbox before it is
+posted; `commit` removes it in the transaction that records its outcome. A run that dies in between leaves the request
+in the outbox, and the next run finds it there.
 
-A ledger is an SQLite file, which one run at a time holds, or a schema of a PostgreSQL database, which any number of
-runs share as `leases.py` says.
+A ledger is a SQLite file, locked by one run at a time, or a schema of a PostgreSQL database, shared by any number of
+runs as described in `leases.py`.
 """
 
 from __future__ import annotations
@@ -23,95 +23,106 @@ from sqlalchemy import Connection, Engine, bindparam, delete, insert, literal, s
 from sqlalchemy.exc import DBAPIError
 
 from destination_wicked_reports.api.endpoints import UPDATABLE
-from destination_wicked_reports.ledger.engines import postgresql_engine, refusal, sqlite_engine
+from destination_wicked_reports.errors import LedgerError
+from destination_wicked_reports.ledger import schema
+from destination_wicked_reports.ledger.engines import opening_error, postgresql_engine, sqlite_engine
 from destination_wicked_reports.ledger.leases import Leases
-from destination_wicked_reports.ledger.outbox import Batch, dump, load
-from destination_wicked_reports.ledger.schema import (
-    LedgerBusyError,
-    LedgerError,
-    former,
-    info,
-    order_events,
-    orders,
-    outbox,
-    prepare,
-    remember,
-    sent,
-)
-from destination_wicked_reports.ledger.sql import POSTGRESQL, among, listed, upsert
-from destination_wicked_reports.model import OrderState, Row
+from destination_wicked_reports.ledger.outbox import Batch, decode_rows, encode_rows
+from destination_wicked_reports.ledger.schema import order_events, orders, outbox, sent, sent_before, settings
+from destination_wicked_reports.ledger.sql import POSTGRESQL, among, key_parameters, upsert
+from destination_wicked_reports.model import IN_DOUBT, OrderState, Row
 
-__all__ = ["ACCEPTED", "HELD", "LOCK_WAIT_SECONDS", "Ledger", "LedgerBusyError", "LedgerError", "fingerprint"]
-
-#: A second run on the same file waits this long for the first to end.
-LOCK_WAIT_SECONDS = 30
-#: A run waits this long in PostgreSQL for another that sends rows of the same source system. Airbyte wants a STATE
-#: every 15 minutes (conventions.md section 4.3), and none leaves while a run waits.
+#: How long a second run waits for the lock of the file, in seconds.
+FILE_LOCK_SECONDS = 30
+#: How long a run waits in PostgreSQL for another run of the same source system, in seconds. No STATE is released
+#: meanwhile, and Airbyte wants one every 15 minutes (docs/airbyte-cdk.md 5.2).
 LEASE_WAIT_SECONDS = 600
 
-ACCEPTED, HELD = "accepted", "held"
+#: The status of a row in `sent`; the other one is IN_DOUBT.
+ACCEPTED = "accepted"
 
 
 def fingerprint(api_key: str) -> str:
-    """Return what the ledger keeps of an API key: enough to know it again, not enough to use it."""
+    """Return a short hash that identifies an API key without revealing it."""
     return hashlib.sha256(b"wicked-reports\0" + api_key.encode()).hexdigest()[:16]
 
 
 class Ledger:
-    """One store (`live` or `test`) of one ledger. Used by one thread."""
+    """One store (`live` or `test`) of a ledger. Not thread-safe.
 
-    def __init__(self, engine: Engine, store: str, description: str, patience: float = LEASE_WAIT_SECONDS):
+    `lock_wait` is how many seconds to wait for another run's lease. With `resend_in_doubt`, which only `replay` sets,
+    rows in doubt do not count as sent.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        store: str,
+        description: str,
+        lock_wait: float = LEASE_WAIT_SECONDS,
+        *,
+        resend_in_doubt: bool = False,
+    ):
         self.store = store
         self.description = description
-        #: rows whose fate is unknown may be sent again: only `replay` says so, and only when it is told to.
-        self.repeats_held = False
+        self.resend_in_doubt = resend_in_doubt
         self._engine = engine
         try:
             self._connection: Connection = engine.connect()
         except DBAPIError as error:
-            raise refusal(error, description) from None
+            raise opening_error(error, description) from None
         try:
             with self._connection.begin():
-                prepare(self._connection, description)
+                schema.prepare(self._connection, description)
             shared = engine.dialect.name == POSTGRESQL
-            self._leases = Leases(self._connection, store, description, patience) if shared else None
+            self._leases = Leases(self._connection, store, description, lock_wait) if shared else None
         except LedgerError:
             self.close()
             raise
         except DBAPIError as error:
             self.close()
-            raise refusal(error, description) from None
+            raise opening_error(error, description) from None
 
     @classmethod
-    def sqlite(cls, path: Path, store: str, patience: float = LOCK_WAIT_SECONDS) -> Ledger:
-        """Open, or make, the ledger file; its folder must exist. One run at a time: the file stays locked.
+    def sqlite(
+        cls, path: Path, store: str, lock_wait: float = FILE_LOCK_SECONDS, *, resend_in_doubt: bool = False
+    ) -> Ledger:
+        """Open or create the file, readable by its owner only, and lock it; its folder must exist.
 
-        It holds customers' rows, so only its owner may read it. `patience` is in seconds.
+        `lock_wait` is how many seconds to wait for another run's lock.
         """
         try:
             os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
         except OSError as error:
             raise LedgerError(f"The ledger {path} cannot be opened ({error.strerror}).") from None
-        return cls(sqlite_engine(path, patience), store, f"The ledger {path}")
+        return cls(sqlite_engine(path, lock_wait), store, f"The ledger {path}", resend_in_doubt=resend_in_doubt)
 
     @classmethod
-    def postgresql(cls, url: str, schema: str, store: str, patience: float = LEASE_WAIT_SECONDS) -> Ledger:
-        """Open, or make, the ledger in this schema of a database; `patience` is in seconds, of waiting for a lease."""
+    def postgresql(
+        cls,
+        url: str,
+        schema: str,
+        store: str,
+        lock_wait: float = LEASE_WAIT_SECONDS,
+        *,
+        resend_in_doubt: bool = False,
+    ) -> Ledger:
+        """Open or create the ledger in this schema of a database."""
         engine, description = postgresql_engine(url, schema)
-        return cls(engine, store, description, patience)
+        return cls(engine, store, description, lock_wait, resend_in_doubt=resend_in_doubt)
 
     @classmethod
     def in_memory(cls, store: str) -> Ledger:
-        """Open a ledger that dies with the run."""
+        """Open a ledger that ends with the run."""
         return cls(sqlite_engine(None), store, "The in-memory ledger")
 
     @property
     def connection(self) -> Connection:
-        """The one connection, for the tables that `sums.py` and `documents.py` keep in the same database."""
+        """The only connection, also for modules with tables of their own in the ledger; see `sql.py`."""
         return self._connection
 
     def close(self) -> None:
-        """Let go of the ledger, and of its lock."""
+        """Close the connection, which releases the lock."""
         with contextlib.suppress(DBAPIError):
             self._connection.close()
         self._engine.dispose()
@@ -119,62 +130,62 @@ class Ledger:
     # -- whose ledger this is ---------------------------------------------------------------------------------------
 
     def belongs_to(self, api_key: str) -> bool:
-        """Tell whether this key filled the ledger; one that nothing was ever written to belongs to everybody."""
-        with self._connection.begin():
-            if not self._filled():
-                return True
-            return bool(self._connection.scalar(select(info.c.value).where(info.c.name == self._owner(api_key))))
+        """Tell whether this key filled the ledger; an empty ledger belongs to every key."""
+        return not self._has_rows() or self.setting(self._owner(api_key)) is not None
 
-    def _filled(self) -> bool:
-        any_row = (select(literal(1)).where(table.c.store == self.store).limit(1) for table in (sent, outbox))
-        return any(self._connection.scalar(query) for query in any_row)
-
-    def adopt(self, api_key: str) -> None:
-        """Write down that this key's account is the one the ledger remembers."""
-        self.agree(self._owner(api_key), str(int(time.time())))
-
-    def agreed(self, name: str) -> str | None:
-        """Return what the rows of this ledger have in common under this name; None if it has no rows yet."""
-        with self._connection.begin():
-            return self._connection.scalar(select(info.c.value).where(info.c.name == name)) if self._filled() else None
-
-    def agree(self, name: str, value: str) -> None:
-        """Write down what the rows of this ledger have in common."""
-        with self._connection.begin():
-            upsert(self._connection, info, [(name, value)])
+    def claim(self, api_key: str) -> None:
+        """Record that the ledger belongs to this key's account."""
+        self.set_setting(self._owner(api_key), str(int(time.time())))
 
     def _owner(self, api_key: str) -> str:
         return f"key.{self.store}.{fingerprint(api_key)}"
 
-    # -- who works on it --------------------------------------------------------------------------------------------
+    def setting(self, name: str) -> str | None:
+        """Return a setting that all rows of this ledger share; None if it is not set or there are no rows."""
+        if not self._has_rows():
+            return None
+        with self._connection.begin():
+            return self._connection.scalar(select(settings.c.value).where(settings.c.name == name))
 
-    def enter(self, keys: Iterable[str]) -> bool:
-        """Make sure, before anything is asked of these rows or orders, that no other run works on their like.
+    def set_setting(self, name: str, value: str) -> None:
+        """Record a setting that all rows of this ledger share."""
+        with self._connection.begin():
+            upsert(self._connection, settings, [(name, value)])
 
-        True if a dead run may have left requests of them, which `unfinished` then names. Where one run has the whole
-        ledger, there is nothing to do. Raises LedgerBusyError if another run does not end in time.
+    def _has_rows(self) -> bool:
+        any_row = (select(literal(1)).where(table.c.store == self.store).limit(1) for table in (sent, outbox))
+        with self._connection.begin():
+            return any(self._connection.scalar(query) for query in any_row)
+
+    # -- sharing it -------------------------------------------------------------------------------------------------
+
+    def acquire(self, keys: Iterable[str]) -> bool:
+        """Lease the scopes of these rows or orders. Call it before asking anything about them.
+
+        Returns True if a dead run may have left requests there, which `unfinished` then returns. Does nothing for a
+        SQLite file, which one run has to itself. Raises LedgerBusyError if another run does not end in time.
         """
-        return self._leases is not None and self._leases.enter(keys)
+        return self._leases is not None and self._leases.acquire(keys)
 
-    def guard(self) -> None:
-        """See, in the transaction that is open, that no other run has taken over what this one works on.
+    def verify_lease(self) -> None:
+        """Check, in the open transaction, that no other run has taken over what this one leased.
 
-        Whoever writes down what was computed from earlier reads asks this first. Raises LedgerBusyError.
+        Call it before writing anything that was computed from earlier reads. Raises LedgerBusyError.
         """
         if self._leases is not None:
-            self._leases.guard()
+            self._leases.verify()
 
     # -- what was sent ----------------------------------------------------------------------------------------------
 
     def known(self, endpoint: str, keys: Sequence[str]) -> dict[str, bytes]:
-        """Return key -> digest of the rows among `keys` that were sent (or are held: their fate is unknown)."""
-        ignored = HELD if self.repeats_held else ""
-        asked = {"store": self.store, "endpoint": endpoint, "ignored": ignored, **listed(keys)}
+        """Return key -> digest of the rows among `keys` that were sent, including those in doubt."""
+        ignored = IN_DOUBT if self.resend_in_doubt else ""
+        parameters = {"store": self.store, "endpoint": endpoint, "ignored": ignored, **key_parameters(keys)}
         with self._connection.begin():
-            return dict(self._connection.execute(_KNOWN, asked).tuples().all())
+            return dict(self._connection.execute(_KNOWN, parameters).tuples().all())
 
     def orders(self, keys: Sequence[str]) -> dict[str, OrderState]:
-        """Return what Wicked was told of these affiliate orders."""
+        """Return key -> state of the affiliate and shop orders among `keys`."""
         query = select(orders).where(orders.c.store == self.store, among(orders.c.key))
         with self._connection.begin():
             return {
@@ -186,56 +197,57 @@ class Ledger:
                     payments=row.payments,
                     revision=row.revision,
                     currency=row.currency,
-                    changed=row.changed,
+                    source_updated_at=row.source_updated_at,
                 )
-                for row in self._connection.execute(query, listed(keys))
+                for row in self._connection.execute(query, key_parameters(keys))
             }
 
-    # -- what is under way ------------------------------------------------------------------------------------------
+    # -- the outbox -------------------------------------------------------------------------------------------------
 
-    def mark(self, *batches: Batch, instead_of: Batch | None = None) -> None:
-        """Write batches down before they leave; `instead_of` is the refused batch that they are the halves of."""
+    def begin(self, *batches: Batch, replaces: Batch | None = None) -> None:
+        """Write batches to the outbox before they are posted; `replaces` is the batch that they were split from."""
         with self._connection.begin():
-            self.guard()
-            if instead_of is not None:
-                self._connection.execute(delete(outbox).where(outbox.c.id == instead_of.mark))
+            self.verify_lease()
+            if replaces is not None:
+                self._connection.execute(delete(outbox).where(outbox.c.id == replaces.outbox_id))
             for batch in batches:
                 result = self._connection.execute(
                     insert(outbox).values(
                         store=self.store,
                         endpoint=batch.endpoint,
-                        body=batch.body if batch.kept else b"",
-                        rows=dump(batch.rows if batch.kept else ()),
-                        marked_at=int(time.time()),
-                        **self._marks(batch),
+                        body=batch.body if batch.keep_rows else b"",
+                        rows=encode_rows(batch.rows if batch.keep_rows else ()),
+                        created_at=int(time.time()),
+                        **self._run_and_scopes(batch),
                     )
                 )
-                batch.mark = result.inserted_primary_key[0]  # type: ignore[index]
+                batch.outbox_id = result.inserted_primary_key[0]  # type: ignore[index]
 
-    def _marks(self, batch: Batch) -> dict[str, str]:
+    def _run_and_scopes(self, batch: Batch) -> dict[str, str]:
         if self._leases is None:
             return {}
         return {"run": self._leases.run, "scopes": self._leases.scopes(row.key for row in batch.rows)}
 
-    def settle(self, batch: Batch, remembered: Sequence[Row], status: str = ACCEPTED) -> None:
-        """Record the outcome of a marked batch: these of its rows are remembered, and none is under way any more."""
+    def commit(self, batch: Batch, rows: Sequence[Row], status: str = ACCEPTED) -> None:
+        """Remove a batch from the outbox and record `rows` of it as sent, in one transaction."""
         now = int(time.time())
-        told = [(row.order_key, row.order, row) for row in remembered if row.order_key and row.order]
+        changes = [(row.order_key, row.order, row) for row in rows if row.order_key and row.order]
         states: dict[str, OrderState] = {}
-        for order_key, order, _ in told:
-            former = states.get(order_key)
-            if former is None or order.place > former.place:
+        for order_key, order, _ in changes:
+            earlier = states.get(order_key)
+            if earlier is None or order.version > earlier.version:
                 states[order_key] = order
         with self._connection.begin():
-            self.guard()
-            self._connection.execute(delete(outbox).where(outbox.c.id == batch.mark))
-            if remembered and (batch.endpoint in UPDATABLE or self.repeats_held):
-                self._connection.execute(_KEEP_FORMER, self._named(batch.endpoint, remembered))
-            for stream, rows in _by_stream(remembered).items():
-                remember(
+            self.verify_lease()
+            self._connection.execute(delete(outbox).where(outbox.c.id == batch.outbox_id))
+            if rows and (batch.endpoint in UPDATABLE or self.resend_in_doubt):
+                parameters = {"store": self.store, "endpoint": batch.endpoint}
+                self._connection.execute(_KEEP_EARLIER, {**parameters, **key_parameters(row.key for row in rows)})
+            for stream, sent_rows in _by_stream(rows).items():
+                schema.upsert_sent(
                     self._connection,
-                    [row.key for row in rows],
-                    [row.digest for row in rows],
+                    [row.key for row in sent_rows],
+                    [row.digest for row in sent_rows],
                     store=self.store,
                     endpoint=batch.endpoint,
                     stream=stream,
@@ -256,30 +268,27 @@ class Ledger:
                         state.payments,
                         state.revision,
                         state.currency,
-                        state.changed,
+                        state.source_updated_at,
                     )
                     for key, state in states.items()
                 ],
             )
-            events = [self._event(*each, now) for each in told]
+            events = [self._event(order_key, order, row, now) for order_key, order, row in changes]
             upsert(self._connection, order_events, events)
-
-    def _named(self, endpoint: str, rows: Sequence[Row]) -> dict[str, str]:
-        return {"store": self.store, "endpoint": endpoint, **listed(row.key for row in rows)}
 
     def _event(self, order_key: str, order: OrderState, row: Row, now: int) -> tuple[str | int, ...]:
         names = (self.store, order_key, row.endpoint, row.key)
-        money = (str(order.total), str(order.approved), str(order.refunded))
-        return *names, order.revision, order.payments, order.status, *money, now
+        amounts = (str(order.total), str(order.approved), str(order.refunded))
+        return *names, order.revision, order.payments, order.status, *amounts, now
 
     def unfinished(self) -> list[Batch]:
-        """Return the batches that an earlier run marked and never settled, oldest first."""
+        """Return the batches in the outbox that dead runs left, oldest first."""
         query = select(outbox).where(outbox.c.store == self.store).order_by(outbox.c.id)
         with self._connection.begin():
             if self._leases is not None:
-                query = query.where(outbox.c.id.in_(self._leases.adopt()))
+                query = query.where(outbox.c.id.in_(self._leases.claim_orphans()))
             return [
-                Batch(row.endpoint, load(row.endpoint, row.body, row.rows), mark=row.id, unsure=True)
+                Batch(row.endpoint, decode_rows(row.endpoint, row.body, row.rows), outbox_id=row.id, maybe_stored=True)
                 for row in self._connection.execute(query)
             ]
 
@@ -291,7 +300,7 @@ def _by_stream(rows: Sequence[Row]) -> dict[str, list[Row]]:
     return found
 
 
-# Built once: SQLAlchemy takes longer to build and recognize a statement than SQLite to answer it.
+# Built once, because SQLAlchemy takes longer to build a statement than SQLite to execute it.
 _NAMED = (sent.c.store == bindparam("store"), sent.c.endpoint == bindparam("endpoint"), among(sent.c.key))
 _KNOWN = select(sent.c.key, sent.c.digest).where(*_NAMED, sent.c.status != bindparam("ignored"))
-_KEEP_FORMER = insert(former).from_select([column.name for column in sent.columns], select(sent).where(*_NAMED))
+_KEEP_EARLIER = insert(sent_before).from_select([column.name for column in sent.columns], select(sent).where(*_NAMED))

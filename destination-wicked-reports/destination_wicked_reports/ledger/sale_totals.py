@@ -1,9 +1,9 @@
-"""What a source's rows add up to, kept beside what Wicked was told: the part of each row, and the sum of each sale.
+"""Sums over a source's rows: the contribution of each row, and the total of each sale.
 
-For sources whose rows do not each tell a whole sale: a return may be a row of its own, and rows worth fractions of a
-cent count only together. Every row's part is kept under the row's key, so that a row that is read again replaces its
-part and adds nothing, and each sum moves by the difference alone. What is due is always this sum less what the ledger's
-orders say, so a run that is killed between the two tells the rest when it is run again.
+For sources whose rows are not whole sales: a return may be a row of its own, and rows worth fractions of a cent count
+only in sum. A contribution is stored under its row's key, so a row that is read again replaces its contribution, and
+the total moves by the difference. What has to be sent is always the total less what the ledger's orders already have,
+so a run killed between the two is completed by the next one.
 """
 
 from __future__ import annotations
@@ -27,173 +27,185 @@ from sqlalchemy import (
 )
 
 from destination_wicked_reports.ledger.ledger import Ledger
-from destination_wicked_reports.ledger.schema import make_tables
-from destination_wicked_reports.ledger.sql import among, begins, listed, upsert
+from destination_wicked_reports.ledger.schema import create_tables
+from destination_wicked_reports.ledger.sql import among, key_parameters, starts_with, upsert
 from destination_wicked_reports.model import Contribution, SaleTotal
 
-#: More digits than any sum of amounts has, so that parts that are taken off again leave exactly what was there.
+#: More digits than any sum of amounts needs, so that subtracting a contribution undoes adding it exactly.
 EXACT = Context(prec=100)
 PAGE = 500
-#: Written out, not bound: the database uses an index of part of a table only if the query names the same part.
-NOTHING: ColumnElement[str] = literal_column("''")
+#: A literal, not a parameter: a database uses a partial index only if the query contains the same condition.
+EMPTY: ColumnElement[str] = literal_column("''")
 
 metadata = MetaData()
-parts = Table(
-    "parts",
+contributions = Table(
+    "contributions",
     metadata,
     Column("store", String, primary_key=True),
     Column("key", String, primary_key=True),
-    Column("whole", String, nullable=False),
-    Column("amount", String, nullable=False),  # money is decimal text: no database rounds it
+    Column("sale_key", String, nullable=False),
+    Column("amount", String, nullable=False),  # money is decimal text, which no database rounds
     Column("click", String, nullable=False),
     Column("commission", String, nullable=False),
-    Column("changed", String, nullable=False, server_default=""),
+    Column("source_updated_at", String, nullable=False),
     sqlite_with_rowid=False,
 )
-wholes = Table(
-    "wholes",
+sale_totals = Table(
+    "sale_totals",
     metadata,
     Column("store", String, primary_key=True),
     Column("key", String, primary_key=True),
     Column("amount", String, nullable=False),
-    Column("due", String, nullable=False),
+    Column("pending", String, nullable=False),
     Column("facts", LargeBinary, nullable=False),
     sqlite_with_rowid=False,
 )
-for column in (parts.c.click, parts.c.commission):
-    Index(f"parts_by_{column.name}", column, sqlite_where=column != NOTHING, postgresql_where=column != NOTHING)
-DUE = wholes.c.due != NOTHING
-Index("wholes_by_due", wholes.c.store, wholes.c.due, wholes.c.key, sqlite_where=DUE, postgresql_where=DUE)
+for column in (contributions.c.click, contributions.c.commission):
+    Index(f"contributions_by_{column.name}", column, sqlite_where=column != EMPTY, postgresql_where=column != EMPTY)
+PENDING = sale_totals.c.pending != EMPTY
+Index(
+    "sale_totals_by_pending",
+    sale_totals.c.store,
+    sale_totals.c.pending,
+    sale_totals.c.key,
+    sqlite_where=PENDING,
+    postgresql_where=PENDING,
+)
 
 
 class SaleTotals:
-    """The sums of one store; see `base.Sums`. Memory holds what the last `load` or page of `due` named."""
+    """The totals of one store. Memory holds those of the last `load` or of the last page of `pending`."""
 
     def __init__(self, ledger: Ledger):
         self._ledger = ledger
         self._connection = ledger.connection
         self._store = ledger.store
-        self._forget()
+        self._clear()
         with self._connection.begin():
-            make_tables(self._connection, metadata)
+            create_tables(self._connection, metadata)
 
-    def _forget(self) -> None:
-        self._parts: dict[str, Contribution] = {}
-        self._wholes: dict[str, SaleTotal] = {}
-        self._kin: dict[str, dict[str, None]] = {}
-        self._changed: dict[str, Contribution] = {}
-        self._moved: dict[str, SaleTotal] = {}
+    def _clear(self) -> None:
+        self._contributions: dict[str, Contribution] = {}
+        self._totals: dict[str, SaleTotal] = {}
+        self._related: dict[str, dict[str, None]] = {}
+        self._unsaved_contributions: dict[str, Contribution] = {}
+        self._unsaved_totals: dict[str, SaleTotal] = {}
 
     # -- reading ----------------------------------------------------------------------------------------------------
 
-    def load(self, keys: Collection[str], whole_keys: Collection[str], aliases: Collection[str]) -> None:
-        """Fetch these parts, their kin and the wholes of all; see `base.Sums.load`."""
-        self._forget()
+    def load(self, keys: Collection[str], sale_keys: Collection[str], aliases: Collection[str]) -> None:
+        """Fetch contributions by key and by alias (a click or a commission), and the totals of all their sales."""
+        self._clear()
         with self._connection.begin():
-            self._fetch_parts(select(parts).where(among(parts.c.key), parts.c.store == self._store), keys)
-            # As an expression, for SQLite would rather read the whole store by its key than look up what is named.
-            store = parts.c.store.concat(NOTHING)
-            for column in (parts.c.click, parts.c.commission):
-                query = select(parts).where(among(column), column != NOTHING, store == self._store)
-                self._fetch_parts(query, aliases)
-            query = select(wholes).where(wholes.c.store == self._store, among(wholes.c.key))
-            named = {*whole_keys, *(part.whole for part in self._parts.values())}
-            for row in self._connection.execute(query, listed(named)):
-                self._wholes[row.key] = SaleTotal(row.key, row.facts, Decimal(row.amount), row.due)
+            own = select(contributions).where(among(contributions.c.key), contributions.c.store == self._store)
+            self._fetch_contributions(own, keys)
+            # As an expression, because SQLite would prefer to scan the store by primary key to using the index.
+            store = contributions.c.store.concat(EMPTY)
+            for column in (contributions.c.click, contributions.c.commission):
+                query = select(contributions).where(among(column), column != EMPTY, store == self._store)
+                self._fetch_contributions(query, aliases)
+            query = select(sale_totals).where(sale_totals.c.store == self._store, among(sale_totals.c.key))
+            wanted = {*sale_keys, *(contribution.sale_key for contribution in self._contributions.values())}
+            for row in self._connection.execute(query, key_parameters(wanted)):
+                self._totals[row.key] = SaleTotal(row.key, row.facts, Decimal(row.amount), row.pending)
 
-    def _fetch_parts(self, query: Select[Any], keys: Collection[str]) -> None:
+    def _fetch_contributions(self, query: Select[Any], keys: Collection[str]) -> None:
         if keys:
-            for row in self._connection.execute(query, listed(keys)):
-                self._hold(
-                    Contribution(row.key, row.whole, Decimal(row.amount), row.click, row.commission, row.changed)
+            for row in self._connection.execute(query, key_parameters(keys)):
+                amount = Decimal(row.amount)
+                self._keep(
+                    Contribution(row.key, row.sale_key, amount, row.click, row.commission, row.source_updated_at)
                 )
 
-    def _hold(self, part: Contribution) -> None:
-        self._parts[part.key] = part
-        for alias in (part.click, part.commission):
+    def _keep(self, contribution: Contribution) -> None:
+        self._contributions[contribution.key] = contribution
+        for alias in (contribution.click, contribution.commission):
             if alias:
-                self._kin.setdefault(alias, {})[part.key] = None
+                self._related.setdefault(alias, {})[contribution.key] = None
 
-    def part(self, key: str) -> Contribution | None:
+    def contribution(self, key: str) -> Contribution | None:
         """Return what a row adds, or None if it was never counted."""
-        return self._parts.get(key)
+        return self._contributions.get(key)
 
-    def kin(self, alias: str) -> list[Contribution]:
-        """Return the rows of one click and merchant, or of one commission, among those at hand."""
-        found = (self._parts[key] for key in self._kin.get(alias, ()))
-        return [part for part in found if alias in (part.click, part.commission)]
+    def related(self, alias: str) -> list[Contribution]:
+        """Return the loaded contributions that have this click or commission."""
+        found = (self._contributions[key] for key in self._related.get(alias, ()))
+        return [contribution for contribution in found if alias in (contribution.click, contribution.commission)]
 
-    def whole(self, key: str) -> SaleTotal | None:
-        """Return the sum of a sale, or None if no row was ever counted for it."""
-        return self._wholes.get(key)
+    def total(self, key: str) -> SaleTotal | None:
+        """Return the total of a sale, or None if it has no row."""
+        return self._totals.get(key)
 
-    def loaded(self) -> list[str]:
-        """Return the keys of all wholes at hand."""
-        return list(self._wholes)
+    def loaded_keys(self) -> list[str]:
+        """Return the keys of all loaded totals."""
+        return list(self._totals)
 
-    def due(self, start: str, limit: str) -> Iterator[list[SaleTotal]]:
-        """Yield, in pages, the wholes of `start` that are due by `limit`; no transaction is open in between."""
+    def pending(self, prefix: str, day: str) -> Iterator[list[SaleTotal]]:
+        """Yield, in pages, the totals that are pending on or before this day and whose key has this prefix.
+
+        No transaction is open between two pages.
+        """
         last = ("", "")
         while True:
             query = (
-                select(wholes)
-                .where(wholes.c.store == self._store, wholes.c.due != NOTHING, wholes.c.due <= limit)
-                .where(begins(wholes.c.key, start))
-                .where(tuple_(wholes.c.due, wholes.c.key) > last)
-                .order_by(wholes.c.due, wholes.c.key)
+                select(sale_totals)
+                .where(sale_totals.c.store == self._store, PENDING, sale_totals.c.pending <= day)
+                .where(starts_with(sale_totals.c.key, prefix))
+                .where(tuple_(sale_totals.c.pending, sale_totals.c.key) > last)
+                .order_by(sale_totals.c.pending, sale_totals.c.key)
                 .limit(PAGE)
             )
-            self._forget()
+            self._clear()
             with self._connection.begin():
                 for row in self._connection.execute(query):
-                    self._wholes[row.key] = SaleTotal(row.key, row.facts, Decimal(row.amount), row.due)
-            if not self._wholes:
+                    self._totals[row.key] = SaleTotal(row.key, row.facts, Decimal(row.amount), row.pending)
+            if not self._totals:
                 return
-            page = list(self._wholes.values())
-            last = (page[-1].due, page[-1].key)
+            page = list(self._totals.values())
+            last = (page[-1].pending, page[-1].key)
             yield page
 
-    # -- counting ---------------------------------------------------------------------------------------------------
+    # -- writing ----------------------------------------------------------------------------------------------------
 
-    def put(self, part: Contribution, facts: bytes | None = None, due: str | None = None) -> None:
-        """Let a row count as this part, in place of what it counted as before; see `base.Sums.put`."""
-        old = self._parts.get(part.key)
-        if old != part:
+    def put(self, contribution: Contribution, facts: bytes | None = None, pending: str | None = None) -> None:
+        """Replace a row's contribution and move the totals; `facts` and `pending` are the sale's. `save` stores it."""
+        old = self._contributions.get(contribution.key)
+        if old != contribution:
             if old is not None:
-                self._add(self._wholes[old.whole], old.amount.copy_negate())
-            whole = self._wholes.setdefault(part.whole, SaleTotal(part.whole, facts or b"{}"))
-            self._add(whole, part.amount)
-            self._hold(part)
-            self._changed[part.key] = part
-        self.set(part.whole, facts, due)
+                self._add(self._totals[old.sale_key], old.amount.copy_negate())
+            total = self._totals.setdefault(contribution.sale_key, SaleTotal(contribution.sale_key, facts or b"{}"))
+            self._add(total, contribution.amount)
+            self._keep(contribution)
+            self._unsaved_contributions[contribution.key] = contribution
+        self.update(contribution.sale_key, facts, pending)
 
-    def _add(self, whole: SaleTotal, amount: Decimal) -> None:
-        whole.amount = EXACT.add(whole.amount, amount)
-        self._moved[whole.key] = whole
+    def _add(self, total: SaleTotal, amount: Decimal) -> None:
+        total.amount = EXACT.add(total.amount, amount)
+        self._unsaved_totals[total.key] = total
 
-    def set(self, key: str, facts: bytes | None = None, due: str | None = None) -> None:
-        """Change a whole's facts or when it is due; None leaves them."""
-        whole = self._wholes[key]
-        if (facts is not None and facts != whole.facts) or (due is not None and due != whole.due):
-            whole.facts = whole.facts if facts is None else facts
-            whole.due = whole.due if due is None else due
-            self._moved[key] = whole
+    def update(self, key: str, facts: bytes | None = None, pending: str | None = None) -> None:
+        """Change a sale's facts or `pending`; None leaves them as they are."""
+        total = self._totals[key]
+        if (facts is not None and facts != total.facts) or (pending is not None and pending != total.pending):
+            total.facts = total.facts if facts is None else facts
+            total.pending = total.pending if pending is None else pending
+            self._unsaved_totals[key] = total
 
     def save(self) -> None:
-        """Write down what has changed, all or nothing."""
+        """Store all changes in one transaction."""
         with self._connection.begin():
-            self._ledger.guard()
+            self._ledger.verify_lease()
             upsert(
                 self._connection,
-                parts,
+                contributions,
                 [
-                    (self._store, p.key, p.whole, str(p.amount), p.click, p.commission, p.changed)
-                    for p in self._changed.values()
+                    (self._store, c.key, c.sale_key, str(c.amount), c.click, c.commission, c.source_updated_at)
+                    for c in self._unsaved_contributions.values()
                 ],
             )
             upsert(
                 self._connection,
-                wholes,
-                [(self._store, whole.key, str(whole.amount), whole.due, whole.facts) for whole in self._moved.values()],
+                sale_totals,
+                [(self._store, t.key, str(t.amount), t.pending, t.facts) for t in self._unsaved_totals.values()],
             )
-        self._changed, self._moved = {}, {}
+        self._unsaved_contributions, self._unsaved_totals = {}, {}

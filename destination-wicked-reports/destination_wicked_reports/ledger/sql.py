@@ -1,9 +1,8 @@
-"""The statements that every module with tables in the ledger needs, in the words of any database.
+"""SQL that works on SQLite and PostgreSQL alike, for every module that has tables in the ledger.
 
-`among` asks for rows by any number of keys, which travel as one parameter. `upsert` inserts or replaces many rows.
-Both say the same to SQLite and to PostgreSQL, so a module that keeps a table of its own (`sums.py`, `documents.py`)
-needs to know neither: it declares the table in a `MetaData` of its own, makes it with `schema.make_tables`, and uses
-the ledger's connection inside `with connection.begin():`.
+`among` selects rows by any number of keys, which travel as one parameter; `upsert` inserts or replaces many rows. A
+module with tables of its own (`sale_totals.py`, `order_documents.py`) declares them in its own `MetaData`, creates them
+with `schema.create_tables`, and uses the ledger's connection inside `with connection.begin():`.
 """
 
 from __future__ import annotations
@@ -36,57 +35,57 @@ POSTGRESQL = "postgresql"
 
 
 class _Each(FunctionElement[str]):
-    """The texts of a JSON array as a table with two columns: `value`, and `place`, which counts from 0."""
+    """The texts of a JSON array as a table with the columns `value` and `position`, which starts at 0."""
 
     inherit_cache = True
 
 
 @compiles(_Each)
-def _each_of_sqlite(element: _Each, compiler: SQLCompiler, **options: Any) -> str:
+def _each_in_sqlite(element: _Each, compiler: SQLCompiler, **options: Any) -> str:
     array = compiler.process(element.clauses, **options)
-    return f"(SELECT value, key AS place FROM json_each({array}))"  # noqa: S608 - the array is a placeholder
+    return f"(SELECT value, key AS position FROM json_each({array}))"  # noqa: S608 - the array is a placeholder
 
 
 @compiles(_Each, POSTGRESQL)
-def _each_of_postgresql(element: _Each, compiler: SQLCompiler, **options: Any) -> str:
+def _each_in_postgresql(element: _Each, compiler: SQLCompiler, **options: Any) -> str:
     array = compiler.process(element.clauses, **options)
     return (
-        f"(SELECT value, CAST(place - 1 AS INTEGER) AS place FROM json_array_elements_text(CAST({array} AS JSON)) "  # noqa: S608
+        f"(SELECT value, CAST(place - 1 AS INTEGER) AS position FROM json_array_elements_text(CAST({array} AS JSON)) "  # noqa: S608
         "WITH ORDINALITY AS listed (value, place))"
     )
 
 
-#: The keys that the parameter `keys` names; see `listed`.
-EACH = _Each(bindparam("keys", type_=String())).table_valued("value", column("place", Integer))
+#: The keys in the parameter `keys`; see `key_parameters`.
+EACH = _Each(bindparam("keys", type_=String())).table_valued("value", column("position", Integer))
 
 
 def among(searched: ColumnElement[str]) -> ColumnElement[bool]:
-    """Return the condition that a column holds one of the keys that the parameter `keys` will name; see `listed`."""
+    """Return the condition that a column holds one of the keys in the parameter `keys`; see `key_parameters`."""
     return searched.in_(select(EACH.c.value))
 
 
-def begins(column: ColumnElement[str], start: str) -> ColumnElement[bool]:
-    """Return the condition that a text begins so, letter for letter: SQLite's LIKE takes small letters for capitals."""
-    return func.substr(column, 1, len(start)) == start
+def starts_with(column: ColumnElement[str], prefix: str) -> ColumnElement[bool]:
+    """Return the condition that a text starts with `prefix`, case-sensitively: SQLite's LIKE ignores case."""
+    return func.substr(column, 1, len(prefix)) == prefix
 
 
-def listed(keys: Iterable[str]) -> dict[str, str]:
-    """Return the parameters of a statement with `among` in it: one, whatever the number of keys."""
+def key_parameters(keys: Iterable[str]) -> dict[str, str]:
+    """Return the parameters of a statement with `among` in it: a single one, whatever the number of keys."""
     return {"keys": orjson.dumps(list(keys)).decode()}
 
 
-def as_text(statement: ClauseElement, dialect: Dialect) -> str:
-    """Return a statement as the driver takes it, its parameters by name."""
-    named = dialect if dialect.name == POSTGRESQL else own_words(dialect).dialect(paramstyle="named")
+def compile_text(statement: ClauseElement, dialect: Dialect) -> str:
+    """Return a statement as text for the driver, with named parameters."""
+    named = dialect if dialect.name == POSTGRESQL else dialect_module(dialect).dialect(paramstyle="named")
     return str(statement.compile(dialect=named))
 
 
 def upsert(connection: Connection, table: Table, rows: Sequence[tuple[Any, ...]]) -> None:
-    """Insert or replace rows, given as tuples in the table's order of columns; no primary key may come twice.
+    """Insert or replace rows, given as tuples in the order of the table's columns; primary keys must be distinct.
 
-    `table.info["never_back"]` names columns of which no row may take a lesser value: such a row is left out.
-    The statement is compiled by SQLAlchemy once and executed as text: its own many-row path costs more per row than
-    everything else that the ledger does.
+    `table.info["never_decreases"]` names columns whose values, taken together, never decrease: a row that would
+    decrease them is ignored. The statement is compiled once and executed as text, because SQLAlchemy's own path for
+    many rows costs more per row than everything else the ledger does.
     """
     if not rows:
         return
@@ -101,7 +100,7 @@ def upsert(connection: Connection, table: Table, rows: Sequence[tuple[Any, ...]]
 @lru_cache(maxsize=64)
 def _upsert_text(table: Table, dialect: Dialect) -> str:
     columns = list(table.columns)
-    insertion = own_words(dialect).insert(table)
+    insertion = dialect_module(dialect).insert(table)
     if dialect.name == POSTGRESQL:
         # One statement for all rows: the columns travel as arrays.
         arrays = func.unnest(*(bindparam(c.name, type_=ARRAY(c.type)) for c in columns)).table_valued(
@@ -112,17 +111,17 @@ def _upsert_text(table: Table, dialect: Dialect) -> str:
     return str(or_replace(insertion, table).compile(dialect=dialect))
 
 
-def own_words(dialect: Dialect) -> Any:
-    """Return SQLAlchemy's module for a database's own SQL; imported here, for a run needs one of the two."""
+def dialect_module(dialect: Dialect) -> Any:
+    """Return SQLAlchemy's module for a dialect. Imported here because a run needs only one of the two."""
     from sqlalchemy.dialects import postgresql, sqlite
 
     return postgresql if dialect.name == POSTGRESQL else sqlite
 
 
 def or_replace(insertion: Any, table: Table) -> Any:
-    """Let an insertion replace the rows that are there already."""
+    """Return the insertion with an ON CONFLICT clause that replaces existing rows."""
     fresh = {c.name: insertion.excluded[c.name] for c in table.columns if not c.primary_key}
-    ordered = table.info.get("never_back", ())
+    ordered = table.info.get("never_decreases", ())
     forward = (
         tuple_(*(insertion.excluded[name] for name in ordered)) >= tuple_(*(table.c[name] for name in ordered))
         if ordered

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from destination_wicked_reports.config.mappings import BigcommerceMapping, CustomMapping, NativeMapping, SovrnMapping
-from destination_wicked_reports.config.spec import Config, ConfigurationError, NoLedger
+from destination_wicked_reports.config.spec import Config, NoLedger
+from destination_wicked_reports.errors import ConfigurationError, MappingError
 from destination_wicked_reports.mappings.affiliate.base import AffiliateRules
 from destination_wicked_reports.mappings.affiliate.contacts import ContactRule
 from destination_wicked_reports.mappings.affiliate.sovrn import SovrnNormalizer
@@ -12,7 +13,7 @@ from destination_wicked_reports.mappings.affiliate.wecantrack import WecantrackN
 from destination_wicked_reports.mappings.base import Normalizer
 from destination_wicked_reports.mappings.bigcommerce.normalizer import BigcommerceNormalizer, BigcommerceRules
 from destination_wicked_reports.mappings.bigcommerce.records import SubscriptionRule
-from destination_wicked_reports.mappings.custom.normalizer import CustomNormalizer, MappingError, StreamRule
+from destination_wicked_reports.mappings.custom.normalizer import CustomNormalizer, StreamRule
 from destination_wicked_reports.mappings.native import NativeNormalizer
 
 

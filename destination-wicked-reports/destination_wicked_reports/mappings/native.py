@@ -14,9 +14,10 @@ from typing import Any
 import orjson
 
 from destination_wicked_reports.api.endpoints import ENDPOINTS, ORDER_ITEMS, ORDER_PAYMENTS, ORDERS
-from destination_wicked_reports.api.fields import FieldError
 from destination_wicked_reports.api.rows import FieldChecker, RowMaker, find_column, fold
-from destination_wicked_reports.mappings.base import Normalizer, Orders
+from destination_wicked_reports.errors import FieldError
+from destination_wicked_reports.ledger.order_book import OrderBook
+from destination_wicked_reports.mappings.base import Normalizer
 from destination_wicked_reports.model import Record, Reject, Row, Skip
 
 _CHILDREN = {"OrderItems": ORDER_ITEMS.name, "OrderPayments": ORDER_PAYMENTS.name}
@@ -50,7 +51,7 @@ class NativeNormalizer(Normalizer):
         """Return the endpoint that the catalog asks for, else the one that is called like the stream."""
         return _PLACES.get(fold(object_name or stream))
 
-    def normalize(self, records: Sequence[Record], orders: Orders) -> Iterator[Row | Reject | Skip]:
+    def normalize(self, records: Sequence[Record], orders: OrderBook) -> Iterator[Row | Reject | Skip]:
         """Yield a row per record, and one per line and payment nested in an order."""
         makers, names, nested = self._makers, None, dict[str, str]()
         for record in records:

@@ -1,1 +1,1 @@
-"""Airbyte's and Singer's lines: messages, catalogs, discover."""
+"""The Airbyte protocol and Singer's: messages, catalogs, discover, the entrypoint."""

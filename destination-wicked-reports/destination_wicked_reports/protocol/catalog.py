@@ -1,10 +1,10 @@
-"""The configured catalog, and what of it Wicked Reports cannot do."""
+"""The configured catalog: reads it, refuses what Wicked Reports cannot do, and routes its streams to the mapping."""
 
 from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 from airbyte_cdk.models import (
@@ -13,13 +13,27 @@ from airbyte_cdk.models import (
     DestinationSyncMode,
 )
 
-from destination_wicked_reports.config.spec import Config, ConfigurationError
-from destination_wicked_reports.mappings.base import Normalizer
+from destination_wicked_reports.config.spec import Config
+from destination_wicked_reports.errors import ConfigurationError
 
-#: By namespace (empty for none) and name.
+#: By namespace (empty if none) and name of a stream: the stream name that the mapping uses.
 Routes = dict[tuple[str, str], str]
 
 SUPPORTED = frozenset({DestinationSyncMode.append, DestinationSyncMode.append_dedup})
+
+
+class StreamRouter(Protocol):
+    """The part of a mapping that routes streams."""
+
+    @property
+    def streams(self) -> frozenset[str]:
+        """Stream names that the mapping uses."""
+
+    def route(self, stream: str, namespace: str = "", object_name: str = "") -> str | None:
+        """Return the mapping's name for a configured stream, or None if the mapping does not support it.
+
+        `object_name` is the catalog's `destination_object_name`, empty if it has none.
+        """
 
 
 def read_catalog(path: Path) -> ConfiguredAirbyteCatalog:
@@ -32,10 +46,11 @@ def read_catalog(path: Path) -> ConfiguredAirbyteCatalog:
         raise ConfigurationError(f"The catalog {path} is not a configured catalog ({type(error).__name__}).") from None
 
 
-def find_routes(catalog: ConfiguredAirbyteCatalog, normalizer: Normalizer, config: Config) -> Routes:
-    """Return what the normalizer calls each configured stream.
+def find_routes(catalog: ConfiguredAirbyteCatalog, router: StreamRouter, config: Config) -> Routes:
+    """Return the mapping's name for each configured stream.
 
-    Raises ConfigurationError for what Wicked cannot do: replacing, deleting, and streams it has no place for.
+    Raises ConfigurationError for sync modes and refreshes that replace or delete, for streams that the mapping does not
+    support, and for a stream that is configured for two endpoints.
     """
     routes: Routes = {}
     for configured in catalog.streams:
@@ -52,21 +67,21 @@ def find_routes(catalog: ConfiguredAirbyteCatalog, normalizer: Normalizer, confi
                 "refresh that keeps the records."
             )
         object_name = configured.destination_object_name or ""
-        route = normalizer.route(name, namespace, object_name)
+        route = router.route(name, namespace, object_name)
         if route is None:
-            raise ConfigurationError(_homeless(name, object_name, normalizer, config))
+            raise ConfigurationError(_unsupported(name, object_name, router, config))
         if routes.setdefault((namespace, name), route) != route:
             raise ConfigurationError(
-                f"Stream {name} is configured twice, for {routes[namespace, name]} and for {route}. Name it once, and "
-                "let a mapping of type custom feed several endpoints."
+                f"Stream {name} is configured twice, for {routes[namespace, name]} and for {route}. Configure it once; "
+                "a mapping of type custom can feed several endpoints from it."
             )
     names = Counter(name for _, name in routes)
-    # PyAirbyte's cache drops the namespace of a record, though not that in the catalog (clients.md 1.3).
+    # PyAirbyte's cache drops the namespace of records but not of the catalog (seen with airbyte 0.71.3).
     return {("", name): route for (_, name), route in routes.items() if names[name] == 1} | routes
 
 
 def find_schemas(catalog: ConfiguredAirbyteCatalog, routes: Routes) -> dict[str, list[dict[str, Any]]]:
-    """Return the source's JSON schemas of what comes under each route."""
+    """Return the JSON schemas of the source by the mapping's name; several streams may have one name."""
     schemas: dict[str, list[dict[str, Any]]] = {}
     for configured in catalog.streams:
         stream = configured.stream
@@ -74,18 +89,18 @@ def find_schemas(catalog: ConfiguredAirbyteCatalog, routes: Routes) -> dict[str,
     return schemas
 
 
-def _homeless(name: str, object_name: str, normalizer: Normalizer, config: Config) -> str:
+def _unsupported(name: str, object_name: str, router: StreamRouter, config: Config) -> str:
     if object_name:
         return (
             f"Stream {name} asks for the object {object_name}, which the mapping {config.mapping.type} does not offer "
             "for it: choose another object, or leave destination_object_name out of the catalog."
         )
     return (
-        f"Stream {name} has no place in Wicked Reports with the mapping {config.mapping.type}: deselect it. "
-        f"That mapping takes {', '.join(sorted(normalizer.streams))}."
+        f"Stream {name} is not supported by the mapping {config.mapping.type}: deselect it. "
+        f"This mapping supports {', '.join(sorted(router.streams))}."
     )
 
 
 def _truncates(generation: int | None, minimum: int | None, sync: int | None) -> bool:
-    """Tell whether older data is to go. PyAirbyte says 1, 1, 1 for every stream (clients.md 1.3): nothing is older."""
+    """Return whether the refresh removes older data; PyAirbyte's 1, 1, 1 for every stream removes nothing."""
     return bool(generation) and minimum == generation and (generation, sync) != (1, 1)

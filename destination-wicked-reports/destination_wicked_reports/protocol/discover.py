@@ -1,11 +1,11 @@
-"""`discover`: what a data-activation platform may send, as one raw DESTINATION_CATALOG line.
+"""`discover`: the objects and fields that a data-activation platform can send, as one DESTINATION_CATALOG message.
 
-The message is the Airbyte protocol's own (`DestinationCatalog`, 0.17); airbyte-cdk 7.39 has no such command for a
-destination and drops the payload when it serialises one, so the line is made here, and nothing else depends on it.
+The message is part of the Airbyte protocol (`DestinationCatalog`, 0.17). airbyte-cdk 7.39 has no such command for a
+destination and drops the payload when serializing, so this module builds the JSON itself.
 
-A schema takes what the writer takes, numbers as text and ids as whole numbers, too, so that no platform holds back a
-row that Wicked would get. What JSON Schema cannot say is left to the writer: whether a date exists, how many digits a
-fraction has, whether a whole number was written with a point. Numbers as text are offered without an exponent.
+The schemas accept what the writer accepts, including numbers as text and ids as integers, so that a platform does not
+hold back valid rows. The writer alone checks what JSON Schema cannot express: whether a date exists, how many digits a
+fraction has, whether an integer was written with a decimal point. The schemas accept numbers as text without exponent.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from destination_wicked_reports.api.fields import BLANKS, NUMBER_LIMIT, Kind
 
 COMMAND = "discover"
 
-#: One character that is more than a blank. `\S` would not do: to the writer a no-break space is text like any other.
+#: Matches one character that is not a blank. Not `\S`, because the writer accepts a no-break space as text.
 SOME_TEXT = "[^" + "".join(f"\\x{ord(blank):02x}" for blank in BLANKS) + "]"
-#: A sign is one of the characters that a number may have, so one digit less is left to those below zero.
+#: The minus sign counts towards the maximum length, so negative numbers have one digit less.
 _RANGE = {"exclusiveMinimum": -(10 ** (NUMBER_LIMIT - 1)), "exclusiveMaximum": 10**NUMBER_LIMIT}
 _FROM_ZERO = {"minimum": 0, "exclusiveMaximum": 10**NUMBER_LIMIT}
 _DATE = {"type": "string", "format": "date-time", "pattern": SOME_TEXT}
 
 
 def _number(digits: int) -> str:
-    """Return the pattern of a number as text, of at most so many digits before the point."""
+    """Return the pattern of a number as text with at most `digits` digits before the decimal point."""
     return rf"(0*[0-9]{{1,{digits}}}(\.[0-9]*)?|\.[0-9]+)"
 
 
 def _whole(digits: int) -> str:
-    """Return the pattern of a whole number as text, with a point and zeros behind it as warehouses write them."""
+    """Return the pattern of an integer as text, optionally followed by `.` and zeros, as warehouses write it."""
     return rf"[0-9]{{1,{digits}}}(\.0*)?"
 
 
@@ -54,20 +54,20 @@ _TYPES: dict[Kind, dict[str, Any]] = {
 
 
 def parse_args(args: Sequence[str]) -> argparse.Namespace:
-    """Read the command line behind the program's name: `discover --config FILE`."""
+    """Parse `discover --config FILE`, given without the program's name."""
     parser = argparse.ArgumentParser(prog="destination-wicked-reports")
     command = parser.add_subparsers(dest="command", required=True).add_parser(
-        COMMAND, help="Outputs the objects that records can become"
+        COMMAND, help="outputs the objects that records can become"
     )
     command.add_argument("--config", required=True, help="path to the json configuration file")
     return parser.parse_args(args)
 
 
 def destination_catalog() -> dict[str, Any]:
-    """Return the message: an operation per object and way of writing it.
+    """Return the message, with one operation for each object and sync mode.
 
-    Every object can be appended to. Those whose rows have a key at Wicked can also be deduplicated by it; the others
-    are told apart by their whole content (wicked-facts 2.5, 2.7, 2.8), which no matching key can say.
+    Every object supports append. Objects whose rows have a key at Wicked also support append_dedup; the rows of the
+    others differ by their whole content only (docs/vendors/wicked-reports.md 2.5, 2.7, 2.8).
     """
     operations = []
     for endpoint in ENDPOINTS.values():
@@ -79,12 +79,12 @@ def destination_catalog() -> dict[str, Any]:
 
 
 def json_schema(endpoint: Endpoint) -> dict[str, Any]:
-    """Return the JSON schema of one object's records; nested lists leave as rows of their own endpoints."""
+    """Return the JSON schema of one object; its nested lists are sent to their own endpoints."""
     schema = _object(endpoint.fields)
     for name, fields in endpoint.nested.items():
         schema["properties"][name] = {"type": ["null", "array"], "items": _object(fields)}
     if endpoint is ENDPOINTS["orders"]:
-        schema["anyOf"] = [_filled("ContactEmail"), _filled("ContactID")]  # wicked-facts 2.3
+        schema["anyOf"] = [_filled("ContactEmail"), _filled("ContactID")]  # docs/vendors/wicked-reports.md 2.3
     return schema
 
 
@@ -98,7 +98,7 @@ def _object(fields: Sequence[Field]) -> dict[str, Any]:
 
 
 def _filled(name: str) -> dict[str, Any]:
-    """Return the schema of an object in which this text is there and more than blanks."""
+    """Return the schema of an object that has this text, not blank."""
     value = {"type": _TYPES[Kind.TEXT]["type"], "minLength": 1, "pattern": SOME_TEXT}
     return {"required": [name], "properties": {name: value}}
 
@@ -107,13 +107,13 @@ def _property(field: Field) -> dict[str, Any]:
     known = dict(_TYPES[field.kind])
     if field.kind is Kind.TEXT:
         known["maxLength"] = field.limit
-        if field.limit <= NUMBER_LIMIT:  # a whole number of 64 bits may be too long for these
+        if field.limit <= NUMBER_LIMIT:  # a 64-bit integer may be longer
             known |= {"exclusiveMinimum": -(10 ** (field.limit - 1)), "exclusiveMaximum": 10**field.limit}
     if field.need is Need.REQUIRED:
         if field.kind is Kind.TEXT:
-            known["not"] = {"enum": ["0", 0]}  # empty for Wicked's validator (wicked-facts 2.1)
+            known["not"] = {"enum": ["0", 0]}  # empty to Wicked (docs/vendors/wicked-reports.md 2.1)
         return {**known, "minLength": 1, "pattern": known.get("pattern", SOME_TEXT)}
-    # Empty is as good as absent; blanks are empty text, but no number and no date.
+    # An empty value counts as absent. Blanks count as empty text, but are invalid as a number or date.
     types = known["type"]
     known["type"] = ["null", types] if isinstance(types, str) else ["null", *types]
     if "pattern" in known:

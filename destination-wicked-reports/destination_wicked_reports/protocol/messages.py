@@ -1,4 +1,4 @@
-"""Airbyte messages as bytes: lines in from a pipe, messages out through one buffer that is flushed at once."""
+"""Airbyte messages as lines: reads them from a pipe, parses them, writes them to standard output."""
 
 from __future__ import annotations
 
@@ -14,28 +14,19 @@ from typing import Any, BinaryIO
 
 import orjson
 from airbyte_cdk.logger import AirbyteLogFormatter
-from airbyte_cdk.models import FailureType
-from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
-#: Lines read at once; more of them would leave the processor's cache before they are looked at.
+from destination_wicked_reports.errors import InvalidInputError
+
+#: Bytes per read. Larger chunks no longer fit into the processor's cache.
 CHUNK = 1 << 17
-#: Message types that are no business of a destination's.
-PASSED_OVER = frozenset({"LOG", "CONTROL", "SPEC", "CATALOG", "CONNECTION_STATUS", "DESTINATION_CATALOG"})
-
-
-class InvalidInputError(AirbyteTracedException):
-    """A line that is not a whole Airbyte message. It is not quoted: it may hold a customer's data."""
-
-    def __init__(self, number: int, what: str):
-        text = (
-            f"Line {number} of the input {what}. Everything before it was delivered; see whether the source failed "
-            "in the middle of a line, then run the sync again."
-        )
-        super().__init__(message=text, internal_message=text, failure_type=FailureType.system_error)
+#: Seconds without input after which `read_lines` yields an empty list.
+POLL_SECONDS = 0.2
+#: Message types a destination ignores.
+IGNORED = frozenset({"LOG", "CONTROL", "SPEC", "CATALOG", "CONNECTION_STATUS", "DESTINATION_CATALOG"})
 
 
 def parse(line: bytes, number: int) -> dict[str, Any]:
-    """Return one message as it came, its parts checked as far as the writer uses them; raises ForeignInput."""
+    """Return one message; raises InvalidInputError unless the parts that the writer uses are valid."""
     try:
         message: dict[str, Any] = orjson.loads(line)
         kind = message["type"]
@@ -44,7 +35,7 @@ def parse(line: bytes, number: int) -> dict[str, Any]:
             whole = type(record["stream"]) is str and type(record["data"]) is dict
             whole = whole and ("namespace" not in record or isinstance(record["namespace"], str | None))
         elif kind == "STATE":
-            message = json.loads(line)  # a platform's whole numbers may be longer than orjson's
+            message = json.loads(line)  # STATEs of a platform may have longer integers than orjson reads
             state = message["state"]
             whole = isinstance(state.get("destinationStats"), dict | None)
             if state.get("type") == "STREAM":
@@ -57,42 +48,52 @@ def parse(line: bytes, number: int) -> dict[str, Any]:
         elif kind == "TRACE":
             whole = isinstance(message["trace"].get("error"), dict | None)
         else:
-            whole = kind in PASSED_OVER
+            whole = kind in IGNORED
     except orjson.JSONDecodeError:
-        raise InvalidInputError(number, "is not whole JSON") from None
+        raise InvalidInputError(number, "is not complete JSON") from None
     except (KeyError, TypeError, AttributeError, RecursionError):
         whole = False
     if not whole:
-        raise InvalidInputError(number, "is not a whole Airbyte message")
+        raise InvalidInputError(number, "is not a valid Airbyte message")
     return message
 
 
 class Output:
-    """Standard output, one whole message at a time from any thread, each visible at once."""
+    """Standard output, or another stream. Writes whole messages from any thread and flushes each."""
 
     def __init__(self, stream: BinaryIO | None = None):
-        if stream is None and sys.stdout is None:
-            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
-        self._stream = stream or sys.stdout.buffer
+        self._stream = stream
         self._lock = threading.Lock()
 
     def emit(self, message: Any) -> None:
-        """Write one message, given as a JSON-ready object or as an encoded line without its end."""
+        """Write one message, given as an object or as an encoded line without a newline; raises OSError."""
         line = message if isinstance(message, bytes) else _encoded(message)
         with self._lock:
-            self._stream.write(line + b"\n")
-            self._stream.flush()
+            stream = self._stream or self.open()
+            stream.write(line + b"\n")
+            stream.flush()
+
+    def open(self) -> BinaryIO:
+        """Return the stream; raises OSError if this process was started with standard output closed.
+
+        Call it before opening any file, because a file would take the free descriptor 1.
+        """
+        if self._stream is None:
+            if sys.stdout is None:
+                raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+            self._stream = sys.stdout.buffer
+        return self._stream
 
 
 def _encoded(message: Any) -> bytes:
     try:
         return orjson.dumps(message)
-    except orjson.JSONEncodeError:  # numbers past 64 bits, more than 254 levels
+    except orjson.JSONEncodeError:  # integers of more than 64 bits, or more than 254 levels
         return json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 class OutputHandler(logging.Handler):
-    """Turns log records into LOG messages on the same output, so that no message is ever torn by another."""
+    """Writes log records as LOG messages through the same lock as all other messages."""
 
     def __init__(self, output: Output):
         super().__init__()
@@ -104,15 +105,15 @@ class OutputHandler(logging.Handler):
         self._output.emit(self.format(record).encode())
 
 
-def read_lines(descriptor: int, patience: float) -> Iterator[list[bytes]]:
-    """Yield the lines of a pipe as they come, a list at a time; an empty list when none came for `patience` seconds.
+def read_lines(descriptor: int) -> Iterator[list[bytes]]:
+    """Yield the lines of a pipe as they arrive, a list at a time.
 
-    The empty lists let the caller look after its requests and its clock while the source is silent. The last list may
-    end with a line that has no end: the source may have died in the middle of it.
+    Yields an empty list after every `POLL_SECONDS` without input, so that the caller can check its requests and its
+    clock. The last line may be incomplete if the source died while writing it.
     """
     rest = b""
     while True:
-        ready, _, _ = select.select([descriptor], [], [], patience)
+        ready, _, _ = select.select([descriptor], [], [], POLL_SECONDS)
         if not ready:
             yield []
             continue

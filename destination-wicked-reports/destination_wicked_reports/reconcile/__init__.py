@@ -1,1 +1,1 @@
-"""`wicked-reports-reconcile`: what the destination sent beside what Wicked Reports now shows."""
+"""`wicked-reports-reconcile`: compares the orders that were sent with those that Wicked Reports reports."""

@@ -1,4 +1,4 @@
-"""The console script `wicked-reports-reconcile`: compare, print, and say by the exit code how it went."""
+"""Console script `wicked-reports-reconcile`: compares, prints the report, and returns the result as exit code."""
 
 from __future__ import annotations
 
@@ -12,40 +12,40 @@ from pathlib import Path
 from typing import Any, NoReturn
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-import orjson
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from sqlalchemy.exc import DBAPIError
 
-from destination_wicked_reports.config.spec import Config, ConfigurationError
+from destination_wicked_reports.config.reader import read_config_file
+from destination_wicked_reports.config.spec import Config
+from destination_wicked_reports.errors import ConfigurationError, LedgerError, ReadError
 from destination_wicked_reports.ledger.engines import reason
-from destination_wicked_reports.ledger.schema import LedgerError
 from destination_wicked_reports.reconcile.comparison import Comparison, compare
 from destination_wicked_reports.reconcile.expected import Expected, expect
 from destination_wicked_reports.reconcile.report import html, text
-from destination_wicked_reports.reconcile.reported import ReadError, Shown, read_account, read_files, reader_settings
+from destination_wicked_reports.reconcile.reported import ReportedOrders, read_account, read_files, reader_settings
 
-#: The vendor loads 365 days of history once (overview, "How far back"), so the first order sent is hardly older.
+#: The one-time load of history covers 365 days (docs/vendors/wicked-reports.md 2.1), so no sent order should be older.
 _HISTORY = timedelta(days=366)
-#: Rows are processed once a day, and may take 24 hours to show (wicked-facts 2.1).
+#: Rows are processed daily and can take 24 hours to be reported (docs/vendors/wicked-reports.md 2.1).
 _GRACE_HOURS = 24.0
-_MOST_ROWS = 100
-CANNOT = 2
+_MAX_ROWS = 100
+CANNOT_TELL = 2
 
 
 def cli() -> None:
-    """Run the command and exit: 0 equal, 1 differs, 2 cannot tell."""
+    """Run the command and exit with 0 if equal, 1 if different, 2 if it cannot tell."""
     sys.exit(main(sys.argv[1:]))
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Compare and report; return the exit code."""
+    """Compare, print the report, and return the exit code."""
     signal.signal(signal.SIGTERM, _terminate)
-    asked = _parser().parse_args(arguments)
+    options = _parser().parse_args(arguments)
     try:
-        comparison = _comparison(asked)
-        if asked.html:
-            _write(asked.html, html(comparison))
-        for line in text(comparison, asked.rows):
+        comparison = _comparison(options)
+        if options.html:
+            _write(options.html, html(comparison))
+        for line in text(comparison, options.rows):
             sys.stdout.write(line + "\n")
         sys.stdout.flush()
     except (ConfigurationError, LedgerError, ReadError) as error:
@@ -55,8 +55,8 @@ def main(arguments: Sequence[str]) -> int:
     except DBAPIError as error:
         return _fail(f"The ledger could not be read ({reason(error)}). Nothing was changed; try again.")
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains at its end
-        return CANNOT
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python prints an error when it exits
+        return CANNOT_TELL
     except KeyboardInterrupt:
         return _fail("Stopped. Nothing was changed.")
     return comparison.code
@@ -66,8 +66,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="wicked-reports-reconcile",
         description="Does my revenue match? Compares the orders that destination-wicked-reports sent with those that "
-        "Wicked Reports now shows, day by day and row by row. It changes nothing on either side.",
-        epilog="Exit code: 0 equal (or only not yet processed), 1 something differs, 2 it cannot tell.",
+        "Wicked Reports reports, by day and order by order. It changes nothing.",
+        epilog="Exit code: 0 equal (or only not yet processed), 1 different, 2 cannot tell.",
     )
     files: dict[str, Any] = {"type": Path, "metavar": "FILE"}
     parser.add_argument(
@@ -76,87 +76,81 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--source-config",
         **files,
-        help="that of source-wicked-reports; left out, the destination's key and address serve, and reading begins a "
-        "year before the first order was sent",
+        help="the configuration of source-wicked-reports; by default, it uses the destination's key and address and "
+        "reads from a year before the first order was sent",
     )
     parser.add_argument(
         "--sent",
         nargs="+",
         default=[],
         **files,
-        help="the RECORD lines that were piped into the destination, oldest file first: the amounts of mappings whose "
-        "ledger keeps none (native, custom), and the dates",
+        help="the RECORD lines that were piped into the destination, oldest file first; needed for dates, and for "
+        "amounts with the mappings native and custom, whose ledger stores none",
     )
     parser.add_argument("--catalog", **files, help="the configured catalog of these records")
     parser.add_argument(
         "--read", nargs="+", default=[], **files, help="output of `source-wicked-reports read`, instead of reading now"
     )
-    parser.add_argument("--from", dest="first", type=_day, metavar="DAY", help="the first day, as 2026-01-31")
+    parser.add_argument("--from", dest="first", type=_day, metavar="DAY", help="the first day, such as 2026-01-31")
     parser.add_argument("--to", dest="last", type=_day, metavar="DAY", help="the last day")
     parser.add_argument(
-        "--zone", type=_zone, default=timezone.utc, metavar="NAME", help="whose days: UTC, or as America/New_York"
+        "--zone",
+        type=_zone,
+        default=timezone.utc,
+        metavar="NAME",
+        help="the time zone of the days: UTC, or a name such as America/New_York",
     )
     parser.add_argument(
         "--grace-hours",
         type=_hours,
         default=_GRACE_HOURS,
         metavar="HOURS",
-        help="what was sent so shortly before the read may be missing yet (24)",
+        help="rows sent less than this long before the read may not be processed yet (24)",
     )
     parser.add_argument("--html", **files, help="write a report with a chart to this file")
     parser.add_argument(
-        "--rows", type=_count, default=_MOST_ROWS, metavar="N", help="print so many differences at most (100); 0: all"
+        "--rows", type=_count, default=_MAX_ROWS, metavar="N", help="print at most this many differences (100); 0: all"
     )
     return parser
 
 
-def _comparison(asked: argparse.Namespace) -> Comparison:
-    config = Config.parse(_json(asked.destination_config))
+def _comparison(options: argparse.Namespace) -> Comparison:
+    config = Config.parse(read_config_file(options.destination_config))
     if config.test_mode:
         raise ConfigurationError(
-            "test_mode is on, and Wicked Reports shows rows of its test store in no report: there is nothing to "
-            "compare. Use its API verification tool, or the configuration of the live connection."
+            "test_mode is on, and the outbound API never reports rows of the test store: there is nothing to compare. "
+            "Use the API verification tool in Wicked Reports, or the configuration of the live connection."
         )
-    if asked.html and not asked.html.absolute().parent.is_dir():
-        raise ConfigurationError(f"The folder of --html {asked.html} is not there: make it first.")
-    if asked.first and asked.last and asked.last < asked.first:
-        raise ConfigurationError("--to lies before --from: move one of them.")
-    expected = expect(config, asked.sent, asked.catalog)
-    shown = read_files(asked.read) if asked.read else _read(config, asked.source_config, expected, asked.first)
+    if options.html and not options.html.absolute().parent.is_dir():
+        raise ConfigurationError(f"The folder of --html {options.html} does not exist: create it first.")
+    if options.first and options.last and options.last < options.first:
+        raise ConfigurationError("--to is before --from: change one of them.")
+    expected = expect(config, options.sent, options.catalog)
+    reported = (
+        read_files(options.read) if options.read else _read(config, options.source_config, expected, options.first)
+    )
     return compare(
         expected,
-        shown,
-        grace_seconds=asked.grace_hours * 3600,
-        zone=asked.zone,
-        first=asked.first,
-        last=asked.last,
+        reported,
+        grace_seconds=options.grace_hours * 3600,
+        zone=options.zone,
+        first=options.first,
+        last=options.last,
     )
 
 
-def _read(config: Config, source_config: Path | None, expected: Expected, first: date | None) -> Shown:
-    """Read the account from long enough ago that every order that was sent is within, whatever days are asked for."""
+def _read(config: Config, source_config: Path | None, expected: Expected, first: date | None) -> ReportedOrders:
+    """Read the account from early enough to include every sent order, whatever days are compared."""
     dates = [date.fromisoformat(order.date[:10]) for order in expected.orders.values() if order.date]
-    if expected.first:
-        dates.append((datetime.fromtimestamp(expected.first, timezone.utc) - _HISTORY).date())
+    if expected.first_sent_at:
+        dates.append((datetime.fromtimestamp(expected.first_sent_at, timezone.utc) - _HISTORY).date())
     dates.append(first or datetime.now(timezone.utc).date())
-    own = _json(source_config) if source_config else None
+    own = read_config_file(source_config) if source_config else None
     if own and own.get("api_key") != config.api_key:
         expected.notes.append(
-            "The source reads with another API key than the destination sends with: is it the same account?"
+            "The source uses another API key than the destination: check that both belong to the same account."
         )
     return read_account(reader_settings(config, own, min(dates)))
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        content = orjson.loads(path.read_bytes())
-    except OSError as error:
-        raise ConfigurationError(f"The configuration {path} cannot be read ({error.strerror}).") from None
-    except orjson.JSONDecodeError:
-        content = None
-    if not isinstance(content, dict):
-        raise ConfigurationError(f"The configuration {path} is not a JSON object.")
-    return content
 
 
 def _write(path: Path, content: str) -> None:
@@ -170,32 +164,32 @@ def _day(text: str) -> date:
     try:
         return date.fromisoformat(text)
     except ValueError:
-        raise argparse.ArgumentTypeError("no day of the calendar; write it as 2026-01-31") from None
+        raise argparse.ArgumentTypeError("not a date; use the form 2026-01-31") from None
 
 
 def _zone(text: str) -> tzinfo:
     try:
         return timezone.utc if text.upper() == "UTC" else ZoneInfo(text)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise argparse.ArgumentTypeError("no time zone; write a name of the IANA list, as America/New_York") from None
+        raise argparse.ArgumentTypeError("not a time zone; use an IANA name such as America/New_York") from None
 
 
 def _hours(text: str) -> float:
     hours = float(text)
     if not 0 <= hours <= 24 * 366:
-        raise argparse.ArgumentTypeError("no number of hours from 0 to a year")
+        raise argparse.ArgumentTypeError("not a number of hours from 0 to a year")
     return hours
 
 
 def _count(text: str) -> int:
     if not text.isdecimal():
-        raise argparse.ArgumentTypeError("no whole number, 0 or more")
+        raise argparse.ArgumentTypeError("not a whole number, 0 or more")
     return int(text)
 
 
 def _fail(message: str) -> int:
     sys.stderr.write(message + "\n")
-    return CANNOT
+    return CANNOT_TELL
 
 
 def _terminate(signum: int, _: Any) -> NoReturn:

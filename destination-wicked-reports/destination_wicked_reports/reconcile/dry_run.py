@@ -1,7 +1,7 @@
-"""What the records of a file make of orders: the destination's own mapping, run again, with nobody at the other end.
+"""Runs the configured mapping over recorded RECORD lines and collects the order and payment rows; sends nothing.
 
-It works for every mapping, and gives the rows exactly, because it is the same code; the ledger it keeps meanwhile
-is thrown away, and nothing leaves this machine.
+It uses the destination's own writer with an in-memory ledger and a client that only collects, so the rows are exactly
+those of a sync, for every mapping.
 """
 
 from __future__ import annotations
@@ -20,36 +20,38 @@ import orjson
 from destination_wicked_reports.api.client import WickedClient
 from destination_wicked_reports.api.endpoints import ORDER_PAYMENTS, ORDERS
 from destination_wicked_reports.api.responses import Outcome, PostResult
-from destination_wicked_reports.config.spec import Config, ConfigurationError
+from destination_wicked_reports.config.spec import Config
 from destination_wicked_reports.delivery.dead_letters import DeadLetterFile
 from destination_wicked_reports.delivery.dispatcher import Dispatcher
+from destination_wicked_reports.delivery.tally import Tally
 from destination_wicked_reports.delivery.writer import Writer
+from destination_wicked_reports.errors import ConfigurationError
 from destination_wicked_reports.ledger.ledger import Ledger
 from destination_wicked_reports.mappings.base import Normalizer
 from destination_wicked_reports.mappings.factory import make_normalizer
 from destination_wicked_reports.model import Row
 from destination_wicked_reports.protocol.catalog import Routes, find_routes, find_schemas, read_catalog
-from destination_wicked_reports.protocol.pyairbyte_cache import Restorer
-from destination_wicked_reports.reconcile.orders import Name, Paid, money, paid_by
+from destination_wicked_reports.protocol.pyairbyte_cache import CachedRecordDecoder
+from destination_wicked_reports.reconcile.orders import OrderId, PaymentTotals, to_cents, total_payments
 
-_LINES_AT_ONCE = 1000
-_TAKEN = PostResult(Outcome.ACCEPTED, {})
+_LINES_PER_CHUNK = 1000
+_ACCEPTED = PostResult(Outcome.ACCEPTED, {})
 
 
 @dataclass(slots=True)
-class MadeOrder:
-    """An order row: what it is called in a ledger, its fields that count, and the payments nested in it."""
+class MappedOrder:
+    """An order row: its ledger key, the fields that are compared, and the totals of its nested payments."""
 
     key: str
     total: Decimal
     currency: str
     date: str
-    nested: Paid
+    payments: PaymentTotals
 
 
 @dataclass(slots=True)
-class MadePayment:
-    """A payment row of its own, and what it is called in a ledger."""
+class MappedPayment:
+    """A payment row that was not nested in its order, with its ledger key."""
 
     key: str
     status: Any
@@ -57,46 +59,46 @@ class MadePayment:
 
 
 @dataclass(slots=True)
-class Rehearsal:
-    """The order and payment rows that records made, and how many records made none because they are bad."""
+class DryRun:
+    """The order and payment rows of the records, and how many rows were rejected."""
 
-    orders: dict[Name, MadeOrder] = field(default_factory=dict)
-    payments: dict[Name, list[MadePayment]] = field(default_factory=dict)
+    orders: dict[OrderId, MappedOrder] = field(default_factory=dict)
+    payments: dict[OrderId, list[MappedPayment]] = field(default_factory=dict)
     rejected: int = 0
 
 
-class _Taker(WickedClient):
-    """Takes every row and sends none."""
+class _CollectingClient(WickedClient):
+    """Accepts every row without sending it, and collects orders and payments."""
 
-    def __init__(self, made: Rehearsal) -> None:
+    def __init__(self, result: DryRun) -> None:
         super().__init__("", "", test_mode=False, connections=1)
-        self._made = made
+        self._result = result
 
     def post(self, path: str, body: bytes, rows: Sequence[Row], *, repeatable: bool) -> PostResult:
-        """Remember the rows of orders and payments."""
+        """Collect the rows of orders and payments."""
         if path not in (ORDERS.path, ORDER_PAYMENTS.path):
-            return _TAKEN
+            return _ACCEPTED
         for row in rows:
             fields = json.loads(row.body, parse_float=Decimal)
             if path == ORDERS.path:
-                self._made.orders[fields["SourceSystem"], fields["SourceID"]] = MadeOrder(
+                self._result.orders[fields["SourceSystem"], fields["SourceID"]] = MappedOrder(
                     row.key,
-                    money(fields["OrderTotal"]),
+                    to_cents(fields["OrderTotal"]),
                     fields.get("OrderCurrency") or "",
                     fields["CreateDate"],
-                    paid_by((paid.get("Status"), paid["Amount"]) for paid in fields.get("OrderPayments") or ()),
+                    total_payments((p.get("Status"), p["Amount"]) for p in fields.get("OrderPayments") or ()),
                 )
             else:
-                payment = MadePayment(row.key, fields.get("Status"), fields["Amount"])
-                self._made.payments.setdefault((fields["SourceSystem"], fields["OrderID"]), []).append(payment)
-        return _TAKEN
+                payment = MappedPayment(row.key, fields.get("Status"), fields["Amount"])
+                self._result.payments.setdefault((fields["SourceSystem"], fields["OrderID"]), []).append(payment)
+        return _ACCEPTED
 
 
-def rehearse(config: Config, files: Sequence[Path], catalog: Path | None = None) -> Rehearsal:
-    """Return what the RECORD lines of these files, in their order, become under the configured mapping.
+def run_mapping(config: Config, files: Sequence[Path], catalog: Path | None = None) -> DryRun:
+    """Return the rows that the configured mapping makes of the RECORD lines of these files, in their order.
 
-    `catalog` is the configured catalog of the syncs; without one every stream is looked for by its own name. Raises
-    ConfigurationError for a file that cannot be read and for streams that the mapping has no place for.
+    `catalog` is the configured catalog of the syncs; without it, every stream keeps its own name. Raises
+    ConfigurationError for an unreadable file and for streams that the mapping does not support.
     """
     normalizer = make_normalizer(config)
     restore = None
@@ -105,42 +107,43 @@ def rehearse(config: Config, files: Sequence[Path], catalog: Path | None = None)
     else:
         configured = read_catalog(catalog)
         routes = find_routes(configured, normalizer, config)
-        restore = Restorer(find_schemas(configured, routes)).restore
-    made = Rehearsal()
+        restore = CachedRecordDecoder(find_schemas(configured, routes)).decode
+    result = DryRun()
     with tempfile.TemporaryDirectory() as folder, closing(Ledger.in_memory("live")) as ledger:
-        letters = DeadLetterFile(Path(folder) / "rejected_records.jsonl")
-        taker = _Taker(made)
-        delivery = Dispatcher(taker, ledger, letters, batch_rows=config.batch_rows, in_flight=1)
-        with closing(letters), closing(taker), closing(delivery):
+        dead_letters = DeadLetterFile(Path(folder) / "rejected_records.jsonl")
+        client = _CollectingClient(result)
+        tally = Tally(dead_letters)
+        dispatcher = Dispatcher(client, ledger, tally, batch_rows=config.batch_rows, in_flight=1)
+        with closing(dead_letters), closing(client), closing(dispatcher):
             writer = Writer(
                 normalizer,
-                delivery,
-                letters,
+                dispatcher,
+                tally,
                 lambda _: None,
                 routes,
                 batch_rows=config.batch_rows,
                 restore=restore,
             )
             writer.write(_chunks(files))
-            made.rejected = writer.refused
-    return made
+            result.rejected = tally.failed
+    return result
 
 
 def _routes(files: Sequence[Path], normalizer: Normalizer) -> Routes:
     records = (orjson.loads(line)["record"] for line in _records(files))
     routes: Routes = {}
     for namespace, name in {(record.get("namespace") or "", record["stream"]) for record in records}:
-        place = normalizer.route(name, namespace)
-        if place is None:
+        route = normalizer.route(name, namespace)
+        if route is None:
             raise ConfigurationError(
-                f"The records of stream {name} have no place under the configured mapping. Give the files that were "
-                "piped into the destination, and the catalog with --catalog if it renames streams."
+                f"Stream {name} is not supported by the configured mapping. Give the files that were piped into the "
+                "destination, and the catalog with --catalog if it renames streams."
             )
-        routes[namespace, name] = place
+        routes[namespace, name] = route
     if not routes:
         raise ConfigurationError(
-            "The files given with --sent hold no RECORD line of the Airbyte protocol: give what was piped into the "
-            "destination."
+            "The files given with --sent contain no RECORD line of the Airbyte protocol: give the files that were "
+            "piped into the destination."
         )
     return routes
 
@@ -149,14 +152,14 @@ def _chunks(files: Sequence[Path]) -> Iterator[list[bytes]]:
     chunk: list[bytes] = []
     for line in _records(files):
         chunk.append(line)
-        if len(chunk) >= _LINES_AT_ONCE:
+        if len(chunk) >= _LINES_PER_CHUNK:
             yield chunk
             chunk = []
     yield chunk
 
 
 def _records(files: Iterable[Path]) -> Iterator[bytes]:
-    """Yield the RECORD lines; logs and states, and the last line of a run that broke off, say nothing of orders."""
+    """Yield the RECORD lines; skip other messages and an incomplete last line."""
     try:
         for path in files:
             with path.open("rb") as lines:

@@ -1,4 +1,4 @@
-"""Our side: what Wicked was told, out of the ledger, and out of the records where the ledger keeps no amounts."""
+"""The sent side: orders from the ledger, and from the records where the ledger has no amounts."""
 
 from __future__ import annotations
 
@@ -7,90 +7,90 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from destination_wicked_reports.api.endpoints import ORDER_PAYMENTS
-from destination_wicked_reports.config.spec import Config, ConfigurationError, NoLedger
-from destination_wicked_reports.ledger.history import reading
-from destination_wicked_reports.reconcile.dry_run import MadeOrder, MadePayment, Rehearsal, rehearse
-from destination_wicked_reports.reconcile.ledger_reader import HELD_NOTE, Memory, Sending, remember
-from destination_wicked_reports.reconcile.orders import Name, SentOrder, Step
+from destination_wicked_reports.config.spec import Config, NoLedger
+from destination_wicked_reports.errors import ConfigurationError
+from destination_wicked_reports.ledger.history import open_history
+from destination_wicked_reports.reconcile.dry_run import DryRun, MappedOrder, MappedPayment, run_mapping
+from destination_wicked_reports.reconcile.ledger_reader import IN_DOUBT_NOTE, LedgerOrders, SentRow, read_ledger
+from destination_wicked_reports.reconcile.orders import OrderId, SentOrder, Step
 
-NOT_SENT = "not sent: the ledger does not know it; see the dead-letter file"
-PAYMENTS_NOT_SENT = "payments of it were not sent: see the dead-letter file"
+NOT_SENT = "not sent: not in the ledger; see the dead-letter file"
+PAYMENTS_NOT_SENT = "some of its payments were not sent: see the dead-letter file"
 
 
 @dataclass(slots=True)
 class Expected:
-    """What Wicked should show, by name, and what was noticed on the way.
+    """The orders that Wicked should report, the source systems that were sent, and notes for the report."""
 
-    `first` is when the first order was sent, in UNIX seconds, None if none is known to have been.
-    """
-
-    orders: dict[Name, SentOrder]
+    orders: dict[OrderId, SentOrder]
     systems: set[str]
-    first: int | None = None
     notes: list[str] = field(default_factory=list)
 
     @property
-    def unmeasured(self) -> int:
-        """How many orders have amounts that nobody remembers."""
-        return sum(order.total is None for order in self.orders.values())
+    def first_sent_at(self) -> int | None:
+        """When the first order was sent, in UNIX seconds, None if unknown."""
+        return min((order.at for order in self.orders.values() if order.at), default=None)
 
 
 def expect(config: Config, files: Sequence[Path] = (), catalog: Path | None = None) -> Expected:
-    """Return what was sent. Raises LedgerError or ConfigurationError if that cannot be known."""
-    memory: Memory | None = None
+    """Return what was sent; `files` and `catalog` as for `run_mapping`.
+
+    Raises LedgerError or ConfigurationError if the ledger or the files cannot be read or belong to another account.
+    """
+    ledger: LedgerOrders | None = None
     if not (files and isinstance(config.ledger, NoLedger)):
-        with reading(config) as history:
-            memory = remember(history.connection, history.store)
-            if not (memory.filled_by(config.api_key) or config.new_api_key):
+        with open_history(config) as history:
+            ledger = read_ledger(history.connection, history.store)
+            if not (ledger.was_filled_by(config.api_key) or config.new_api_key):
                 raise ConfigurationError(
-                    "The ledger was filled with another API key, so what it remembers may be another account's. Give "
-                    "the configuration that it belongs to; if the key of the same account was renewed, set "
+                    "The ledger was filled with another API key, so it may belong to another account. Use the "
+                    "configuration that it belongs to; if the key of the same account was renewed, set "
                     '"new_api_key": true.'
                 )
-    expected = Expected(memory.orders if memory else {}, set())
+    expected = Expected(ledger.orders if ledger else {}, set())
     if files:
-        _add(expected, memory, rehearse(config, files, catalog))
-    times = [order.at for order in expected.orders.values() if order.at]
-    expected.first = min(times, default=None)
+        _add_records(expected, ledger, run_mapping(config, files, catalog))
     system = getattr(config.mapping, "source_system", None)
-    expected.systems = {name[0] for name in expected.orders} | ({system} if system else set())
+    expected.systems = {order_id[0] for order_id in expected.orders} | ({system} if system else set())
     return expected
 
 
-def _add(expected: Expected, memory: Memory | None, made: Rehearsal) -> None:
-    """Add what the records say: every date, amounts where the ledger has none, and what never left."""
-    strange = sum(name not in made.orders for name in made.payments)
-    for name, row in made.orders.items():
-        order = expected.orders.get(name)
+def _add_records(expected: Expected, ledger: LedgerOrders | None, mapped: DryRun) -> None:
+    """Add the dates of all orders, amounts that the ledger lacks, and orders that were never sent."""
+    incomplete = sum(order_id not in mapped.orders for order_id in mapped.payments)
+    for order_id, row in mapped.orders.items():
+        order = expected.orders.get(order_id)
         if order is None:
-            order = expected.orders[name] = SentOrder(None if memory else 0)
-            if memory:
+            order = expected.orders[order_id] = SentOrder(None if ledger else 0)
+            if ledger:
                 order.notes.append(NOT_SENT)
         order.date = row.date
         if order.total is None:
             order.total, order.currency = row.total, row.currency
-            _tell(order, row, made.payments.get(name, ()), memory)
-    if strange:
+            _add_steps(order, row, mapped.payments.get(order_id, ()), ledger)
+    if incomplete:
         expected.notes.append(
-            f"{strange:,} orders have payments in the files and are not there themselves: give all files since the "
-            "first sync, in their order."
+            f"The files have payments of {incomplete:,} orders but not the orders: give all files since the first "
+            "sync, oldest first."
         )
-    if made.rejected:
-        expected.notes.append(f"{made.rejected:,} rows of the files are refused by the mapping; they were never sent.")
+    if mapped.rejected:
+        expected.notes.append(f"The mapping rejects {mapped.rejected:,} rows of the files; they were never sent.")
 
 
-def _tell(order: SentOrder, row: MadeOrder, payments: Sequence[MadePayment], memory: Memory | None) -> None:
-    """Set what Wicked was told, step by step, in the order of sending."""
-    paid = row.nested
-    order.steps = [Step(order.at or 0, paid)]
-    sent: list[tuple[Sending, MadePayment]] = []
+def _add_steps(
+    order: SentOrder, row: MappedOrder, payments: Sequence[MappedPayment], ledger: LedgerOrders | None
+) -> None:
+    """Set the payment totals after each row, in the order of sending."""
+    totals = row.payments
+    order.steps = [Step(order.at or 0, totals)]
+    sent: list[tuple[SentRow, MappedPayment]] = []
     for payment in payments:
-        sending = memory.sendings.get((ORDER_PAYMENTS.name, payment.key)) if memory else Sending(0, held=False)
-        if sending is None:
+        sent_row = ledger.rows.get((ORDER_PAYMENTS.name, payment.key)) if ledger else SentRow(0, in_doubt=False)
+        if sent_row is None:
             order.notes += [PAYMENTS_NOT_SENT] * (not {NOT_SENT, PAYMENTS_NOT_SENT} & set(order.notes))
             continue
-        order.notes += [HELD_NOTE] * (sending.held and HELD_NOTE not in order.notes)
-        sent.append((sending, payment))
-    for sending, payment in sorted(sent, key=lambda pair: pair[0].at):
-        paid = paid.plus(payment.status, payment.amount)
-        order.steps.append(Step(sending.at, paid))
+        order.notes += [IN_DOUBT_NOTE] * (sent_row.in_doubt and IN_DOUBT_NOTE not in order.notes)
+        sent.append((sent_row, payment))
+    for sent_row, payment in sorted(sent, key=lambda pair: pair[0].at):
+        totals = totals.plus(payment.status, payment.amount)
+        order.steps.append(Step(sent_row.at, totals))

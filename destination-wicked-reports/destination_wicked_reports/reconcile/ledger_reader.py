@@ -1,8 +1,8 @@
-"""What a ledger remembers of the orders that were sent: all their names, and the amounts of those it measures.
+"""Reads the orders that were sent from the ledger.
 
-Of affiliate and shop orders (every mapping but `native` and `custom`) the ledger keeps the total and what was approved
-and refunded, after each row. Of others it keeps names and digests; their amounts come from the records themselves.
-It keeps no date of an order, so an order that Wicked does not show has none either.
+For affiliate and shop orders (every mapping except `native` and `custom`) the ledger stores the total, and what was
+approved and refunded after each row. For other orders it stores ids and digests only; their amounts come from the
+records. It stores no order dates, so an order that Wicked does not report has none.
 """
 
 from __future__ import annotations
@@ -15,88 +15,92 @@ from sqlalchemy import Connection, inspect, select
 
 from destination_wicked_reports.api.endpoints import ORDER_PAYMENTS, ORDERS
 from destination_wicked_reports.api.rows import SEPARATOR
-from destination_wicked_reports.ledger.ledger import HELD, fingerprint
-from destination_wicked_reports.ledger.schema import info, order_events, orders, sent
-from destination_wicked_reports.reconcile.orders import Name, Paid, SentOrder, Step, money
+from destination_wicked_reports.ledger.ledger import fingerprint
+from destination_wicked_reports.ledger.schema import order_events, orders, sent, settings
+from destination_wicked_reports.model import IN_DOUBT
+from destination_wicked_reports.reconcile.orders import OrderId, PaymentTotals, SentOrder, Step, to_cents
 
-HELD_NOTE = "held: Wicked's answer to a row of it was lost"
+IN_DOUBT_NOTE = "in doubt: the response to one of its rows was lost"
 
 
 @dataclass(slots=True)
-class Sending:
+class SentRow:
     """When a row was sent, in UNIX seconds, and whether its outcome is unknown."""
 
     at: int
-    held: bool
+    in_doubt: bool
 
 
 @dataclass(slots=True)
-class Memory:
-    """The orders of a ledger, every order and payment row by endpoint and key, and the keys that filled it."""
+class LedgerOrders:
+    """The orders of one store of a ledger.
 
-    orders: dict[Name, SentOrder] = field(default_factory=dict)
-    sendings: dict[tuple[str, str], Sending] = field(default_factory=dict)
-    owners: set[str] = field(default_factory=set)
+    `rows` has every order and payment row by endpoint and key, `key_fingerprints` the API keys used to send them.
+    """
 
-    def filled_by(self, api_key: str) -> bool:
-        """Tell whether this API key filled the ledger; one without any order is everybody's."""
-        return not self.sendings or fingerprint(api_key) in self.owners
+    orders: dict[OrderId, SentOrder] = field(default_factory=dict)
+    rows: dict[tuple[str, str], SentRow] = field(default_factory=dict)
+    key_fingerprints: set[str] = field(default_factory=set)
+
+    def was_filled_by(self, api_key: str) -> bool:
+        """Return whether the rows were sent with this API key; True if there are none."""
+        return not self.rows or fingerprint(api_key) in self.key_fingerprints
 
 
-def remember(connection: Connection, store: str) -> Memory:
-    """Read what a ledger knows of the orders of one store, `live` or `test`."""
-    memory = Memory()
-    names = connection.scalars(select(info.c.name).where(info.c.name.startswith(f"key.{store}.")))
-    memory.owners = {name.rpartition(".")[2] for name in names}
+def read_ledger(connection: Connection, store: str) -> LedgerOrders:
+    """Read the orders of one store, `live` or `test`."""
+    found = LedgerOrders()
+    names = connection.scalars(select(settings.c.name).where(settings.c.name.startswith(f"key.{store}.")))
+    found.key_fingerprints = {name.rpartition(".")[2] for name in names}
     columns = (sent.c.endpoint, sent.c.key, sent.c.status, sent.c.sent_at)
     query = select(*columns).where(sent.c.store == store, sent.c.endpoint.in_([ORDERS.name, ORDER_PAYMENTS.name]))
     for row in connection.execute(query):
-        sending = memory.sendings[row.endpoint, row.key] = Sending(row.sent_at, row.status == HELD)
+        sent_row = found.rows[row.endpoint, row.key] = SentRow(row.sent_at, row.status == IN_DOUBT)
         if row.endpoint == ORDERS.name:
-            order = memory.orders[_name(row.key)] = SentOrder(sending.at)
-            if sending.held:
-                order.notes.append(HELD_NOTE)
-    known = _events(connection, store) if inspect(connection).has_table(order_events.name) else {}
-    for standing in connection.execute(select(orders).where(orders.c.store == store)).mappings():
-        _measure(memory, dict(standing), known.get(standing["key"], []))
-    return memory
+            order = found.orders[_order_id(row.key)] = SentOrder(sent_row.at)
+            if sent_row.in_doubt:
+                order.notes.append(IN_DOUBT_NOTE)
+    events = _events(connection, store) if inspect(connection).has_table(order_events.name) else {}
+    for state in connection.execute(select(orders).where(orders.c.store == store)).mappings():
+        _add_amounts(found, dict(state), events.get(state["key"], []))
+    return found
 
 
-def _name(key: str) -> Name:
-    system, _, identity = key.partition(SEPARATOR)
-    return system, identity
+def _order_id(key: str) -> OrderId:
+    system, _, source_id = key.partition(SEPARATOR)
+    return system, source_id
 
 
 def _events(connection: Connection, store: str) -> dict[str, list[dict[str, Any]]]:
-    """Return what was told of each order, oldest first."""
-    told: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    """Return the state of each order after each of its rows, oldest first."""
+    events: dict[str, list[dict[str, Any]]] = defaultdict(list)
     query = select(order_events).where(order_events.c.store == store)
     for event in connection.execute(query.order_by(order_events.c.revision, order_events.c.payments)).mappings():
-        told[event["order_key"]].append(dict(event))
-    return told
+        events[event["order_key"]].append(dict(event))
+    return events
 
 
-def _measure(memory: Memory, standing: dict[str, Any], events: list[dict[str, Any]]) -> None:
-    """Give the orders that stand for one sale, one per revision, their amounts."""
+def _add_amounts(found: LedgerOrders, state: dict[str, Any], events: list[dict[str, Any]]) -> None:
+    """Add amounts to the orders of one sale, one order for each revision."""
     before: int | None = 0
-    for revision in range(1, standing["revision"] + 1):
-        told = [event for event in events if event["revision"] == revision]
-        if revision == standing["revision"] and (not told or told[-1]["payments"] < standing["payments"]):
-            # Rows that a release without this history sent: what they came to is known, when each left is not.
-            told.append({**standing, "told_at": told[-1]["told_at"] if told else 0, "endpoint": "", "key": ""})
-        name = _name(standing["key"] if revision == 1 else f"{standing['key']}-r{revision}")
-        order = memory.orders.get(name)
-        if order is not None and told:
-            order.total, order.currency = money(told[0]["total"]), standing["currency"]
-            for event in told:
-                order.steps.append(Step(event["told_at"], _paid(event, before)))
-                sending = memory.sendings.get((event["endpoint"], event["key"]))
-                if sending is not None and sending.held and HELD_NOTE not in order.notes:
-                    order.notes.append(HELD_NOTE)
-        before = told[-1]["payments"] if told else None
+    for revision in range(1, state["revision"] + 1):
+        steps = [event for event in events if event["revision"] == revision]
+        if revision == state["revision"] and (not steps or steps[-1]["payments"] < state["payments"]):
+            # The events are incomplete: the final amounts are known, but not when each row was sent.
+            steps.append({**state, "sent_at": steps[-1]["sent_at"] if steps else 0, "endpoint": "", "key": ""})
+        order_id = _order_id(state["key"] if revision == 1 else f"{state['key']}-r{revision}")
+        order = found.orders.get(order_id)
+        if order is not None and steps:
+            order.total, order.currency = to_cents(steps[0]["total"]), state["currency"]
+            for step in steps:
+                order.steps.append(Step(step["sent_at"], _payments(step, before)))
+                sent_row = found.rows.get((step["endpoint"], step["key"]))
+                if sent_row is not None and sent_row.in_doubt and IN_DOUBT_NOTE not in order.notes:
+                    order.notes.append(IN_DOUBT_NOTE)
+        before = steps[-1]["payments"] if steps else None
 
 
-def _paid(event: dict[str, Any], before: int | None) -> Paid:
-    """Return what one order's payments add up to; they are numbered over all revisions of the sale."""
+def _payments(event: dict[str, Any], before: int | None) -> PaymentTotals:
+    """Return the payment totals of one order; payments are counted over all revisions of the sale."""
     number = None if before is None else event["payments"] - before
-    return Paid(money(event["approved"]), money(event["refunded"]), number)
+    return PaymentTotals(to_cents(event["approved"]), to_cents(event["refunded"]), number)

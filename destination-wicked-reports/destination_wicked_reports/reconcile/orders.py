@@ -1,7 +1,7 @@
-"""An order as the destination told it, and as Wicked shows it: what the two sides of a reconciliation are made of.
+"""An order as the destination sent it, and as Wicked Reports reports it.
 
-Gross is the sum of all orders whatever became of them; net is what was approved less what was refunded (wicked-facts
-3.3). Amounts are Decimal, in cents, rounded once and half up; times are UTC.
+Gross is the sum of all orders, whatever their status. Net is approved less refunded payments
+(docs/vendors/wicked-reports.md 3.3). Amounts are Decimal, in cents, rounded once, half up. Times are UTC.
 """
 
 from __future__ import annotations
@@ -15,51 +15,51 @@ from typing import Any, NamedTuple
 from destination_wicked_reports.ledger.history import SLASH
 from destination_wicked_reports.mappings.order_payments import APPROVED, PARTIALLY_REFUNDED, REFUNDED, cents
 
-NIL = Decimal("0.00")
-#: The source system and the id in it: what Wicked tells orders apart by (wicked-facts 2.3, 2.10).
-Name = tuple[str, str]
+ZERO = Decimal("0.00")
+#: Source system and source id, which identify an order at Wicked (docs/vendors/wicked-reports.md 2.3, 2.10).
+OrderId = tuple[str, str]
 
-#: An empty status counts as APPROVED (wicked-facts 2.5). MANUAL is known from the outbound reference alone, and is on
-#: no list of what net revenue leaves out [guess].
+#: An empty status counts as APPROVED (docs/vendors/wicked-reports.md 2.5). Only the outbound reference has MANUAL, and
+#: no list of what net revenue leaves out contains it [guess].
 _MONEY_IN = frozenset({"", APPROVED, "MANUAL"})
 _MONEY_BACK = frozenset({REFUNDED, PARTIALLY_REFUNDED})
 
 
-class Paid(NamedTuple):
-    """What the payments of an order add up to, and their number, with those that move no money; None: not known."""
+class PaymentTotals(NamedTuple):
+    """Sums of an order's payments, and the number of all its payments, None if unknown."""
 
-    approved: Decimal = NIL
-    refunded: Decimal = NIL
+    approved: Decimal = ZERO
+    refunded: Decimal = ZERO
     number: int | None = 0
 
-    def plus(self, status: Any, amount: Any) -> Paid:
-        """Return the sum with one more payment."""
-        counted, word = money(amount), str(status or "").upper()
-        return Paid(
-            self.approved + (counted if word in _MONEY_IN else NIL),
-            self.refunded + (counted if word in _MONEY_BACK else NIL),
+    def plus(self, status: Any, amount: Any) -> PaymentTotals:
+        """Return the totals with one more payment."""
+        value, status_name = to_cents(amount), str(status or "").upper()
+        return PaymentTotals(
+            self.approved + (value if status_name in _MONEY_IN else ZERO),
+            self.refunded + (value if status_name in _MONEY_BACK else ZERO),
             None if self.number is None else self.number + 1,
         )
 
-    def agrees(self, other: Paid) -> bool:
-        """Tell whether both say the same, as far as both know it."""
+    def matches(self, other: PaymentTotals) -> bool:
+        """Return whether both are equal; an unknown number matches any."""
         return self[:2] == other[:2] and (None in (self.number, other.number) or self.number == other.number)
 
 
 @dataclass(slots=True)
 class Step:
-    """What Wicked had been told of an order's payments once a row was sent, `at` UNIX seconds."""
+    """Payment totals of an order after a row was sent; `at` is when, in UNIX seconds."""
 
     at: int
-    paid: Paid
+    payments: PaymentTotals
 
 
 @dataclass(slots=True)
 class SentOrder:
-    """An order as it was sent; `total` is None if nobody remembers the amounts.
+    """An order as it was sent; `total` is None if its amounts are unknown.
 
-    `at` is when it was sent, in UNIX seconds; None if the ledger does not know it, so that it was never sent.
-    `steps` are in the order in which they were told; `notes` is what else a person should know.
+    `at` is when it was sent, in UNIX seconds; None if the ledger does not contain it, so that it was never sent.
+    `steps` are in the order of sending. `notes` are shown next to its differences.
     """
 
     at: int | None
@@ -70,40 +70,41 @@ class SentOrder:
     notes: list[str] = field(default_factory=list)
 
     @property
-    def paid(self) -> Paid:
-        """What the payments that were told add up to."""
-        return self.steps[-1].paid if self.steps else Paid()
+    def payments(self) -> PaymentTotals:
+        """Totals of all payments sent."""
+        return self.steps[-1].payments if self.steps else PaymentTotals()
 
 
 @dataclass(slots=True)
-class ShownOrder:
-    """An order as Wicked's outbound API shows it."""
+class ReportedOrder:
+    """An order as Wicked's outbound API reports it."""
 
     total: Decimal
     currency: str
     date: str
-    paid: Paid
+    payments: PaymentTotals
 
 
-def money(value: Any) -> Decimal:
-    """Return an amount in cents; what is no number counts as nothing."""
+def to_cents(value: Any) -> Decimal:
+    """Return an amount in cents; 0 if it is not a number."""
     try:
         return cents(Decimal(str(value)))
     except (InvalidOperation, ValueError):
-        return NIL
+        return ZERO
 
 
-def paid_by(payments: Iterable[tuple[Any, Any]]) -> Paid:
-    """Return what payments add up to, each given as status and amount."""
-    paid = Paid()
+def total_payments(payments: Iterable[tuple[Any, Any]]) -> PaymentTotals:
+    """Return the totals of payments, each given as status and amount."""
+    totals = PaymentTotals()
     for status, amount in payments:
-        paid = paid.plus(status, amount)
-    return paid
+        totals = totals.plus(status, amount)
+    return totals
 
 
-def shown_name(name: Name) -> str:
-    """Return an order's name for a report. One that holds an e-mail address is replaced by a digest of itself."""
-    text = SLASH.join(name)
+def display_id(order_id: OrderId) -> str:
+    """Return an order id for a report; one that contains an email address is replaced by a digest."""
+    text = SLASH.join(order_id)
     if "@" not in text:
         return text
-    return f"{name[0]}{SLASH}(an e-mail address, SHA-256 {hashlib.sha256(name[1].encode()).hexdigest()[:12]})"
+    system, source_id = order_id
+    return f"{system}{SLASH}(an email address, SHA-256 {hashlib.sha256(source_id.encode()).hexdigest()[:12]})"

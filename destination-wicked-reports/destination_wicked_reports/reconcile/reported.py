@@ -1,7 +1,7 @@
-"""Wicked's side: its orders, as `source-wicked-reports` reads them; that reader is the only one, and none is here.
+"""The reported side: the orders in Wicked Reports, read by `source-wicked-reports`.
 
-The reader runs as a process of its own, or ran before: its output, RECORD lines of the stream `orders`, may be given as
-files.
+The source runs as a subprocess. Its output from an earlier run, RECORD lines of the stream `orders`, can be given as
+files instead.
 """
 
 from __future__ import annotations
@@ -20,11 +20,12 @@ from pathlib import Path
 from typing import Any
 
 from destination_wicked_reports.config.spec import Config
-from destination_wicked_reports.reconcile.orders import Name, ShownOrder, money, paid_by
+from destination_wicked_reports.errors import ReadError
+from destination_wicked_reports.reconcile.orders import OrderId, ReportedOrder, to_cents, total_payments
 
 READER = "source-wicked-reports"
 STREAM = "orders"
-#: What Wicked writes where it does not know the source system (outbound reference, "sourceSystem").
+#: Values of `sourceSystem` for an unknown source system (docs/vendors/wicked-reports.md 2.10, 5.2).
 _NO_SYSTEM = frozenset({"", "unknown"})
 _CATALOG = {
     "streams": [
@@ -37,138 +38,133 @@ _CATALOG = {
 }
 
 
-class ReadError(Exception):
-    """Wicked's orders could not be read whole; the message says what to do."""
-
-
 @dataclass(slots=True)
-class Shown:
-    """What Wicked shows: orders by name, more than one if it holds an order twice; `at` is when, in UNIX seconds."""
+class ReportedOrders:
+    """Orders by id, several if Wicked has an order more than once; `at` is when they were read, in UNIX seconds."""
 
-    orders: dict[Name, list[ShownOrder]] = field(default_factory=dict)
+    orders: dict[OrderId, list[ReportedOrder]] = field(default_factory=dict)
     at: float = 0.0
 
 
-class _Orders:
-    """Gathers RECORD lines. An order that changes while it is read comes twice: what came last counts."""
+class _Collector:
+    """Collects orders from output lines. An order that changes during the read is read twice; the last one counts."""
 
     def __init__(self) -> None:
-        self._by_id: dict[str, tuple[Name, ShownOrder]] = {}
-        self._open: set[str] = set()
-        self.at = float("inf")
+        self._by_wicked_id: dict[str, tuple[OrderId, ReportedOrder]] = {}
+        self._incomplete = False
+        #: UNIX seconds, infinite if no record has a time
+        self.first_emitted_at = float("inf")
         self.error = ""
 
-    def take(self, line: bytes) -> str:
-        """Take one line; return what a log says, or an empty text."""
+    def add(self, line: bytes) -> str:
+        """Add one line; return the text of a LOG message, else an empty text. Raises ReadError for an invalid line."""
         try:
             message = json.loads(line, parse_float=Decimal)
             kind = message["type"]
             if kind == "RECORD" and message["record"]["stream"] == STREAM:
-                self._keep(message["record"]["data"])
-                self.at = min(self.at, int(message["record"].get("emitted_at") or 0) / 1000)
+                self._add_order(message["record"]["data"])
+                emitted_at = int(message["record"].get("emitted_at") or 0) / 1000
+                self.first_emitted_at = min(self.first_emitted_at, emitted_at)
             elif kind == "LOG":
                 return str(message["log"]["message"])
             elif kind == "TRACE":
                 self._trace(message["trace"])
         except (ValueError, KeyError, TypeError, AttributeError):
             raise ReadError(
-                f"What was read is not the output of {READER}: give --read the lines that its command `read` printed, "
-                "all of them and unchanged."
+                f"The files given with --read are not the output of {READER}: give all lines that its command `read` "
+                "printed, unchanged."
             ) from None
         return ""
 
-    def _keep(self, data: dict[str, Any]) -> None:
+    def _add_order(self, data: dict[str, Any]) -> None:
         payments = data.get("payments") or ()
-        name = str(data.get("sourceSystem") or ""), str(data["sourceId"])
-        order = ShownOrder(
-            money(data.get("amount") or 0),
+        order_id = str(data.get("sourceSystem") or ""), str(data["sourceId"])
+        order = ReportedOrder(
+            to_cents(data.get("amount") or 0),
             str(data.get("currency") or ""),
             _utc(data.get("date")),
-            paid_by((payment.get("status"), payment.get("amount") or 0) for payment in payments),
+            total_payments((payment.get("status"), payment.get("amount") or 0) for payment in payments),
         )
-        self._by_id[str(data["id"])] = name, order
+        self._by_wicked_id[str(data["id"])] = order_id, order
 
     def _trace(self, trace: dict[str, Any]) -> None:
         if trace.get("type") == "ERROR":
             self.error = str(trace["error"]["message"])
         status = trace.get("stream_status")
         if status and status["stream_descriptor"]["name"] == STREAM:
-            (self._open.discard if status["status"] == "COMPLETE" else self._open.add)(STREAM)
+            self._incomplete = status["status"] != "COMPLETE"
 
-    def shown(self) -> Shown:
-        """Return all orders; raises ReadError if the read did not come to its end."""
-        if self.error or self._open:
+    def result(self, at: float) -> ReportedOrders:
+        """Return all orders, with `at` as the time of the read; raises ReadError if the read is incomplete."""
+        if self.error or self._incomplete:
             raise ReadError(
                 "Wicked Reports could not be read, so nothing can be compared: "
-                + (self.error or "the read broke off. Read again.")
+                + (self.error or "the read is incomplete. Read again.")
             )
-        found: dict[Name, list[ShownOrder]] = {}
-        for name, order in self._by_id.values():
-            found.setdefault(name, []).append(order)
-        return Shown(found, self.at)
+        found: dict[OrderId, list[ReportedOrder]] = {}
+        for order_id, order in self._by_wicked_id.values():
+            found.setdefault(order_id, []).append(order)
+        return ReportedOrders(found, at)
 
 
-def read_files(files: Sequence[Path]) -> Shown:
-    """Return what earlier reads printed into these files; raises ReadError if they are not whole."""
-    orders, oldest = _Orders(), float("inf")
+def read_files(files: Sequence[Path]) -> ReportedOrders:
+    """Return the orders in the output of earlier reads; raises ReadError if the files are unreadable or incomplete."""
+    collector, oldest = _Collector(), float("inf")
     try:
         for path in files:
             oldest = min(oldest, path.stat().st_mtime)
             with path.open("rb") as lines:
                 for line in lines:
                     if line.strip():
-                        orders.take(line)
+                        collector.add(line)
     except OSError as error:
         raise ReadError(f"{error.filename} cannot be read ({error.strerror}).") from None
-    shown = orders.shown()
-    shown.at = min(shown.at, oldest)
-    return shown
+    return collector.result(min(collector.first_emitted_at, oldest))
 
 
-def read_account(settings: dict[str, Any]) -> Shown:
-    """Read all orders with `source-wicked-reports`, whose configuration `settings` is; its logs go to standard error.
+def read_account(settings: dict[str, Any]) -> ReportedOrders:
+    """Read all orders by running `source-wicked-reports` with the configuration `settings`.
 
-    Raises ReadError if it is not installed, or fails; its message then is the source's own.
+    The source's logs go to standard error. Raises ReadError if the source is not installed, or with the source's own
+    message if it fails.
     """
-    places = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    reader = shutil.which(READER, path=places)
+    search_path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    reader = shutil.which(READER, path=search_path)
     if reader is None:
         raise ReadError(
-            f"{READER} is not installed beside this command. Install airbyte-source-wicked-reports into the same "
+            f"{READER} is not installed next to this command. Install airbyte-source-wicked-reports into the same "
             "environment, or run it elsewhere and give its output with --read."
         )
-    with tempfile.TemporaryDirectory() as folder:  # its owner's only: the configuration holds the key
+    with tempfile.TemporaryDirectory() as folder:  # with mode 0700: the configuration contains the key
         paths = {"config": Path(folder, "config.json"), "catalog": Path(folder, "catalog.json")}
         paths["config"].write_text(json.dumps(settings))
         paths["catalog"].write_text(json.dumps(_CATALOG))
         command = [reader, "read", *(part for name, path in paths.items() for part in (f"--{name}", str(path)))]
-        begun = datetime.now(timezone.utc).timestamp()
+        started = datetime.now(timezone.utc).timestamp()
         with subprocess.Popen(command, stdout=subprocess.PIPE) as process:  # noqa: S603 - our own console script
             assert process.stdout is not None
-            orders = _Orders()
+            collector = _Collector()
             try:
-                _follow(orders, process.stdout)
+                _collect(collector, process.stdout)
             except BaseException:
                 process.terminate()
                 raise
-        if process.returncode and not orders.error:
-            orders.error = f"{READER} ended with exit code {process.returncode}."
-    shown = orders.shown()
-    shown.at = begun
-    return shown
+        if process.returncode and not collector.error:
+            collector.error = f"{READER} ended with exit code {process.returncode}."
+    return collector.result(started)
 
 
-def _follow(orders: _Orders, lines: Iterable[bytes]) -> None:
+def _collect(collector: _Collector, lines: Iterable[bytes]) -> None:
     for line in lines:
-        said = orders.take(line)
-        if said:
-            sys.stderr.write(said + "\n")
+        log = collector.add(line)
+        if log:
+            sys.stderr.write(log + "\n")
 
 
 def reader_settings(config: Config, own: dict[str, Any] | None, since: date) -> dict[str, Any]:
-    """Return the source's configuration: the user's own or, as one key serves both ways, one made of the destination's.
+    """Return the source's configuration: `own` if given, else one with the key and address of the destination.
 
-    It reads from `since`, or earlier if the user's own says so, up to now.
+    It reads from `since`, or from the `start_date` of `own` if that is earlier, up to now.
     """
     settings = dict(own) if own else {"api_key": config.api_key, "api_url": config.api_url}
     start = str(settings.get("start_date") or since)
@@ -177,20 +173,20 @@ def reader_settings(config: Config, own: dict[str, Any] | None, since: date) -> 
     return settings
 
 
-def named(shown: Shown, names: Iterable[Name]) -> dict[Name, list[ShownOrder]]:
-    """Return the orders, those without a source system under the one name of ours that has their id, if one has."""
-    by_id: dict[str, set[Name]] = {}
-    for name in names:
-        by_id.setdefault(name[1], set()).add(name)
-    found: dict[Name, list[ShownOrder]] = {}
-    for name, orders in shown.orders.items():
-        ours = by_id.get(name[1], set()) if name[0].lower() in _NO_SYSTEM else set()
-        found.setdefault(next(iter(ours)) if len(ours) == 1 else name, []).extend(orders)
+def match_unknown_systems(reported: ReportedOrders, sent: Iterable[OrderId]) -> dict[OrderId, list[ReportedOrder]]:
+    """Return the orders by id; one without a source system gets the sent id that has its source id, if unambiguous."""
+    by_source_id: dict[str, set[OrderId]] = {}
+    for order_id in sent:
+        by_source_id.setdefault(order_id[1], set()).add(order_id)
+    found: dict[OrderId, list[ReportedOrder]] = {}
+    for order_id, orders in reported.orders.items():
+        matches = by_source_id.get(order_id[1], set()) if order_id[0].lower() in _NO_SYSTEM else set()
+        found.setdefault(next(iter(matches)) if len(matches) == 1 else order_id, []).extend(orders)
     return found
 
 
 def _utc(text: Any) -> str:
-    """Return a date with its zone as `YYYY-MM-DD HH:MM:SS` in UTC, empty if it is no date."""
+    """Return an ISO 8601 time as `YYYY-MM-DD HH:MM:SS` in UTC, empty if it is invalid."""
     try:
         moment = datetime.fromisoformat(str(text).replace("Z", "+00:00"))
     except ValueError:

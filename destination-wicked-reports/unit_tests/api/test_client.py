@@ -1,4 +1,4 @@
-"""HTTP: what is tried again, what is not, and what the user is told."""
+"""HTTP: which requests are retried, which are not, and what the messages report."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from airbyte_cdk.models import FailureType
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from builders.destination import make_row
 from destination_wicked_reports.api import client as module
-from destination_wicked_reports.api.client import NotStoredError, WickedClient
+from destination_wicked_reports.api.client import WickedClient
 from destination_wicked_reports.api.responses import Outcome
+from destination_wicked_reports.errors import NotStoredError
 
 OK = (200, {}, b'{"success":"Successfully"}')
 
@@ -42,7 +43,7 @@ def test_a_post_carries_the_key_in_a_header_and_never_in_the_url(client, wicked)
     assert body == b"[" + make_row().body + b"]"
 
 
-def test_test_mode_says_so_in_every_post(wicked):
+def test_test_mode_sends_the_test_header_with_every_post(wicked):
     client = WickedClient(wicked.url, "k", test_mode=True, connections=1)
     post(client)
     client.close()
@@ -51,13 +52,13 @@ def test_test_mode_says_so_in_every_post(wicked):
 
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 522])
 @pytest.mark.parametrize("repeatable", [True, False])
-def test_an_answer_that_refuses_the_request_for_now_is_tried_again(client, wicked, waits, status, repeatable):
+def test_a_temporary_refusal_is_retried(client, wicked, waits, status, repeatable):
     wicked.answers = [(status, {}, b"{}"), (status, {}, b"<html>"), OK]
     assert post(client, repeatable=repeatable).outcome is Outcome.ACCEPTED
     assert waits == [1.0, 2.0]
 
 
-def test_a_lost_reply_is_repeated_for_rows_with_an_id_and_for_no_others(client, wicked):
+def test_a_lost_response_is_retried_for_rows_with_an_id_and_for_no_others(client, wicked):
     wicked.answers = [None, OK]
     assert post(client, repeatable=True).outcome is Outcome.ACCEPTED
     wicked.answers = [None, OK]
@@ -66,14 +67,14 @@ def test_a_lost_reply_is_repeated_for_rows_with_an_id_and_for_no_others(client, 
 
 
 @pytest.mark.parametrize("status", [504, 520, 524])
-def test_a_gateway_that_lost_the_answer_is_a_lost_reply(client, wicked, status):
+def test_a_response_lost_at_the_gateway_counts_as_no_response(client, wicked, status):
     wicked.answers = [(status, {}, b""), OK]
     assert post(client, repeatable=True).outcome is Outcome.ACCEPTED
     wicked.answers = [(status, {}, b""), OK]
     assert post(client, repeatable=False).outcome is Outcome.UNKNOWN
 
 
-def test_a_2xx_that_is_no_receipt_is_repeated_for_rows_with_an_id_only(client, wicked):
+def test_a_2xx_without_a_receipt_is_retried_for_rows_with_an_id_only(client, wicked):
     wicked.answers = [(200, {}, b"<html>"), OK]
     assert post(client, repeatable=True).outcome is Outcome.ACCEPTED
     wicked.answers = [(200, {}, b"<html>"), OK]
@@ -81,7 +82,7 @@ def test_a_2xx_that_is_no_receipt_is_repeated_for_rows_with_an_id_only(client, w
 
 
 @pytest.mark.parametrize("repeatable", [True, False])
-def test_rows_that_never_left_are_tried_again_whatever_they_are(wicked, client, waits, repeatable):
+def test_rows_that_were_never_sent_are_retried_whatever_they_are(wicked, client, waits, repeatable):
     wicked.answers = [(200, {"Connection": "close"}, OK[2])]
     post(client)
     wicked.close()
@@ -89,13 +90,13 @@ def test_rows_that_never_left_are_tried_again_whatever_they_are(wicked, client, 
         post(client, repeatable=repeatable)
     assert caught.value.failure_type is FailureType.transient_error
     assert waits == list(module.BACKOFF)
-    assert sum(waits) > 60, "the tries must outlast a rate-limit window of a minute"
-    assert "POST /orders: no answer (ConnectionError). Check the network" in caught.value.message
-    assert "What it took so far is remembered; run the sync again." in caught.value.message
+    assert sum(waits) > 60, "the attempts must outlast a rate-limit window of a minute"
+    assert "failed: no response (ConnectionError). Check the network" in caught.value.message
+    assert "Rows accepted so far are recorded; run the sync again." in caught.value.message
 
 
 @pytest.mark.parametrize("repeatable", [True, False])
-def test_an_address_that_was_never_reached_is_given_up_soon_and_the_network_named(waits, repeatable):
+def test_an_address_that_was_never_reached_fails_soon_and_the_message_names_the_network(waits, repeatable):
     url = "http://127.0.0.1:9"  # the discard service's port: nothing listens there
     client = WickedClient(url, "k", test_mode=False, connections=1, pause=waits.append)
     with pytest.raises(AirbyteTracedException) as caught:
@@ -103,13 +104,13 @@ def test_an_address_that_was_never_reached_is_given_up_soon_and_the_network_name
     client.close()
     assert caught.value.failure_type is FailureType.transient_error
     assert caught.value.message == (
-        f"Wicked Reports cannot be reached at {url}: no answer (ConnectionError). Check the network, the proxy and "
+        f"Wicked Reports cannot be reached at {url}: no response (ConnectionError). Check the network, the proxy and "
         "the firewall, and run the sync again."
     )
-    assert 5 < sum(waits) < 30, "time for a network that comes up, and no more"
+    assert 5 < sum(waits) < 30, "enough for a network that comes up, and no more"
 
 
-def test_a_proxy_that_cannot_be_reached_is_not_wicked(waits, monkeypatch):
+def test_an_unreachable_proxy_does_not_count_as_reaching_wicked(waits, monkeypatch):
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     for name in ("no_proxy", "NO_PROXY", "HTTP_PROXY"):
         monkeypatch.delenv(name, raising=False)
@@ -122,29 +123,29 @@ def test_a_proxy_that_cannot_be_reached_is_not_wicked(waits, monkeypatch):
     assert len(waits) == len(module.FIRST_BACKOFF)
 
 
-def test_a_server_that_hangs_up_was_reached_and_is_given_all_tries(client, wicked, waits):
+def test_a_server_that_closes_the_connection_was_reached_and_gets_all_attempts(client, wicked, waits):
     wicked.answers = [None] * 20
-    with pytest.raises(AirbyteTracedException, match="did not take POST /orders: no answer"):
+    with pytest.raises(AirbyteTracedException, match="POST /orders to Wicked Reports failed: no response"):
         post(client)
     assert waits == list(module.BACKOFF)
 
 
-def test_a_server_that_answers_is_not_blamed_on_the_network(client, wicked, waits):
+def test_an_error_status_does_not_blame_the_network(client, wicked, waits):
     wicked.answers = [(503, {}, b"{}")] * 20
     with pytest.raises(AirbyteTracedException) as caught:
         post(client)
     assert waits == list(module.BACKOFF)
-    assert "answer 503. What it took so far" in caught.value.message
+    assert "status 503. Rows accepted so far" in caught.value.message
 
 
 @pytest.mark.parametrize(("header", "expected"), [("7", 7.0), ("garbage", 1.0), ("", 1.0)])
-def test_retry_after_is_obeyed_where_it_can_be_read(client, wicked, waits, header, expected):
+def test_retry_after_is_obeyed_if_it_is_readable(client, wicked, waits, header, expected):
     wicked.answers = [(429, {"Retry-After": header}, b"{}"), OK]
     post(client)
     assert waits == [expected]
 
 
-def test_a_wait_beyond_airbytes_patience_ends_the_run_with_the_time(client, wicked, waits):
+def test_a_wait_longer_than_airbyte_allows_ends_the_run_and_names_the_time(client, wicked, waits):
     wicked.answers = [(429, {"Retry-After": "7200"}, b"{}")]
     with pytest.raises(AirbyteTracedException, match="wait 120 minutes"):
         post(client)
@@ -155,11 +156,11 @@ def test_every_wait_is_logged_before_it_starts(client, wicked, caplog):
     wicked.answers = [(503, {}, b"{}"), OK]
     with caplog.at_level(logging.INFO, logger="airbyte"):
         post(client)
-    assert "POST /orders: answer 503. Next try in 1 s (2 of 8)." in caplog.text
+    assert "POST /orders: status 503. Retrying in 1 s (attempt 2 of 8)." in caplog.text
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_a_refused_key_is_a_config_error_at_once(client, wicked, waits, status):
+def test_a_refused_key_is_a_config_error_without_retries(client, wicked, waits, status):
     wicked.answers = [(status, {}, b'{"message":"Forbidden"}')]
     with pytest.raises(AirbyteTracedException, match="refused the API key") as caught:
         post(client)
@@ -175,13 +176,13 @@ def test_a_wrong_address_is_a_config_error_and_redirects_are_not_followed(client
     assert len(wicked.requests) == 1
 
 
-def test_a_refused_batch_is_a_verdict_and_no_retry(client, wicked, waits):
+def test_a_rejected_batch_is_a_result_without_retries(client, wicked, waits):
     wicked.answers = [(400, {}, b"{}")]
-    assert post(client).outcome is Outcome.REFUSED
+    assert post(client).outcome is Outcome.REJECTED
     assert waits == []
 
 
-def test_a_stopped_client_does_not_wait_for_another_try(wicked):
+def test_a_stopped_client_does_not_wait_for_another_attempt(wicked):
     client = WickedClient(wicked.url, "k", test_mode=False, connections=1)
     wicked.answers = [(503, {"Retry-After": "600"}, b"{}")]
     client.stop()
@@ -193,12 +194,12 @@ def test_a_stopped_client_does_not_wait_for_another_try(wicked):
 @pytest.mark.parametrize(
     ("url", "variables"),
     [
-        ("https://127.0.0.1:{port}", {}),  # a certificate, or a server, that is not Wicked's
+        ("https://127.0.0.1:{port}", {}),  # a certificate or server other than Wicked's
         ("http://wicked.invalid", {"http_proxy": "http://127.0.0.1:9"}),
         ("http://127.0.0.1:9", {}),
     ],
 )
-def test_payments_that_cannot_have_arrived_are_not_taken_for_sent(wicked, waits, monkeypatch, url, variables):
+def test_payments_that_cannot_have_arrived_do_not_count_as_sent(wicked, waits, monkeypatch, url, variables):
     for name in ("no_proxy", "NO_PROXY", "HTTP_PROXY", "http_proxy"):
         monkeypatch.delenv(name, raising=False)
     for name, value in variables.items():
@@ -212,7 +213,7 @@ def test_payments_that_cannot_have_arrived_are_not_taken_for_sent(wicked, waits,
     assert wicked.requests == []
 
 
-def test_a_key_refused_after_a_lost_reply_does_not_say_that_nothing_was_taken(client, wicked):
+def test_a_key_refused_after_a_lost_response_is_no_proof_that_nothing_was_stored(client, wicked):
     wicked.answers = [None, (401, {}, b"{}")]
     with pytest.raises(AirbyteTracedException) as caught:
         post(client)
@@ -227,16 +228,16 @@ def test_a_key_refused_after_a_lost_reply_does_not_say_that_nothing_was_taken(cl
 
 
 @pytest.mark.parametrize("status", [402, 407, 415, 451])
-def test_an_answer_to_the_account_ends_the_run_and_refuses_no_row(client, wicked, status):
+def test_a_refusal_of_the_account_ends_the_run_and_rejects_no_row(client, wicked, status):
     wicked.answers = [(status, {}, b"{}")]
-    with pytest.raises(NotStoredError, match=f"whatever its rows \\(answer {status}\\)") as caught:
+    with pytest.raises(NotStoredError, match=rf"refuses every POST /orders \(status {status}\)") as caught:
         post(client)
     assert caught.value.failure_type is FailureType.config_error
     assert len(wicked.requests) == 1
 
 
 @pytest.mark.parametrize("header", ["Fri, 31 Dec 99999 23:59:59 GMT", "0", "-1"])
-def test_an_absurd_retry_after_neither_fails_the_run_nor_makes_it_hurry(client, wicked, waits, header):
+def test_an_absurd_retry_after_neither_fails_the_run_nor_shortens_the_wait(client, wicked, waits, header):
     wicked.answers = [(429, {"Retry-After": header}, b"{}"), (429, {"Retry-After": header}, b"{}"), OK]
     assert post(client).outcome is Outcome.ACCEPTED
     assert waits == [1.0, 2.0]

@@ -1,17 +1,18 @@
-"""The table of endpoints says what the vendor's documents say."""
+"""The endpoint tables match the vendor's documentation."""
 
 from __future__ import annotations
 
 import pytest
 from destination_wicked_reports.api.endpoints import ENDPOINTS, ORDER_ITEMS, ORDER_PAYMENTS, ORDERS, Endpoint, Need
-from destination_wicked_reports.api.fields import FieldError, Kind
+from destination_wicked_reports.api.fields import Kind
+from destination_wicked_reports.errors import FieldError
 
 
 def names(endpoint: Endpoint, need: Need) -> set[str]:
     return {field.name for field in endpoint.fields if field.need is need}
 
 
-def test_products_and_contacts_load_before_orders_and_orders_before_what_refers_to_them():
+def test_products_and_contacts_load_before_orders_and_orders_before_their_items_and_payments():
     assert list(ENDPOINTS) == [
         "products",
         "contacts",
@@ -66,7 +67,7 @@ def test_the_required_fields_are_the_documented_ones(endpoint, required):
     assert names(ENDPOINTS[endpoint], Need.REQUIRED) == required
 
 
-def test_only_contact_keys_product_id_and_status_must_be_there_even_when_empty():
+def test_only_contact_keys_product_id_and_status_must_be_present_even_if_empty():
     present = {name: names(endpoint, Need.PRESENT) for name, endpoint in ENDPOINTS.items()}
     assert {name: fields for name, fields in present.items() if fields} == {
         "orders": {"ContactID", "ContactEmail"},
@@ -75,13 +76,13 @@ def test_only_contact_keys_product_id_and_status_must_be_there_even_when_empty()
     }
 
 
-def test_a_line_is_called_order_item_id_when_nested_and_source_id_by_itself():
+def test_the_id_of_an_item_is_order_item_id_when_nested_and_source_id_alone():
     nested = [field.name for field in ORDERS.nested["OrderItems"]]
     assert nested == ["OrderItemID", "ProductID", "Qty", "PPU"]
     assert [field.name for field in ORDER_ITEMS.fields] == ["SourceSystem", "OrderID", "SourceID", *nested[1:]]
 
 
-def test_a_nested_payment_lacks_only_what_it_inherits_from_its_order():
+def test_a_nested_payment_lacks_only_the_fields_of_its_order():
     nested = ORDERS.nested["OrderPayments"]
     assert ORDER_PAYMENTS.fields[2:] == nested
     assert [field.name for field in ORDER_PAYMENTS.fields[:2]] == ["SourceSystem", "OrderID"]
@@ -90,7 +91,7 @@ def test_a_nested_payment_lacks_only_what_it_inherits_from_its_order():
 @pytest.mark.parametrize(
     "contact", [{"ContactID": "1", "ContactEmail": ""}, {"ContactID": "", "ContactEmail": "a@b.c"}]
 )
-def test_an_order_is_content_with_one_of_the_two_contact_keys(contact):
+def test_an_order_needs_only_one_of_the_two_contact_keys(contact):
     assert ORDERS.rule is not None
     ORDERS.rule(contact)
 

@@ -1,4 +1,4 @@
-"""Values on the wire: what is taken, what is refused, and that a refusal keeps the value to itself."""
+"""Field values: what is accepted, what is refused, and that a reason never quotes the value."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from decimal import Decimal
 
 import orjson
 import pytest
-from destination_wicked_reports.api.fields import BlankError, FieldError, Kind, checker, decimal, number_text
+from destination_wicked_reports.api.fields import Kind, checker, decimal, number_text
+from destination_wicked_reports.errors import BlankError, FieldError
 from hypothesis import given
 from hypothesis import strategies as st
 
 
 def sent(kind: Kind, value: object, limit: int = 18) -> str:
-    """The JSON text of a value on the wire."""
+    """Return the JSON text of a value."""
     return orjson.dumps(checker(kind, "Field", limit)(value)).decode()
 
 
@@ -26,7 +27,7 @@ def refusal(kind: Kind, value: object, limit: int = 18) -> FieldError:
 
 class TestText:
     @pytest.mark.parametrize("value", ["a", "0", " padded ", "日本", "x" * 10])
-    def test_text_goes_out_unchanged(self, value):
+    def test_text_is_sent_unchanged(self, value):
         assert checker(Kind.TEXT, "Field", 10)(value) == value
 
     @pytest.mark.parametrize(("value", "text"), [(0, "0"), (12, "12"), (-3, "-3"), (2**63, "9223372036854775808")])
@@ -34,7 +35,7 @@ class TestText:
         assert checker(Kind.TEXT, "Field", 500)(value) == text
 
     @pytest.mark.parametrize("value", [True, False, 1.5, 12.0, [], ["a"], {}, {"a": 1}, Decimal(1), b"a"])
-    def test_nothing_else_passes_for_text(self, value):
+    def test_nothing_else_is_accepted_as_text(self, value):
         refusal(Kind.TEXT, value)
 
     def test_a_float_id_is_refused_even_if_whole_because_digits_may_be_lost(self):
@@ -83,10 +84,10 @@ class TestMoney:
             (Decimal("1E+3"), "1000"),
         ],
     )
-    def test_a_number_goes_out_as_plain_decimal_text(self, value, text):
+    def test_a_number_is_sent_as_plain_decimal_text(self, value, text):
         assert sent(Kind.MONEY, value) == text
 
-    def test_all_spellings_of_one_amount_give_the_same_bytes(self):
+    def test_all_notations_of_one_amount_give_the_same_bytes(self):
         spellings = ["10.50", 10.5, "10.5", "10.500000000", Decimal("10.50"), "1.05e1", "010.5"]
         assert {sent(Kind.MONEY, spelling) for spelling in spellings} == {"10.5"}
 
@@ -97,7 +98,7 @@ class TestMoney:
             *("NaN", "Infinity", "-inf", "1e", "--1", [1], {"a": 1}, Decimal("NaN"), "1e9999", "1" * 65),
         ],
     )
-    def test_what_is_no_number_is_refused(self, value):
+    def test_anything_but_a_number_is_refused(self, value):
         refusal(Kind.MONEY, value)
 
     @pytest.mark.parametrize(
@@ -106,7 +107,7 @@ class TestMoney:
     def test_more_than_18_characters_are_refused_and_not_rounded(self, value):
         assert "18 characters" in refusal(Kind.MONEY, value).reason
 
-    def test_zeros_that_say_nothing_do_not_count_towards_the_18_characters(self):
+    def test_trailing_zeros_do_not_count_towards_the_18_characters(self):
         assert sent(Kind.MONEY, "1234567890.500000000") == "1234567890.5"
 
     @pytest.mark.parametrize("value", [-1, "-0.01", -0.5, Decimal("-1")])
@@ -119,12 +120,12 @@ class TestMoney:
         assert sent(Kind.AMOUNT, value) == "0"
 
     @given(st.decimals(allow_nan=False, allow_infinity=False, places=4, min_value=-(10**9), max_value=10**9))
-    def test_no_digit_is_lost_on_the_way(self, value):
+    def test_no_digit_is_lost(self, value):
         assert Decimal(sent(Kind.MONEY, str(value))) == value
         assert decimal("Field", str(value)) == value
 
     @given(st.floats(allow_nan=False, allow_infinity=False, min_value=-1e9, max_value=1e9))
-    def test_a_float_goes_out_as_its_shortest_text_or_not_at_all(self, value):
+    def test_a_float_is_sent_as_its_shortest_text_or_refused(self, value):
         try:
             text = sent(Kind.MONEY, value)
         except FieldError:
@@ -151,7 +152,7 @@ class TestWholeNumbers:
     @pytest.mark.parametrize(
         ("value", "number"), [(2, 2), ("2", 2), (2.0, 2), ("2.000000000", 2), (" 3 ", 3), ("-2", -2), (0, 0), ("+7", 7)]
     )
-    def test_whole_numbers_are_taken_in_every_spelling(self, value, number):
+    def test_whole_numbers_are_accepted_in_every_notation(self, value, number):
         assert checker(Kind.INTEGER, "Qty", 18)(value) == number
 
     @pytest.mark.parametrize(
@@ -189,7 +190,7 @@ class TestTimes:
             ("2100-12-31 23:59:59", "2100-12-31 23:59:59"),
         ],
     )
-    def test_a_moment_goes_out_in_utc_to_the_second(self, value, text):
+    def test_a_time_is_sent_in_utc_to_the_second(self, value, text):
         assert checker(Kind.UTC, "CreateDate", 19)(value) == text
 
     @pytest.mark.parametrize(
@@ -199,13 +200,13 @@ class TestTimes:
             *("2024-05-31 24:00:00", "2024-05-31 10:60:00", "2024-05-31 10:00:60", "0000-00-00 00:00:00"),
         ],
     )
-    def test_a_moment_that_does_not_exist_is_refused(self, value):
+    def test_a_time_that_does_not_exist_is_refused(self, value):
         refusal(Kind.UTC, value)
 
     @pytest.mark.parametrize(
         "value", [1717163100, 1717163100.5, "1717163100", "1717163100000", True, None, [], {}, "", "now", "today"]
     )
-    def test_a_number_or_a_word_is_no_moment(self, value):
+    def test_a_number_or_a_word_is_refused_as_a_time(self, value):
         refusal(Kind.UTC, value)
 
     @pytest.mark.parametrize(
@@ -232,17 +233,17 @@ class TestTimes:
         st.integers(min_value=-14 * 60, max_value=14 * 60),
         st.sampled_from(["T", " "]),
     )
-    def test_every_zone_ends_at_the_same_moment_in_utc(self, naive, minutes, separator):
+    def test_every_zone_gives_the_same_time_in_utc(self, naive, minutes, separator):
         moment = naive.replace(tzinfo=timezone(timedelta(minutes=minutes)))
         expected = moment.astimezone(timezone.utc).strftime("%Y-%m-%d %H:%M:%S")
         assert checker(Kind.UTC, "CreateDate", 19)(moment.isoformat(sep=separator)) == expected
 
     @pytest.mark.parametrize("value", ["2024-05-31 13:45:00", "2024-05-31T13:45:00", "2024-05-31T13:45:00.5"])
-    def test_local_time_without_a_zone_is_kept_as_it_is(self, value):
+    def test_local_time_without_a_zone_is_unchanged(self, value):
         assert checker(Kind.LOCAL, "Date_Time", 19)(value) == "2024-05-31 13:45:00"
 
     @pytest.mark.parametrize("value", ["2024-05-31T13:45:00Z", "2024-05-31T15:45:00+02:00", "2024-05-31T13:45Z"])
-    def test_local_time_with_a_zone_is_marked_for_the_row_to_judge(self, value):
+    def test_local_time_with_a_zone_is_marked_for_the_rule_of_the_row(self, value):
         assert checker(Kind.LOCAL, "Date_Time", 19)(value) == "2024-05-31 13:45:00Z"
 
 

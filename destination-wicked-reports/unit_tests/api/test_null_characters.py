@@ -1,4 +1,4 @@
-"""An id with a null character in it is refused: SQLite would find another row by it, and PostgreSQL none at all."""
+"""Ids with a null character are refused: SQLite would find another row by them, PostgreSQL none at all."""
 
 import pytest
 from builders import affiliate as affiliate_builders
@@ -42,14 +42,14 @@ def bigcommerce(make):
         bigcommerce(bigcommerce_builders.customer),
     ],
 )
-def test_a_record_whose_id_no_database_keeps_whole_is_rejected(case, ledger):
+def test_a_record_whose_id_has_a_null_character_is_rejected(case, ledger):
     normalizer, (stream, data) = case()
     made = list(normalizer.normalize([Record(stream, data, 1)], OrderBook(ledger)))
     assert [type(each) for each in made] == [Reject]
     assert made[0].reason.endswith(NULL_CHARACTER)
 
 
-def test_a_product_whose_id_has_one_is_rejected_alone(ledger):
+def test_a_product_whose_id_has_a_null_character_is_rejected_alone(ledger):
     normalizer = affiliate_builders.make_normalizer()
     data = affiliate_builders.transaction(advertiser_id=ID)
     made = list(normalizer.normalize([Record("transactions", data, 1)], OrderBook(ledger)))

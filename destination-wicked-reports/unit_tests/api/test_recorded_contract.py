@@ -1,8 +1,8 @@
-"""One recorded exchange for each endpoint, replayed with the network blocked: what goes out, and what comes of it.
+"""One recorded exchange for each endpoint, replayed with the network blocked.
 
-The recordings were made against the simulator, not the vendor. A request answers to its recording only if method,
-path, query and every byte of the body are the same. To make them anew, delete `cassettes/` and run
-`pytest --record-mode=once destination-wicked-reports/unit_tests/test_recorded_contract.py`.
+The recordings were made against the simulator, not the vendor. A request matches its recording only if method, path,
+query and every byte of the body are the same. To record again, delete `cassettes/` and run
+`pytest --record-mode=once destination-wicked-reports/unit_tests/api/test_recorded_contract.py`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from integration_tests.simulator.server import running_simulator
 HOST = "http://localhost"
 KEY = "sim-wicked-key"
 WHEN = "2024-05-31T15:45:00+02:00"
-#: Two rows for each endpoint: one with what has to be there, one with what may be added.
+#: Two rows for each endpoint: one with the required fields only, one with optional fields.
 ROWS: dict[str, list[dict[str, Any]]] = {
     "products": [
         {"SourceSystem": "shop", "SourceID": 7, "ProductName": "Shoe", "ProductPrice": "59.90"},
@@ -89,7 +89,7 @@ ROWS: dict[str, list[dict[str, Any]]] = {
 
 @pytest.fixture
 def recording(record_mode: str) -> Iterator[str]:
-    """Yield the address to write to: a simulator's while recording, else one where nobody answers."""
+    """Yield the address to write to: a simulator while recording, else a host without a server."""
     if record_mode == "none":
         yield HOST
         return
@@ -105,7 +105,7 @@ def client(recording) -> Iterator[WickedClient]:
 
 
 def anonymous_request(request: Any) -> Any:
-    """Leave out the port of the day and everything of the admin API."""
+    """Remove the port, and drop requests to the admin API."""
     parts = urlsplit(request.uri)
     if parts.path.startswith("/_sim/"):
         return None
@@ -114,7 +114,7 @@ def anonymous_request(request: Any) -> Any:
 
 
 def anonymous_response(response: Any) -> Any:
-    """Leave out what changes from day to day."""
+    """Remove the headers that change with every recording."""
     response["headers"] = {
         name: value for name, value in response["headers"].items() if name.lower() not in ("date", "content-length")
     }
@@ -138,9 +138,9 @@ def batch_of(name: str, rows: list[dict[str, Any]]) -> Batch:
 
 def send(client: WickedClient, name: str, rows: list[dict[str, Any]], path: str = "") -> Outcome:
     batch, endpoint = batch_of(name, rows), ENDPOINTS[name]
-    verdict = client.post(path or endpoint.path, batch.body, batch.rows, repeatable=bool(endpoint.key))
-    assert verdict.rejected == {}
-    return verdict.outcome
+    result = client.post(path or endpoint.path, batch.body, batch.rows, repeatable=bool(endpoint.key))
+    assert result.rejected == {}
+    return result.outcome
 
 
 def test_every_endpoint_has_a_recording():
@@ -155,12 +155,12 @@ def test_the_recorded_exchange_still_writes(name, client, vcr):
     (request,) = vcr.requests
     assert (request.method, request.path) == ("POST", ENDPOINTS[name].path)
     assert request.headers["Content-Type"] == "application/json"
-    assert "apikey" not in request.headers, "the key stays out of the recordings"
+    assert "apikey" not in request.headers, "the recordings must not contain the key"
 
 
 @pytest.mark.vcr
 @pytest.mark.block_network
-def test_the_recorded_read_still_proves_the_key(recording, tmp_path, vcr):
+def test_the_recorded_read_still_checks_the_key(recording, tmp_path, vcr):
     config = {
         "api_key": KEY,
         "api_url": recording,
@@ -168,7 +168,7 @@ def test_the_recorded_read_still_proves_the_key(recording, tmp_path, vcr):
         "rejected_records_path": str(tmp_path / "rejected.jsonl"),
     }
     found = DestinationWickedReports().check(logger, config)
-    assert (found.status, "answered 200 to GET /latest" in found.message) == (Status.SUCCEEDED, True)
+    assert (found.status, "accepted the API key" in found.message) == (Status.SUCCEEDED, True)
     assert [request.path for request in vcr.requests] == ["/latest"]
 
 
@@ -179,7 +179,7 @@ def test_the_recorded_read_still_proves_the_key(recording, tmp_path, vcr):
     ("path", "change"),
     [("/orderpayment", {}), ("", {"Amount": "59.91"}), ("", {"Currency": "EUR"}), ("", {"SourceSystem": "Shop"})],
 )
-def test_a_request_that_is_not_the_recorded_one_gets_no_answer(path, change, client):
+def test_a_request_other_than_the_recorded_one_gets_no_response(path, change, client):
     first, *others = ROWS["order_payments"]
     with pytest.raises(CannotOverwriteExistingCassetteException, match="order_payments"):
         send(client, "order_payments", [{**first, **change}, *others], path)
@@ -188,7 +188,7 @@ def test_a_request_that_is_not_the_recorded_one_gets_no_answer(path, change, cli
 @pytest.mark.vcr
 @pytest.mark.block_network
 @pytest.mark.default_cassette("test_the_recorded_exchange_still_writes[products].yaml")
-def test_a_request_with_another_method_gets_no_answer(client, vcr):
+def test_a_request_with_another_method_gets_no_response(client, vcr):
     batch = batch_of("products", ROWS["products"])
     with pytest.raises(CannotOverwriteExistingCassetteException, match="products"):
         client._session.put(vcr.requests[0].uri, data=batch.body)

@@ -137,9 +137,9 @@ class Shop:
                 assert row.endpoint in ("contacts", "products") or known is None, f"{row.key} was told twice"
                 book.queue(row)
                 batch = Batch(row.endpoint, [row])
-                self.ledger.mark(batch)
-                self.ledger.settle(batch, [row])
-                book.settle([row])
+                self.ledger.begin(batch)
+                self.ledger.commit(batch, [row])
+                book.release([row])
             taken.append(row)
         return taken
 

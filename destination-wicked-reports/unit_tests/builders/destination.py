@@ -14,7 +14,7 @@ from destination_wicked_reports.delivery.dead_letters import DeadLetterFile
 from destination_wicked_reports.model import OrderState, Row
 
 ACCEPTED = PostResult(Outcome.ACCEPTED, {})
-#: A row of each native stream, with no more than it needs.
+#: A row of each native stream with its required fields only.
 COMPLETE: dict[str, dict[str, Any]] = {
     "products": {"SourceSystem": "shop", "SourceID": "p1", "ProductName": "Shoe", "ProductPrice": "59.90"},
     "contacts": {"SourceSystem": "shop", "SourceID": "c1", "CreateDate": "2024-05-31 13:45:00", "Email": "a@b.example"},
@@ -65,12 +65,16 @@ def make_row(
     return Row(endpoint, f"shop\x1f{number}", body, digest, endpoint, sequence, order_key, order)
 
 
-def read_letters(letters: DeadLetterFile) -> list[dict[str, Any]]:
-    return [orjson.loads(line) for line in letters.path.read_bytes().splitlines()] if letters.path.exists() else []
+def lines_of(dead_letters: DeadLetterFile) -> list[dict[str, Any]]:
+    return (
+        [orjson.loads(line) for line in dead_letters.path.read_bytes().splitlines()]
+        if dead_letters.path.exists()
+        else []
+    )
 
 
 class ScriptedServer:
-    """A real HTTP server whose every answer is scripted: (status, headers, body), or None to hang up without one."""
+    """An HTTP server with scripted responses: (status, headers, body), or None to close the connection."""
 
     def __init__(self) -> None:
         self.answers: list[tuple[int, dict[str, str], bytes] | None] = []
@@ -81,7 +85,7 @@ class ScriptedServer:
             protocol_version = "HTTP/1.1"
 
             def log_message(self, *_: Any) -> None:
-                """Stay silent: the tests look at what the connector prints."""
+                """Print nothing, because tests check the connector's output."""
 
             def _answer(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
@@ -113,7 +117,7 @@ class ScriptedServer:
 
 
 class ScriptedClient:
-    """Stands where the HTTP client stands: every post is written down and answered by a function of its rows."""
+    """Replaces the HTTP client: records every post, and answers it with a function of its rows."""
 
     def __init__(self, answer: Callable[[str, Sequence[Row]], PostResult] | None = None) -> None:
         self.posts: list[tuple[str, list[str]]] = []
@@ -123,7 +127,7 @@ class ScriptedClient:
         self._answer = answer or (lambda path, rows: ACCEPTED)
 
     def stop(self) -> None:
-        """There is nothing that waits."""
+        """Do nothing: no retry is waiting."""
 
     def post(self, path: str, body: bytes, rows: Sequence[Row], *, repeatable: bool) -> PostResult:
         with self._lock:

@@ -1,4 +1,4 @@
-"""Airbyte messages as lines of input, and the STATEs of an output."""
+"""Airbyte messages as input lines, and the STATEs of an output."""
 
 from __future__ import annotations
 

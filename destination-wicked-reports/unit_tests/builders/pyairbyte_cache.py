@@ -1,7 +1,7 @@
-"""What PyAirbyte's cache makes of a record, for tests that a mapping sees through it.
+"""Imitates PyAirbyte's cache, for tests that decode its records.
 
-`SENT` and `CAME` are one record before and after the DuckDB cache of airbyte 0.71.3, written down from a real run;
-`alter` follows them, and a test keeps it doing so.
+`SENT` and `CACHED` are one record before and after the DuckDB cache of airbyte 0.71.3, recorded in a real run. `cache`
+does the same to any record; a test checks it against them.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ SENT: dict[str, Any] = {
     "several": 5,
     "either": {"k": 1},
 }
-CAME: dict[str, Any] = {
+CACHED: dict[str, Any] = {
     "id": 1,
     "code": "007",
     "camelcase": "x",
@@ -74,7 +74,7 @@ _NUMBER = re.compile(r"-?[0-9]+\.[0-9]+").fullmatch
 
 
 def schema_of(records: Iterable[dict[str, Any]]) -> dict[str, Any]:
-    """Declare every column as a source would at its most talkative: times, numbers in text, too, lists and objects."""
+    """Return a schema with the most specific type for every column: times, numbers as text, lists, objects."""
     values: dict[str, list[Any]] = {}
     for record in records:
         for name, value in record.items():
@@ -98,16 +98,16 @@ def _declared(values: list[Any]) -> dict[str, Any]:
     return {"type": ["null", *sorted(named[kind] for kind in kinds)]}
 
 
-def alter(record: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
-    """Return the record as it comes out of the cache: every declared column is there, in the schema's order."""
+def cache(record: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
+    """Return the record as read from the cache: with every declared column, in the schema's order."""
     made = {}
     for name, known in schema["properties"].items():
         folded = re.sub(r"[^a-z0-9]", "_", name.lower())
-        made[f"_{folded}" if folded[0].isdigit() else folded] = _altered(record.get(name), known)
-    return {**made, **{name: value for name, value in CAME.items() if name.startswith("_airbyte_")}}
+        made[f"_{folded}" if folded[0].isdigit() else folded] = _cached(record.get(name), known)
+    return {**made, **{name: value for name, value in CACHED.items() if name.startswith("_airbyte_")}}
 
 
-def _altered(value: Any, known: dict[str, Any]) -> Any:
+def _cached(value: Any, known: dict[str, Any]) -> Any:
     types = known.get("type", [])
     kinds = {types} if isinstance(types, str) else set(types) - {"null"}
     if value is None:
@@ -116,7 +116,7 @@ def _altered(value: Any, known: dict[str, Any]) -> Any:
         return f"{Decimal(str(value)):.9f}"
     if known.get("format") == "date-time":
         match = _MOMENT(value)
-        assert match, "a time with an offset loses it in the cache, and cannot be had back"
+        assert match, "the cache drops the UTC offset of a time for good"
         return f"{match[1]}T{match[2]}"
     if len(kinds) != 1 and not isinstance(value, str):
         return orjson.dumps(value).decode()

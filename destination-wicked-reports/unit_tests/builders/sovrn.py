@@ -96,9 +96,9 @@ class Desk:
                 assert row.endpoint != "order_payments" or not known, "a payment was told twice"
                 book.queue(row)
                 batch = Batch(row.endpoint, [row])
-                self.ledger.mark(batch)
-                self.ledger.settle(batch, [row])
-                book.settle([row])
+                self.ledger.begin(batch)
+                self.ledger.commit(batch, [row])
+                book.release([row])
         told = [one for one in made if not isinstance(one, Unchanged)]
         self.unchanged += len(made) - len(told)
         return told

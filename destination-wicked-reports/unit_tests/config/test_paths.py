@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 from destination_wicked_reports.config import paths
-from destination_wicked_reports.config.paths import data_folder, dies_with_container, ledger_path, rejects_path
+from destination_wicked_reports.config.paths import data_folder, is_ephemeral, ledger_path, rejects_path
 from destination_wicked_reports.config.spec import Config
 from destination_wicked_reports.delivery.dead_letters import DeadLetterFile
-from destination_wicked_reports.delivery.session import open_letters, say_where
+from destination_wicked_reports.delivery.session import log_locations, open_dead_letters
 from destination_wicked_reports.ledger.ledger import Ledger
 from destination_wicked_reports.ledger.opening import open_ledger
 
@@ -41,12 +41,12 @@ def machine(tmp_path, monkeypatch):
             elif where in ("docker", "podman"):
                 sign = tmp_path / where
                 sign.touch()
-                monkeypatch.setattr(paths, "CONTAINER_SIGNS", (NOWHERE, sign))
+                monkeypatch.setattr(paths, "CONTAINER_MARKERS", (NOWHERE, sign))
 
     made = Machine()
     made.mount()
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
-    monkeypatch.setattr(paths, "CONTAINER_SIGNS", (NOWHERE, NOWHERE))
+    monkeypatch.setattr(paths, "CONTAINER_MARKERS", (NOWHERE, NOWHERE))
     monkeypatch.setattr(paths, "AIRBYTE_VOLUME", made.airbyte_volume)
     monkeypatch.setattr(paths, "user_data_path", lambda name, appauthor: made.home / name)
     monkeypatch.setattr(paths.os.path, "ismount", lambda folder: Path(folder) in made.mounted)
@@ -115,7 +115,7 @@ def test_rejected_rows_lie_beside_the_ledger_unless_somebody_says_where(machine,
 
 def test_the_default_folder_is_made_for_its_owner_alone(machine):
     open_ledger(config()).close()
-    open_letters(config()).close()
+    open_dead_letters(config()).close()
     assert data_folder().stat().st_mode & 0o777 == 0o700
     assert ledger_path(config()).is_file()
 
@@ -141,15 +141,15 @@ def test_the_default_folder_is_made_for_its_owner_alone(machine):
 def test_a_file_dies_with_its_container_unless_a_folder_above_it_is_a_volume(machine, where, mounted, lost):
     machine.be_in(where)
     machine.mount(*map(Path, mounted))
-    assert dies_with_container(Path("/data/wicked/deep/ledger.sqlite")) is lost
+    assert is_ephemeral(Path("/data/wicked/deep/ledger.sqlite")) is lost
 
 
 def test_a_relative_path_is_looked_at_from_where_the_run_is(machine, monkeypatch, tmp_path):
     machine.be_in("docker")
     monkeypatch.chdir(tmp_path)
-    assert dies_with_container(Path("ledger.sqlite"))
+    assert is_ephemeral(Path("ledger.sqlite"))
     machine.mount(tmp_path)
-    assert not dies_with_container(Path("ledger.sqlite"))
+    assert not is_ephemeral(Path("ledger.sqlite"))
 
 
 # -- what is said of it -----------------------------------------------------------------------------------------------
@@ -185,8 +185,8 @@ def test_a_run_in_a_container_without_a_volume_is_warned_once_and_told_what_to_d
         return
     (warning,) = warnings
     assert str(folders[warned_of]) in warning
-    assert "inside this container and on no volume" in warning
-    assert ("choose the ledger `postgres`" in warning) == (warned_of == "ledger")
+    assert "inside this container and not on a volume" in warning
+    assert ("use the ledger `postgres`" in warning) == (warned_of == "ledger")
 
 
 def test_without_a_ledger_the_run_is_warned_of_that_wherever_it_is(machine, caplog):
@@ -196,9 +196,9 @@ def test_without_a_ledger_the_run_is_warned_of_that_wherever_it_is(machine, capl
 
 def told(said: Config, caplog: pytest.LogCaptureFixture) -> list[str]:
     ledger: Ledger = open_ledger(said)
-    letters: DeadLetterFile = open_letters(said)
+    dead_letters: DeadLetterFile = open_dead_letters(said)
     with caplog.at_level(logging.INFO, logger="airbyte"):
-        say_where(said, ledger, letters)
+        log_locations(said, ledger, dead_letters)
     ledger.close()
-    letters.close()
+    dead_letters.close()
     return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]

@@ -1,7 +1,8 @@
 """What a configuration may leave out."""
 
 import pytest
-from destination_wicked_reports.config.spec import Config, ConfigurationError
+from destination_wicked_reports.config.spec import Config
+from destination_wicked_reports.errors import ConfigurationError
 
 LEFT_OUT = {"api_key": "k", "mapping": {"type": "wecantrack"}, "ledger": {"type": "sqlite"}}
 
@@ -51,7 +52,7 @@ def test_the_api_may_be_at_any_https_address_or_on_this_machine(url):
     ],
 )
 def test_an_address_to_which_the_key_may_not_go_is_refused(url):
-    with pytest.raises(ConfigurationError, match="api_url: must be a plain https address"):
+    with pytest.raises(ConfigurationError, match="api_url: must be a plain https URL"):
         Config.parse({"api_key": "k", "api_url": url})
 
 
@@ -59,7 +60,7 @@ def test_an_address_to_which_the_key_may_not_go_is_refused(url):
     ("wrong", "right"), [("tst_mode", "test_mode"), ("batchRows", "batch_rows"), ("Ledger", "ledger")]
 )
 def test_a_misspelt_key_is_refused_for_it_would_do_nothing(wrong, right):
-    with pytest.raises(ConfigurationError, match=f"{wrong} is no setting of this connector: did you mean {right}"):
+    with pytest.raises(ConfigurationError, match=f"Unknown setting `{wrong}`. Did you mean `{right}`"):
         Config.parse({"api_key": "k", wrong: True})
 
 

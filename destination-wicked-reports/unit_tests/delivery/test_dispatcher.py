@@ -1,4 +1,4 @@
-"""Rows on their way: order between endpoints, batches, refusals, lost replies."""
+"""The dispatcher: order of endpoints, batches, refused requests, lost responses."""
 
 from __future__ import annotations
 
@@ -8,38 +8,39 @@ from decimal import Decimal
 import pytest
 from airbyte_cdk.models import FailureType
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
-from builders.destination import ACCEPTED, ScriptedClient, make_row, read_letters
-from destination_wicked_reports.api.client import NotStoredError
+from builders.destination import ACCEPTED, ScriptedClient, lines_of, make_row
 from destination_wicked_reports.api.responses import Outcome, PostResult
 from destination_wicked_reports.delivery import dispatcher as module
 from destination_wicked_reports.delivery import queue
 from destination_wicked_reports.delivery.dispatcher import Dispatcher
+from destination_wicked_reports.delivery.tally import Tally
+from destination_wicked_reports.errors import NotStoredError
 from destination_wicked_reports.ledger.outbox import Batch
 from destination_wicked_reports.model import OrderState
 
-REFUSED = PostResult(Outcome.REFUSED, {}, "refused whole")
+REFUSED = PostResult(Outcome.REJECTED, {}, "refused whole")
 
 
 @pytest.fixture
-def deliver(ledger, letters):
+def deliver(ledger, dead_letters):
     made = []
 
     def make(client, *, batch_rows=1000, in_flight=4):
-        made.append(Dispatcher(client, ledger, letters, batch_rows=batch_rows, in_flight=in_flight))
+        made.append(Dispatcher(client, ledger, Tally(dead_letters), batch_rows=batch_rows, in_flight=in_flight))
         return made[-1]
 
     yield make
-    for delivery in made:
-        delivery.drain()
-        delivery.close()
+    for dispatcher in made:
+        dispatcher.abort()
+        dispatcher.close()
 
 
-def test_rows_leave_in_wickeds_order_whatever_order_they_came_in(deliver):
+def test_rows_are_sent_in_wickeds_order_whatever_the_order_of_arrival(deliver):
     client = ScriptedClient()
-    delivery = deliver(client)
+    dispatcher = deliver(client)
     names = ["marketing", "clicks", "order_payments", "order_items", "orders", "contacts", "products"]
-    delivery.add(make_row(endpoint) for endpoint in names)
-    delivery.flush()
+    dispatcher.add(make_row(endpoint) for endpoint in names)
+    dispatcher.flush()
     assert [path for path, _ in client.posts] == [
         "/products",
         "/contacts",
@@ -52,19 +53,19 @@ def test_rows_leave_in_wickeds_order_whatever_order_they_came_in(deliver):
     assert client.most_at_once == 1
 
 
-def test_a_full_batch_takes_along_what_its_rows_may_refer_to(deliver):
+def test_a_full_batch_is_preceded_by_what_its_rows_may_refer_to(deliver):
     client = ScriptedClient()
-    delivery = deliver(client, batch_rows=2)
-    delivery.add([make_row("contacts", 1), make_row("order_payments", 1)])
-    delivery.add([make_row("orders", 1), make_row("orders", 2), make_row("orders", 3)])
-    while delivery.busy:
-        delivery.settle(block=True)
+    dispatcher = deliver(client, batch_rows=2)
+    dispatcher.add([make_row("contacts", 1), make_row("order_payments", 1)])
+    dispatcher.add([make_row("orders", 1), make_row("orders", 2), make_row("orders", 3)])
+    while dispatcher.busy:
+        dispatcher.collect(block=True)
     assert client.posts == [("/contacts", ["1"]), ("/orders", ["1", "2"])]
-    delivery.flush()
+    dispatcher.flush()
     assert client.posts[2:] == [("/orders", ["3"]), ("/orderpayments", ["1"])]
 
 
-def test_batches_of_one_endpoint_travel_side_by_side_and_never_more_than_allowed(deliver):
+def test_batches_of_one_endpoint_are_posted_in_parallel_up_to_the_limit(deliver):
     together = threading.Barrier(3, timeout=10)
 
     def answer(path, rows):
@@ -72,15 +73,15 @@ def test_batches_of_one_endpoint_travel_side_by_side_and_never_more_than_allowed
         return ACCEPTED
 
     client = ScriptedClient(answer)
-    delivery = deliver(client, batch_rows=10, in_flight=3)
-    delivery.add(make_row(number=n) for n in range(60))
-    delivery.flush()
+    dispatcher = deliver(client, batch_rows=10, in_flight=3)
+    dispatcher.add(make_row(number=n) for n in range(60))
+    dispatcher.flush()
     assert client.most_at_once == 3
     assert [len(keys) for _, keys in client.posts] == [10] * 6
 
 
 @pytest.mark.parametrize(("endpoint", "ready"), [("orders", True), ("order_payments", False)])
-def test_the_next_batch_is_ready_before_its_turn_unless_a_dead_run_would_take_it_for_sent(deliver, endpoint, ready):
+def test_the_next_batch_is_begun_ahead_of_its_turn_unless_it_would_be_in_doubt_after_a_kill(deliver, endpoint, ready):
     answered = threading.Event()
 
     def answer(path, rows):
@@ -88,20 +89,20 @@ def test_the_next_batch_is_ready_before_its_turn_unless_a_dead_run_would_take_it
         return ACCEPTED
 
     client = ScriptedClient(answer)
-    delivery = deliver(client, batch_rows=1, in_flight=1)
-    delivery.add([make_row(endpoint, 1)])
+    dispatcher = deliver(client, batch_rows=1, in_flight=1)
+    dispatcher.add([make_row(endpoint, 1)])
     following = Batch(endpoint, [make_row(endpoint, 2)])
-    assert delivery._must_wait(following) is not ready
+    assert dispatcher._must_wait(following) is not ready
     if ready:
-        delivery.add([make_row(endpoint, 2)])  # does not wait for the first
+        dispatcher.add([make_row(endpoint, 2)])  # does not wait for the first
     answered.set()
-    delivery.add([make_row(endpoint, 3)])
-    delivery.flush()
+    dispatcher.add([make_row(endpoint, 3)])
+    dispatcher.flush()
     assert client.most_at_once == 1
-    assert delivery.counts[endpoint] == {"sent": 2 + ready}
+    assert dispatcher.counts[endpoint] == {"sent": 2 + ready}
 
 
-def test_what_was_ready_when_a_post_failed_for_good_is_not_sent_and_not_taken_for_sent(deliver, ledger):
+def test_a_batch_begun_ahead_is_neither_posted_nor_recorded_when_the_post_before_it_fails_for_good(deliver, ledger):
     failing = threading.Event()
 
     def answer(path, rows):
@@ -109,117 +110,117 @@ def test_what_was_ready_when_a_post_failed_for_good_is_not_sent_and_not_taken_fo
         raise NotStoredError(message="refused", failure_type=FailureType.config_error)
 
     client = ScriptedClient(answer)
-    delivery = deliver(client, batch_rows=1, in_flight=1)
-    delivery.add([make_row(number=1)])
-    delivery.add([make_row(number=2)])
+    dispatcher = deliver(client, batch_rows=1, in_flight=1)
+    dispatcher.add([make_row(number=1)])
+    dispatcher.add([make_row(number=2)])
     failing.set()
     with pytest.raises(AirbyteTracedException, match="refused"):
-        delivery.flush()
-    delivery.drain()
+        dispatcher.flush()
+    dispatcher.abort()
     assert client.posts == [("/orders", ["1"])]
     assert ledger.unfinished() == []
-    assert delivery.oldest() < float("inf")
+    assert dispatcher.oldest() < float("inf")
 
 
-def test_a_batch_ends_before_it_is_too_large(deliver, monkeypatch):
+def test_a_batch_stays_within_the_size_limit(deliver, monkeypatch):
     monkeypatch.setattr(queue, "BATCH_BYTES", 1000)
     client = ScriptedClient()
-    delivery = deliver(client)
+    dispatcher = deliver(client)
     rows = [make_row(number=n, text="x" * 300) for n in range(10)]
-    delivery.add(rows)
-    delivery.flush()
+    dispatcher.add(rows)
+    dispatcher.flush()
     assert max(sum(len(rows[int(key)].body) + 1 for key in keys) for _, keys in client.posts) <= 1000
     assert sum(len(keys) for _, keys in client.posts) == 10
 
 
-def test_a_row_that_no_request_can_hold_is_rejected_unsent(deliver, letters, monkeypatch):
+def test_a_row_too_large_for_any_request_is_rejected_unsent(deliver, dead_letters, monkeypatch):
     monkeypatch.setattr(module, "ROW_BYTES", 100)
     client = ScriptedClient()
-    delivery = deliver(client)
-    delivery.add([make_row(number=1, text="x" * 200), make_row(number=2)])
-    delivery.flush()
+    dispatcher = deliver(client)
+    dispatcher.add([make_row(number=1, text="x" * 200), make_row(number=2)])
+    dispatcher.flush()
     assert client.posts == [("/orders", ["2"])]
-    assert [letter["reason"] for letter in read_letters(letters)] == [module.TOO_LARGE]
+    assert [line["reason"] for line in lines_of(dead_letters)] == [module.TOO_LARGE]
 
 
-def test_the_same_row_again_is_not_sent_in_this_run_or_the_next(deliver):
+def test_a_repeated_row_is_sent_neither_in_this_run_nor_in_the_next(deliver):
     client = ScriptedClient()
-    delivery = deliver(client)
-    delivery.add([make_row(), make_row()])
-    delivery.add([make_row()])
-    delivery.flush()
-    delivery.add([make_row()])
+    dispatcher = deliver(client)
+    dispatcher.add([make_row(), make_row()])
+    dispatcher.add([make_row()])
+    dispatcher.flush()
+    dispatcher.add([make_row()])
     again = deliver(client)
     again.add([make_row()])
     again.flush()
     assert client.posts == [("/orders", ["1"])]
-    assert delivery.counts["orders"] == {"sent": 1, "unchanged": 3}
+    assert dispatcher.counts["orders"] == {"sent": 1, "unchanged": 3}
     assert again.counts["orders"] == {"unchanged": 1}
 
 
 def test_a_changed_contact_is_sent_again_and_a_changed_order_is_not(deliver):
     client = ScriptedClient()
-    delivery = deliver(client)
+    dispatcher = deliver(client)
     for city in ("Oslo", "Rome"):
-        delivery.add([make_row("contacts", City=city), make_row("orders", City=city)])
-    delivery.flush()
+        dispatcher.add([make_row("contacts", City=city), make_row("orders", City=city)])
+    dispatcher.flush()
     assert client.posts == [("/contacts", ["1"]), ("/contacts", ["1"]), ("/orders", ["1"])]
-    assert delivery.counts["orders"] == {"sent": 1, "changed": 1}
+    assert dispatcher.counts["orders"] == {"sent": 1, "changed": 1}
 
 
-def test_a_row_that_wicked_names_is_rejected_and_the_others_stay(deliver, letters, ledger):
+def test_a_row_that_wicked_names_is_rejected_and_the_others_are_recorded(deliver, dead_letters, ledger):
     client = ScriptedClient(lambda path, rows: PostResult(Outcome.ACCEPTED, {1: "bad date"}))
-    delivery = deliver(client)
+    dispatcher = deliver(client)
     rows = [make_row(number=n) for n in (1, 2, 3)]
-    delivery.add(rows)
-    delivery.flush()
-    assert [(letter["outcome"], letter["reason"], letter["row"]["SourceID"]) for letter in read_letters(letters)] == [
+    dispatcher.add(rows)
+    dispatcher.flush()
+    assert [(line["outcome"], line["reason"], line["row"]["SourceID"]) for line in lines_of(dead_letters)] == [
         ("rejected", "bad date", "2")
     ]
     assert set(ledger.known("orders", [row.key for row in rows])) == {rows[0].key, rows[2].key}
 
 
 @pytest.mark.parametrize("bad", [0, 1, 499, 998, 999])
-def test_a_batch_refused_whole_is_halved_until_the_bad_row_stands_alone(deliver, letters, ledger, bad):
+def test_a_refused_batch_is_bisected_until_the_bad_row_is_alone(deliver, dead_letters, ledger, bad):
     client = ScriptedClient(lambda path, rows: REFUSED if any(r.key.endswith(f"\x1f{bad}") for r in rows) else ACCEPTED)
-    delivery = deliver(client)
-    delivery.add(make_row(number=n) for n in range(1000))
-    delivery.flush()
-    assert [letter["row"]["SourceID"] for letter in read_letters(letters)] == [str(bad)]
-    assert delivery.counts["orders"] == {"sent": 999, "rejected": 1}
+    dispatcher = deliver(client)
+    dispatcher.add(make_row(number=n) for n in range(1000))
+    dispatcher.flush()
+    assert [line["row"]["SourceID"] for line in lines_of(dead_letters)] == [str(bad)]
+    assert dispatcher.counts["orders"] == {"sent": 999, "rejected": 1}
     assert len(client.posts) <= 21
     assert ledger.unfinished() == []
 
 
-def test_a_batch_of_bad_rows_only_is_rejected_row_by_row_and_the_next_endpoint_waits(deliver):
+def test_a_batch_of_bad_rows_is_rejected_row_by_row_and_the_next_endpoint_waits(deliver):
     client = ScriptedClient(lambda path, rows: REFUSED if path == "/orders" else ACCEPTED)
-    delivery = deliver(client)
-    delivery.add([*(make_row("orders", n) for n in range(64)), make_row("clicks", 1)])
-    delivery.flush()
-    assert delivery.counts["orders"] == {"rejected": 64}
+    dispatcher = deliver(client)
+    dispatcher.add([*(make_row("orders", n) for n in range(64)), make_row("clicks", 1)])
+    dispatcher.flush()
+    assert dispatcher.counts["orders"] == {"rejected": 64}
     assert client.posts[-1] == ("/clicks", ["1"])
     assert len(client.posts) == 128
 
 
-def test_an_unclear_answer_splits_rows_with_an_id_and_holds_all_others(deliver, letters):
+def test_an_unclear_result_bisects_rows_with_an_id_and_leaves_all_others_in_doubt(deliver, dead_letters):
     def answer(path, rows):
-        return PostResult(Outcome.UNCLEAR, {}, "some") if len(rows) > 1 else ACCEPTED
+        return PostResult(Outcome.PARTIAL, {}, "some") if len(rows) > 1 else ACCEPTED
 
     client = ScriptedClient(answer)
-    delivery = deliver(client)
-    delivery.add([make_row("orders", 1), make_row("orders", 2)])
-    delivery.add([make_row("order_payments", 1), make_row("order_payments", 2)])
-    delivery.flush()
-    assert delivery.counts["orders"] == {"sent": 2}
-    assert delivery.counts["order_payments"] == {"held": 2}
-    assert [letter["outcome"] for letter in read_letters(letters)] == ["held", "held"]
+    dispatcher = deliver(client)
+    dispatcher.add([make_row("orders", 1), make_row("orders", 2)])
+    dispatcher.add([make_row("order_payments", 1), make_row("order_payments", 2)])
+    dispatcher.flush()
+    assert dispatcher.counts["orders"] == {"sent": 2}
+    assert dispatcher.counts["order_payments"] == {"in_doubt": 2}
+    assert [line["outcome"] for line in lines_of(dead_letters)] == ["in_doubt", "in_doubt"]
 
 
-def test_a_held_row_is_never_sent_again(deliver):
+def test_a_row_in_doubt_is_not_sent_again(deliver):
     client = ScriptedClient(lambda path, rows: PostResult(Outcome.UNKNOWN, {}, "no answer"))
-    delivery = deliver(client)
-    delivery.add([make_row("order_payments")])
-    delivery.flush()
+    dispatcher = deliver(client)
+    dispatcher.add([make_row("order_payments")])
+    dispatcher.flush()
     again = deliver(client)
     again.add([make_row("order_payments")])
     again.flush()
@@ -227,29 +228,29 @@ def test_a_held_row_is_never_sent_again(deliver):
     assert again.counts["order_payments"] == {"unchanged": 1}
 
 
-def test_after_a_kill_affiliate_orders_are_sent_again_and_rows_without_an_id_are_held(deliver, ledger, letters):
+def test_after_a_kill_orders_are_sent_again_and_rows_without_an_id_are_in_doubt(deliver, ledger, dead_letters):
     order = make_row("orders", order_key="o", order=state("10", 1))
     for row in (make_row("order_payments"), order):
-        ledger.mark(Batch(row.endpoint, [row]))
+        ledger.begin(Batch(row.endpoint, [row]))
     client = ScriptedClient()
-    delivery = deliver(client)
-    delivery.recover()
-    delivery.flush()
+    dispatcher = deliver(client)
+    dispatcher.recover()
+    dispatcher.flush()
     assert client.posts == [("/orders", ["1"])]
     assert ledger.orders(["o"]) == {"o": state("10", 1)}
-    assert [letter["reason"] for letter in read_letters(letters)] == [module.FATE_UNKNOWN]
+    assert [line["reason"] for line in lines_of(dead_letters)] == [module.OUTCOME_UNKNOWN]
     assert ledger.unfinished() == []
-    delivery.add([make_row("orders"), make_row("order_payments")])
-    delivery.flush()
+    dispatcher.add([make_row("orders"), make_row("order_payments")])
+    dispatcher.flush()
     assert len(client.posts) == 1
 
 
-def test_after_a_kill_other_rows_with_an_id_are_sent_when_the_source_brings_them_again(deliver, ledger):
+def test_after_a_kill_other_rows_with_an_id_are_sent_when_the_source_sends_them_again(deliver, ledger):
     client = ScriptedClient(fail)
-    delivery = deliver(client)
-    delivery.add([make_row("contacts")])
+    dispatcher = deliver(client)
+    dispatcher.add([make_row("contacts")])
     with pytest.raises(AirbyteTracedException):
-        delivery.flush()
+        dispatcher.flush()
     again = deliver(ScriptedClient())
     again.recover()
     again.add([make_row("contacts")])
@@ -262,155 +263,158 @@ def state(approved: str, payments: int) -> OrderState:
     return OrderState(Decimal(10), Decimal(approved), status="approved", payments=payments)
 
 
-def test_a_payment_computed_from_a_rejected_order_is_rejected_too(deliver, letters, ledger):
+def test_a_payment_computed_from_a_rejected_order_is_rejected_too(deliver, dead_letters, ledger):
     client = ScriptedClient(lambda path, rows: REFUSED if path == "/orders" else ACCEPTED)
-    delivery = deliver(client)
-    delivery.add([make_row("orders", order_key="o", order=state("10", 1))])
-    delivery.add([make_row("order_payments", order_key="o", order=state("12", 2)), make_row("order_payments", 2)])
-    delivery.flush()
+    dispatcher = deliver(client)
+    dispatcher.add([make_row("orders", order_key="o", order=state("10", 1))])
+    dispatcher.add([make_row("order_payments", order_key="o", order=state("12", 2)), make_row("order_payments", 2)])
+    dispatcher.flush()
     assert client.posts == [("/orders", ["1"]), ("/orderpayments", ["2"])]
-    assert [letter["reason"] for letter in read_letters(letters)] == ["refused whole", module.ORDER_REJECTED]
+    assert [line["reason"] for line in lines_of(dead_letters)] == ["refused whole", module.ORDER_REJECTED]
     assert ledger.orders(["o"]) == {}
-    delivery.orders.load(["o"])
-    assert delivery.orders.get("o") is None
+    dispatcher.orders.load(["o"])
+    assert dispatcher.orders.get("o") is None
 
 
 def test_two_payments_of_one_order_never_share_a_request(deliver, ledger):
     client = ScriptedClient()
-    delivery = deliver(client)
-    delivery.add(make_row("order_payments", n, order_key="o", order=state(str(n), n)) for n in (1, 2))
-    delivery.flush()
+    dispatcher = deliver(client)
+    dispatcher.add(make_row("order_payments", n, order_key="o", order=state(str(n), n)) for n in (1, 2))
+    dispatcher.flush()
     assert client.posts == [("/orderpayments", ["1"]), ("/orderpayments", ["2"])]
     assert client.most_at_once == 1
     assert ledger.orders(["o"])["o"].payments == 2
 
 
 def fail(path, rows):
-    """503 for ever, as the client tells it: of rows with an id nobody can say that none was taken."""
+    """What the client raises after 503 on every try: only rows without an id are certainly not stored."""
     error = NotStoredError if path == "/orderpayments" else AirbyteTracedException
-    raise error(message="503 for ever", failure_type=FailureType.transient_error)
+    raise error(message="503 on every try", failure_type=FailureType.transient_error)
 
 
-def test_when_wicked_stays_away_payments_are_not_taken_for_sent_and_not_held(deliver, ledger):
-    delivery = deliver(ScriptedClient(fail))
-    delivery.add([make_row("order_payments")])
+def test_when_wicked_stays_unavailable_payments_are_neither_sent_nor_in_doubt(deliver, ledger):
+    dispatcher = deliver(ScriptedClient(fail))
+    dispatcher.add([make_row("order_payments")])
     with pytest.raises(AirbyteTracedException):
-        delivery.flush()
+        dispatcher.flush()
     assert ledger.unfinished() == []
     assert ledger.known("order_payments", [make_row().key]) == {}
 
 
-def test_when_wicked_stays_away_affiliate_orders_are_kept_for_the_next_run(deliver, ledger):
-    delivery = deliver(ScriptedClient(fail))
-    delivery.add([make_row("orders", order_key="o", order=state("10", 1))])
+def test_when_wicked_stays_unavailable_affiliate_orders_stay_in_the_outbox(deliver, ledger):
+    dispatcher = deliver(ScriptedClient(fail))
+    dispatcher.add([make_row("orders", order_key="o", order=state("10", 1))])
     with pytest.raises(AirbyteTracedException):
-        delivery.flush()
+        dispatcher.flush()
     assert [row.key for batch in ledger.unfinished() for row in batch.rows] == [make_row().key]
 
 
-def test_the_oldest_unsettled_record_is_known_through_queue_and_flight(deliver):
+def test_oldest_covers_rows_queued_and_in_flight(deliver):
     gate = threading.Event()
 
     def answer(path, rows):
         gate.wait(10)
         return ACCEPTED
 
-    delivery = deliver(ScriptedClient(answer), batch_rows=2)
-    assert delivery.oldest() == float("inf")
-    delivery.add(make_row(number=n, sequence=n) for n in (1, 2, 3))
-    assert delivery.oldest() == 1
+    dispatcher = deliver(ScriptedClient(answer), batch_rows=2)
+    assert dispatcher.oldest() == float("inf")
+    dispatcher.add(make_row(number=n, sequence=n) for n in (1, 2, 3))
+    assert dispatcher.oldest() == 1
     gate.set()
-    while delivery.busy:
-        delivery.settle(block=True)
-    assert delivery.oldest() == 3
-    delivery.flush()
-    assert delivery.oldest() == float("inf")
+    while dispatcher.busy:
+        dispatcher.collect(block=True)
+    assert dispatcher.oldest() == 3
+    dispatcher.flush()
+    assert dispatcher.oldest() == float("inf")
 
 
 def orders_left(ledger):
     return sorted(row.order_key for batch in ledger.unfinished() for row in batch.rows)
 
 
-def told(number, total="10.00", endpoint="orders", payments=0):
+def order_row(number, total="10.00", endpoint="orders", payments=0):
     state = OrderState(Decimal(total), payments=payments)
     return make_row(endpoint, number, order_key=f"o{number}", order=state)
 
 
-def test_orders_that_a_dead_run_left_stay_marked_until_their_fate_is_known(deliver, ledger):
-    """Wicked may have them as they were: another run must not tell them anew with another amount."""
+def test_orders_of_a_dead_run_stay_in_the_outbox_until_their_outcome_is_known(deliver, ledger):
+    """Wicked may have them as they were, so no later run may send them with another amount."""
     for number in (1, 2):
-        ledger.mark(Batch("orders", [told(number)]))
+        ledger.begin(Batch("orders", [order_row(number)]))
 
     def refuse(path, rows):
         raise NotStoredError(message="refused", failure_type=FailureType.config_error)
 
-    delivery = deliver(ScriptedClient(refuse), in_flight=1)
-    delivery.recover()
+    dispatcher = deliver(ScriptedClient(refuse), in_flight=1)
+    dispatcher.recover()
     with pytest.raises(AirbyteTracedException, match="refused"):
-        delivery.flush()
-    delivery.drain()
+        dispatcher.flush()
+    dispatcher.abort()
     assert orders_left(ledger) == ["o1", "o2"]
 
 
-def test_orders_that_were_perhaps_taken_before_the_run_failed_stay_marked(deliver, ledger):
+def test_orders_possibly_stored_before_the_run_failed_stay_in_the_outbox(deliver, ledger):
     def lose(path, rows):
         raise AirbyteTracedException(message="no answer, then 401", failure_type=FailureType.config_error)
 
-    delivery = deliver(ScriptedClient(lose))
-    delivery.add([told(1)])
+    dispatcher = deliver(ScriptedClient(lose))
+    dispatcher.add([order_row(1)])
     with pytest.raises(AirbyteTracedException):
-        delivery.flush()
-    delivery.drain()
+        dispatcher.flush()
+    dispatcher.abort()
     assert orders_left(ledger) == ["o1"]
 
 
-def test_halves_of_which_some_were_stored_stay_marked_when_the_run_fails(deliver, ledger):
+def test_bisected_batches_with_stored_rows_stay_in_the_outbox_when_the_run_fails(deliver, ledger):
     def answer(path, rows):
         if len(rows) == 4:
-            return PostResult(Outcome.UNCLEAR, {}, "some stored")
+            return PostResult(Outcome.PARTIAL, {}, "some stored")
         raise NotStoredError(message="refused", failure_type=FailureType.config_error)
 
-    delivery = deliver(ScriptedClient(answer), in_flight=1)
-    delivery.add([told(number) for number in range(4)])
+    dispatcher = deliver(ScriptedClient(answer), in_flight=1)
+    dispatcher.add([order_row(number) for number in range(4)])
     with pytest.raises(AirbyteTracedException):
-        delivery.flush()
-    delivery.drain()
+        dispatcher.flush()
+    dispatcher.abort()
     assert orders_left(ledger) == ["o0", "o1", "o2", "o3"]
 
 
-def test_every_later_row_of_a_refused_order_is_rejected_with_it(deliver, letters, ledger):
-    """One sale told three times in a run: its order is refused, so neither payment may go out alone."""
+def test_all_later_rows_of_a_refused_order_are_rejected_with_it(deliver, dead_letters, ledger):
+    """A sale has three rows in one run: its order is refused, so neither payment may be sent alone."""
     client = ScriptedClient(lambda path, rows: REFUSED if path == "/orders" else ACCEPTED)
-    delivery = deliver(client, batch_rows=1)
-    order = told(1)
-    first, second = told(1, endpoint="order_payments", payments=1), told(1, "15.00", "order_payments", payments=2)
+    dispatcher = deliver(client, batch_rows=1)
+    order = order_row(1)
+    first, second = (
+        order_row(1, endpoint="order_payments", payments=1),
+        order_row(1, "15.00", "order_payments", payments=2),
+    )
     first.key, second.key = "o1#1", "o1#2"
-    delivery.add([order, first, second])
-    delivery.flush()
+    dispatcher.add([order, first, second])
+    dispatcher.flush()
     assert [path for path, _ in client.posts] == ["/orders"]
-    assert [letter["endpoint"] for letter in read_letters(letters)] == ["orders", "order_payments", "order_payments"]
+    assert [line["endpoint"] for line in lines_of(dead_letters)] == ["orders", "order_payments", "order_payments"]
     assert ledger.orders(["o1"]) == {}
 
 
-def test_a_row_that_changes_and_changes_back_ends_as_it_came_last(deliver):
+def test_a_row_that_changes_and_changes_back_is_sent_each_time(deliver):
     bodies = []
 
     def answer(path, rows):
         bodies.extend(row.body for row in rows)
         return ACCEPTED
 
-    delivery = deliver(ScriptedClient(answer))
-    delivery.add([make_row("contacts", City="Oslo")])
-    delivery._send_up_to("contacts", one_batch=True)
-    delivery.add([make_row("contacts", City="Rome")])
-    while delivery.busy:
-        delivery.settle(block=True)
-    delivery.add([make_row("contacts", City="Oslo")])
-    delivery.flush()
+    dispatcher = deliver(ScriptedClient(answer))
+    dispatcher.add([make_row("contacts", City="Oslo")])
+    dispatcher._send_up_to("contacts", one_batch=True)
+    dispatcher.add([make_row("contacts", City="Rome")])
+    while dispatcher.busy:
+        dispatcher.collect(block=True)
+    dispatcher.add([make_row("contacts", City="Oslo")])
+    dispatcher.flush()
     assert [b"Oslo" in body for body in bodies] == [True, False, True]
 
 
-def test_an_unexpected_failure_of_one_post_does_not_keep_others_from_being_written_down(deliver, ledger):
+def test_an_unexpected_error_of_one_post_does_not_keep_others_from_being_recorded(deliver, ledger):
     together = threading.Barrier(2, timeout=10)
 
     def answer(path, rows):
@@ -419,11 +423,11 @@ def test_an_unexpected_failure_of_one_post_does_not_keep_others_from_being_writt
             raise ValueError("a bug")
         return ACCEPTED
 
-    delivery = deliver(ScriptedClient(answer), batch_rows=1, in_flight=2)
-    delivery.add([make_row("order_payments", 1), make_row("order_payments", 2)])
+    dispatcher = deliver(ScriptedClient(answer), batch_rows=1, in_flight=2)
+    dispatcher.add([make_row("order_payments", 1), make_row("order_payments", 2)])
     with pytest.raises(ValueError, match="a bug"):
-        delivery.flush()
-    delivery.drain()
-    assert not delivery.busy
+        dispatcher.flush()
+    dispatcher.abort()
+    assert not dispatcher.busy
     assert set(ledger.known("order_payments", ["shop\x1f1", "shop\x1f2"])) == {"shop\x1f2"}
     assert [row.key for batch in ledger.unfinished() for row in batch.rows] == ["shop\x1f1"]

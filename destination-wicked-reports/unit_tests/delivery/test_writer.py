@@ -1,4 +1,4 @@
-"""The RECORD/STATE loop: which STATE leaves when, and what ends a run."""
+"""The writer: when a STATE is released, and what ends a run."""
 
 from __future__ import annotations
 
@@ -10,19 +10,21 @@ import orjson
 import pytest
 from airbyte_cdk.models import FailureType
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
-from builders.destination import ACCEPTED, ScriptedClient, make_row, read_letters
+from builders.destination import ACCEPTED, ScriptedClient, lines_of, make_row
 from builders.messages import record, state, states, status
 from destination_wicked_reports.api.responses import Outcome, PostResult
 from destination_wicked_reports.delivery import writer as module
 from destination_wicked_reports.delivery.dispatcher import Dispatcher
+from destination_wicked_reports.delivery.tally import Tally
 from destination_wicked_reports.delivery.writer import Writer
+from destination_wicked_reports.errors import InvalidInputError
 from destination_wicked_reports.mappings.base import Normalizer
 from destination_wicked_reports.model import Reject, Skip, Unchanged
-from destination_wicked_reports.protocol.messages import InvalidInputError, Output
+from destination_wicked_reports.protocol.messages import Output
 
 
 class PlainNormalizer(Normalizer):
-    """One row per record; `bad` records are rejected, `dull` ones skipped, `known` ones say nothing new."""
+    """One row per record; `bad` records are rejected, `dull` ones skipped, `known` ones are unchanged."""
 
     streams = frozenset({"orders", "contacts"})
 
@@ -39,33 +41,35 @@ class PlainNormalizer(Normalizer):
 
 
 @pytest.fixture
-def run(ledger, letters):
-    """Write these lines; what was emitted is in `run.out`, the client in `run.client`."""
+def run(ledger, dead_letters):
+    """Write these lines. `run.out` has what was emitted; `run.client`, `run.tally` and `run.writer` the parts."""
 
     def write(lines, client=None, routes=None, *, batch_rows=1000, in_flight=2, fail_fast=False, clock=lambda: 0.0):
         write.client = client or ScriptedClient()
         write.out = []
-        delivery = Dispatcher(write.client, ledger, letters, batch_rows=batch_rows, in_flight=in_flight, clock=clock)
+        write.tally = Tally(dead_letters, fail_fast=fail_fast)
+        dispatcher = Dispatcher(
+            write.client, ledger, write.tally, batch_rows=batch_rows, in_flight=in_flight, clock=clock
+        )
         write.writer = Writer(
             PlainNormalizer(),
-            delivery,
-            letters,
+            dispatcher,
+            write.tally,
             write.out.append,
             routes or {("", "orders"): "orders", ("", "contacts"): "contacts"},
             batch_rows=batch_rows,
-            fail_fast=fail_fast,
             clock=clock,
         )
         try:
             write.writer.write(chunk if isinstance(chunk, list) else [chunk] for chunk in lines)
         finally:
-            delivery.close()
+            dispatcher.close()
         return write.out
 
     return write
 
 
-def test_a_state_leaves_only_after_every_row_before_it_is_in_the_ledger(run, ledger):
+def test_a_state_is_released_only_after_every_row_before_it_is_in_the_ledger(run, ledger):
     seen = []
 
     def answer(path, rows):
@@ -78,12 +82,12 @@ def test_a_state_leaves_only_after_every_row_before_it_is_in_the_ledger(run, led
     assert len(ledger.known("orders", [make_row(number=n).key for n in (1, 2, 3)])) == 3
 
 
-def test_states_leave_in_order_of_arrival_across_streams(run):
+def test_states_are_released_in_order_of_arrival_across_streams(run):
     run([record(1, "orders"), state(1, "orders"), state(2, "contacts"), record(3, "contacts"), state(3, "contacts")])
     assert states(run.out) == [1, 2, 3]
 
 
-def test_a_state_before_any_record_leaves_at_once(run):
+def test_a_state_before_any_record_is_released_immediately(run):
     out = []
 
     def lines():
@@ -95,7 +99,7 @@ def test_a_state_before_any_record_leaves_at_once(run):
     assert states(out) == [1]
 
 
-def test_a_state_is_passed_on_whole_with_its_id_and_the_count_of_its_records(run):
+def test_a_state_keeps_its_id_and_gets_the_count_of_its_records(run):
     message = {
         "type": "STATE",
         "extra": 1,
@@ -120,39 +124,39 @@ def test_counts_are_since_the_last_state_of_the_same_stream_and_namespace(run):
     assert counts == [1.0, 1.0, 1.0, 0.0]
 
 
-def test_records_go_where_the_route_of_their_namespace_and_name_leads(run):
+def test_records_follow_the_route_of_their_namespace_and_name(run):
     routes = {("eu", "people"): "contacts", ("us", "people"): "orders"}
     run([record(1, "people", "eu"), record(2, "people", "us")], routes=routes)
     assert run.client.posts == [("/contacts", ["1"]), ("/orders", ["2"])]
 
 
 @pytest.mark.parametrize("namespace", ["us", None])
-def test_a_record_of_a_namespace_that_is_not_in_the_catalog_ends_the_run(run, namespace):
+def test_a_record_of_a_namespace_outside_the_catalog_ends_the_run(run, namespace):
     with pytest.raises(InvalidInputError):
         run([record(1, namespace="eu"), record(2, namespace=namespace)], routes={("eu", "orders"): "orders"})
     assert run.client.posts == [("/orders", ["1"])]
 
 
-def test_a_stream_that_is_complete_in_one_namespace_may_be_open_in_another(run):
+def test_a_stream_complete_in_one_namespace_can_be_open_in_another(run):
     run([status("STARTED", "eu"), status("STARTED", "us"), status("COMPLETE", "us")])
     assert [line for line in run.writer.summary() if "eu.orders" in line and "us.orders" not in line]
 
 
 @pytest.mark.parametrize("kind", ["GLOBAL", "LEGACY"])
-def test_a_state_of_all_streams_counts_the_records_of_all(run, kind):
+def test_a_global_state_counts_the_records_of_all_streams(run, kind):
     run([record(1), record(2, "contacts"), orjson.dumps({"type": "STATE", "state": {"type": kind, "data": {}}})])
     assert run.out[0]["state"]["destinationStats"] == {"recordCount": 2.0}
 
 
-def test_rejected_and_skipped_records_free_their_state_and_are_counted(run, letters):
+def test_rejected_and_skipped_records_do_not_block_their_state_and_are_counted(run, dead_letters):
     run([record(1, bad=True), record(2, dull=True), state(2)])
     assert states(run.out) == [2]
     assert run.out[0]["state"]["destinationStats"] == {"recordCount": 2.0}
-    assert [(x["reason"], x["field"], x["endpoint"], x["stream"]) for x in read_letters(letters)] == [
+    assert [(x["reason"], x["field"], x["endpoint"], x["stream"]) for x in lines_of(dead_letters)] == [
         ("is bad", "Field", "orders", "orders")
     ]
     assert list(run.writer.summary()) == [
-        "orders: 0 sent, 0 unchanged, 0 changed, 1 rejected, 0 held",
+        "orders: 0 sent, 0 unchanged, 0 changed, 1 rejected, 0 in doubt",
         "skipped 1 records: dull",
     ]
 
@@ -172,10 +176,10 @@ def test_rejected_and_skipped_records_free_their_state_and_are_counted(run, lett
         b'{"type":"TRACE","trace":{"type":"ERROR","error":5}}',
         b'{"type":"RECORD","record":{"stream":"orders","namespace":{},"data":{"n":1}}}',
         b'{"type":"STATE","state":{"type":"LEGACY","data":{},"destinationStats":5}}',
-        b'{"type":"RECORD","record":{"stream":"strangers","data":{"email":"jane@example.com"}}}',
+        b'{"type":"RECORD","record":{"stream":"unknown","data":{"email":"jane@example.com"}}}',
     ],
 )
-def test_a_torn_or_foreign_line_ends_the_run_unquoted_after_everything_before_it(run, line):
+def test_an_invalid_line_ends_the_run_after_everything_before_it_and_is_not_quoted(run, line):
     with pytest.raises(InvalidInputError) as caught:
         run([[record(1), state(1), line, record(2), state(2)]])
     assert states(run.out) == [1]
@@ -184,19 +188,19 @@ def test_a_torn_or_foreign_line_ends_the_run_unquoted_after_everything_before_it
     assert "jane" not in caught.value.message
 
 
-def test_empty_lines_and_other_messages_are_no_concern(run):
+def test_empty_lines_and_other_messages_are_ignored(run):
     others = [b"", b"  ", b'{"type":"CONTROL","control":{}}', b'{"type":"TRACE","trace":{"type":"STREAM_STATUS"}}']
     run([*others, record(1), state(1)])
     assert states(run.out) == [1]
 
 
-def test_the_sources_log_is_passed_on_for_who_watches_the_pipe(run):
+def test_the_sources_log_is_passed_on(run):
     line = b'{"type":"LOG","log":{"level":"INFO","message":"waiting 60 s"}}'
     run([line])
     assert run.out == [line]
 
 
-def test_rows_are_flushed_after_ten_minutes_even_if_the_source_is_silent(run):
+def test_rows_are_flushed_after_ten_minutes_even_without_input(run):
     now = [0.0]
     seen = []
 
@@ -213,7 +217,7 @@ def test_rows_are_flushed_after_ten_minutes_even_if_the_source_is_silent(run):
     assert seen == [[], [1]]
 
 
-def test_a_state_does_not_lag_far_behind_because_of_a_few_rows_of_a_later_endpoint(run, monkeypatch):
+def test_a_few_rows_of_a_later_endpoint_do_not_delay_a_state_for_long(run, monkeypatch):
     monkeypatch.setattr(module, "LAG_BATCHES", 3)
     seen = []
 
@@ -227,7 +231,7 @@ def test_a_state_does_not_lag_far_behind_because_of_a_few_rows_of_a_later_endpoi
     assert seen[-1] == [1]
 
 
-def test_when_the_key_is_refused_in_mid_run_earned_states_leave_and_later_ones_do_not(run):
+def test_when_the_key_is_refused_mid_run_only_states_of_settled_records_are_released(run):
     def answer(path, rows):
         if any(row.key.endswith("\x1f3") for row in rows):
             raise AirbyteTracedException(message="key", failure_type=FailureType.config_error)
@@ -238,22 +242,22 @@ def test_when_the_key_is_refused_in_mid_run_earned_states_leave_and_later_ones_d
     assert states(run.out) == [2]
 
 
-def test_only_a_run_that_came_to_its_end_says_that_nothing_was_there_to_send(run):
+def test_a_completed_run_without_rows_reports_that_nothing_was_new(run):
     run([state(1)])
-    assert list(run.writer.summary()) == ["nothing was there to send: Wicked has been told of everything that came"]
+    assert list(run.writer.summary()) == ["Nothing new to send: everything received is already in Wicked Reports."]
 
 
-def test_a_source_that_failed_before_it_gave_anything_is_not_called_an_empty_one(run):
+def test_a_source_that_failed_before_it_delivered_anything_is_reported_as_failed(run):
     failure = {"type": "TRACE", "trace": {"type": "ERROR", "error": {"message": "wrong key"}}}
     run([status("STARTED"), orjson.dumps(failure)])
     assert list(run.writer.summary()) == [
-        "nothing was sent: the source failed, and gave nothing that was new",
-        "the input ended before orders was complete: the source stopped early, so mend what it said and run the sync "
-        "again",
+        "Nothing was sent: the source failed before it delivered anything new.",
+        "The input ended before orders was complete: the source stopped early, so fix the error it reported and run "
+        "the sync again.",
     ]
 
 
-def test_what_was_held_is_not_told_to_be_mended(run, letters):
+def test_the_failure_says_what_to_do_about_rejected_rows_and_rows_in_doubt(run, dead_letters):
     verdicts = {
         "orders": PostResult(Outcome.ACCEPTED, {0: "no"}),
         "orderpayments": PostResult(Outcome.UNKNOWN, {}, "lost"),
@@ -263,23 +267,24 @@ def test_what_was_held_is_not_told_to_be_mended(run, letters):
         ScriptedClient(lambda path, rows: verdicts[path.strip("/")]),
         routes={("", stream): stream for stream in ("orders", "order_payments")},
     )
-    assert run.writer.failure().message == (
-        "1 row was rejected: mend them at the source or in the mapping. 2 rows were held, for nobody knows whether "
-        f"Wicked has them: see which it lacks, and replay those. Each is in {letters.path} with its reason."
+    assert run.tally.failure().message == (
+        "1 row was rejected: fix the data at the source or the mapping. The outcome of 2 rows is unknown (the response "
+        "was lost). Check whether Wicked has them; if not, resend them with `replay --in-doubt`. "
+        f"See {dead_letters.path} for each row and its reason."
     )
 
 
-def test_a_run_that_fails_before_anything_was_taken_says_that_and_blames_nobody_else(run):
+def test_a_run_that_fails_before_anything_was_accepted_reports_that(run):
     def answer(path, rows):
         raise AirbyteTracedException(message="no network", failure_type=FailureType.transient_error)
 
     with pytest.raises(AirbyteTracedException, match="no network"):
         run([status("STARTED"), record(1), state(1), record(2)], ScriptedClient(answer), batch_rows=1)
-    assert list(run.writer.summary()) == ["the run broke off before Wicked had accepted anything"]
+    assert list(run.writer.summary()) == ["The run ended before Wicked Reports accepted anything."]
     assert states(run.out) == []
 
 
-def test_a_run_that_fails_later_tells_what_was_taken_until_then(run):
+def test_a_run_that_fails_later_reports_what_was_accepted_until_then(run):
     def answer(path, rows):
         if rows[0].key.endswith("\x1f2"):
             raise AirbyteTracedException(message="no network", failure_type=FailureType.transient_error)
@@ -287,18 +292,18 @@ def test_a_run_that_fails_later_tells_what_was_taken_until_then(run):
 
     with pytest.raises(AirbyteTracedException, match="no network"):
         run([[record(1), state(1)], [], [record(2), state(2)]], ScriptedClient(answer), batch_rows=1, in_flight=1)
-    assert list(run.writer.summary()) == ["orders: 1 sent, 0 unchanged, 0 changed, 0 rejected, 0 held"]
+    assert list(run.writer.summary()) == ["orders: 1 sent, 0 unchanged, 0 changed, 0 rejected, 0 in doubt"]
 
 
-def test_records_that_say_nothing_new_count_with_the_rows_that_are_known(run):
+def test_records_that_change_nothing_count_as_unchanged_rows(run):
     run([record(1), record(2, known=True), record(1), state(3)])
-    assert list(run.writer.summary()) == ["orders: 1 sent, 2 unchanged, 0 changed, 0 rejected, 0 held"]
+    assert list(run.writer.summary()) == ["orders: 1 sent, 2 unchanged, 0 changed, 0 rejected, 0 in doubt"]
     assert states(run.out) == [3]
 
 
 def test_fail_fast_stops_at_the_first_rejected_row(run):
     client = ScriptedClient(lambda path, rows: PostResult(Outcome.ACCEPTED, {0: "no"}))
-    with pytest.raises(AirbyteTracedException, match="1 row was rejected: mend") as caught:
+    with pytest.raises(AirbyteTracedException, match="1 row was rejected: fix") as caught:
         run([[record(n) for n in range(4)], [], [record(n) for n in range(4, 8)]], client, batch_rows=4, fail_fast=True)
     assert caught.value.failure_type is FailureType.config_error
     assert len(client.posts) == 1
@@ -312,25 +317,25 @@ def test_fail_fast_sends_nothing_more_once_wicked_has_rejected_a_row(run):
     assert states(run.out) == []
 
 
-def test_the_closing_error_says_how_many_and_where(run, letters):
+def test_the_final_error_says_how_many_rows_failed_and_where_they_are(run, dead_letters):
     run([record(1, bad=True), record(2, bad=True)])
-    assert str(letters.path) in run.writer.failure().message
-    assert run.writer.refused == 2
+    assert str(dead_letters.path) in run.tally.failure().message
+    assert run.tally.failed == 2
 
 
-def test_a_state_comes_back_whole_however_long_its_numbers_and_deep_its_nests(run):
+def test_a_state_with_large_numbers_and_deep_nesting_comes_back_unchanged(run):
     nested = json.loads("[" * 400 + "]" * 400)
     body = {"stream_descriptor": {"name": "orders"}, "stream_state": {"n": 2**70, "text": "\u00fc", "nested": nested}}
     (out,) = run([json.dumps({"type": "STATE", "id": 7, "state": {"type": "STREAM", "stream": body}}).encode()])
     printed = io.BytesIO()
     Output(printed).emit(out)
-    told = json.loads(printed.getvalue())
-    assert told["id"] == 7
-    assert told["state"]["stream"] == body
-    assert told["state"]["destinationStats"] == {"recordCount": 0.0}
+    released = json.loads(printed.getvalue())
+    assert released["id"] == 7
+    assert released["state"]["stream"] == body
+    assert released["state"]["destinationStats"] == {"recordCount": 0.0}
 
 
 @pytest.mark.parametrize("descriptor", ["x", 5, None, []])
-def test_a_status_with_an_odd_descriptor_stops_nothing(run, descriptor):
-    said = {"type": "STREAM_STATUS", "stream_status": {"stream_descriptor": descriptor, "status": "COMPLETE"}}
-    assert states(run([orjson.dumps({"type": "TRACE", "trace": said}), record(1), state(1)])) == [1]
+def test_an_invalid_descriptor_in_a_stream_status_is_ignored(run, descriptor):
+    trace = {"type": "STREAM_STATUS", "stream_status": {"stream_descriptor": descriptor, "status": "COMPLETE"}}
+    assert states(run([orjson.dumps({"type": "TRACE", "trace": trace}), record(1), state(1)])) == [1]

@@ -1,4 +1,4 @@
-"""What a ledger can be asked: totals, and the whole history of a key."""
+"""The history of a ledger: totals, and every sending of a key."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from decimal import Decimal
 import pytest
 from builders.destination import make_row
 from destination_wicked_reports.config.spec import Config
+from destination_wicked_reports.errors import LedgerBusyError, LedgerError
 from destination_wicked_reports.ledger import ledger as module
-from destination_wicked_reports.ledger.history import History, reading
-from destination_wicked_reports.ledger.ledger import HELD, Ledger, LedgerBusyError, LedgerError
+from destination_wicked_reports.ledger.history import History, open_history
+from destination_wicked_reports.ledger.ledger import Ledger
 from destination_wicked_reports.ledger.outbox import Batch
-from destination_wicked_reports.model import OrderState
+from destination_wicked_reports.model import IN_DOUBT, OrderState
 
 JUNE = 1_780_300_800  # 2026-06-01T08:00:00Z
 
@@ -26,8 +27,8 @@ def at(monkeypatch):
 
 def sent(ledger, *rows, status="accepted"):
     batch = Batch(rows[0].endpoint, list(rows))
-    ledger.mark(batch)
-    ledger.settle(batch, list(rows), status)
+    ledger.begin(batch)
+    ledger.commit(batch, list(rows), status)
 
 
 def config(path, **extra):
@@ -37,11 +38,11 @@ def config(path, **extra):
 def test_totals_count_rows_by_day_stream_endpoint_and_status(ledger, at):
     at(JUNE)
     sent(ledger, make_row(number=1), make_row(number=2))
-    sent(ledger, make_row("order_payments", 1), status=HELD)
+    sent(ledger, make_row("order_payments", 1), status=IN_DOUBT)
     at(JUNE + 86_400)
     sent(ledger, make_row(number=3))
     assert [tuple(total.values()) for total in History(ledger.connection, "live").totals()] == [
-        ("2026-06-01", "order_payments", "order_payments", "held", 1),
+        ("2026-06-01", "order_payments", "order_payments", "in_doubt", 1),
         ("2026-06-01", "orders", "orders", "accepted", 2),
         ("2026-06-02", "orders", "orders", "accepted", 1),
     ]
@@ -53,7 +54,7 @@ def test_a_contact_that_changed_shows_every_sending(ledger, at):
         at(JUNE + day * 86_400)
         sent(ledger, row)
     sent(ledger, make_row("contacts", 70))
-    found = History(ledger.connection, "live").of("7")
+    found = History(ledger.connection, "live").sendings("7")
     assert [(sending["at"], sending["digest"]) for sending in found] == [
         ("2026-06-01T08:00:00Z", first.digest.hex()),
         ("2026-06-02T08:00:00Z", second.digest.hex()),
@@ -61,17 +62,19 @@ def test_a_contact_that_changed_shows_every_sending(ledger, at):
     assert {sending["key"] for sending in found} == {"shop/7"}
 
 
-def test_an_affiliate_order_shows_each_payment_and_what_it_came_to(ledger, at):
-    told = OrderState(Decimal(10), Decimal(10), Decimal(0), "APPROVED", 1, 1, "EUR")
+def test_an_affiliate_order_shows_each_payment_and_the_state_after_it(ledger, at):
+    paid = OrderState(Decimal(10), Decimal(10), Decimal(0), "APPROVED", 1, 1, "EUR")
     refunded = OrderState(Decimal(10), Decimal(10), Decimal("2.50"), "PARTIALLY REFUNDED", 2, 1, "EUR")
     at(JUNE)
-    sent(ledger, make_row(number=1, order_key="shop\x1f1", order=told))
+    sent(ledger, make_row(number=1, order_key="shop\x1f1", order=paid))
     at(JUNE + 60)
     payment = make_row("order_payments", 1, order_key="shop\x1f1", order=refunded)
     payment.key = "shop\x1f1#2"
     sent(ledger, payment)
     history = History(ledger.connection, "live")
-    assert [(s["endpoint"], s["key"], s["order"]["status"], s["order"]["refunded"]) for s in history.of("shop/1")] == [
+    assert [
+        (s["endpoint"], s["key"], s["order"]["status"], s["order"]["refunded"]) for s in history.sendings("shop/1")
+    ] == [
         ("orders", "shop/1", "APPROVED", "0"),
         ("order_payments", "shop/1#2", "PARTIALLY REFUNDED", "2.50"),
     ]
@@ -79,45 +82,45 @@ def test_an_affiliate_order_shows_each_payment_and_what_it_came_to(ledger, at):
     assert (order["approved"], order["refunded"], order["payments"]) == ("10", "2.50", 2)
 
 
-@pytest.mark.parametrize("key", ["1%", "_", "SHOP/1", "hop/1", "nobody"])
-def test_a_key_is_no_pattern_and_no_part_of_another(ledger, key):
+@pytest.mark.parametrize("key", ["1%", "_", "SHOP/1", "hop/1", "unknown"])
+def test_a_key_is_neither_a_pattern_nor_a_part_of_another_key(ledger, key):
     sent(ledger, make_row(number=1), make_row(number=11))
-    assert History(ledger.connection, "live").of(key) == []
+    assert History(ledger.connection, "live").sendings(key) == []
 
 
-def test_the_stores_are_looked_at_apart(ledger):
+def test_the_stores_are_separate(ledger):
     sent(ledger, make_row())
-    assert History(ledger.connection, "test").of("1") == []
+    assert History(ledger.connection, "test").sendings("1") == []
     assert list(History(ledger.connection, "test").totals()) == []
 
 
-def test_looking_makes_no_ledger(tmp_path):
-    with pytest.raises(LedgerError, match="no ledger at"), reading(config(tmp_path / "none" / "ledger.sqlite")):
+def test_reading_creates_no_ledger(tmp_path):
+    with pytest.raises(LedgerError, match="no ledger at"), open_history(config(tmp_path / "none" / "ledger.sqlite")):
         pass
     assert list(tmp_path.iterdir()) == []
 
 
-def test_looking_changes_nothing(tmp_path):
+def test_reading_changes_nothing(tmp_path):
     path = tmp_path / "ledger.sqlite"
     opened = Ledger.sqlite(path, "live")
     sent(opened, make_row())
     opened.close()
     before = path.read_bytes()
-    with reading(config(path)) as history:
-        assert len(history.of("1")) == 1
+    with open_history(config(path)) as history:
+        assert len(history.sendings("1")) == 1
     assert path.read_bytes() == before
 
 
-def test_a_file_that_a_run_holds_is_said_to_be_in_use(tmp_path):
+def test_a_file_locked_by_a_run_is_reported_as_in_use(tmp_path):
     path = tmp_path / "ledger.sqlite"
     opened = Ledger.sqlite(path, "live")
     sent(opened, make_row())
-    with pytest.raises(LedgerBusyError, match="Another run is using"), reading(config(path)) as history:
+    with pytest.raises(LedgerBusyError, match="Another run is using"), open_history(config(path)) as history:
         list(history.totals())
     opened.close()
 
 
-def test_without_a_ledger_there_is_nothing_to_see():
+def test_without_a_ledger_there_is_no_history():
     chosen = Config.parse({"api_key": "k", "ledger": {"type": "none"}})
-    with pytest.raises(LedgerError, match="has no ledger"), reading(chosen):
+    with pytest.raises(LedgerError, match="has no ledger"), open_history(chosen):
         pass

@@ -1,4 +1,4 @@
-"""The ledger: what was sent, what is under way, whose it is."""
+"""The ledger: what was sent, what is in flight, whose it is."""
 
 from __future__ import annotations
 
@@ -11,93 +11,94 @@ from pathlib import Path
 
 import pytest
 from builders.destination import make_row
+from destination_wicked_reports.errors import LedgerBusyError, LedgerError
 from destination_wicked_reports.ledger import schema
 from destination_wicked_reports.ledger.history import History
-from destination_wicked_reports.ledger.ledger import HELD, Ledger, LedgerBusyError, LedgerError
+from destination_wicked_reports.ledger.ledger import Ledger
 from destination_wicked_reports.ledger.order_book import OrderBook
 from destination_wicked_reports.ledger.outbox import Batch
-from destination_wicked_reports.model import OrderState
+from destination_wicked_reports.model import IN_DOUBT, OrderState
 
 STATE = OrderState(Decimal("10.10"), Decimal("10.10"), Decimal("0"), "approved", 1, 1, "EUR")
 
 
 def sent(ledger: Ledger, *rows, status: str = "accepted") -> None:
     batch = Batch(rows[0].endpoint, list(rows))
-    ledger.mark(batch)
-    ledger.settle(batch, list(rows), status)
+    ledger.begin(batch)
+    ledger.commit(batch, list(rows), status)
 
 
-def test_what_was_settled_is_known_by_key_and_content(ledger):
+def test_committed_rows_are_known_by_key_and_content(ledger):
     row = make_row()
     sent(ledger, row)
     assert ledger.known("orders", [row.key, "other"]) == {row.key: row.digest}
     assert ledger.known("contacts", [row.key]) == {}
 
 
-def test_ten_thousand_keys_are_asked_for_at_once(ledger):
+def test_ten_thousand_keys_are_looked_up_in_one_query(ledger):
     rows = [make_row(number=n) for n in range(10_000)]
     sent(ledger, *rows)
     assert len(ledger.known("orders", [row.key for row in rows])) == 10_000
 
 
-def test_an_order_is_remembered_to_the_cent(ledger):
+def test_an_orders_state_is_stored_exactly(ledger):
     sent(ledger, make_row(order_key="o1", order=STATE))
     assert ledger.orders(["o1", "o2"]) == {"o1": STATE}
 
 
-def test_the_last_row_of_an_order_says_what_is_remembered(ledger):
+def test_the_last_row_of_an_order_determines_its_state(ledger):
     later = OrderState(Decimal(10), Decimal(10), Decimal(4), "declined", 2, 1, "EUR")
     sent(ledger, make_row(number=1, order_key="o1", order=STATE), make_row(number=2, order_key="o1", order=later))
     assert ledger.orders(["o1"])["o1"] == later
 
 
-def test_what_is_remembered_of_an_order_never_goes_back(ledger):
-    """The order of a revived sale leaves before the refund of its former one: orders go before payments."""
+def test_an_orders_state_never_goes_back(ledger):
+    """The order of a reinstated sale is sent before the refund of the earlier one: orders go before payments."""
     refunded = OrderState(Decimal(10), Decimal(10), Decimal(10), "REFUNDED", 2, 1, "EUR")
-    revived = OrderState(Decimal(9), Decimal(9), Decimal(0), "APPROVED", 3, 2, "EUR")
-    order = make_row(number=1, order_key="o", order=revived)
+    reinstated = OrderState(Decimal(9), Decimal(9), Decimal(0), "APPROVED", 3, 2, "EUR")
+    order = make_row(number=1, order_key="o", order=reinstated)
     payment = make_row("order_payments", 2, order_key="o", order=refunded)
     book = OrderBook(ledger)
     book.queue(order)
     book.queue(payment)
-    assert book.get("o") == revived
+    assert book.get("o") == reinstated
     sent(ledger, order)
     sent(ledger, payment)
-    assert ledger.orders(["o"])["o"] == revived
-    together = [make_row(number=n, order_key="p", order=state) for n, state in ((3, revived), (4, refunded))]
+    assert ledger.orders(["o"])["o"] == reinstated
+    together = [make_row(number=n, order_key="p", order=state) for n, state in ((3, reinstated), (4, refunded))]
     sent(ledger, *together)
-    assert ledger.orders(["p"])["p"] == revived
+    assert ledger.orders(["p"])["p"] == reinstated
 
 
-def test_a_marked_batch_is_found_again_byte_for_byte(tmp_path):
+def test_a_begun_batch_is_found_again_byte_for_byte(tmp_path):
     path = tmp_path / "ledger.sqlite"
     first = Ledger.sqlite(path, "live")
     rows = [make_row(number=1, name="ü€"), make_row(number=2, order_key="o", order=STATE)]
-    first.mark(Batch("orders", rows))
+    first.begin(Batch("orders", rows))
     first.close()
     second = Ledger.sqlite(path, "live")
     (found,) = second.unfinished()
     assert [(r.key, r.body, r.digest, r.order_key, r.order) for r in found.rows] == [
         (r.key, r.body, r.digest, r.order_key, r.order) for r in rows
     ]
-    second.settle(found, [])
+    second.commit(found, [])
     assert second.unfinished() == []
     second.close()
 
 
-def test_halves_stand_in_for_the_batch_they_were_cut_from(ledger):
+def test_bisected_batches_replace_the_batch_they_were_cut_from(ledger):
     rows = [make_row(number=n) for n in (1, 2)]
     whole = Batch("orders", rows)
-    ledger.mark(whole)
-    ledger.mark(Batch("orders", rows[:1]), Batch("orders", rows[1:]), instead_of=whole)
+    ledger.begin(whole)
+    ledger.begin(Batch("orders", rows[:1]), Batch("orders", rows[1:]), replaces=whole)
     assert [[row.key for row in batch.rows] for batch in ledger.unfinished()] == [[rows[0].key], [rows[1].key]]
 
 
-def test_the_test_store_and_the_live_store_do_not_know_each_other(tmp_path):
+def test_the_test_store_and_the_live_store_are_separate(tmp_path):
     path = tmp_path / "ledger.sqlite"
     test = Ledger.sqlite(path, "test")
     sent(test, make_row(order_key="o", order=STATE))
-    test.mark(Batch("orders", [make_row(number=2)]))
+    test.begin(Batch("orders", [make_row(number=2)]))
     test.close()
     live = Ledger.sqlite(path, "live")
     assert live.known("orders", [make_row().key]) == {}
@@ -106,24 +107,24 @@ def test_the_test_store_and_the_live_store_do_not_know_each_other(tmp_path):
     live.close()
 
 
-def test_held_rows_count_as_sent(ledger):
+def test_rows_in_doubt_count_as_sent(ledger):
     row = make_row("order_payments")
-    sent(ledger, row, status=HELD)
+    sent(ledger, row, status=IN_DOUBT)
     assert ledger.known("order_payments", [row.key]) == {row.key: row.digest}
-    assert [total["status"] for total in History(ledger.connection, "live").totals()] == ["held"]
+    assert [total["status"] for total in History(ledger.connection, "live").totals()] == ["in_doubt"]
 
 
 def test_a_ledger_belongs_to_the_key_that_filled_it(ledger):
-    ledger.adopt("mistyped-key")
+    ledger.claim("mistyped-key")
     assert ledger.belongs_to("key-1"), "nothing was sent with the other key"
-    ledger.adopt("key-1")
-    ledger.adopt("key-1")
+    ledger.claim("key-1")
+    ledger.claim("key-1")
     sent(ledger, make_row())
     assert ledger.belongs_to("key-1")
     assert not ledger.belongs_to("key-2")
 
 
-def test_only_its_owner_may_read_the_file(tmp_path):
+def test_only_the_owner_can_read_the_file(tmp_path):
     path = tmp_path / "ledger.sqlite"
     Ledger.sqlite(path, "live").close()
     assert path.stat().st_mode & 0o077 == 0
@@ -131,12 +132,12 @@ def test_only_its_owner_may_read_the_file(tmp_path):
 
 def test_the_key_itself_is_not_in_the_file(tmp_path):
     opened = Ledger.sqlite(tmp_path / "ledger.sqlite", "live")
-    opened.adopt("very-secret-key")
+    opened.claim("very-secret-key")
     opened.close()
     assert all(b"very-secret-key" not in file.read_bytes() for file in tmp_path.iterdir())
 
 
-def test_a_file_that_is_no_ledger_is_refused_and_left_alone(tmp_path):
+def test_a_file_that_is_no_ledger_is_refused_and_left_unchanged(tmp_path):
     path = tmp_path / "ledger.sqlite"
     path.write_bytes(b"not a database, but somebody's notes" * 100)
     with pytest.raises(LedgerError, match="Nothing was changed"):
@@ -144,9 +145,27 @@ def test_a_file_that_is_no_ledger_is_refused_and_left_alone(tmp_path):
     assert path.read_bytes() == b"not a database, but somebody's notes" * 100
 
 
+# -- schema versions --------------------------------------------------------------------------------------------------
+
+
+def add_column(connection) -> None:
+    connection.exec_driver_sql("ALTER TABLE outbox ADD COLUMN attempts INTEGER DEFAULT 0 NOT NULL")
+
+
+def fail(connection) -> None:
+    connection.exec_driver_sql("THIS IS NOT SQL")
+
+
+def schema_of(path: Path) -> tuple[list[str], str]:
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        columns = [column[1] for column in connection.execute("PRAGMA table_info(outbox)")]
+        (version,) = connection.execute("SELECT value FROM ledger WHERE name = 'schema_version'").fetchone()
+    return columns, version
+
+
 def test_a_ledger_of_a_newer_release_is_refused(tmp_path, monkeypatch):
     path = tmp_path / "ledger.sqlite"
-    monkeypatch.setattr(schema, "VERSION", 99)
+    monkeypatch.setattr(schema, "MIGRATIONS", [add_column] * 98)
     Ledger.sqlite(path, "live").close()
     monkeypatch.undo()
     before = path.read_bytes()
@@ -155,74 +174,68 @@ def test_a_ledger_of_a_newer_release_is_refused(tmp_path, monkeypatch):
     assert path.read_bytes() == before
 
 
-VERSION_1 = """
-CREATE TABLE ledger (name VARCHAR NOT NULL, value VARCHAR NOT NULL, PRIMARY KEY (name));
-CREATE TABLE sent (store VARCHAR NOT NULL, endpoint VARCHAR NOT NULL, "key" VARCHAR NOT NULL, digest BLOB NOT NULL,
-  status VARCHAR NOT NULL, stream VARCHAR NOT NULL, sent_at BIGINT NOT NULL, PRIMARY KEY (store, endpoint, "key"))
-  WITHOUT ROWID;
-CREATE TABLE orders (store VARCHAR NOT NULL, "key" VARCHAR NOT NULL, total VARCHAR NOT NULL, approved VARCHAR NOT NULL,
-  refunded VARCHAR NOT NULL, status VARCHAR NOT NULL, payments INTEGER NOT NULL, revision INTEGER NOT NULL,
-  currency VARCHAR NOT NULL, changed VARCHAR NOT NULL, PRIMARY KEY (store, "key")) WITHOUT ROWID;
-CREATE TABLE outbox (id INTEGER NOT NULL, store VARCHAR NOT NULL, endpoint VARCHAR NOT NULL, body BLOB NOT NULL,
-  rows BLOB NOT NULL, marked_at BIGINT NOT NULL, PRIMARY KEY (id));
-INSERT INTO ledger VALUES ('schema_version', '1');
-INSERT INTO sent VALUES ('live', 'orders', 'shop/1', x'00ff', 'accepted', 'orders', 1780300800);
-INSERT INTO orders VALUES ('live', 'shop/1', '10.10', '10.10', '0', 'approved', 1, 1, 'EUR', '');
-INSERT INTO outbox VALUES (7, 'live', 'orders', x'5b7b7d5d', CAST('[["k","00","orders",null,null,2]]' AS BLOB), 0);
-"""
-
-
-def first_version(path: Path) -> None:
-    with contextlib.closing(sqlite3.connect(path)) as connection:
-        connection.executescript(VERSION_1)
-
-
-def test_a_ledger_of_the_first_release_goes_on_with_all_it_knew(tmp_path):
+@pytest.mark.parametrize("version", ["0", "-1", "two", ""])
+def test_a_ledger_of_an_unknown_version_is_refused(tmp_path, version):
     path = tmp_path / "ledger.sqlite"
-    first_version(path)
+    Ledger.sqlite(path, "live").close()
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE ledger SET value = ? WHERE name = 'schema_version'", (version,))
+    with pytest.raises(LedgerError, match="schema version"):
+        Ledger.sqlite(path, "live")
+
+
+def test_the_schema_starts_at_version_1(tmp_path):
+    path = tmp_path / "ledger.sqlite"
+    Ledger.sqlite(path, "live").close()
+    assert schema_of(path)[1] == str(1 + len(schema.MIGRATIONS))
+
+
+def test_a_migration_keeps_everything_and_runs_once(tmp_path, monkeypatch):
+    path = tmp_path / "ledger.sqlite"
+    row = make_row(order_key="shop/1", order=STATE)
+    first = Ledger.sqlite(path, "live")
+    sent(first, row)
+    first.begin(Batch("orders", [make_row(number=2)]))
+    first.close()
+    columns, version = schema_of(path)
+    monkeypatch.setattr(schema, "MIGRATIONS", [*schema.MIGRATIONS, add_column])
     for _ in range(2):
         opened = Ledger.sqlite(path, "live")
-        assert opened.known("orders", ["shop/1"]) == {"shop/1": b"\x00\xff"}
+        assert opened.known("orders", [row.key]) == {row.key: row.digest}
         assert opened.orders(["shop/1"]) == {"shop/1": STATE}
-        assert [(batch.mark, batch.rows[0].key, batch.rows[0].body) for batch in opened.unfinished()] == [
-            (7, "k", b"{}")
-        ]
+        assert [(batch.outbox_id, batch.rows[0].key) for batch in opened.unfinished()] == [(1, make_row(number=2).key)]
         opened.close()
+        assert schema_of(path) == ([*columns, "attempts"], str(int(version) + 1))
     opened = Ledger.sqlite(path, "live")
     sent(opened, make_row("contacts", 1, Email="a"))
     sent(opened, make_row("contacts", 1, Email="b"))
-    assert len(History(opened.connection, "live").of("shop/1")) == 3
+    assert len(History(opened.connection, "live").sendings("shop/1")) == 3
     opened.close()
 
 
-def test_a_migration_that_fails_leaves_the_ledger_as_it_was(tmp_path, monkeypatch):
+def test_a_migration_that_fails_leaves_the_ledger_unchanged(tmp_path, monkeypatch):
     path = tmp_path / "ledger.sqlite"
-    first_version(path)
-
-    def break_off(connection):
-        connection.exec_driver_sql("THIS IS NO STATEMENT")
-
-    monkeypatch.setattr(schema, "MIGRATIONS", [*schema.MIGRATIONS, break_off])
+    Ledger.sqlite(path, "live").close()
+    before = schema_of(path)
+    monkeypatch.setattr(schema, "MIGRATIONS", [*schema.MIGRATIONS, add_column, fail])
     with pytest.raises(LedgerError):
         Ledger.sqlite(path, "live")
-    with contextlib.closing(sqlite3.connect(path)) as connection:
-        tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-        columns = [column[1] for column in connection.execute("PRAGMA table_info(outbox)")]
-        version = connection.execute("SELECT value FROM ledger").fetchone()
-    assert (tables, version) == ({"ledger", "sent", "orders", "outbox"}, ("1",))
-    assert "run" not in columns
+    assert schema_of(path) == before
 
 
-def test_a_second_run_on_the_same_file_is_told_so(tmp_path):
+# -- sharing and surviving --------------------------------------------------------------------------------------------
+
+
+def test_a_second_run_on_the_same_file_is_refused(tmp_path):
     path = tmp_path / "ledger.sqlite"
     first = Ledger.sqlite(path, "live")
     with pytest.raises(LedgerBusyError, match="Another run is using"):
-        Ledger.sqlite(path, "live", patience=0)
+        Ledger.sqlite(path, "live", lock_wait=0)
     first.close()
     Ledger.sqlite(path, "live").close()
 
 
-def test_what_was_settled_survives_a_kill(tmp_path):
+def test_committed_rows_survive_a_kill(tmp_path):
     path = tmp_path / "ledger.sqlite"
     script = (
         "import os, sys; sys.path.insert(0, sys.argv[2])\n"
@@ -232,8 +245,8 @@ def test_what_was_settled_survives_a_kill(tmp_path):
         "from destination_wicked_reports.ledger.ledger import Ledger\n"
         "ledger = Ledger.sqlite(Path(sys.argv[1]), 'live')\n"
         "for number in (1, 2):\n"
-        "    batch = Batch('orders', [make_row(number=number)]); ledger.mark(batch)\n"
-        "    ledger.settle(batch, batch.rows) if number == 1 else os.kill(os.getpid(), 9)\n"
+        "    batch = Batch('orders', [make_row(number=number)]); ledger.begin(batch)\n"
+        "    ledger.commit(batch, batch.rows) if number == 1 else os.kill(os.getpid(), 9)\n"
     )
     subprocess.run([sys.executable, "-c", script, path, Path(__file__).parents[1]], check=False)
     opened = Ledger.sqlite(path, "live")
@@ -242,23 +255,23 @@ def test_what_was_settled_survives_a_kill(tmp_path):
     opened.close()
 
 
-def test_the_book_answers_with_what_is_on_its_way_until_it_is_settled(ledger):
+def test_the_order_book_returns_the_queued_state_until_the_row_is_released(ledger):
     book, row = OrderBook(ledger), make_row(order_key="o", order=STATE)
     book.load(["o"])
     assert book.get("o") is None
     book.queue(row)
     book.load(["o"])
     assert book.get("o") == STATE
-    book.settle([row])
+    book.release([row])
     book.load(["o"])
-    assert book.get("o") is None, "the ledger never heard of it: the row was rejected"
+    assert book.get("o") is None, "the row was rejected, so the ledger has no state"
 
 
-def test_a_file_of_somebody_elses_is_not_taken_for_a_ledger(tmp_path):
+def test_a_foreign_database_is_not_used_as_a_ledger(tmp_path):
     path = tmp_path / "mail.sqlite"
     with contextlib.closing(sqlite3.connect(path)) as other:
         other.execute("CREATE TABLE sent (letter TEXT)")
-    with pytest.raises(LedgerError, match="is no ledger of this connector"):
+    with pytest.raises(LedgerError, match="is not a ledger of this connector"):
         Ledger.sqlite(path, "live")
     with contextlib.closing(sqlite3.connect(path)) as other:
         assert other.execute("SELECT name FROM sqlite_master").fetchall() == [("sent",)]

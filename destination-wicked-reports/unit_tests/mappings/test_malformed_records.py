@@ -13,13 +13,13 @@ from builders import bigcommerce as shop
 from builders import sovrn
 from builders.affiliate import Book, feed, make_normalizer
 from builders.affiliate import transaction as wecantrack_transaction
-from builders.pyairbyte_cache import CAME, SCHEMA, SENT, alter, schema_of
+from builders.pyairbyte_cache import CACHED, SCHEMA, SENT, cache, schema_of
 from destination_wicked_reports.destination import DestinationWickedReports
 from destination_wicked_reports.mappings.custom.normalizer import CustomNormalizer, StreamRule
 from destination_wicked_reports.mappings.native import NativeNormalizer
 from destination_wicked_reports.model import Record, Row
 from destination_wicked_reports.protocol.messages import Output
-from destination_wicked_reports.protocol.pyairbyte_cache import Restorer
+from destination_wicked_reports.protocol.pyairbyte_cache import CachedRecordDecoder
 
 Data = dict[str, Any]
 
@@ -27,8 +27,8 @@ Data = dict[str, Any]
 def through_cache(stream: str, records: list[Data]) -> list[Data]:
     """Return what the writer hands to the mapping when these records come by way of the cache."""
     schema = schema_of(records)
-    altered = [Record(stream, alter(record, schema)) for record in records]
-    Restorer({stream: [schema]}).restore(altered)
+    altered = [Record(stream, cache(record, schema)) for record in records]
+    CachedRecordDecoder({stream: [schema]}).decode(altered)
     return [record.data for record in altered]
 
 
@@ -37,27 +37,27 @@ def rows(made: Iterable[Any]) -> list[tuple[str, str, bytes, bytes]]:
 
 
 class TestCache:
-    def test_the_builder_alters_as_the_real_cache_did(self):
-        assert alter(SENT, SCHEMA) == CAME
+    def test_the_builder_matches_the_recorded_cache(self):
+        assert cache(SENT, SCHEMA) == CACHED
 
-    def test_a_record_comes_back_as_it_was_sent_but_for_the_zone(self):
-        record = Record("toy", CAME)
-        Restorer({"toy": [SCHEMA]}).restore([record])
+    def test_a_record_is_decoded_as_it_was_sent_except_for_the_zone(self):
+        record = Record("toy", CACHED)
+        CachedRecordDecoder({"toy": [SCHEMA]}).decode([record])
         assert record.data == {**SENT, "at": "2024-05-31T13:45:00.123456", "several": "5", "missing": None}
         assert type(record.data["rate"]) is int
 
-    def test_a_record_that_was_in_no_cache_is_left_alone(self):
+    def test_a_record_that_was_not_cached_is_unchanged(self):
         record = Record("toy", SENT)
-        Restorer({"toy": [SCHEMA]}).restore([record])
+        CachedRecordDecoder({"toy": [SCHEMA]}).decode([record])
         assert record.data is SENT
 
-    def test_without_a_schema_only_the_added_columns_go(self):
-        record = Record("toy", dict(CAME))
-        Restorer({}).restore([record])
-        assert record.data == {name: value for name, value in CAME.items() if not name.startswith("_airbyte_")}
+    def test_without_a_schema_only_the_added_columns_are_removed(self):
+        record = Record("toy", dict(CACHED))
+        CachedRecordDecoder({}).decode([record])
+        assert record.data == {name: value for name, value in CACHED.items() if not name.startswith("_airbyte_")}
 
     @pytest.mark.parametrize(
-        ("came", "restored"),
+        ("cached", "decoded"),
         [
             ("12.000000000", 12),
             ("-0.100000000", -0.1),
@@ -70,21 +70,21 @@ class TestCache:
             (12.0, 12),
         ],
     )
-    def test_numbers_keep_every_digit(self, came, restored):
-        record = Record("toy", {"n": came, "_airbyte_raw_id": "x"})
-        Restorer({"toy": [{"properties": {"n": {"type": "number"}}}]}).restore([record])
-        assert record.data == {"n": restored}
-        assert type(record.data["n"]) is type(restored)
+    def test_numbers_keep_every_digit(self, cached, decoded):
+        record = Record("toy", {"n": cached, "_airbyte_raw_id": "x"})
+        CachedRecordDecoder({"toy": [{"properties": {"n": {"type": "number"}}}]}).decode([record])
+        assert record.data == {"n": decoded}
+        assert type(record.data["n"]) is type(decoded)
 
-    def test_ever_new_columns_do_not_fill_the_memory(self):
-        restorer = Restorer({})
+    def test_new_sets_of_columns_do_not_grow_the_memory(self):
+        decoder = CachedRecordDecoder({})
         for number in range(300):
-            restorer.restore([Record("toy", {f"c{number}": 1, "_airbyte_raw_id": "x"})])
-        assert len(restorer._plans) <= 64
+            decoder.decode([Record("toy", {f"c{number}": 1, "_airbyte_raw_id": "x"})])
+        assert len(decoder._plans) <= 64
 
-    def test_text_that_looks_like_json_stays_text_where_the_schema_says_text(self):
+    def test_text_that_looks_like_json_stays_text_if_the_schema_declares_text(self):
         record = Record("toy", {"t": "[1]", "_airbyte_raw_id": "x"})
-        Restorer({"toy": [{"properties": {"t": {"type": ["null", "string"]}}}]}).restore([record])
+        CachedRecordDecoder({"toy": [{"properties": {"t": {"type": ["null", "string"]}}}]}).decode([record])
         assert record.data == {"t": "[1]"}
 
 
@@ -129,7 +129,7 @@ class TestRows:
         sent = NATIVE[stream]
         made = [
             rows(NativeNormalizer().normalize([Record(stream, data)], Book()))
-            for data in (sent, alter(sent, schema_of([sent])))
+            for data in (sent, cache(sent, schema_of([sent])))
         ]
         assert made[0] == made[1]
 
@@ -266,7 +266,7 @@ class TestConnector:
                 "record": {
                     "stream": "Web Orders",
                     "namespace": None,
-                    "data": alter(order, schema),
+                    "data": cache(order, schema),
                     "emitted_at": 1717162000,
                     "meta": None,
                 },

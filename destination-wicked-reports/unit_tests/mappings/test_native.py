@@ -80,7 +80,7 @@ class TestRows:
         row = {**COMPLETE["order_items"], "OrderID": "\u4e00" * 300, "SourceID": "\u4e00" * 300}
         (made,) = normalize("order_items", row)
         assert isinstance(made, Reject)
-        assert "too long to remember" in made.reason
+        assert "too long for the ledger" in made.reason
         (made,) = normalize("order_items", {**row, "OrderID": "o"})
         assert isinstance(made, Row)
 

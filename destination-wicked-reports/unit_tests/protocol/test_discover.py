@@ -1,4 +1,4 @@
-"""`discover`: seven objects, their schemas and keys, as one line of the protocol."""
+"""`discover`: seven objects, their schemas and keys, as one protocol message."""
 
 from __future__ import annotations
 
@@ -58,12 +58,12 @@ class TestLine:
         assert code == 0
         assert message == destination_catalog()
 
-    def test_the_payload_is_the_protocols_own(self):
+    def test_the_payload_is_a_destination_catalog_of_the_protocol(self):
         loaded = Serializer(DestinationCatalog).load(destination_catalog()["destination_catalog"])
         assert len(loaded.operations) == len(OPERATIONS)
 
     @pytest.mark.parametrize("mapping", [{"type": "wecantrack"}, {"type": "sovrn"}, {"type": "bigcommerce"}])
-    def test_a_mapping_that_decides_itself_offers_no_objects_and_says_why(self, discover, mapping):
+    def test_a_mapping_that_chooses_the_objects_offers_none_and_logs_why(self, discover, mapping):
         code, messages = discover({"api_key": "k", "mapping": mapping})
         assert code == 0
         assert [m["destination_catalog"] for m in messages if m["type"] == "DESTINATION_CATALOG"] == [
@@ -97,11 +97,11 @@ class TestObjects:
         }
 
     @pytest.mark.parametrize("name", ENDPOINTS)
-    def test_its_schema_is_a_schema_and_keys_are_required(self, name):
+    def test_the_schema_is_valid_and_keys_are_required(self, name):
         jsonschema.Draft7Validator.check_schema(schema(name))
         assert set(ENDPOINTS[name].key) <= set(schema(name)["required"]) <= set(schema(name)["properties"])
 
-    def test_what_the_schema_takes_the_writer_takes(self):
+    def test_the_writer_accepts_what_the_schema_accepts(self):
         jsonschema.validate(ORDER, schema("orders"))
         made = list(NativeNormalizer().normalize([Record("orders", ORDER, 1)], Book()))
         assert [type(row) for row in made] == [Row, Row]
@@ -110,21 +110,21 @@ class TestObjects:
         "change",
         [{"ContactEmail": None, "drop": "ContactEmail"}, {"OrderTotal": "x"}, {"Colour": "red"}, {"City": "x" * 256}],
     )
-    def test_what_the_writer_refuses_or_drops_the_schema_refuses(self, change):
+    def test_the_schema_refuses_what_the_writer_refuses_or_drops(self, change):
         row = {**ORDER, **change}
         row.pop(row.pop("drop", ""), None)
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate(row, schema("orders"))
 
-    def test_nested_lines_have_their_own_name_for_their_id(self):
+    def test_nested_items_have_another_name_for_their_id(self):
         assert schema("orders")["properties"]["OrderItems"]["items"]["required"] == ["OrderItemID", "Qty", "PPU"]
 
 
-def takes(schema, row):
+def schema_accepts(schema, row):
     return jsonschema.Draft7Validator(schema).is_valid(row)
 
 
-def writer_takes(name, row):
+def writer_accepts(name, row):
     return all(isinstance(made, Row) for made in NativeNormalizer().normalize([Record(name, row, 1)], Book()))
 
 
@@ -141,7 +141,7 @@ VALUES = [
 ]
 
 
-class TestWhatTheSchemaTakesTheWriterTakesAndTheOtherWayRound:
+class TestSchemaAndWriterAcceptTheSame:
     @pytest.mark.parametrize(
         ("name", "field"),
         [
@@ -152,21 +152,21 @@ class TestWhatTheSchemaTakesTheWriterTakesAndTheOtherWayRound:
     )
     def test_of_every_field(self, name, field):
         values, dated = VALUES, field.kind in (Kind.UTC, Kind.LOCAL)
-        if dated:  # which dates exist no schema says
+        if dated:  # a schema cannot express which dates exist
             values = [value for value in VALUES if not isinstance(value, str) or not value.strip()]
-        elif field.kind is Kind.TEXT:  # to a schema, 1e18 is as whole a number as any
+        elif field.kind is Kind.TEXT:  # to a schema, 1e18 is an integer
             values = [value for value in VALUES if not isinstance(value, float) or value == 2.5]
         rows = [{**COMPLETE[name], field.name: value} for value in values]
-        judged = {repr(row[field.name]): (takes(schema(name), row), writer_takes(name, row)) for row in rows}
+        judged = {repr(row[field.name]): (schema_accepts(schema(name), row), writer_accepts(name, row)) for row in rows}
         assert {value: pair for value, pair in judged.items() if pair[0] != pair[1]} == {}
         assert len(set(judged.values())) == 2 or dated
 
     @given(ANY_TEXT | WHOLE)
-    def test_of_text_that_has_to_be_there(self, value):
+    def test_of_required_text(self, value):
         agree("products", "ProductName", value)
 
     @given(ANY_TEXT | WHOLE)
-    def test_of_text_that_may_be_empty(self, value):
+    def test_of_optional_text(self, value):
         agree("contacts", "City", value)
 
     @given(ANY_TEXT | st.integers(min_value=-200, max_value=2000))
@@ -186,16 +186,16 @@ class TestWhatTheSchemaTakesTheWriterTakesAndTheOtherWayRound:
     @given(
         st.fixed_dictionaries({}, optional=dict.fromkeys(["ContactID", "ContactEmail"], st.none() | ANY_TEXT | WHOLE))
     )
-    def test_of_an_orders_contact(self, contacts):
+    def test_of_the_contact_of_an_order(self, contacts):
         row = {name: value for name, value in COMPLETE["orders"].items() if name != "ContactEmail"} | contacts
-        assert takes(schema("orders"), row) == writer_takes("orders", row)
+        assert schema_accepts(schema("orders"), row) == writer_accepts("orders", row)
 
     @pytest.mark.parametrize("when", ["2024-05-31 13:45:00", "2024-05-31T13:45:00Z", "2024-05-31T15:45:00.25+02:00"])
-    def test_of_dates_in_their_usual_forms(self, when):
+    def test_of_dates_in_the_usual_notations(self, when):
         row = {**COMPLETE["orders"], "CreateDate": when}
-        assert (takes(schema("orders"), row), writer_takes("orders", row)) == (True, True)
+        assert (schema_accepts(schema("orders"), row), writer_accepts("orders", row)) == (True, True)
 
 
 def agree(name, field, value):
     row = {**COMPLETE[name], field: value}
-    assert takes(schema(name), row) == writer_takes(name, row)
+    assert schema_accepts(schema(name), row) == writer_accepts(name, row)

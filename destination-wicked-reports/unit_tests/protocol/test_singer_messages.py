@@ -1,4 +1,4 @@
-"""The Singer protocol line by line: what a tap's messages become, what is refused, when a state is handed back."""
+"""Singer lines: their translation, which are refused, and when a state is returned."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import orjson
 import pytest
 from airbyte_cdk.models import FailureType
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
-from destination_wicked_reports.protocol.messages import ForeignInput
+from destination_wicked_reports.errors import InvalidInputError
 from destination_wicked_reports.protocol.singer import SingerOutput, Translator
 
 SCHEMA = b'{"type":"SCHEMA","stream":"orders","schema":{},"key_properties":["SourceID"]}'
@@ -24,7 +24,7 @@ def state(value) -> bytes:
 
 
 def wrapped(number: int) -> bytes:
-    """A state as tap-airbyte-wrapper writes it."""
+    """Return a state as tap-airbyte-wrapper writes it."""
     return state({"at": number, "airbyte_state": [{"type": "STREAM", "stream": {"stream_state": {"at": number}}}]})
 
 
@@ -47,7 +47,7 @@ def test_a_record_keeps_its_stream_and_every_value(caplog):
     assert message == {"type": "RECORD", "record": {"stream": "orders", "data": {"n": 1, **data}}}
 
 
-def test_numbers_come_out_as_they_were_written():
+def test_numbers_keep_their_notation():
     line = b'{"type":"RECORD","stream":"orders","record":{"a":0.1,"b":1234567.89,"c":-0.01,"d":9007199254740993}}'
     (out,) = (line for lines in Translator({"orders"}, {}).translate([[SCHEMA, line]]) for line in lines if line)
     assert json.loads(out, parse_float=str)["record"]["data"] == {
@@ -58,13 +58,13 @@ def test_numbers_come_out_as_they_were_written():
     }
 
 
-def test_one_line_makes_one_line_so_that_a_line_number_names_the_taps_own_line():
+def test_each_line_makes_one_line_so_that_line_numbers_are_those_of_the_tap():
     lines = [SCHEMA, b"", record(1), state({}), b"  "]
     (out,) = Translator({"orders"}, {}).translate([lines])
     assert [bool(line) for line in out] == [False, False, True, True, False]
 
 
-def test_columns_of_the_singer_side_are_left_out():
+def test_sdc_columns_are_left_out():
     (message,) = translate(SCHEMA, record(1, _sdc_extracted_at="x", _sdc_batched_at="y", _sdc_deleted_at=None))
     assert message["record"]["data"] == {"n": 1}
 
@@ -75,7 +75,7 @@ def test_a_row_marked_as_deleted_is_not_sent_and_is_reported(caplog):
     assert "orders: 1 rows are marked as deleted" in caplog.text
 
 
-def test_a_stream_goes_by_its_alias_and_a_stream_mapped_to_null_is_left_out():
+def test_a_stream_is_renamed_to_its_alias_and_a_stream_mapped_to_null_is_left_out():
     other = SCHEMA.replace(b"orders", b"public-orders"), SCHEMA.replace(b"orders", b"strange")
     messages = translate(
         *other,
@@ -93,18 +93,21 @@ def test_a_stream_goes_by_its_alias_and_a_stream_mapped_to_null_is_left_out():
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        (SCHEMA.replace(b"orders", b"visits"), "deselect it in the tap, or say in stream_maps which of these"),
-        (b'{"type":"ACTIVATE_VERSION","stream":"orders","version":2}', "cannot remove the older rows"),
-        (b'{"type":"BATCH","stream":"orders","manifest":[]}', "take batch_config out of the tap's settings"),
+        (
+            SCHEMA.replace(b"orders", b"visits"),
+            "deselect it in the tap, or use stream_maps to rename it to one of these",
+        ),
+        (b'{"type":"ACTIVATE_VERSION","stream":"orders","version":2}', "cannot delete the older rows"),
+        (b'{"type":"BATCH","stream":"orders","manifest":[]}', "remove batch_config from the tap's settings"),
     ],
 )
-def test_what_wicked_or_this_target_cannot_do_is_refused_with_the_way_out(line, said):
+def test_what_wicked_or_this_target_cannot_do_is_refused_with_a_remedy(line, said):
     with pytest.raises(AirbyteTracedException, match=said) as caught:
         translate(SCHEMA, line)
     assert caught.value.failure_type is FailureType.config_error
 
 
-def test_versions_are_kept_side_by_side_if_the_user_says_so():
+def test_versions_are_kept_if_the_user_chooses_so():
     line = b'{"type":"ACTIVATE_VERSION","stream":"orders","version":2}'
     assert len(translate(SCHEMA, line, record(1), line, keep_versions=True)) == 1
 
@@ -127,11 +130,11 @@ def test_versions_are_kept_side_by_side_if_the_user_says_so():
         b'{"type":"RECORD","stream":"orders","record":{"a":NaN}}',
     ],
 )
-def test_a_torn_or_foreign_line_is_named_by_number_unquoted_and_what_came_before_it_is_taken(line):
+def test_an_invalid_line_is_reported_by_number_without_quoting_it_after_the_lines_before_it(line):
     chunks = Translator({"orders", "contacts"}, {}).translate([[SCHEMA, record(1), line, record(2)]])
     before = next(chunks)
-    assert [orjson.loads(taken)["record"]["data"]["n"] for taken in before if taken] == [1]
-    with pytest.raises(ForeignInput, match="Line 3 ") as caught:
+    assert [orjson.loads(line)["record"]["data"]["n"] for line in before if line] == [1]
+    with pytest.raises(InvalidInputError, match="Line 3 ") as caught:
         next(chunks)
     assert "jane" not in caught.value.message
 
@@ -139,13 +142,13 @@ def test_a_torn_or_foreign_line_is_named_by_number_unquoted_and_what_came_before
 # -- states -------------------------------------------------------------------------------------------------------
 
 
-def test_states_of_an_ordinary_tap_keep_their_places_among_the_records():
+def test_states_of_an_ordinary_tap_keep_their_position_among_the_records():
     messages = translate(SCHEMA, record(1), state({"bookmarks": {"orders": 1}}), record(2), state({"bookmarks": {}}))
     assert [message["type"] for message in messages] == ["RECORD", "STATE", "RECORD", "STATE"]
     assert states(messages) == [{"bookmarks": {"orders": 1}}, {"bookmarks": {}}]
 
 
-def test_a_state_that_the_airbyte_wrapper_wrote_early_waits_for_the_end_of_the_input():
+def test_a_state_that_the_airbyte_wrapper_wrote_early_is_returned_at_the_end_of_the_input():
     messages = translate(SCHEMA, wrapped(1), record(1), wrapped(2), record(2), wrapped(2))
     assert [message["type"] for message in messages] == ["RECORD", "RECORD", "STATE"]
     assert states(messages)[0]["at"] == 2
@@ -162,20 +165,20 @@ def test_a_state_that_the_airbyte_wrapper_wrote_early_waits_for_the_end_of_the_i
     ],
     ids=["alone", "last but not repeated", "records after it", "another one last", "a schema after it"],
 )
-def test_an_airbyte_wrapper_that_ended_early_gets_no_state_back_and_the_user_hears_of_it(lines, caplog):
+def test_an_airbyte_wrapper_that_ended_early_gets_no_state_back_and_a_warning_is_logged(lines, caplog):
     assert states(translate(SCHEMA, *lines)) == []
     assert "ended before its sync was complete" in caplog.text
 
 
-def test_a_wrapper_without_any_state_is_no_failure(caplog):
+def test_a_tap_without_a_wrapper_state_gets_no_warning(caplog):
     assert states(translate(SCHEMA, record(1), state({}))) == [{}]
     assert "ended before" not in caplog.text
 
 
-# -- what the target says -----------------------------------------------------------------------------------------
+# -- output ------------------------------------------------------------------------------------------------------
 
 
-def test_only_states_reach_standard_output_each_on_one_line_and_flushed():
+def test_only_states_are_written_to_standard_output_each_on_one_line_and_flushed():
     out, log = io.BytesIO(), io.StringIO()
     output = SingerOutput(out, log)
     output.emit({"type": "STATE", "state": {"type": "LEGACY", "data": {"a": [1]}, "destinationStats": {}}})

@@ -1,4 +1,4 @@
-"""What a comparison says: equal, not yet processed, different; by day; and how it looks."""
+"""Results of a comparison: equal, not yet processed, different, unknown; and how they are reported."""
 
 from __future__ import annotations
 
@@ -10,9 +10,16 @@ import pytest
 from destination_wicked_reports.reconcile import chart
 from destination_wicked_reports.reconcile.comparison import UNDATED, compare
 from destination_wicked_reports.reconcile.expected import Expected
-from destination_wicked_reports.reconcile.orders import Paid, SentOrder, ShownOrder, Step, money, shown_name
+from destination_wicked_reports.reconcile.orders import (
+    PaymentTotals,
+    ReportedOrder,
+    SentOrder,
+    Step,
+    display_id,
+    to_cents,
+)
 from destination_wicked_reports.reconcile.report import html, text
-from destination_wicked_reports.reconcile.reported import Shown
+from destination_wicked_reports.reconcile.reported import ReportedOrders
 
 READ = 1_780_300_800
 DAY = 86_400
@@ -21,141 +28,151 @@ WHEN = "2026-05-20 23:30:00"
 NAME = ("shop", "1")
 
 
-def paid(approved="10", refunded="0", number=1):
-    return Paid(money(approved), money(refunded), number)
+def totals(approved="10", refunded="0", number=1):
+    return PaymentTotals(to_cents(approved), to_cents(refunded), number)
 
 
 def sent(*steps, at=OLD, total="10", currency="EUR", day=WHEN):
-    return SentOrder(at, None if total is None else money(total), currency, day, list(steps or [Step(OLD, paid())]))
+    return SentOrder(
+        at, None if total is None else to_cents(total), currency, day, list(steps or [Step(OLD, totals())])
+    )
 
 
-def shown(payments=None, total="10", currency="EUR", day=WHEN):
-    return ShownOrder(money(total), currency, day, payments or paid())
+def reported(payments=None, total="10", currency="EUR", day=WHEN):
+    return ReportedOrder(to_cents(total), currency, day, payments or totals())
 
 
-def compared(ours, theirs, *, zone=timezone.utc, first=None, last=None, systems=("shop",)):
-    expected = Expected(ours, set(systems))
-    return compare(expected, Shown(theirs, READ), grace_seconds=DAY, zone=zone, first=first, last=last)
+def compared(sent_orders, reported_orders, *, zone=timezone.utc, first=None, last=None, systems=("shop",)):
+    expected = Expected(sent_orders, set(systems))
+    return compare(
+        expected, ReportedOrders(reported_orders, READ), grace_seconds=DAY, zone=zone, first=first, last=last
+    )
 
 
 def found(comparison):
-    return [(d.field, d.ours, d.theirs, d.waits) for d in comparison.differences]
+    return [(d.field, d.sent, d.reported, d.waits) for d in comparison.differences]
 
 
 # -- time -------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("at", "code", "waits"), [(OLD, 1, False), (LATE, 2, True)])
-def test_a_missing_order_waits_only_while_wicked_may_still_process_it(at, code, waits):
+def test_a_missing_order_waits_only_until_wicked_should_have_processed_it(at, code, waits):
     result = compared({NAME: sent(at=at)}, {})
     assert (result.code, found(result)) == (code, [("order", "10.00 EUR", "-", waits)])
 
 
 @pytest.mark.parametrize(("at", "code"), [(OLD + 1, 1), (LATE, 0)])
-def test_a_refund_waits_only_while_wicked_may_still_process_it(at, code):
-    steps = Step(OLD, paid()), Step(at, paid(refunded="4", number=2))
-    result = compared({NAME: sent(*steps)}, {NAME: [shown()]})
+def test_a_refund_waits_only_until_wicked_should_have_processed_it(at, code):
+    steps = Step(OLD, totals()), Step(at, totals(refunded="4", number=2))
+    result = compared({NAME: sent(*steps)}, {NAME: [reported()]})
     assert (result.code, found(result)) == (code, [("refunded", "4.00", "0.00", code == 0)])
 
 
-def test_an_order_that_never_looked_like_this_does_not_wait():
-    steps = Step(OLD, paid()), Step(LATE, paid(refunded="4", number=2))
-    assert compared({NAME: sent(*steps)}, {NAME: [shown(paid("20"))]}).code == 1
+def test_an_order_reported_in_a_state_that_was_never_sent_does_not_wait():
+    steps = Step(OLD, totals()), Step(LATE, totals(refunded="4", number=2))
+    assert compared({NAME: sent(*steps)}, {NAME: [reported(totals("20"))]}).code == 1
 
 
-def test_an_old_state_is_no_excuse_for_rows_that_were_sent_long_ago():
-    steps = Step(OLD, paid()), Step(OLD + 5, paid("12", number=2)), Step(LATE, paid("15", number=3))
-    assert compared({NAME: sent(*steps)}, {NAME: [shown(paid("12", number=2))]}).code == 0
-    assert compared({NAME: sent(*steps)}, {NAME: [shown()]}).code == 1
+def test_an_earlier_state_waits_only_for_rows_that_were_sent_recently():
+    steps = Step(OLD, totals()), Step(OLD + 5, totals("12", number=2)), Step(LATE, totals("15", number=3))
+    assert compared({NAME: sent(*steps)}, {NAME: [reported(totals("12", number=2))]}).code == 0
+    assert compared({NAME: sent(*steps)}, {NAME: [reported()]}).code == 1
 
 
 # -- days and systems -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("zone", "day"), [("UTC", "2026-05-20"), ("Europe/Berlin", "2026-05-21")])
-def test_an_order_belongs_to_the_day_of_the_zone_that_is_asked_for(zone, day):
-    (only,) = compared({NAME: sent()}, {NAME: [shown()]}, zone=ZoneInfo(zone)).days
+def test_an_order_belongs_to_its_day_in_the_requested_zone(zone, day):
+    (only,) = compared({NAME: sent()}, {NAME: [reported()]}, zone=ZoneInfo(zone)).days
     assert (only.day, only.verdict) == (day, "equal")
 
 
-def test_orders_outside_the_days_asked_for_are_left_out_on_both_sides():
-    theirs = {NAME: [shown()], ("shop", "9"): [shown(day="2026-05-01 00:00:00")]}
-    result = compared({NAME: sent()}, theirs, first=date(2026, 5, 21), last=date(2026, 5, 31))
+def test_sent_and_reported_orders_outside_the_requested_days_are_left_out():
+    found_orders = {NAME: [reported()], ("shop", "9"): [reported(day="2026-05-01 00:00:00")]}
+    result = compared({NAME: sent()}, found_orders, first=date(2026, 5, 21), last=date(2026, 5, 31))
     assert (result.code, result.days, result.verdict) == (0, [], "Nothing to compare: no order on either side.")
 
 
-def test_an_order_without_a_date_that_wicked_lacks_is_never_left_out():
+def test_an_undated_order_that_wicked_does_not_report_is_never_left_out():
     result = compared({NAME: sent(day="")}, {}, first=date(2026, 5, 21))
     assert [difference.day for difference in result.differences] == [UNDATED]
 
 
 @pytest.mark.parametrize("system", ["", "unknown"])
-def test_an_order_whose_system_wicked_does_not_know_is_found_by_its_id(system):
-    assert compared({NAME: sent()}, {(system, "1"): [shown()]}).code == 0
+def test_an_order_reported_without_a_system_is_matched_by_its_source_id(system):
+    assert compared({NAME: sent()}, {(system, "1"): [reported()]}).code == 0
     twice = {NAME: sent(), ("other", "1"): sent()}
-    assert compared(twice, {(system, "1"): [shown()]}, systems=("shop", "other")).code == 1
+    assert compared(twice, {(system, "1"): [reported()]}, systems=("shop", "other")).code == 1
 
 
-def test_only_systems_that_were_sent_from_here_can_have_an_order_too_many():
-    result = compared({NAME: sent()}, {NAME: [shown()], ("stripe", "1"): [shown()], ("shop", "2"): [shown()]})
-    assert (found(result), result.strangers) == ([("order", "-", "10.00 EUR", False)], {"stripe": 1})
+def test_only_orders_of_systems_that_were_sent_count_as_never_sent():
+    result = compared({NAME: sent()}, {NAME: [reported()], ("stripe", "1"): [reported()], ("shop", "2"): [reported()]})
+    assert (found(result), result.foreign_orders) == ([("order", "-", "10.00 EUR", False)], {"stripe": 1})
 
 
-def test_an_order_in_another_currency_differs_in_both_days():
-    result = compared({NAME: sent()}, {NAME: [shown(currency="USD")]})
+def test_an_order_reported_in_another_currency_differs_in_both_currencies():
+    result = compared({NAME: sent()}, {NAME: [reported(currency="USD")]})
     assert [(day.currency, day.verdict) for day in result.days] == [("EUR", "differs"), ("USD", "differs")]
 
 
-def test_an_order_sent_without_a_currency_takes_that_of_the_account():
-    (day,) = compared({NAME: sent(currency="")}, {NAME: [shown(currency="USD")]}).days
+def test_an_order_sent_without_a_currency_takes_the_reported_one():
+    (day,) = compared({NAME: sent(currency="")}, {NAME: [reported(currency="USD")]}).days
     assert (day.currency, day.verdict) == ("USD", "equal")
 
 
-# -- what is not known ------------------------------------------------------------------------------------------------
+# -- unknown amounts -------------------------------------------------------------------------------------------------
 
 
-def test_amounts_that_nobody_remembers_are_neither_equal_nor_different():
-    result = compared({NAME: sent(total=None, day="")}, {NAME: [shown()]})
+def test_unknown_amounts_are_neither_equal_nor_different():
+    result = compared({NAME: sent(total=None, day="")}, {NAME: [reported()]})
     assert (result.code, result.days[0].verdict) == (2, "unknown")
     assert any("?" in line for line in text(result))
 
 
 def test_an_unknown_number_of_payments_is_not_compared():
-    assert compared({NAME: sent(Step(OLD, paid(number=None)))}, {NAME: [shown(paid(number=7))]}).code == 0
+    assert compared({NAME: sent(Step(OLD, totals(number=None)))}, {NAME: [reported(totals(number=7))]}).code == 0
 
 
-def test_a_status_that_moves_no_money_counts_as_a_payment_only():
-    told = Paid().plus("Approved", "10").plus("VOIDED", 3).plus("partially refunded", Decimal("2.005")).plus("", 1)
-    assert told == Paid(money("11"), money("2.01"), 4)
+def test_a_status_that_moves_no_money_only_adds_to_the_number_of_payments():
+    payments = (
+        PaymentTotals()
+        .plus("Approved", "10")
+        .plus("VOIDED", 3)
+        .plus("partially refunded", Decimal("2.005"))
+        .plus("", 1)
+    )
+    assert payments == PaymentTotals(to_cents("11"), to_cents("2.01"), 4)
 
 
-# -- how it looks -----------------------------------------------------------------------------------------------------
+# -- the report ------------------------------------------------------------------------------------------------------
 
 
-def test_an_order_id_that_is_an_address_is_not_shown():
+def test_an_order_id_that_is_an_address_is_not_reported():
     result = compared({("shop", "somebody@example.org"): sent()}, {})
     page = html(result) + "\n".join(text(result))
     assert "somebody" not in page
-    assert shown_name(("shop", "somebody@example.org")) in page
+    assert display_id(("shop", "somebody@example.org")) in page
 
 
-def test_what_comes_from_outside_is_escaped_in_the_page():
+def test_values_are_escaped_in_the_page():
     page = html(compared({("shop", "<script>1</script>"): sent()}, {}))
     assert "<script>" not in page
     assert "shop/&lt;script&gt;1&lt;/script&gt;" in page
 
 
-def test_the_terminal_shows_so_many_rows_and_the_page_all():
+def test_the_terminal_shows_a_limited_number_of_rows_and_the_page_all():
     many = {("shop", f"o{number:03}"): sent() for number in range(120)}
     result = compared(many, {})
     lines = list(text(result, 100))
     assert sum("shop/o" in line for line in lines) == 100
-    assert "... and 20 more: --rows 0 lists all, and so does --html." in lines
+    assert "... and 20 more: --rows 0 lists all, as does --html." in lines
     assert html(result).count("shop/o") == 120
 
 
-def test_the_chart_has_a_bar_for_what_is_shown_and_a_line_for_what_was_sent():
-    result = compared({NAME: sent()}, {NAME: [shown(paid("5"))]})
+def test_the_chart_has_a_bar_for_the_reported_and_a_line_for_the_sent_amount():
+    result = compared({NAME: sent()}, {NAME: [reported(totals("5"))]})
     (drawn,) = chart.charts(result)
     (bar,) = drawn.bars
     assert (bar.verdict, drawn.currency, drawn.unit) == ("differs", "EUR", "day")
@@ -164,19 +181,19 @@ def test_the_chart_has_a_bar_for_what_is_shown_and_a_line_for_what_was_sent():
     assert "sent 10.00 EUR, Wicked Reports 5.00 EUR" in bar.text
 
 
-def test_a_net_below_zero_is_drawn_below_the_line():
-    loss = paid("0", "30", 1)
-    (drawn,) = chart.charts(compared({NAME: sent(Step(OLD, loss))}, {NAME: [shown(loss)]}))
+def test_a_negative_net_is_drawn_below_the_zero_line():
+    loss = totals("0", "30", 1)
+    (drawn,) = chart.charts(compared({NAME: sent(Step(OLD, loss))}, {NAME: [reported(loss)]}))
     (bar,) = drawn.bars
     assert bar.y == drawn.zero
     assert bar.height > 0
     assert bar.y + bar.height <= chart.HEIGHT - chart.BOTTOM
 
 
-def test_a_long_time_is_drawn_by_month_and_days_without_orders_are_gaps():
+def test_a_long_period_is_drawn_by_month_and_days_without_orders_are_gaps():
     def on(*days):
-        ours = {("shop", day): sent(day=f"{day} 00:00:00") for day in days}
-        (drawn,) = chart.charts(compared(ours, {name: [shown(day=order.date)] for name, order in ours.items()}))
+        orders = {("shop", day): sent(day=f"{day} 00:00:00") for day in days}
+        (drawn,) = chart.charts(compared(orders, {name: [reported(day=order.date)] for name, order in orders.items()}))
         return drawn
 
     short, long = on("2026-01-01", "2026-01-11"), on("2026-01-01", "2026-01-02", "2026-12-31")

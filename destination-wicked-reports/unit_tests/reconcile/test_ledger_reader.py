@@ -1,4 +1,4 @@
-"""What the ledger and the records say of the orders that were sent."""
+"""Sent orders from the ledger and from the records, and reported orders from the output of the source."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from decimal import Decimal
 
 import pytest
 from builders.destination import make_row
-from destination_wicked_reports.config.spec import Config, ConfigurationError
+from destination_wicked_reports.config.spec import Config
+from destination_wicked_reports.errors import ConfigurationError, ReadError
 from destination_wicked_reports.ledger import ledger as module
-from destination_wicked_reports.ledger.ledger import HELD
 from destination_wicked_reports.ledger.outbox import Batch
 from destination_wicked_reports.ledger.schema import order_events
-from destination_wicked_reports.model import OrderState
-from destination_wicked_reports.reconcile.dry_run import rehearse
-from destination_wicked_reports.reconcile.ledger_reader import HELD_NOTE, remember
-from destination_wicked_reports.reconcile.orders import Paid, money
-from destination_wicked_reports.reconcile.reported import ReadError, read_files, reader_settings
+from destination_wicked_reports.model import IN_DOUBT, OrderState
+from destination_wicked_reports.reconcile.dry_run import run_mapping
+from destination_wicked_reports.reconcile.ledger_reader import IN_DOUBT_NOTE, read_ledger
+from destination_wicked_reports.reconcile.orders import PaymentTotals, to_cents
+from destination_wicked_reports.reconcile.reported import read_files, reader_settings
 from sqlalchemy import delete
 
 KEY = "shop\x1f1"
@@ -24,16 +24,16 @@ FIRST, SECOND, THIRD = 1_780_300_800, 1_780_400_000, 1_780_500_000
 
 
 @pytest.fixture
-def tell(ledger, monkeypatch):
-    """Send one row of an affiliate order at a time."""
+def send_row(ledger, monkeypatch):
+    """Record one row of an affiliate order as sent."""
 
     def send(at, key, state, endpoint="orders", status="accepted"):
         monkeypatch.setattr(module.time, "time", lambda: float(at))
         row = make_row(endpoint, order_key=KEY, order=state)
         row.key = key
         batch = Batch(endpoint, [row])
-        ledger.mark(batch)
-        ledger.settle(batch, [row], status)
+        ledger.begin(batch)
+        ledger.commit(batch, [row], status)
 
     return send
 
@@ -42,62 +42,65 @@ def state(approved, refunded="0", payments=1, revision=1, total="10"):
     return OrderState(Decimal(total), Decimal(approved), Decimal(refunded), "", payments, revision, "EUR")
 
 
-def remembered(ledger):
+def orders_of(ledger):
     with ledger.connection.begin():
-        return remember(ledger.connection, "live").orders
+        return read_ledger(ledger.connection, "live").orders
 
 
 # -- the ledger -------------------------------------------------------------------------------------------------------
 
 
-def test_an_affiliate_order_is_known_as_it_stood_after_each_row(ledger, tell):
-    tell(FIRST, KEY, state("10"))
-    tell(SECOND, f"{KEY}#2", state("10", "2.50", 2), "order_payments")
-    (order,) = remembered(ledger).values()
+def test_an_affiliate_order_has_its_state_after_each_row(ledger, send_row):
+    send_row(FIRST, KEY, state("10"))
+    send_row(SECOND, f"{KEY}#2", state("10", "2.50", 2), "order_payments")
+    (order,) = orders_of(ledger).values()
     assert (order.at, order.total, order.currency, order.date) == (FIRST, Decimal("10.00"), "EUR", "")
-    assert [(step.at, step.paid) for step in order.steps] == [
-        (FIRST, Paid(money(10), money(0), 1)),
-        (SECOND, Paid(money(10), money("2.5"), 2)),
+    assert [(step.at, step.payments) for step in order.steps] == [
+        (FIRST, PaymentTotals(to_cents(10), to_cents(0), 1)),
+        (SECOND, PaymentTotals(to_cents(10), to_cents("2.5"), 2)),
     ]
 
 
-def test_a_sale_that_came_back_is_two_orders_each_with_its_own_payments(ledger, tell):
-    tell(FIRST, KEY, state("10"))
-    tell(SECOND, f"{KEY}#2", state("10", "10", 2), "order_payments")
-    tell(THIRD, f"{KEY}-r2", state("8", payments=3, revision=2, total="8"))
-    orders = remembered(ledger)
-    assert orders["shop", "1"].paid == Paid(money(10), money(10), 2)
-    assert (orders["shop", "1-r2"].total, orders["shop", "1-r2"].paid) == (money(8), Paid(money(8), money(0), 1))
+def test_a_reinstated_sale_is_two_orders_each_with_its_own_payments(ledger, send_row):
+    send_row(FIRST, KEY, state("10"))
+    send_row(SECOND, f"{KEY}#2", state("10", "10", 2), "order_payments")
+    send_row(THIRD, f"{KEY}-r2", state("8", payments=3, revision=2, total="8"))
+    orders = orders_of(ledger)
+    assert orders["shop", "1"].payments == PaymentTotals(to_cents(10), to_cents(10), 2)
+    assert (orders["shop", "1-r2"].total, orders["shop", "1-r2"].payments) == (
+        to_cents(8),
+        PaymentTotals(to_cents(8), to_cents(0), 1),
+    )
 
 
-def test_an_order_of_a_release_without_history_is_known_by_what_it_came_to(ledger, tell):
-    tell(FIRST, KEY, state("10", "4", 2))
+def test_an_order_without_events_has_its_final_amounts(ledger, send_row):
+    send_row(FIRST, KEY, state("10", "4", 2))
     with ledger.connection.begin():
         ledger.connection.execute(delete(order_events))
-    (order,) = remembered(ledger).values()
-    assert (order.total, order.paid) == (money(10), Paid(money(10), money(4), 2))
+    (order,) = orders_of(ledger).values()
+    assert (order.total, order.payments) == (to_cents(10), PaymentTotals(to_cents(10), to_cents(4), 2))
 
 
-def test_a_held_row_is_noted_at_its_order(ledger, tell):
-    tell(FIRST, KEY, state("0", payments=0))
-    tell(SECOND, f"{KEY}#1", state("10"), "order_payments", HELD)
-    (order,) = remembered(ledger).values()
-    assert order.notes == [HELD_NOTE]
+def test_a_row_in_doubt_adds_a_note_to_its_order(ledger, send_row):
+    send_row(FIRST, KEY, state("0", payments=0))
+    send_row(SECOND, f"{KEY}#1", state("10"), "order_payments", IN_DOUBT)
+    (order,) = orders_of(ledger).values()
+    assert order.notes == [IN_DOUBT_NOTE]
 
 
-def test_of_a_native_order_the_ledger_knows_no_amounts(ledger):
+def test_a_native_order_has_no_amounts_in_the_ledger(ledger):
     row = make_row("orders", 5)
     batch = Batch("orders", [row])
-    ledger.mark(batch)
-    ledger.settle(batch, [row])
-    (order,) = remembered(ledger).values()
+    ledger.begin(batch)
+    ledger.commit(batch, [row])
+    (order,) = orders_of(ledger).values()
     assert (order.total, order.steps) == (None, [])
 
 
-def test_the_test_store_is_not_looked_at(ledger, tell):
-    tell(FIRST, KEY, state("10"))
+def test_only_the_requested_store_is_read(ledger, send_row):
+    send_row(FIRST, KEY, state("10"))
     with ledger.connection.begin():
-        assert remember(ledger.connection, "test").orders == {}
+        assert read_ledger(ledger.connection, "test").orders == {}
 
 
 # -- the records ------------------------------------------------------------------------------------------------------
@@ -125,36 +128,36 @@ def native(**more):
     return Config.parse({"api_key": "k", "ledger": {"type": "none"}, **more})
 
 
-def test_records_become_the_very_rows_that_the_destination_sends(tmp_path):
+def test_records_become_exactly_the_rows_that_the_destination_sends(tmp_path):
     log = {"type": "LOG", "log": {"level": "INFO", "message": "hello"}}
     file = written(tmp_path / "sent.jsonl", log, record(**ORDER), record(**ORDER), '{"type": "RECORD", "rec')
-    made = rehearse(native(), [file])
-    order = made.orders["shop", "1"]
-    assert (order.total, order.date, made.rejected) == (money("0.10"), "2026-03-01 10:00:00", 0)
-    assert [payment.amount for payment in made.payments["shop", "1"]] == [Decimal("0.1")] * 3
+    result = run_mapping(native(), [file])
+    order = result.orders["shop", "1"]
+    assert (order.total, order.date, result.rejected) == (to_cents("0.10"), "2026-03-01 10:00:00", 0)
+    assert [payment.amount for payment in result.payments["shop", "1"]] == [Decimal("0.1")] * 3
 
 
-def test_a_bad_record_is_counted_and_no_dead_letter_is_left(tmp_path):
+def test_a_bad_record_is_counted_and_leaves_no_dead_letter(tmp_path):
     file = written(tmp_path / "sent.jsonl", record(**{**ORDER, "OrderTotal": "much", "OrderPayments": None}))
-    made = rehearse(native(rejected_records_path=str(tmp_path / "rejected.jsonl")), [file])
-    assert (made.orders, made.rejected) == ({}, 1)
+    result = run_mapping(native(rejected_records_path=str(tmp_path / "rejected.jsonl")), [file])
+    assert (result.orders, result.rejected) == ({}, 1)
     assert [path.name for path in tmp_path.iterdir()] == ["sent.jsonl"]
 
 
-def test_records_that_the_mapping_has_no_place_for_are_refused(tmp_path):
-    with pytest.raises(ConfigurationError, match="have no place"):
-        rehearse(native(), [written(tmp_path / "other.jsonl", record("transactions", id=1))])
+def test_streams_that_the_mapping_does_not_support_are_refused(tmp_path):
+    with pytest.raises(ConfigurationError, match="is not supported by the configured mapping"):
+        run_mapping(native(), [written(tmp_path / "other.jsonl", record("transactions", id=1))])
 
 
-def test_files_without_a_record_of_airbytes_are_refused(tmp_path):
+def test_files_without_an_airbyte_record_are_refused(tmp_path):
     singer = {"type": "RECORD", "stream": "orders", "record": ORDER}
     with pytest.raises(ConfigurationError, match="no RECORD line of the Airbyte protocol"):
-        rehearse(native(), [written(tmp_path / "singer.jsonl", singer)])
+        run_mapping(native(), [written(tmp_path / "singer.jsonl", singer)])
 
 
-# -- Wicked's side ----------------------------------------------------------------------------------------------------
+# -- reported orders --------------------------------------------------------------------------------------------------
 
-SHOWN = {"id": "w1", "sourceId": "1", "sourceSystem": "shop", "date": "2026-03-01T10:00:00.000Z", "amount": 79.95}
+REPORTED = {"id": "w1", "sourceId": "1", "sourceSystem": "shop", "date": "2026-03-01T10:00:00.000Z", "amount": 79.95}
 
 
 def status(word):
@@ -162,31 +165,31 @@ def status(word):
     return {"type": "TRACE", "trace": {"type": "STREAM_STATUS", "emitted_at": 1, "stream_status": descriptor}}
 
 
-def test_an_order_that_changed_while_it_was_read_counts_once_as_it_was_last(tmp_path):
-    lines = [status("STARTED"), record(**SHOWN), record(**{**SHOWN, "amount": 80}), status("COMPLETE")]
+def test_an_order_that_changed_during_the_read_counts_once_in_its_last_state(tmp_path):
+    lines = [status("STARTED"), record(**REPORTED), record(**{**REPORTED, "amount": 80}), status("COMPLETE")]
     (orders,) = read_files([written(tmp_path / "read.jsonl", *lines)]).orders.values()
-    assert [(order.total, order.date) for order in orders] == [(money(80), "2026-03-01 10:00:00")]
+    assert [(order.total, order.date) for order in orders] == [(to_cents(80), "2026-03-01 10:00:00")]
 
 
 @pytest.mark.parametrize(
-    ("lines", "said"),
+    ("lines", "message"),
     [
-        ([status("STARTED"), record(**SHOWN)], "broke off"),
+        ([status("STARTED"), record(**REPORTED)], "is incomplete"),
         (
-            [record(**SHOWN), {"type": "TRACE", "trace": {"type": "ERROR", "error": {"message": "No plan."}}}],
+            [record(**REPORTED), {"type": "TRACE", "trace": {"type": "ERROR", "error": {"message": "No plan."}}}],
             "No plan.",
         ),
-        (["no JSON"], "is not the output"),
-        ([record(id="w1")], "is not the output"),
+        (["no JSON"], "are not the output"),
+        ([record(id="w1")], "are not the output"),
     ],
-    ids=["no end", "an error", "another file", "no source id"],
+    ids=["incomplete", "an error", "another file", "no source id"],
 )
-def test_a_read_that_is_not_whole_is_refused(tmp_path, lines, said):
-    with pytest.raises(ReadError, match=said):
+def test_an_incomplete_read_is_refused(tmp_path, lines, message):
+    with pytest.raises(ReadError, match=message):
         read_files([written(tmp_path / "read.jsonl", *lines)])
 
 
-def test_the_reader_begins_early_enough_and_has_no_end():
+def test_the_source_reads_from_the_earlier_start_date_without_an_end_date():
     from datetime import date
 
     own = {"api_key": "a", "start_date": "2026-05-01T00:00:00Z", "end_date": "2026-06-01", "page_size": 7}

@@ -18,8 +18,9 @@ from decimal import Decimal
 from typing import Any, ClassVar, Literal
 
 from destination_wicked_reports.api.endpoints import CLICKS, CONTACTS, ORDER_PAYMENTS, ORDERS, PRODUCTS
-from destination_wicked_reports.api.fields import NUMBER_LIMIT, FieldError, decimal, identity
+from destination_wicked_reports.api.fields import NUMBER_LIMIT, decimal, identity
 from destination_wicked_reports.api.rows import FieldChecker, RowMaker
+from destination_wicked_reports.errors import FieldError
 from destination_wicked_reports.mappings.affiliate.contacts import Contact, ContactRule, find_contact, synthetic_contact
 from destination_wicked_reports.mappings.base import BoundedSet, Normalizer
 from destination_wicked_reports.mappings.order_payments import APPROVED, CLOSING, after, next_payment

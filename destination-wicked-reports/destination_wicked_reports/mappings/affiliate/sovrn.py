@@ -18,8 +18,10 @@ from typing import Any
 import orjson
 
 from destination_wicked_reports.api.endpoints import ORDER_PAYMENTS, ORDERS
-from destination_wicked_reports.api.fields import FieldError
 from destination_wicked_reports.api.rows import SEPARATOR
+from destination_wicked_reports.errors import FieldError
+from destination_wicked_reports.ledger.order_book import OrderBook
+from destination_wicked_reports.ledger.sale_totals import SaleTotals
 from destination_wicked_reports.mappings.affiliate.base import OUTDATED, AffiliateNormalizer, Sale, rejected
 from destination_wicked_reports.mappings.affiliate.sovrn_cpc import CPC_WAITING, is_rollup, last_complete_day, utms
 from destination_wicked_reports.mappings.affiliate.sovrn_records import Entry, SovrnReader, SovrnRules, day_of, noon
@@ -31,9 +33,8 @@ from destination_wicked_reports.mappings.affiliate.sovrn_returns import (
     orphans,
     parent,
 )
-from destination_wicked_reports.mappings.base import Orders, Sums
 from destination_wicked_reports.mappings.order_payments import cents
-from destination_wicked_reports.model import AFTER_ALL, ZERO, OrderState, Record, Reject, Row, SaleTotal, Skip
+from destination_wicked_reports.model import LAST_SEQUENCE, ZERO, OrderState, Record, Reject, Row, SaleTotal, Skip
 
 STREAM = "transactions"
 WORTHLESS = "worth less than a cent so far, which makes no order"
@@ -61,7 +62,7 @@ class SovrnNormalizer(AffiliateNormalizer):
         self._rolls_up = rules.cpc == "rollup"
         self._reader = SovrnReader(rules, self._contact_rules)
 
-    def normalize(self, records: Sequence[Record], orders: Orders) -> Iterator[Row | Reject | Skip]:
+    def normalize(self, records: Sequence[Record], orders: OrderBook) -> Iterator[Row | Reject | Skip]:
         """Return the rows of these records: sales first, so that a return finds its sale wherever it stands."""
         made: Made = []
         entries: list[Entry] = []
@@ -75,11 +76,11 @@ class SovrnNormalizer(AffiliateNormalizer):
                 made.append(entry)
             else:
                 entries.append(entry)
-        sums = orders.sums
+        sums = orders.sale_totals
         parts = [entry.part for entry in entries]
         sales = [entry.part for entry in entries if not entry.cpc]
-        sums.load({part.key for part in parts}, {part.whole for part in parts}, aliases(sales))
-        orders.load(sums.loaded() + [part.whole for part in sales])
+        sums.load({part.key for part in parts}, {part.sale_key for part in parts}, aliases(sales))
+        orders.load(sums.loaded_keys() + [part.sale_key for part in sales])
         entries, outdated = _present(entries, sums)
         made += outdated
         read = {entry.part.key for entry in entries}
@@ -100,22 +101,22 @@ class SovrnNormalizer(AffiliateNormalizer):
         sums.save()
         return iter(_in_sequence(made))
 
-    def finish(self, orders: Orders) -> Iterator[Row | Reject | Skip]:
+    def finish(self, orders: OrderBook) -> Iterator[Row | Reject | Skip]:
         """Yield the rolled-up orders of the days that are complete by now, and the returns that found no sale.
 
         A rollup stays due until it is seen to have been told, so that one which did not arrive is told by a later run.
         """
         limit = last_complete_day(self._today()) if self._rolls_up else AT_ONCE
-        for wholes in orders.sums.due(self._start, limit):
+        for wholes in orders.sale_totals.pending(self._start, limit):
             orders.load([whole.key for whole in wholes])
             for whole in wholes:
                 made = self._due(whole, orders)
                 if not any(isinstance(row, Row) and row.order for row in made):
-                    orders.sums.set(whole.key, due="")
+                    orders.sale_totals.update(whole.key, pending="")
                     if is_rollup(whole.key) and cents(whole.amount) < 0:
-                        made.append(replace(_lost(EXCESS, "Amount", _record(whole)), kept=True))
+                        made.append(replace(_lost(EXCESS, "Amount", _record(whole)), from_ledger=True))
                 yield from made
-            orders.sums.save()
+            orders.sale_totals.save()
 
     def clicked(self, sale: Sale) -> tuple[Any, Mapping[str, Any]]:
         """Return the click's day as its noon, and the UTMs of the page, else those of the link (B5, B10)."""
@@ -128,39 +129,39 @@ class SovrnNormalizer(AffiliateNormalizer):
 
     # -- counting ---------------------------------------------------------------------------------------------------
 
-    def _home(self, entry: Entry, orders: Orders) -> str:
+    def _home(self, entry: Entry, orders: OrderBook) -> str:
         """Return the whole that a row counts for: once matched, always that one."""
-        known = orders.sums.part(entry.part.key)
-        return entry.part.whole if known is None or is_rollup(known.whole) else known.whole
+        known = orders.sale_totals.contribution(entry.part.key)
+        return entry.part.sale_key if known is None or is_rollup(known.sale_key) else known.sale_key
 
-    def _sell(self, entry: Entry, orders: Orders, told: Told, read: set[str]) -> Made:
+    def _sell(self, entry: Entry, orders: OrderBook, told: Told, read: set[str]) -> Made:
         """Count a row that takes nothing back, and the returns that were waiting for it, unless they are read anew."""
         made = self._count(entry, self._home(entry, orders), orders, told)
-        for part in orphans(entry.part, orders.sums, _states(orders, told)):
-            whole = orders.sums.whole(part.whole)
+        for part in orphans(entry.part, orders.sale_totals, _states(orders, told)):
+            whole = orders.sale_totals.total(part.sale_key)
             if whole is not None and part.key not in read:
                 record = replace(_record(whole), sequence=entry.record.sequence)
                 made += self._take_back(Entry.kept(record, part, whole.facts), orders, told)
         return made
 
-    def _take_back(self, entry: Entry, orders: Orders, told: Told) -> Made:
+    def _take_back(self, entry: Entry, orders: OrderBook, told: Told) -> Made:
         """Count a negative row for the sale it belongs to; without one it waits, and `finish` reports it."""
         state = _states(orders, told)
         own = entry.part.key
         home = self._home(entry, orders)
         if home == own and state(own) is None:
-            found = parent(entry.part, orders.sums, state)
+            found = parent(entry.part, orders.sale_totals, state)
             if found is None:
                 self._move(entry, own, orders, AT_ONCE)
                 return []
             home = found
         return self._count(entry, home, orders, told)
 
-    def _count(self, entry: Entry, home: str, orders: Orders, told: Told) -> Made:
+    def _count(self, entry: Entry, home: str, orders: OrderBook, told: Told) -> Made:
         """Let a row count for a whole, and tell what this changes there and where it counted before."""
         made: Made = []
         for key in self._move(entry, home, orders, ""):
-            whole, state = orders.sums.whole(key), _states(orders, told)(key)
+            whole, state = orders.sale_totals.total(key), _states(orders, told)(key)
             if whole is None or (key != home and state is None):
                 continue
             made += self._tell(whole, state, entry.record, entry.changed, told)
@@ -168,37 +169,37 @@ class SovrnNormalizer(AffiliateNormalizer):
                 made.append(_lost(EXCESS, "Amount", entry.record))
         return made
 
-    def _move(self, entry: Entry, home: str, orders: Orders, due: str) -> list[str]:
+    def _move(self, entry: Entry, home: str, orders: OrderBook, due: str) -> list[str]:
         """Let a row count for a whole; return the wholes that must be told now, the one it counted for before included.
 
         A rollup is never told now: it is made due again.
         """
-        sums = orders.sums
-        known = sums.part(entry.part.key)
+        sums = orders.sale_totals
+        known = sums.contribution(entry.part.key)
         sums.put(
-            replace(entry.part, whole=home),
-            entry.facts if home == entry.part.whole else None,
-            due if home == entry.part.whole else None,
+            replace(entry.part, sale_key=home),
+            entry.facts if home == entry.part.sale_key else None,
+            due if home == entry.part.sale_key else None,
         )
         touched = [home]
-        if known is not None and known.whole != home:
-            touched.append(known.whole)
-            before = sums.whole(known.whole)
+        if known is not None and known.sale_key != home:
+            touched.append(known.sale_key)
+            before = sums.total(known.sale_key)
             if before is not None:
                 again = orjson.loads(before.facts).get("commission_date") if is_rollup(before.key) else ""
-                sums.set(before.key, due=again)
+                sums.update(before.key, pending=again)
         return [key for key in touched if not is_rollup(key)]
 
-    def _roll_up(self, entry: Entry, orders: Orders, told: Told) -> Made:
+    def _roll_up(self, entry: Entry, orders: OrderBook, told: Told) -> Made:
         """Add a CPC row to its group, which `finish` tells once its day is complete."""
-        whole = orders.sums.whole(entry.part.whole)
+        whole = orders.sale_totals.total(entry.part.sale_key)
         if whole is not None:
             facts, before = orjson.loads(entry.facts), orjson.loads(whole.facts)
             facts["update_date"] = max(facts["update_date"], before["update_date"])
             entry = replace(entry, facts=orjson.dumps(facts))
         made: Made = []
-        for key in self._move(entry, entry.part.whole, orders, entry.day):
-            former = orders.sums.whole(key)
+        for key in self._move(entry, entry.part.sale_key, orders, entry.day):
+            former = orders.sale_totals.total(key)
             state = _states(orders, told)(key)
             if former is not None and state is not None:  # a row that was no CPC row before
                 made += self._tell(former, state, entry.record, entry.changed, told)
@@ -208,9 +209,9 @@ class SovrnNormalizer(AffiliateNormalizer):
 
     # -- telling ----------------------------------------------------------------------------------------------------
 
-    def _due(self, whole: SaleTotal, orders: Orders) -> Made:
+    def _due(self, whole: SaleTotal, orders: OrderBook) -> Made:
         record = _record(whole)
-        if whole.due == AT_ONCE:
+        if whole.pending == AT_ONCE:
             return [_lost(UNMATCHED, "OrderID", record)]
         return self._tell(whole, orders.get(whole.key), record, noon(record.data["update_date"]), {})
 
@@ -246,7 +247,7 @@ class SovrnNormalizer(AffiliateNormalizer):
         return rows
 
 
-def _present(entries: Sequence[Entry], sums: Sums) -> tuple[list[Entry], list[Skip]]:
+def _present(entries: Sequence[Entry], sums: SaleTotals) -> tuple[list[Entry], list[Skip]]:
     """Part the rows from former states of rows that counted already; of one day, the later word is the present one.
 
     Of a row without a date of its change nobody knows, so it counts, and what is known of the row's date stays known.
@@ -256,23 +257,23 @@ def _present(entries: Sequence[Entry], sums: Sums) -> tuple[list[Entry], list[Sk
     latest: dict[str, str] = {}
     for entry in entries:
         part = entry.part
-        known = sums.part(part.key)
-        last = latest.get(part.key, known.changed if known is not None else "")
-        if part.changed and part.changed < last:
+        known = sums.contribution(part.key)
+        last = latest.get(part.key, known.source_updated_at if known is not None else "")
+        if part.source_updated_at and part.source_updated_at < last:
             former.append(Skip(OUTDATED, entry.record.sequence))
             continue
-        latest[part.key] = part.changed or last
-        present.append(replace(entry, part=replace(part, changed=latest[part.key])))
+        latest[part.key] = part.source_updated_at or last
+        present.append(replace(entry, part=replace(part, source_updated_at=latest[part.key])))
     return present, former
 
 
-def _states(orders: Orders, told: Told) -> Callable[[str], OrderState | None]:
+def _states(orders: OrderBook, told: Told) -> Callable[[str], OrderState | None]:
     return lambda key: told.get(key) or orders.get(key)
 
 
 def _in_sequence(made: Made) -> Made:
     """Let no row stand before one of an earlier record: the delivery looks at the first of a queue for the oldest."""
-    lowest = AFTER_ALL
+    lowest = LAST_SEQUENCE
     for row in reversed(made):
         if isinstance(row, Row):
             lowest = row.sequence = min(row.sequence, lowest)
@@ -281,7 +282,7 @@ def _in_sequence(made: Made) -> Made:
 
 def _record(whole: SaleTotal) -> Record:
     """Return the record that the ledger kept of a sale; what is made of it holds no STATE back."""
-    return Record(STREAM, orjson.loads(whole.facts), AFTER_ALL)
+    return Record(STREAM, orjson.loads(whole.facts), LAST_SEQUENCE)
 
 
 def _lost(reason: str, field: str, record: Record) -> Reject:

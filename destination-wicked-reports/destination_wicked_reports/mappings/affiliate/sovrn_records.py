@@ -14,8 +14,9 @@ from typing import Any, Literal
 
 import orjson
 
-from destination_wicked_reports.api.fields import NULL_CHARACTER, FieldError, utc
+from destination_wicked_reports.api.fields import NULL_CHARACTER, utc
 from destination_wicked_reports.api.rows import SEPARATOR
+from destination_wicked_reports.errors import FieldError
 from destination_wicked_reports.mappings.affiliate.base import EXCLUDED_NETWORK, AffiliateRules, read_amount, read_id
 from destination_wicked_reports.mappings.affiliate.contacts import ContactRule
 from destination_wicked_reports.mappings.affiliate.sovrn_cpc import CPC_SKIPPED, SHARED, UTMS, rollup_id
@@ -108,7 +109,7 @@ class SovrnReader:
         if cpc:
             kept = {name: data[name] for name in SHARED if data.get(name) is not None}
             kept |= {"commission_date": day, "update_date": changed[:10]}
-            part = Contribution(key, self._start + rollup_id(data, account, day), amount, changed=stamp)
+            part = Contribution(key, self._start + rollup_id(data, account, day), amount, source_updated_at=stamp)
         else:
             kept = {name: data[name] for name in self._kept if data.get(name) is not None}
             click, commission = data.get("click_id"), data.get("commission_id")

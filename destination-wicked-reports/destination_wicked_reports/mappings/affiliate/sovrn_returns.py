@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 
-from destination_wicked_reports.mappings.base import Sums
+from destination_wicked_reports.ledger.sale_totals import SaleTotals
 from destination_wicked_reports.model import ZERO, Contribution, OrderState
 
 UNMATCHED = "a negative row whose sale is not known: no order has its click and merchant, or its commission id"
@@ -25,31 +25,33 @@ def aliases(parts: Collection[Contribution]) -> set[str]:
     return {alias for part in parts for alias in (part.click, part.commission) if alias}
 
 
-def parent(part: Contribution, sums: Sums, state: State) -> str | None:
+def parent(part: Contribution, sums: SaleTotals, state: State) -> str | None:
     """Return the sale that a return belongs to, None if none is known.
 
     Click and merchant decide before the commission. Of several sales of one click: that of the same commission, else
     one that the return cancels, else the one that most of is left of.
     """
     for alias in (part.click, part.commission):
-        sales = [other for other in sums.kin(alias) if alias and _is_sale(other, part, state)]
+        sales = [other for other in sums.related(alias) if alias and _is_sale(other, part, state)]
         if sales:
             return min(sales, key=lambda sale: _distance(sale, part, sums)).key
     return None
 
 
-def orphans(sale: Contribution, sums: Sums, state: State) -> list[Contribution]:
+def orphans(sale: Contribution, sums: SaleTotals, state: State) -> list[Contribution]:
     """Return the returns that were read before their sale was, and may have waited for this one."""
-    found = {part.key: part for alias in (sale.click, sale.commission) if alias for part in sums.kin(alias)}
-    return [part for part in found.values() if part.amount < 0 and part.whole == part.key and state(part.key) is None]
+    found = {part.key: part for alias in (sale.click, sale.commission) if alias for part in sums.related(alias)}
+    return [
+        part for part in found.values() if part.amount < 0 and part.sale_key == part.key and state(part.key) is None
+    ]
 
 
 def _is_sale(other: Contribution, part: Contribution, state: State) -> bool:
-    own = other.key == other.whole and other.key != part.key
+    own = other.key == other.sale_key and other.key != part.key
     return own and (other.amount > 0 or state(other.key) is not None)
 
 
-def _distance(sale: Contribution, part: Contribution, sums: Sums) -> tuple[bool, bool, object, str]:
-    whole = sums.whole(sale.whole)
+def _distance(sale: Contribution, part: Contribution, sums: SaleTotals) -> tuple[bool, bool, object, str]:
+    whole = sums.total(sale.sale_key)
     left = max(whole.amount, ZERO) if whole else ZERO
     return sale.commission != part.commission, left != -part.amount, -left, sale.key

@@ -13,8 +13,10 @@ from decimal import Decimal
 from typing import Any
 
 from destination_wicked_reports.api.endpoints import ORDERS
-from destination_wicked_reports.api.fields import FieldError, utc
+from destination_wicked_reports.api.fields import utc
 from destination_wicked_reports.api.rows import SEPARATOR
+from destination_wicked_reports.errors import FieldError
+from destination_wicked_reports.ledger.order_book import OrderBook
 from destination_wicked_reports.mappings.affiliate.base import (
     EXCLUDED_NETWORK,
     OUTDATED,
@@ -27,7 +29,6 @@ from destination_wicked_reports.mappings.affiliate.base import (
     rejected,
 )
 from destination_wicked_reports.mappings.affiliate.contacts import unpacked
-from destination_wicked_reports.mappings.base import Orders
 from destination_wicked_reports.mappings.order_payments import cents
 from destination_wicked_reports.model import OrderState, Record, Reject, Row, Skip
 
@@ -58,7 +59,7 @@ class WecantrackNormalizer(AffiliateNormalizer):
         self._amount = f"{basis}_euro" if rules.currency == "euro" else basis
         self._excluded = frozenset(network.casefold() for network in rules.exclude_networks)
 
-    def normalize(self, records: Sequence[Record], orders: Orders) -> Iterator[Row | Reject | Skip]:
+    def normalize(self, records: Sequence[Record], orders: OrderBook) -> Iterator[Row | Reject | Skip]:
         """Yield the rows of each record; a record sees what those before it have made of its order."""
         sales = [self._read(record) for record in records]
         # The ledger's name for a sale is that of its first order, whatever later orders it may get.
@@ -71,7 +72,7 @@ class WecantrackNormalizer(AffiliateNormalizer):
                 yield sale
                 continue
             state, changed = told.get(key) or orders.get(key), _stamp(sale)
-            if state is not None and changed and changed < state.changed:
+            if state is not None and changed and changed < state.source_updated_at:
                 yield Skip(OUTDATED, sale.record.sequence)
                 continue
             try:
@@ -81,7 +82,7 @@ class WecantrackNormalizer(AffiliateNormalizer):
                 continue
             for row in rows:
                 if isinstance(row, Row) and row.order is not None:
-                    row.order = told[key] = replace(row.order, changed=changed)
+                    row.order = told[key] = replace(row.order, source_updated_at=changed)
                 yield row
 
     def _read(self, record: Record) -> Sale | Skip | Reject:

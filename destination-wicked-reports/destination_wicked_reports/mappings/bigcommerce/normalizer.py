@@ -14,14 +14,16 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeVar
 
 from destination_wicked_reports.api.endpoints import CONTACTS, ORDER_ITEMS, ORDER_PAYMENTS, ORDERS, PRODUCTS
-from destination_wicked_reports.api.fields import FieldError
-from destination_wicked_reports.mappings.base import BoundedSet, Documents, Normalizer, Orders
+from destination_wicked_reports.errors import FieldError
+from destination_wicked_reports.ledger.order_book import OrderBook
+from destination_wicked_reports.ledger.order_documents import OrderDocuments
+from destination_wicked_reports.mappings.base import BoundedSet, Normalizer
 from destination_wicked_reports.mappings.bigcommerce import records as records_of
 from destination_wicked_reports.mappings.bigcommerce.order import OrderDraft
 from destination_wicked_reports.mappings.bigcommerce.payments import Money, foreigners, settle
 from destination_wicked_reports.mappings.bigcommerce.records import FOREIGN, SubscriptionRule, identifier
 from destination_wicked_reports.mappings.bigcommerce.rows import Shop, email, order_id
-from destination_wicked_reports.model import AFTER_ALL, OrderState, Record, Reject, Row, Skip
+from destination_wicked_reports.model import LAST_SEQUENCE, OrderState, Record, Reject, Row, Skip
 
 DELETED = "order that was deleted before Wicked was told of it"
 NOBODY = "order without a customer and without an e-mail address: Wicked attributes revenue to people"
@@ -68,7 +70,7 @@ class BigcommerceNormalizer(Normalizer):
 
     # -- records ----------------------------------------------------------------------------------------------------
 
-    def normalize(self, records: Sequence[Record], orders: Orders) -> Iterator[Row | Reject | Skip]:
+    def normalize(self, records: Sequence[Record], orders: OrderBook) -> Iterator[Row | Reject | Skip]:
         """Yield the rows of customers and products, and file everything else under its order."""
         made: Made = []
         changes: list[tuple[Record, str, Change]] = []
@@ -87,7 +89,7 @@ class BigcommerceNormalizer(Normalizer):
         except FieldError as error:
             return _rejected(error, record)
 
-    def _file(self, changes: Sequence[tuple[Record, str, Change]], documents: Documents) -> Iterator[Skip]:
+    def _file(self, changes: Sequence[tuple[Record, str, Change]], documents: OrderDocuments) -> Iterator[Skip]:
         pieces: dict[str, OrderDraft] = {}
         documents.load({key for _, key, _ in changes})
         for record, key, change in changes:
@@ -98,7 +100,7 @@ class BigcommerceNormalizer(Normalizer):
             if reason is not None:
                 yield Skip(reason, record.sequence)
             if not self._durable:
-                self.holds = min(self.holds, record.sequence)
+                self.oldest_buffered = min(self.oldest_buffered, record.sequence)
         for piece in pieces.values():
             documents.put(piece.document())
         documents.save()
@@ -126,14 +128,14 @@ class BigcommerceNormalizer(Normalizer):
 
     # -- orders -----------------------------------------------------------------------------------------------------
 
-    def finish(self, orders: Orders) -> Iterator[Row | Reject | Skip]:
+    def finish(self, orders: OrderBook) -> Iterator[Row | Reject | Skip]:
         """Yield what is to be told of every order that has changed, oldest order first.
 
         An order stays due until a later look finds nothing to tell, so what did not arrive is told by a later run.
         What goes inside an order's own row is written down before that row leaves.
         """
         documents = orders.documents
-        for page in documents.due(self._shop.key("")):
+        for page in documents.pending(self._shop.key("")):
             found = [OrderDraft.of(document) for document in page]
             orders.load([pieces.key for pieces in found])
             known = self._known(found, documents)
@@ -144,18 +146,18 @@ class BigcommerceNormalizer(Normalizer):
             for pieces, made in told:
                 yield from self._held_back(made)
                 if not any(isinstance(row, Row) for row in made):
-                    documents.put(replace(pieces.document(), due=""))
+                    documents.put(replace(pieces.document(), pending=""))
             documents.save()
-        self.holds = NEVER
+        self.oldest_buffered = NEVER
 
     def _held_back(self, made: Made) -> Made:
         """Let the rows hold the STATEs back that their records would, if nothing else remembers them."""
         for row in made:
-            if isinstance(row, Row) and self.holds < NEVER:
-                row.sequence = int(self.holds)
+            if isinstance(row, Row) and self.oldest_buffered < NEVER:
+                row.sequence = int(self.oldest_buffered)
         return made
 
-    def _known(self, found: Sequence[OrderDraft], documents: Documents) -> Mapping[str, frozenset[str]]:
+    def _known(self, found: Sequence[OrderDraft], documents: OrderDocuments) -> Mapping[str, frozenset[str]]:
         """Return what the ledger has of the rows that these orders may need, by endpoint."""
         shop, contacts, products = self._shop, set(), set()
         lines: set[str] = set()
@@ -177,7 +179,7 @@ class BigcommerceNormalizer(Normalizer):
     def _tell(self, pieces: OrderDraft, state: OrderState | None, known: Mapping[str, frozenset[str]]) -> Made:
         order = pieces.order
         if order is None:
-            return [Skip(ORDER_UNREAD, AFTER_ALL)]
+            return [Skip(ORDER_UNREAD, LAST_SEQUENCE)]
         made: Made = []
         for name in foreigners(order, pieces.events):
             made.append(self._lost(_MIXED, ORDER_PAYMENTS.name, pieces, {"transaction": name, **pieces.events[name]}))
@@ -194,10 +196,10 @@ class BigcommerceNormalizer(Normalizer):
         """Return the rows of an order that Wicked does not have."""
         order = pieces.order or {}
         if order["deleted"]:
-            return [Skip(DELETED, AFTER_ALL)]
+            return [Skip(DELETED, LAST_SEQUENCE)]
         buyer = _buyer(order)
         if not buyer:
-            return [Skip(NOBODY, AFTER_ALL)]
+            return [Skip(NOBODY, LAST_SEQUENCE)]
         state = OrderState(total=money.total(order), currency=money.currency)
         settlement = settle(order, pieces.events, (), state, money)
         if settlement.payments:
@@ -252,7 +254,7 @@ class BigcommerceNormalizer(Normalizer):
         """Return the dead letter of what is kept of an order, named so that it can be found in the shop."""
         stream = next(stream for stream, name in _ENDPOINTS.items() if name == endpoint)
         row = {"SourceSystem": self.rules.source_system, "OrderID": order_id(pieces.key), **facts}
-        return Reject(error.reason, error.field, endpoint, stream, row, AFTER_ALL, kept=True)
+        return Reject(error.reason, error.field, endpoint, stream, row, LAST_SEQUENCE, from_ledger=True)
 
     def _is_new(self, endpoint: str, key: str, known: Mapping[str, frozenset[str]]) -> bool:
         return key not in known[endpoint] and self._under_way.add(f"{endpoint} {key}")

@@ -36,7 +36,7 @@ class OrderDraft:
     def of(cls, document: Document) -> OrderDraft:
         """Return what a document holds."""
         kept = orjson.loads(document.facts)
-        return cls(document.key, kept["o"], kept["t"], kept["l"], set(kept["told"]), kept["sent"], document.due)
+        return cls(document.key, kept["o"], kept["t"], kept["l"], set(kept["told"]), kept["sent"], document.pending)
 
     def document(self) -> Document:
         """Return the document that keeps this."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from decimal import Context, Decimal
 from typing import Any, Literal
 
-from destination_wicked_reports.api.fields import FieldError
+from destination_wicked_reports.errors import FieldError
 from destination_wicked_reports.mappings.bigcommerce.records import FOREIGN, TEST
 from destination_wicked_reports.mappings.order_payments import APPROVED, DECLINED, PARTIALLY_REFUNDED, REFUNDED, cents
 from destination_wicked_reports.model import ZERO, OrderState

@@ -15,7 +15,8 @@ from decimal import Decimal
 from email.utils import parsedate_to_datetime
 from typing import Any, Literal
 
-from destination_wicked_reports.api.fields import YEARS, FieldError, decimal, identity, utc, whole
+from destination_wicked_reports.api.fields import YEARS, decimal, identity, utc, whole
+from destination_wicked_reports.errors import FieldError
 from destination_wicked_reports.mappings.affiliate.contacts import unpacked, values_at
 
 TEST_TRANSACTION = "transaction in the gateway's test mode"

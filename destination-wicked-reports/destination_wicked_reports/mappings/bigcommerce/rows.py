@@ -11,7 +11,7 @@ from destination_wicked_reports.api.rows import SEPARATOR, FieldChecker, RowMake
 from destination_wicked_reports.mappings.affiliate.contacts import unpacked
 from destination_wicked_reports.mappings.bigcommerce.payments import Money, Payment
 from destination_wicked_reports.mappings.bigcommerce.records import identifier, moment, words
-from destination_wicked_reports.model import AFTER_ALL, OrderState, Row
+from destination_wicked_reports.model import LAST_SEQUENCE, OrderState, Row
 
 Facts = Mapping[str, Any]
 
@@ -68,7 +68,7 @@ class Shop:
             "Country": order["country"],
             "IP_Address": order["ip"],
         }
-        return self._contacts.make(fields, "orders", AFTER_ALL)
+        return self._contacts.make(fields, "orders", LAST_SEQUENCE)
 
     def product(self, data: Facts, sequence: int) -> Row:
         """Return a product of the catalog."""
@@ -88,7 +88,7 @@ class Shop:
             "ProductName": line["name"] or f"Product {line['product']}",
             "ProductPrice": Decimal(line["base"]),
         }
-        return self._products.make(fields, "order_products", AFTER_ALL)
+        return self._products.make(fields, "order_products", LAST_SEQUENCE)
 
     # -- orders -----------------------------------------------------------------------------------------------------
 
@@ -116,7 +116,7 @@ class Shop:
             fields["OrderItems"] = lines
         if payments:
             fields["OrderPayments"] = [self._nested_payment.check(_payment(payment)) for payment in payments]
-        return self._orders.encode(fields, "orders", AFTER_ALL, order_key=key, order=state)
+        return self._orders.encode(fields, "orders", LAST_SEQUENCE, order_key=key, order=state)
 
     def nested_line(self, name: str, line: Facts, money: Money) -> dict[str, Any]:
         """Return a line as it goes inside its order."""
@@ -134,7 +134,7 @@ class Shop:
             "SourceID": name,
             **_line(line, money),
         }
-        return self._items.make(fields, "order_products", AFTER_ALL)
+        return self._items.make(fields, "order_products", LAST_SEQUENCE)
 
     def payment_key(self, key: str, event: str) -> str:
         """Return the ledger's name for the payment of a transaction."""
@@ -148,7 +148,7 @@ class Shop:
         # Two equal payments are two: a transaction's id tells them apart, else their number.
         name = self.payment_key(key, payment.event) if payment.event else f"{key}#{payment.state.payments}"
         stream = "transactions" if payment.event else "orders"
-        return self._payments.encode(fields, stream, AFTER_ALL, name, key, payment.state)
+        return self._payments.encode(fields, stream, LAST_SEQUENCE, name, key, payment.state)
 
 
 def order_id(key: str) -> str:

@@ -20,19 +20,8 @@ import jmespath
 from jmespath.exceptions import ArityError, JMESPathError, JMESPathTypeError, LexerError, ParseError
 from jmespath.visitor import Options, TreeInterpreter
 
-from destination_wicked_reports.api.fields import FieldError
-from destination_wicked_reports.mappings.custom.functions import (
-    MANY,
-    SETTINGS,
-    TAKES,
-    SettingError,
-    WickedFunctions,
-    number,
-)
-
-
-class ExpressionError(ValueError):
-    """An expression that cannot work; the text says why and, where known, at which character."""
+from destination_wicked_reports.errors import ExpressionError, FieldError, SettingError
+from destination_wicked_reports.mappings.custom.functions import MANY, SETTINGS, TAKES, WickedFunctions, number
 
 
 @dataclass(slots=True, frozen=True)

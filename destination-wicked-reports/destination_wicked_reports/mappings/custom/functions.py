@@ -17,7 +17,8 @@ from zoneinfo import ZoneInfo
 
 from jmespath.functions import Functions, signature
 
-from destination_wicked_reports.api.fields import YEARS, FieldError, decimal, local, number_text
+from destination_wicked_reports.api.fields import YEARS, decimal, local, number_text
+from destination_wicked_reports.errors import FieldError, SettingError
 from destination_wicked_reports.mappings.order_payments import cents
 
 #: By the name that `utc` is told, how many make a second.
@@ -34,10 +35,6 @@ _ANY: Any = {"types": [], "variadic": True}
 MANY = 99
 #: How many values each function takes, least and most.
 TAKES = {"utc": (1, 2), "money": (1, 2), "lower": (1, 1), "concat": (1, MANY), "regex": (2, 2), "coalesce": (1, MANY)}
-
-
-class SettingError(ValueError):
-    """A setting of a function that cannot be; the text says what it can be."""
 
 
 class WickedFunctions(Functions):

@@ -13,20 +13,18 @@ from difflib import get_close_matches
 from typing import Any
 
 from destination_wicked_reports.api.endpoints import ENDPOINTS, Need
-from destination_wicked_reports.api.fields import FieldError, checker
+from destination_wicked_reports.api.fields import checker
 from destination_wicked_reports.api.rows import RowMaker
+from destination_wicked_reports.errors import ExpressionError, FieldError, MappingError
+from destination_wicked_reports.ledger.order_book import OrderBook
 from destination_wicked_reports.mappings.affiliate.contacts import unpacked
-from destination_wicked_reports.mappings.base import Normalizer, Orders
-from destination_wicked_reports.mappings.custom.expressions import Expression, ExpressionError, compile_expression
+from destination_wicked_reports.mappings.base import Normalizer
+from destination_wicked_reports.mappings.custom.expressions import Expression, compile_expression
 from destination_wicked_reports.model import Record, Reject, Row, Skip
 
 #: What the expressions of an entry with `for_each` can look at.
 SCOPE = frozenset({"item", "position", "record", "@"})
 _NESTED = frozenset(ENDPOINTS["orders"].nested)
-
-
-class MappingError(ValueError):
-    """A custom mapping that cannot work; the text names every place that is wrong."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -71,7 +69,7 @@ class CustomNormalizer(Normalizer):
         self._chosen[name] = chosen
         return name
 
-    def normalize(self, records: Sequence[Record], orders: Orders) -> Iterator[Row | Reject | Skip]:
+    def normalize(self, records: Sequence[Record], orders: OrderBook) -> Iterator[Row | Reject | Skip]:
         """Yield, per record, the rows of each entry for its stream."""
         for record in records:
             entries = self._chosen.get(record.stream)

@@ -261,12 +261,12 @@ class TestRevival:
         assert feed(normalizer, book, record("approved", "10.00", sub_ids=[])) == [Skip(NO_CONTACT, 0)]
         assert normalizer.revivals == 0
 
-    def test_a_later_state_has_the_greater_place_even_if_its_row_is_settled_first(self):
+    def test_a_later_state_has_the_greater_version_even_if_its_row_is_accepted_first(self):
         normalizer, book = make_normalizer(recognize="approved"), Book()
         made = feed(normalizer, book, *[record(status, "10.00") for status in ("approved", "declined", "approved")])
-        places = [row.order.place for row in made if isinstance(row, Row) and row.order]
-        assert places == sorted(places)
-        assert len(set(places)) == len(places)
+        versions = [row.order.version for row in made if isinstance(row, Row) and row.order]
+        assert versions == sorted(versions)
+        assert len(set(versions)) == len(versions)
 
 
 class TestCurrency:

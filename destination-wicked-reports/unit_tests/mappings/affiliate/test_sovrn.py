@@ -8,7 +8,8 @@ import orjson
 import pytest
 from builders.affiliate import bodies, payments
 from builders.sovrn import NOON_CHANGED, NOON_SOLD, ORDER_KEY, SOLD, Desk, reasons, taken_back, transaction
-from destination_wicked_reports.config.spec import Config, ConfigurationError
+from destination_wicked_reports.config.spec import Config
+from destination_wicked_reports.errors import ConfigurationError
 from destination_wicked_reports.mappings.affiliate.base import EXCLUDED_NETWORK, NO_CONTACT, REVIVED
 from destination_wicked_reports.mappings.affiliate.sovrn import WORTHLESS, SovrnNormalizer
 from destination_wicked_reports.mappings.affiliate.sovrn_cpc import CPC_SKIPPED

@@ -13,6 +13,7 @@ from builders.destination import ScriptedClient
 from builders.sovrn import NOON_SOLD, SOLD, Desk, click, make_normalizer, reasons, transaction
 from destination_wicked_reports.api.responses import Outcome, PostResult
 from destination_wicked_reports.delivery.dispatcher import Dispatcher
+from destination_wicked_reports.delivery.tally import Tally
 from destination_wicked_reports.delivery.writer import Writer
 from destination_wicked_reports.ledger.order_book import OrderBook
 from destination_wicked_reports.mappings.affiliate.base import NO_CONTACT
@@ -164,7 +165,7 @@ class TestInvariants:
 class TestRuns:
     """The whole writer: what is due is told at the end of the input, and holds no STATE back."""
 
-    def write(self, ledger, letters, client, records, states=1):
+    def write(self, ledger, dead_letters, client, records, states=1):
         lines = [
             orjson.dumps({"type": "RECORD", "record": {"stream": "transactions", "emitted_at": 1, "data": data}})
             for data in records
@@ -172,40 +173,41 @@ class TestRuns:
         state = {"type": "STREAM", "stream": {"stream_descriptor": {"name": "transactions"}, "stream_state": {}}}
         lines += [orjson.dumps({"type": "STATE", "state": state})] * states
         out: list[Any] = []
-        delivery = Dispatcher(client, ledger, letters, batch_rows=3, in_flight=2)
+        tally = Tally(dead_letters)
+        dispatcher = Dispatcher(client, ledger, tally, batch_rows=3, in_flight=2)
         normalizer = make_normalizer(**RULES)
-        writer = Writer(normalizer, delivery, letters, out.append, {("", "transactions"): "transactions"}, batch_rows=3)
+        writer = Writer(normalizer, dispatcher, tally, out.append, {("", "transactions"): "transactions"}, batch_rows=3)
         try:
             writer.write([lines])
         finally:
-            delivery.close()
-        return out, writer
+            dispatcher.close()
+        return out, tally
 
-    def test_rollups_leave_at_the_end_of_the_run(self, ledger, letters):
+    def test_rollups_leave_at_the_end_of_the_run(self, ledger, dead_letters):
         client = ScriptedClient()
-        out, _ = self.write(ledger, letters, client, clicks(8, campaign_id="1") + clicks(0))
+        out, _ = self.write(ledger, dead_letters, client, clicks(8, campaign_id="1") + clicks(0))
         assert len(out) == 1
         assert [path for path, _ in client.posts] == ["/products", "/contacts", "/orders", "/clicks"]
         again = ScriptedClient()
-        self.write(ledger, letters, again, clicks(8, campaign_id="1"))
+        self.write(ledger, dead_letters, again, clicks(8, campaign_id="1"))
         assert again.posts == []
 
-    def test_a_refused_rollup_is_tried_again_by_the_next_run(self, ledger, letters):
+    def test_a_refused_rollup_is_tried_again_by_the_next_run(self, ledger, dead_letters):
         def refuse(path, rows):
             refused = {0: "no"} if path == "/orders" else {}
             return PostResult(Outcome.ACCEPTED, refused)
 
-        _, writer = self.write(ledger, letters, ScriptedClient(refuse), clicks(8))
-        assert writer.refused == 1
+        _, tally = self.write(ledger, dead_letters, ScriptedClient(refuse), clicks(8))
+        assert tally.failed == 1
         again = ScriptedClient()
-        self.write(ledger, letters, again, [])
+        self.write(ledger, dead_letters, again, [])
         assert [path for path, _ in again.posts] == ["/orders"]
 
-    def test_a_run_killed_before_its_end_has_the_rows_in_the_ledger(self, ledger, letters):
+    def test_a_run_killed_before_its_end_has_the_rows_in_the_ledger(self, ledger, dead_letters):
         records = [Record("transactions", data, n) for n, data in enumerate(clicks(8))]
         assert list(make_normalizer(**RULES).normalize(records, OrderBook(ledger))) == []
         client = ScriptedClient()
-        self.write(ledger, letters, client, [])
+        self.write(ledger, dead_letters, client, [])
         assert "/orders" in [path for path, _ in client.posts]
 
 

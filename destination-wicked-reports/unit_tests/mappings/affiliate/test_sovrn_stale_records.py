@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import sqlite3
 from decimal import Decimal
 
 import pytest
 from builders.affiliate import payments
 from builders.sovrn import Desk, click, reasons, taken_back, transaction
-from destination_wicked_reports.ledger import sale_totals
 from destination_wicked_reports.ledger.ledger import Ledger
 from destination_wicked_reports.ledger.order_book import OrderBook
 from destination_wicked_reports.mappings.affiliate.base import OUTDATED
@@ -100,24 +97,14 @@ def test_whatever_a_file_holds_and_in_whatever_order_writing_it_again_moves_no_m
     assert payments(desk(*file)) == []
 
 
-def test_a_ledger_of_version_2_goes_on_with_the_parts_it_has(tmp_path):
+def test_a_contribution_keeps_its_modification_date_from_run_to_run(tmp_path):
     path = tmp_path / "ledger.sqlite"
-    opened = Ledger.sqlite(path, "live")
-    book = OrderBook(opened).sums
-    book.load([], [], [])
-    book.put(Contribution("a", "a", Decimal("1.50"), "k1", "c1", FIRST), b"{}")
-    book.save()
-    opened.close()
-    with contextlib.closing(sqlite3.connect(path)) as connection:
-        connection.executescript(
-            f"ALTER TABLE {sale_totals.parts.name} DROP COLUMN changed;"
-            "UPDATE ledger SET value = '2' WHERE name = 'schema_version'"
-        )
-    for changed in ("", SECOND):
+    for before, after in ((None, FIRST), (FIRST, SECOND), (SECOND, SECOND)):
         opened = Ledger.sqlite(path, "live")
-        book = OrderBook(opened).sums
-        book.load(["a"], [], [])
-        assert book.part("a") == Contribution("a", "a", Decimal("1.50"), "k1", "c1", changed)
-        book.put(Contribution("a", "a", Decimal("1.50"), "k1", "c1", SECOND), b"{}")
-        book.save()
+        totals = OrderBook(opened).sale_totals
+        totals.load(["a"], [], [])
+        stored = totals.contribution("a")
+        assert before == (stored.source_updated_at if stored else None)
+        totals.put(Contribution("a", "a", Decimal("1.50"), "k1", "c1", after), b"{}")
+        totals.save()
         opened.close()

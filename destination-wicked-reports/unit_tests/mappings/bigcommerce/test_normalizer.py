@@ -18,7 +18,8 @@ from builders.bigcommerce import (
     reasons,
     transaction,
 )
-from destination_wicked_reports.config.spec import Config, ConfigurationError
+from destination_wicked_reports.config.spec import Config
+from destination_wicked_reports.errors import ConfigurationError
 from destination_wicked_reports.ledger.order_book import OrderBook
 from destination_wicked_reports.mappings.bigcommerce.normalizer import DELETED, NOBODY, ORDER_UNREAD
 from destination_wicked_reports.mappings.bigcommerce.order import OUTDATED
@@ -221,7 +222,7 @@ def test_a_line_that_cannot_be_written_leaves_its_order_alone():
     made = Shop()(order(), line(1), line(2, price_inc_tax="0.12345678901234567890"))
     (letter,) = [one for one in made if isinstance(one, Reject)]
     assert (letter.endpoint, letter.field, letter.row["SourceID"]) == ("order_items", "PPU", "2")
-    assert (letter.kept, letter.row["SourceSystem"], letter.row["OrderID"]) == (True, "BigCommerce", "100")
+    assert (letter.from_ledger, letter.row["SourceSystem"], letter.row["OrderID"]) == (True, "BigCommerce", "100")
     assert len(bodies(made, "orders")[0]["OrderItems"]) == 1
 
 
@@ -390,17 +391,17 @@ def test_without_a_ledger_what_waits_holds_the_states_back_until_its_rows_do():
     normalizer, book = make_normalizer(config), OrderBook(Shop().ledger)
     records = [Record(stream, data, place) for place, (stream, data) in enumerate([customer(), order(), line()], 1)]
     list(normalizer.normalize(records, book))
-    assert normalizer.holds == 2
+    assert normalizer.oldest_buffered == 2
     rows = [row for row in normalizer.finish(book) if isinstance(row, Row)]
     assert {row.sequence for row in rows} == {2}
-    assert normalizer.holds == float("inf")
+    assert normalizer.oldest_buffered == float("inf")
 
 
 def test_with_a_ledger_nothing_holds_the_states_back():
     normalizer, book = make_normalizer(parse()), OrderBook(Shop().ledger)
     stream, data = order()
     list(normalizer.normalize([Record(stream, data, 1)], book))
-    assert normalizer.holds == float("inf")
+    assert normalizer.oldest_buffered == float("inf")
 
 
 class TestTwoShopsOfOneLedger:

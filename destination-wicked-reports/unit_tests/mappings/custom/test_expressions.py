@@ -5,8 +5,8 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
-from destination_wicked_reports.api.fields import FieldError
-from destination_wicked_reports.mappings.custom.expressions import ExpressionError, compile_expression
+from destination_wicked_reports.errors import ExpressionError, FieldError
+from destination_wicked_reports.mappings.custom.expressions import compile_expression
 
 
 def value(expression, **record):

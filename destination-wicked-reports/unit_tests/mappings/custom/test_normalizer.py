@@ -10,7 +10,8 @@ import orjson
 import pytest
 from builders.affiliate import Book
 from destination_wicked_reports.config.mappings import CustomStream
-from destination_wicked_reports.config.spec import Config, ConfigurationError
+from destination_wicked_reports.config.spec import Config
+from destination_wicked_reports.errors import ConfigurationError
 from destination_wicked_reports.mappings.custom.functions import TAKES
 from destination_wicked_reports.mappings.custom.normalizer import CustomNormalizer
 from destination_wicked_reports.mappings.factory import make_normalizer

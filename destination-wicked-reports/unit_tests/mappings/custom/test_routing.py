@@ -8,7 +8,8 @@ import pytest
 from airbyte_cdk.models import ConfiguredAirbyteCatalogSerializer
 from builders.affiliate import Book
 from destination_wicked_reports.api.endpoints import ENDPOINTS
-from destination_wicked_reports.config.spec import Config, ConfigurationError
+from destination_wicked_reports.config.spec import Config
+from destination_wicked_reports.errors import ConfigurationError
 from destination_wicked_reports.mappings.factory import make_normalizer
 from destination_wicked_reports.model import Record
 from destination_wicked_reports.protocol.catalog import find_routes, find_schemas
@@ -72,8 +73,8 @@ class TestNative:
     def test_an_object_that_there_is_not_is_refused(self):
         assert "asks for the object leads" in refused(NATIVE, configured("contacts", object_name="leads"))
 
-    def test_a_stream_without_a_place_is_refused_and_the_places_are_named(self):
-        assert "That mapping takes clicks, contacts," in refused(NATIVE, configured("people"))
+    def test_an_unsupported_stream_is_refused_and_the_supported_ones_are_named(self):
+        assert "This mapping supports clicks, contacts," in refused(NATIVE, configured("people"))
 
     def test_streams_of_two_namespaces_go_to_one_endpoint(self):
         routes, _ = routed(NATIVE, configured("orders", "eu"), configured("orders", "us"))
@@ -119,7 +120,9 @@ class TestCustom:
         assert endpoints(normalizer, routes["us", "people"]) == ["contacts", "products"]
 
     def test_a_stream_of_another_namespace_is_refused(self):
-        assert "Stream people has no place" in refused(custom(entry("people", namespace="eu")), configured("people"))
+        assert "Stream people is not supported by the mapping" in refused(
+            custom(entry("people", namespace="eu")), configured("people")
+        )
 
     def test_a_replayed_record_needs_no_catalog(self):
         mapping = custom(entry("people"), entry("people", "products", namespace="us"))

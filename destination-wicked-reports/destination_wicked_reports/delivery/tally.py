@@ -1,0 +1,93 @@
+"""Counts what became of the rows of a run, and writes those that failed to the dead-letter file."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
+from airbyte_cdk.utils.traced_exception import AirbyteTracedException
+
+from destination_wicked_reports.api.endpoints import LOAD_ORDER
+from destination_wicked_reports.base.errors import config_error
+from destination_wicked_reports.delivery.dead_letters import REJECTED, DeadLetterFile
+from destination_wicked_reports.model import IN_DOUBT, Reject, Row, Skip, Unchanged
+
+#: `changed`: an order or item that was sent before with other content, which Wicked cannot update.
+SENT, UNCHANGED, CHANGED = "sent", "unchanged", "changed"
+OUTCOMES = (SENT, UNCHANGED, CHANGED, REJECTED, IN_DOUBT)
+
+
+class Tally:
+    """Counts by endpoint and outcome, and skipped records by reason. With `fail_fast`, `check` ends the run."""
+
+    def __init__(self, dead_letters: DeadLetterFile, *, fail_fast: bool = False) -> None:
+        self.dead_letters = dead_letters
+        self.counts: dict[str, Counter[str]] = {endpoint: Counter() for endpoint in LOAD_ORDER}
+        self.skipped: Counter[str] = Counter()
+        self._fail_fast = fail_fast
+
+    def rows_of(self, normalized: Iterable[Row | Reject | Skip]) -> list[Row]:
+        """Return the rows among a normalizer's results; count the rest, and write rejects to the dead-letter file."""
+        rows: list[Row] = []
+        for result in normalized:
+            if isinstance(result, Row):
+                rows.append(result)
+            elif isinstance(result, Unchanged):
+                self.counts[result.endpoint][UNCHANGED] += 1
+            elif isinstance(result, Skip):
+                self.skipped[result.reason] += 1
+            else:
+                self.dead_letters.reject(result)
+                self.counts[result.endpoint][REJECTED] += 1
+        self.check()
+        return rows
+
+    def reject(self, row: Row, reason: str) -> None:
+        """Record a row that may not be sent, or that Wicked refused."""
+        self.dead_letters.reject_row(row, reason)
+        self.counts[row.endpoint][REJECTED] += 1
+
+    def mark_in_doubt(self, row: Row, reason: str) -> None:
+        """Record a row that Wicked may or may not have stored."""
+        self.dead_letters.mark_in_doubt(row, reason)
+        self.counts[row.endpoint][IN_DOUBT] += 1
+
+    @property
+    def empty(self) -> bool:
+        """Whether no row was counted yet."""
+        return not any(self.counts.values())
+
+    @property
+    def failed(self) -> int:
+        """How many rows were rejected or are in doubt; each is in the dead-letter file."""
+        return self._total(REJECTED) + self._total(IN_DOUBT)
+
+    def check(self) -> None:
+        """With `fail_fast`, raise the failure once there is one."""
+        if self._fail_fast and self.failed:
+            raise self.failure()
+
+    def failure(self) -> AirbyteTracedException:
+        """Return the error that ends a run in which rows failed."""
+        rejected, in_doubt = self._total(REJECTED), self._total(IN_DOUBT)
+        parts = []
+        if rejected:
+            rows = "1 row was" if rejected == 1 else f"{rejected:,} rows were"
+            parts.append(f"{rows} rejected: fix the data at the source or the mapping.")
+        if in_doubt:
+            rows, them = ("1 row", "it") if in_doubt == 1 else (f"{in_doubt:,} rows", "them")
+            parts.append(
+                f"The outcome of {rows} is unknown (the response was lost). Check whether Wicked has {them}; if not, "
+                f"resend {them} with `replay --in-doubt`."
+            )
+        parts.append(f"See {self.dead_letters.path} for each row and its reason.")
+        return config_error(" ".join(parts))
+
+    def lines(self) -> Iterator[str]:
+        """Yield one line per endpoint, such as `orders: 2 sent, 0 unchanged, 0 changed, 0 rejected, 0 in doubt`."""
+        for endpoint, counts in self.counts.items():
+            if counts:
+                yield f"{endpoint}: " + ", ".join(f"{counts[each]:,} {each.replace('_', ' ')}" for each in OUTCOMES)
+
+    def _total(self, outcome: str) -> int:
+        return sum(counts[outcome] for counts in self.counts.values())

@@ -1,0 +1,68 @@
+"""Runs one Airbyte command: emits its messages, reports a failure as one TRACE message, sets the exit code."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterable
+
+from airbyte_cdk.models import AirbyteMessage, AirbyteMessageSerializer, FailureType
+from airbyte_cdk.utils.traced_exception import AirbyteTracedException
+
+from destination_wicked_reports.base.errors import config_error
+from destination_wicked_reports.errors import ConfigurationError
+from destination_wicked_reports.protocol.messages import Output, OutputHandler
+from destination_wicked_reports.signals import SIGNALS
+
+logger = logging.getLogger("airbyte")
+
+
+def run_command(output: Output, command: Callable[[], Iterable[AirbyteMessage]]) -> None:
+    """Emit the messages of a command, each flushed at once; log records become LOG messages.
+
+    Exits with 1 after a failure, 130 after SIGINT and 143 after SIGTERM.
+    """
+    try:
+        output.open()
+        _run(output, command)
+    except OSError as error:  # standard output is closed or full, so no message can report it
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        sys.stderr.write(f"Standard output cannot be written ({error.strerror}).\n")
+        sys.exit(1)
+
+
+def _run(output: Output, command: Callable[[], Iterable[AirbyteMessage]]) -> None:
+    logging.getLogger().handlers[:] = [OutputHandler(output)]
+    logger.setLevel(logging.INFO)
+    SIGNALS.listen()
+    try:
+        for message in command():
+            output.emit(AirbyteMessageSerializer.dump(message))
+    except AirbyteTracedException as error:
+        _fail(output, error)
+    except ConfigurationError as error:
+        _fail(output, config_error(str(error)))
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(1)
+    except KeyboardInterrupt:
+        logger.warning("Stopped. Everything sent so far is in the ledger: run the same command again to continue.")
+        sys.exit(130)
+    except Exception as error:
+        # The text of another package's exception may quote a row. Its type and our traceback are enough to fix it.
+        traced = AirbyteTracedException(
+            message=f"The connector failed ({type(error).__name__}). Acknowledged rows are not lost: run the sync "
+            "again, and report this if it recurs.",
+            internal_message=type(error).__name__,
+            failure_type=FailureType.system_error,
+        )
+        traced.__traceback__ = error.__traceback__
+        _fail(output, traced)
+
+
+def _fail(output: Output, error: AirbyteTracedException) -> None:
+    output.emit(AirbyteMessageSerializer.dump(error.as_airbyte_message()))
+    sys.exit(1)
