@@ -15,7 +15,7 @@ from destination_wicked_reports.api.rows import FieldChecker, RowMaker
 from destination_wicked_reports.delivery.dead_letters import FACTS, HELD, RECORD, REJECTED, ROW
 from destination_wicked_reports.errors import FieldError, ReplayError
 from destination_wicked_reports.ledger.outbox import revived
-from destination_wicked_reports.mappings.order_payments import after
+from destination_wicked_reports.mappings.payments_and_refunds import apply_payment
 from destination_wicked_reports.model import OrderState, Record, Row
 
 _NAMES = frozenset(
@@ -148,7 +148,7 @@ def joined(letter: DeadLetter, known: OrderState | None) -> Row | None:
     else:
         return row
     for status, amount in told:
-        state = after(state, status, amount)
+        state = apply_payment(state, status, amount)
     return replace(row, order=replace(state, currency=order.currency, changed=order.changed))
 
 

@@ -123,7 +123,7 @@ class Writer:
     def _release(self) -> None:
         """Let go every STATE whose records are all settled, in order of arrival."""
         unread = self._records[0].sequence if self._records else float("inf")
-        unsettled = min(self._delivery.oldest(), self._normalizer.holds, unread)
+        unsettled = min(self._delivery.oldest(), self._normalizer.oldest_buffered, unread)
         while self._states and self._states[0].sequence < unsettled:
             self._letters.sync()
             self._emit(self._states.popleft().message)

@@ -1,4 +1,4 @@
-"""What every normalizer takes and gives: records in, rows for Wicked's inbound endpoints out."""
+"""The interface of all normalizers: records in, rows for the inbound endpoints of Wicked Reports out."""
 
 from __future__ import annotations
 
@@ -96,41 +96,41 @@ class Orders(Protocol):
 class Normalizer(ABC):
     """Turns the records of one source system into rows."""
 
-    #: the streams this mapping understands, by name; an unmapped stream is refused before anything is read.
+    #: the streams that the mapping accepts, by name. Other streams are refused before any record is read.
     streams: frozenset[str]
-    #: the lowest sequence of a record that is neither a row yet nor in a ledger that outlives the run; it holds STATEs
-    #: back as an unsettled row does.
-    holds: float = float("inf")
+    #: the lowest sequence of a record buffered in memory only. STATEs at or above it are not released.
+    oldest_buffered: float = float("inf")
 
     @abstractmethod
     def normalize(self, records: Sequence[Record], orders: Orders) -> Iterator[Row | Reject | Skip]:
-        """Yield what these records become, in their order; never raises for a bad record."""
+        """Yield the rows of these records, in order. A bad record yields a Reject; it never raises."""
 
     def route(self, stream: str, namespace: str = "", object_name: str = "") -> str | None:
-        """Return what the records of a configured stream are to be called, or None if there is no place for them.
+        """Return the stream name for a configured stream's records, or None if the mapping does not accept it.
 
-        `object_name` is the endpoint that the catalog asks for, if any; most mappings choose endpoints themselves.
+        `object_name` is the endpoint that the catalog requests, if any. Most mappings choose endpoints themselves and
+        accept no object name.
         """
         return stream if stream in self.streams and not object_name else None
 
     def notes(self) -> Iterator[str]:
-        """Yield what the user should hear at the end of the run, without any value of a record."""
+        """Yield messages for the end of the run. They contain no values of records."""
         yield from ()
 
     def finish(self, orders: Orders) -> Iterator[Row | Reject | Skip]:
-        """Yield what can be told only after the last record of a run; asked for once the input has ended."""
+        """Yield the rows that can be made only after the last record of the run. Called once, at the end of input."""
         return iter(())
 
 
 class BoundedSet:
-    """The names added last, a bounded number of them."""
+    """A set that forgets its oldest members beyond a maximum size."""
 
     def __init__(self, size: int = 4096) -> None:
         self._size = size
-        self._names: OrderedDict[str, None] = OrderedDict()  # a dict searches longer for its first, the more are gone
+        self._names: OrderedDict[str, None] = OrderedDict()  # finding a dict's first key slows down with deletions
 
     def add(self, name: str) -> bool:
-        """Add a name; return whether it was not here."""
+        """Add a name; return whether it was new."""
         if name in self._names:
             return False
         if len(self._names) >= self._size:

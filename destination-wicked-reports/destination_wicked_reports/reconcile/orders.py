@@ -13,7 +13,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, NamedTuple
 
 from destination_wicked_reports.ledger.history import SLASH
-from destination_wicked_reports.mappings.order_payments import APPROVED, PARTIALLY_REFUNDED, REFUNDED, cents
+from destination_wicked_reports.mappings.payments_and_refunds import APPROVED, PARTIALLY_REFUNDED, REFUNDED, cents
 
 NIL = Decimal("0.00")
 #: The source system and the id in it: what Wicked tells orders apart by (wicked-facts 2.3, 2.10).

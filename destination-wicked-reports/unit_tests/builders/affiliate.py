@@ -6,12 +6,11 @@ from collections.abc import Iterable
 from typing import Any
 
 import orjson
-from destination_wicked_reports.mappings.affiliate.base import AffiliateRules
-from destination_wicked_reports.mappings.affiliate.contacts import ContactRule
+from destination_wicked_reports.config.mappings import ContactRule, WecantrackMapping
 from destination_wicked_reports.mappings.affiliate.wecantrack import WecantrackNormalizer
 from destination_wicked_reports.model import OrderState, Record, Reject, Row, Skip, Unchanged
 
-BY_USER = ContactRule("sub_ids.*", r"^(?P<contact_id>U\d+)-")
+BY_USER = ContactRule(field="sub_ids.*", pattern=r"^(?P<contact_id>U\d+)-")
 ORDER_KEY = "wecantrack\x1fwct-7-T1"
 
 
@@ -58,8 +57,9 @@ def transaction(**changes: Any) -> dict[str, Any]:
     }
 
 
-def make_normalizer(**rules: Any) -> WecantrackNormalizer:
-    return WecantrackNormalizer(AffiliateRules(**{"source_system": "wecantrack", "contact_rules": [BY_USER], **rules}))
+def make_normalizer(**settings: Any) -> WecantrackNormalizer:
+    """Return a normalizer with default settings, a contact rule and `settings`."""
+    return WecantrackNormalizer(WecantrackMapping(**{"contact_rules": [BY_USER], **settings}))
 
 
 def feed(normalizer: WecantrackNormalizer, book: Book, *transactions: dict[str, Any]) -> list[Row | Reject | Skip]:

@@ -7,10 +7,11 @@ from decimal import Decimal
 from typing import Any
 
 import orjson
+from destination_wicked_reports.config.mappings import BigcommerceMapping
 from destination_wicked_reports.ledger.ledger import Ledger
 from destination_wicked_reports.ledger.order_book import OrderBook
 from destination_wicked_reports.ledger.outbox import Batch
-from destination_wicked_reports.mappings.bigcommerce.normalizer import BigcommerceNormalizer, BigcommerceRules
+from destination_wicked_reports.mappings.bigcommerce.normalizer import BigcommerceNormalizer
 from destination_wicked_reports.model import OrderState, Record, Reject, Row, Skip
 
 Made = list[Row | Reject | Skip]
@@ -118,7 +119,7 @@ class Shop:
 
     def __call__(self, *said: Said, calls: int = 1) -> Made:
         """Read these records, in this many calls, with a normalizer that remembers nothing of former runs."""
-        normalizer, book = BigcommerceNormalizer(BigcommerceRules(**self.rules)), OrderBook(self.ledger)
+        normalizer, book = BigcommerceNormalizer(BigcommerceMapping(**self.rules)), OrderBook(self.ledger)
         records = [Record(stream, data, place) for place, (stream, data) in enumerate(said)]
         size = max(1, -(-len(records) // calls))
         made: Made = []

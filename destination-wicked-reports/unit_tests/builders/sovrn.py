@@ -7,15 +7,14 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
+from destination_wicked_reports.config.mappings import ContactRule, SovrnMapping
 from destination_wicked_reports.ledger.ledger import Ledger
 from destination_wicked_reports.ledger.order_book import OrderBook
 from destination_wicked_reports.ledger.outbox import Batch
-from destination_wicked_reports.mappings.affiliate.contacts import ContactRule
 from destination_wicked_reports.mappings.affiliate.sovrn import SovrnNormalizer
-from destination_wicked_reports.mappings.affiliate.sovrn_records import SovrnRules
 from destination_wicked_reports.model import OrderState, Record, Reject, Row, Skip, Unchanged
 
-BY_CUID = ContactRule("cuid", r"^(?P<contact_id>U\d+)")
+BY_CUID = ContactRule(field="cuid", pattern=r"^(?P<contact_id>U\d+)")
 ORDER_KEY = "sovrn\x1fsovrn-1234-R1-C1"
 SOLD, CHANGED = "2024-05-14", "2024-06-20"
 NOON_SOLD, NOON_CHANGED = f"{SOLD} 12:00:00", f"{CHANGED} 12:00:00"
@@ -64,8 +63,7 @@ def click(number: int, amount: str = "0.0075", **changes: Any) -> dict[str, Any]
 
 
 def make_normalizer(today: date = TODAY, **rules: Any) -> SovrnNormalizer:
-    made = SovrnRules(**{"source_system": "sovrn", "contact_rules": [BY_CUID], **rules})
-    return SovrnNormalizer(made, lambda: today)
+    return SovrnNormalizer(SovrnMapping(**{"contact_rules": [BY_CUID], **rules}), lambda: today)
 
 
 class Desk:

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 from builders.affiliate import BY_USER, ORDER_KEY, Book, bodies, feed, make_normalizer, payments, transaction
-from destination_wicked_reports.mappings.affiliate.base import NO_CONTACT, REVIVED, AffiliateRules
-from destination_wicked_reports.mappings.base import BoundedSet
-from destination_wicked_reports.mappings.order_payments import after, next_payment
+from destination_wicked_reports.config.mappings import WecantrackMapping
+from destination_wicked_reports.mappings.affiliate.base import NO_CONTACT, REINSTATED
+from destination_wicked_reports.mappings.affiliate.wecantrack import WecantrackNormalizer
 from destination_wicked_reports.model import OrderState, Reject, Row, Skip
 from hypothesis import given
 from hypothesis import strategies as st
@@ -233,7 +233,7 @@ class TestRevival:
         assert [row.order_key for row in made] == [ORDER_KEY]
         assert made[0].key == f"{ORDER_KEY}-r2"
         assert book.states[ORDER_KEY].revision == 2
-        assert normalizer.revivals == 1
+        assert normalizer.reinstated == 1
 
     def test_payments_of_the_new_order_name_it_and_have_keys_of_their_own(self):
         normalizer, book = make_normalizer(), Book()
@@ -247,8 +247,8 @@ class TestRevival:
         normalizer, book = make_normalizer(on_reinstatement="skip"), Book()
         for status in ("approved", "declined"):
             feed(normalizer, book, record(status, "10.00"))
-        assert feed(normalizer, book, record("approved", "10.00")) == [Skip(REVIVED, 0)]
-        assert normalizer.revivals == 0
+        assert feed(normalizer, book, record("approved", "10.00")) == [Skip(REINSTATED, 0)]
+        assert normalizer.reinstated == 0
 
     def test_a_decline_that_was_never_told_is_no_revival(self):
         steps = story(("declined", "0.00"), ("approved", "10.00"))
@@ -259,7 +259,7 @@ class TestRevival:
         for status in ("approved", "declined"):
             feed(normalizer, book, record(status, "10.00"))
         assert feed(normalizer, book, record("approved", "10.00", sub_ids=[])) == [Skip(NO_CONTACT, 0)]
-        assert normalizer.revivals == 0
+        assert normalizer.reinstated == 0
 
     def test_a_later_state_has_the_greater_place_even_if_its_row_is_settled_first(self):
         normalizer, book = make_normalizer(recognize="approved"), Book()
@@ -345,22 +345,7 @@ class TestInvariants:
             lost = book.states[ORDER_KEY].status in ("REFUNDED", "DECLINED")
 
 
-def test_a_payment_leads_to_the_state_it_was_computed_for():
-    state = OrderState(total=Decimal(10), approved=Decimal(10), status="APPROVED", payments=1, currency="USD")
-    payment = next_payment(state, Decimal(4), None)
-    assert payment == ("PARTIALLY REFUNDED", Decimal(6))
-    assert after(state, *payment).net == 4
-    assert next_payment(after(state, *payment), Decimal(4), None) is None
-
-
 def test_contact_rules_may_be_given_as_their_two_texts():
-    rules = AffiliateRules(
-        source_system="wecantrack", contact_rules=[{"field": BY_USER.field, "pattern": BY_USER.pattern}]
-    )
-    made = feed(type(make_normalizer())(rules), Book(), transaction())
+    mapping = WecantrackMapping(contact_rules=[{"field": BY_USER.field, "pattern": BY_USER.pattern}])
+    made = feed(WecantrackNormalizer(mapping), Book(), transaction())
     assert bodies(made, "orders")[0]["ContactID"] == "U42"
-
-
-def test_the_short_memory_is_bounded_and_forgets_the_oldest():
-    recent = BoundedSet(size=2)
-    assert [recent.add(name) for name in "abacab"] == [True, True, False, True, True, True]

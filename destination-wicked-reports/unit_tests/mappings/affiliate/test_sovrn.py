@@ -10,9 +10,10 @@ from builders.affiliate import bodies, payments
 from builders.sovrn import NOON_CHANGED, NOON_SOLD, ORDER_KEY, SOLD, Desk, reasons, taken_back, transaction
 from destination_wicked_reports.config.spec import Config
 from destination_wicked_reports.errors import ConfigurationError
-from destination_wicked_reports.mappings.affiliate.base import EXCLUDED_NETWORK, NO_CONTACT, REVIVED
+from destination_wicked_reports.mappings.affiliate.base import EXCLUDED_NETWORK, NO_CONTACT, REINSTATED
 from destination_wicked_reports.mappings.affiliate.sovrn import WORTHLESS, SovrnNormalizer
 from destination_wicked_reports.mappings.affiliate.sovrn_cpc import CPC_SKIPPED
+from destination_wicked_reports.mappings.affiliate.sovrn_returns import EXCESS
 from destination_wicked_reports.mappings.factory import make_normalizer as wire
 from destination_wicked_reports.model import Reject, Row, Skip
 from hypothesis import given, settings
@@ -100,7 +101,7 @@ class TestLaterChanges:
         desk(transaction())
         made = desk(transaction("-3.00"))
         assert payments(made) == [("REFUNDED", 10, NOON_CHANGED)]
-        assert "more is taken back" in reasons(made)[0]
+        assert reasons(made) == [EXCESS]
 
     def test_a_sale_that_comes_back_is_a_new_order(self):
         desk = Desk()
@@ -114,7 +115,7 @@ class TestLaterChanges:
     def test_by_choice_a_sale_that_comes_back_is_skipped_and_counted(self):
         desk = Desk(on_reinstatement="skip")
         desk(transaction("10.00"), transaction("0"))
-        assert reasons(desk(transaction("4.00"))) == [REVIVED]
+        assert reasons(desk(transaction("4.00"))) == [REINSTATED]
 
     def test_a_known_order_needs_no_contact_any_more(self):
         desk = Desk()
@@ -231,7 +232,7 @@ class TestConfiguration:
         mapping = {"type": "sovrn", "contact_rules": [{"field": "cuid", "pattern": "(?P<contact_id>.+)"}]}
         made = wire(Config.parse({"api_key": "k", "mapping": mapping}))
         assert isinstance(made, SovrnNormalizer)
-        assert (made.streams, made.rules.source_system) == ({"transactions"}, "sovrn")
+        assert (made.streams, made.mapping.source_system) == ({"transactions"}, "sovrn")
 
     @pytest.mark.parametrize(
         "mapping",

@@ -18,12 +18,18 @@ from builders.bigcommerce import (
     reasons,
     transaction,
 )
+from destination_wicked_reports.config.mappings import SubscriptionRule
 from destination_wicked_reports.config.spec import Config
 from destination_wicked_reports.errors import ConfigurationError
 from destination_wicked_reports.ledger.order_book import OrderBook
-from destination_wicked_reports.mappings.bigcommerce.normalizer import DELETED, NOBODY, ORDER_UNREAD
+from destination_wicked_reports.mappings.bigcommerce.normalizer import (
+    DELETED,
+    NO_BUYER,
+    ORDER_UNREAD,
+    BigcommerceNormalizer,
+)
 from destination_wicked_reports.mappings.bigcommerce.order import OUTDATED
-from destination_wicked_reports.mappings.bigcommerce.records import BUNDLED, INCOMPLETE, SubscriptionRule
+from destination_wicked_reports.mappings.bigcommerce.records import BUNDLED, INCOMPLETE
 from destination_wicked_reports.mappings.factory import make_normalizer
 from destination_wicked_reports.model import Record, Reject, Row
 
@@ -182,7 +188,7 @@ def test_an_order_that_is_deleted_after_it_was_told_is_taken_back():
 
 
 def test_an_order_of_nobody_is_skipped_and_counted():
-    assert reasons(Shop()(guest_order(billing_address={"email": ""}))) == [NOBODY]
+    assert reasons(Shop()(guest_order(billing_address={"email": ""}))) == [NO_BUYER]
 
 
 def test_a_billing_address_kept_as_text_is_read():
@@ -336,8 +342,8 @@ def test_two_shops_in_one_ledger_do_not_mix():
 
 
 def test_the_first_order_and_every_rebill_carry_the_same_subscription():
-    rule = SubscriptionRule("external_id", r"^(?P<subscription_id>SUB-\d+)")
-    other = SubscriptionRule("staff_notes", r"subscription (?P<subscription_id>\w+)")
+    rule = SubscriptionRule(field="external_id", pattern=r"^(?P<subscription_id>SUB-\d+)")
+    other = SubscriptionRule(field="staff_notes", pattern=r"subscription (?P<subscription_id>\w+)")
     shop = Shop(subscription_rules=[rule, other])
     made = shop(
         order(100, external_id="SUB-9-1"),
@@ -364,10 +370,9 @@ def test_every_option_reaches_the_mapping():
         "bundled_lines": "keep",
         "subscription_rules": [{"field": "external_id", "pattern": "(?P<subscription_id>.+)"}],
     }
-    rules = make_normalizer(parse(**options)).rules
-    assert {**options, "subscription_rules": [SubscriptionRule("external_id", "(?P<subscription_id>.+)")]} == {
-        name: getattr(rules, name) for name in options
-    }
+    normalizer = make_normalizer(parse(**options))
+    assert isinstance(normalizer, BigcommerceNormalizer)
+    assert normalizer.mapping.model_dump(include=set(options)) == options
 
 
 @pytest.mark.parametrize(
@@ -391,17 +396,17 @@ def test_without_a_ledger_what_waits_holds_the_states_back_until_its_rows_do():
     normalizer, book = make_normalizer(config), OrderBook(Shop().ledger)
     records = [Record(stream, data, place) for place, (stream, data) in enumerate([customer(), order(), line()], 1)]
     list(normalizer.normalize(records, book))
-    assert normalizer.holds == 2
+    assert normalizer.oldest_buffered == 2
     rows = [row for row in normalizer.finish(book) if isinstance(row, Row)]
     assert {row.sequence for row in rows} == {2}
-    assert normalizer.holds == float("inf")
+    assert normalizer.oldest_buffered == float("inf")
 
 
 def test_with_a_ledger_nothing_holds_the_states_back():
     normalizer, book = make_normalizer(parse()), OrderBook(Shop().ledger)
     stream, data = order()
     list(normalizer.normalize([Record(stream, data, 1)], book))
-    assert normalizer.holds == float("inf")
+    assert normalizer.oldest_buffered == float("inf")
 
 
 class TestTwoShopsOfOneLedger:

@@ -7,7 +7,8 @@ from decimal import Decimal
 
 import pytest
 from builders.bigcommerce import EDIT_TIME, EDITED, Shop, bodies, line, order, paid, reasons, transaction
-from destination_wicked_reports.mappings.bigcommerce.records import FAILED_RETURN, NO_MONEY_YET, TEST_TRANSACTION
+from destination_wicked_reports.mappings.bigcommerce.order import OUTDATED
+from destination_wicked_reports.mappings.bigcommerce.records import FAILED_REFUND, NO_MONEY_MOVED, TEST_TRANSACTION
 from destination_wicked_reports.model import Reject
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -30,7 +31,7 @@ def test_money_that_came_in_is_approved(event):
 @pytest.mark.parametrize("changes", [{"event": "authorization"}, {"event": "pending"}, {"status": "pending"}])
 def test_what_moved_no_money_yet_is_skipped_and_counted(changes):
     made = Shop()(order(**UNPAID), transaction(1, **changes))
-    assert reasons(made) == [NO_MONEY_YET]
+    assert reasons(made) == [NO_MONEY_MOVED]
     assert paid(made) == []
 
 
@@ -56,7 +57,7 @@ def test_an_attempt_that_failed_is_told_and_moves_no_money(status, told):
 @pytest.mark.parametrize("event", ["refund", "void"])
 def test_a_return_that_failed_takes_nothing_back(event):
     made = Shop()(order(), transaction(1), transaction(2, event, status="error"))
-    assert reasons(made) == [FAILED_RETURN]
+    assert reasons(made) == [FAILED_REFUND]
     assert paid(made) == [("APPROVED", 100)]
 
 
@@ -364,4 +365,4 @@ def test_wicked_counts_what_was_paid_less_what_was_given_back(refunds, cuts, see
         assert all(amount > 0 for _, amount in paid(made))
         start += cut
     assert shop.net() == Decimal(kept) / 100
-    assert shop(*said) == [] or set(reasons(shop(*said))) == {"older than what is known of the order already"}
+    assert shop(*said) == [] or set(reasons(shop(*said))) == {OUTDATED}
