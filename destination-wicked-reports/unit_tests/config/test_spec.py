@@ -1,7 +1,10 @@
-"""What a configuration may leave out."""
+"""Validation of the configuration, and its JSON schema."""
+
+import json
+from importlib.resources import files
 
 import pytest
-from destination_wicked_reports.config.spec import Config
+from destination_wicked_reports.config.spec import Config, specification
 from destination_wicked_reports.errors import ConfigurationError
 
 LEFT_OUT = {"api_key": "k", "mapping": {"type": "wecantrack"}, "ledger": {"type": "sqlite"}}
@@ -86,3 +89,8 @@ def test_a_null_anywhere_counts_as_left_out():
         return Config.parse({"api_key": "k", "mapping": {"type": "custom", "streams": [stream]}})
 
     assert parsed(filter=None, fields={"City": None}) == parsed()
+
+
+def test_spec_json_is_the_one_that_the_models_generate():
+    stored = files("destination_wicked_reports").joinpath("spec.json").read_text(encoding="utf-8")
+    assert json.loads(stored) == specification(), "run `make spec`"
