@@ -36,7 +36,7 @@ def test_a_model_is_frozen(model):
 
 
 @pytest.mark.parametrize(
-    ("field", "pattern", "said"),
+    ("field", "pattern", "message"),
     [
         ("*", "(?P<email>.+)", "contact_rules[0].field: must start with a field name"),
         ("a..b", "(?P<email>.+)", "contact_rules[0].field: must start with a field name"),
@@ -44,8 +44,8 @@ def test_a_model_is_frozen(model):
         ("a", ".+", "contact_rules[0].pattern: needs a named group (?P<contact_id>…) or (?P<email>…)"),
     ],
 )
-def test_a_wrong_contact_rule_is_a_configuration_error_that_names_its_location(field, pattern, said):
+def test_a_wrong_contact_rule_is_a_configuration_error_that_names_its_location(field, pattern, message):
     mapping = {"type": "wecantrack", "contact_rules": [{"field": field, "pattern": pattern}]}
     with pytest.raises(ConfigurationError) as error:
         Config.parse({"api_key": "k", "mapping": mapping})
-    assert said in str(error.value)
+    assert message in str(error.value)

@@ -1,4 +1,4 @@
-"""Finding the buyer in what the publisher put on the click."""
+"""Finding the buyer in the data that the publisher attached to the click."""
 
 from __future__ import annotations
 
@@ -52,12 +52,12 @@ def test_one_pattern_may_find_id_and_email_together():
     assert find("reference", pattern, {"reference": "U1/a@b.example"}) == Contact("U1", "a@b.example")
 
 
-def test_a_match_with_empty_groups_is_no_find():
+def test_a_match_with_empty_groups_does_not_count():
     pattern = r"^(?:x(?P<contact_id>\d*))?"
     assert find("sub_ids.*", pattern, {"sub_ids": {"a": "x", "b": "y", "c": "x7"}}) == Contact("7")
 
 
-def test_the_first_rule_that_hits_wins():
+def test_the_first_rule_that_matches_wins():
     finder = ContactFinder([ContactRule(field="b", pattern=ID), ContactRule(field="a", pattern=ID)])
     assert finder.find({"a": "U1", "b": "U2"}) == Contact("U2")
     assert finder.find({"a": "U1", "b": "none"}) == Contact("U1")
@@ -80,7 +80,7 @@ def test_a_rule_that_cannot_work_is_refused_when_it_is_made(field, pattern, comp
         ContactRule(field=field, pattern=pattern)
 
 
-def test_a_synthetic_contact_lives_at_a_domain_that_receives_no_mail():
+def test_a_synthetic_contact_has_an_address_at_a_domain_that_receives_no_mail():
     contact = synthetic_contact("WCT240514135314e7x4d", "wecantrack")
     assert contact == Contact("", "WCT240514135314e7x4d@wecantrack.invalid", synthetic=True)
 
