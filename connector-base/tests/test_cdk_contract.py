@@ -127,9 +127,11 @@ def test_the_cursor_overrides_name_methods_that_the_cdk_still_has(example):
 def test_the_source_keeps_its_config_and_its_check_overrides_where_we_use_them(example):
     source, (name, value) = example.build(), example.normalized
     assert source._config[name] == value
+    before = dict(source._config)
+    assert before[example.overridden] != 1
     with source._config_overridden_for_check({example.overridden: 1}):
         assert source._config[example.overridden] == 1
-    assert example.overridden not in source._config
+    assert source._config == before
     assert list(inspect.signature(source._select_streams).parameters) == ["streams", "configured_catalog"]
 
 

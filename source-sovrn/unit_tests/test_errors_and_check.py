@@ -3,13 +3,10 @@
 import socket
 
 import pytest
-from source_sovrn import SourceSovrn
 
-from .conftest import CAMPAIGNS, LOGGER, TRANSACTIONS, fill, serve
+from .conftest import CAMPAIGNS, INTERVAL, SUBJECT, TRANSACTIONS, fill, serve
 
-
-def check(config):
-    return SourceSovrn(config=config).check(LOGGER, config)
+check = SUBJECT.check
 
 
 def test_check_passes_with_one_request_that_is_no_report(sim, config):
@@ -20,8 +17,8 @@ def test_check_passes_with_one_request_that_is_no_report(sim, config):
 def test_check_tells_a_wrong_key_and_what_regenerating_does(sim, config):
     status = check({**config, "secret_key": "wrong"})
     assert status.status.value == "FAILED"
-    assert status.message.startswith("Sovrn does not accept the secret key: copy it again")
-    assert "regenerated the key, the old one died" in status.message
+    assert status.message.startswith("Sovrn does not accept the secret key. Copy it again")
+    assert "key was regenerated, the old one stopped working" in status.message
 
 
 def test_check_tells_an_unreachable_host_without_long_retries(sim, config, clock):
@@ -37,7 +34,7 @@ def test_check_fails_on_a_bad_reply(fault, sim, config):
     sim.fault(fault, CAMPAIGNS, times=0)
     status = check(config)
     assert status.status.value == "FAILED"
-    assert "no usable answer" in status.message
+    assert "no valid response" in status.message
 
 
 def test_given_a_revoked_key_when_read_then_one_request_and_one_error(sim, config, read):
@@ -51,7 +48,7 @@ def test_given_a_key_that_dies_midway_when_read_then_the_run_ends_at_once(sim, c
     fill(sim)
     sim.fault("status_401", TRANSACTIONS, nth=2, times=0)
     outcome = read(config)
-    assert "the old one died at that moment" in outcome.error.message
+    assert "the old one stopped working immediately" in outcome.error.message
     assert len(sim.requests()) == 2
 
 
@@ -66,7 +63,7 @@ def test_given_a_403_that_says_blocked_when_read_then_it_waits_and_goes_on(body,
     outcome = read(config)
     assert outcome.error is None
     assert set(outcome.keys()) == expected
-    assert 122.0 in clock.slept
+    assert 2 * INTERVAL in clock.slept
 
 
 def test_given_a_bare_403_when_the_first_report_is_read_then_it_ends_at_once(sim, config, read, clock):
@@ -95,7 +92,7 @@ def test_given_a_bare_403_that_stays_when_read_then_it_ends_as_config_error_and_
     assert "blocked" in outcome.error.message
     assert "approved" in outcome.error.message
     assert outcome.states() == [{"update_date": "2026-01-01"}]
-    assert clock.slept == [61.0, 61.0, 61.0, 122.0, 305.0, 305.0]
+    assert clock.slept == [INTERVAL * intervals for intervals in (1, 1, 1, 2, 5, 5)]
 
 
 def test_given_a_refused_parameter_when_read_then_it_is_named_with_the_vendors_reason(sim, config, read):
@@ -110,13 +107,13 @@ def test_given_a_refused_parameter_when_read_then_it_is_named_with_the_vendors_r
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
-        ("[]", "without a reason"),
-        ("<html>", "without a reason"),
-        ('"text"', "without a reason"),
-        ("", "without a reason"),
+        ("[]", "no reason given"),
+        ("<html>", "no reason given"),
+        ('"text"', "no reason given"),
+        ("", "no reason given"),
         ('{"error":"Invalid status value"}', "Invalid status value"),
         ('{"error":{"message":"bad day"}}', "bad day"),
-        ('{"error":{"errors":[]}}', "without a reason"),
+        ('{"error":{"errors":[]}}', "no reason given"),
     ],
 )
 def test_given_a_refusal_with_a_strange_body_when_read_then_it_is_still_a_plain_config_error(
@@ -142,4 +139,4 @@ def test_json_packed_or_not_is_asked_for(sim, config, read):
 
 def test_given_a_reason_that_is_no_text_when_read_then_it_is_told_as_text(sim, config, read):
     sim.fault("status", TRANSACTIONS, status=400, body='{"message":{"a":1}}')
-    assert "({'a': 1}). Sent were" in read(config).error.message
+    assert "({'a': 1}). The request sent" in read(config).error.message

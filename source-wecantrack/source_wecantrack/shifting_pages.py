@@ -21,6 +21,9 @@ from .row_hashes import RowHashes
 
 Row = dict[str, Any]
 
+#: How often a window is read before the run fails.
+MAX_PASSES = 5
+
 
 @dataclass(frozen=True)
 class Page:
@@ -69,7 +72,7 @@ class ShiftingPages:
     not count: those rows may have left since, and would make up for others that were missed.
     """
 
-    def __init__(self, fetch: Callable[[int], Page], *, max_passes: int = 5) -> None:
+    def __init__(self, fetch: Callable[[int], Page], *, max_passes: int = MAX_PASSES) -> None:
         self._fetch, self._max_passes = fetch, max_passes
         self._seen = RowHashes()
 

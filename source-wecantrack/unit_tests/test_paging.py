@@ -10,7 +10,7 @@ from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from hypothesis import find, given, settings
 from hypothesis import strategies as st
 from source_wecantrack.row_hashes import RowHashes
-from source_wecantrack.shifting_pages import Page, ShiftingPages
+from source_wecantrack.shifting_pages import MAX_PASSES, Page, ShiftingPages
 
 from .conftest import fill
 
@@ -100,7 +100,7 @@ both = st.lists(st.lists(st.integers(min_value=-30, max_value=60), max_size=2), 
 def test_when_rows_also_enter_one_at_a_time_the_window_is_read_again_until_it_is_whole(count, per_page, entered):
     changes = [[change for change in step if change < 0][:1] for step in entered]
     listing = Listing(list(range(count)), per_page, changes)
-    given_rows = [row["id"] for row in ShiftingPages(listing.fetch, passes=20).rows()]
+    given_rows = [row["id"] for row in ShiftingPages(listing.fetch, max_passes=20).rows()]
     assert set(range(count)) <= set(given_rows)
 
 
@@ -181,7 +181,7 @@ def test_given_a_list_that_grows_for_ever_then_it_fails_as_transient_after_a_few
     with pytest.raises(AirbyteTracedException) as failure:
         list(ShiftingPages(listing.fetch).rows())
     assert failure.value.failure_type.value == "transient_error"
-    assert listing.asked.count(4) <= 10
+    assert listing.asked.count(4) <= 2 * MAX_PASSES
 
 
 def test_given_an_api_that_tells_of_more_rows_than_it_gives_then_it_fails():
@@ -204,18 +204,18 @@ def test_given_two_rows_with_one_key_on_a_list_that_holds_still_then_both_come_w
 
 
 def test_digests_know_a_row_by_key_and_content_beyond_their_first_size():
-    digests = RowHashes()
-    assert {digests.put(f"k{n}", b"%d" % n, 1) for n in range(20_000)} == {(0, False)}
-    assert {digests.put(f"k{n}", b"%d" % n, 2) for n in range(20_000)} == {(1, True)}
-    assert {digests.put(f"k{n}", b"x%d" % n, 2) for n in range(20_000)} == {(2, False)}
-    assert len(digests) == 20_000
+    hashes = RowHashes()
+    assert {hashes.put(f"k{n}", b"%d" % n, 1) for n in range(20_000)} == {(0, False)}
+    assert {hashes.put(f"k{n}", b"%d" % n, 2) for n in range(20_000)} == {(1, True)}
+    assert {hashes.put(f"k{n}", b"x%d" % n, 2) for n in range(20_000)} == {(2, False)}
+    assert len(hashes) == 20_000
 
 
 def test_digests_of_two_hundred_thousand_rows_take_less_than_ten_megabytes():
-    digests = RowHashes()
+    hashes = RowHashes()
     for number in range(200_000):
-        digests.put(str(number), b"x", 1)
-    arrays = (digests._keys, digests._contents, digests._passes)
+        hashes.put(str(number), b"x", 1)
+    arrays = (hashes._keys, hashes._contents, hashes._reads)
     assert sum(a.itemsize * len(a) for a in arrays) < 10e6
 
 

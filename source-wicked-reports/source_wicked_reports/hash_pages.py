@@ -24,6 +24,9 @@ from .base.rate_limit import LOGGER
 
 Row = dict[str, Any]
 
+#: How often a window is read before the run fails.
+MAX_PASSES = 5
+
 
 class PageOrderError(Exception):
     """A page that cannot follow the previous one: the server has lost our position in the list.
@@ -165,7 +168,7 @@ class HashedPages:
         seen: SeenRows,
         *,
         set_key: Callable[[Row, str, int], None] | None = None,
-        max_passes: int = 5,
+        max_passes: int = MAX_PASSES,
     ) -> None:
         self._fetch, self._identity, self._seen, self._set_key = fetch, identity, seen, set_key
         self._max_passes = max_passes

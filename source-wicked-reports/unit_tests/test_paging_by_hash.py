@@ -7,7 +7,7 @@ import pytest
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from source_wicked_reports.hash_pages import HashedPages, Page, SeenRows
+from source_wicked_reports.hash_pages import MAX_PASSES, HashedPages, Page, SeenRows
 
 from .conftest import LISTS, fill, ids
 
@@ -99,8 +99,8 @@ def test_a_hash_that_is_refused_in_every_pass_ends_the_run_with_the_refusal(sim,
     sim.fault("status", "/orders", status=400, query="next=", times=0)
     outcome = read({**config, "page_size": 10})
     assert outcome.error is not None
-    assert "Wicked Reports refused the window from" in outcome.error.message
-    assert len(sim.requests("/orders")) == 2 * 5
+    assert "Wicked Reports rejected the window from" in outcome.error.message
+    assert len(sim.requests("/orders")) == 2 * MAX_PASSES
 
 
 @pytest.mark.parametrize(("size", "seconds"), [(25, 43_200), (10, 86_400), (40, 21_600)])
@@ -123,7 +123,7 @@ def test_a_list_that_does_not_hold_still_is_read_in_windows_of_one_page(sim, con
         outcome = read({**config, "page_size": 40}, "orders")
     assert outcome.error is None
     assert set(outcome.keys()) >= ids(sim.outbound.rows("orders"))
-    assert "did not hold still" in caplog.text
+    assert "kept changing" in caplog.text
     assert "Reading it in shorter windows" in caplog.text
 
 
@@ -171,7 +171,7 @@ def by_id(row):
     return str(row["id"])
 
 
-def mark(row, name, ordinal):
+def set_key(row, name, ordinal):
     row["key"] = f"{name}#{ordinal}"
 
 
@@ -190,13 +190,13 @@ def test_a_list_without_an_end_is_an_error_not_a_loop():
 
 def test_fewer_rows_than_the_total_says_are_an_error_after_five_passes():
     fetch = listing([[{"id": 1}], [{"id": 2}]], total=3)
-    with pytest.raises(AirbyteTracedException, match="did not hold still in 5 passes"):
+    with pytest.raises(AirbyteTracedException, match=f"kept changing in {MAX_PASSES} passes"):
         read_ids(fetch)
 
 
 def test_a_server_that_repeats_page_1_under_new_numbers_is_an_error():
     page = [{"id": 1}, {"id": 2}]
-    for more in ({}, {"mark": mark}):
+    for more in ({}, {"set_key": set_key}):
         with pytest.raises(AirbyteTracedException, match="same as an earlier one"):
             read_ids(listing([page, page]), **more)
 
@@ -205,7 +205,7 @@ def test_the_same_id_twice_with_other_content_is_given_and_warned_of(caplog):
     pages = [[{"id": 1, "n": 1}], [{"id": 1, "n": 2}], [{"id": 2, "n": 1}]]
     with caplog.at_level("WARNING"):
         assert read_ids(listing(pages)) == [1, 1, 2]
-    assert "have the id of another" in caplog.text
+    assert "have the same id as another one" in caplog.text
 
 
 def test_an_empty_page_before_the_last_ends_the_list_and_is_counted():
@@ -246,19 +246,19 @@ EVENTS = st.lists(st.sampled_from(["", "", "leave", "enter_first", "enter_last",
 
 
 @settings(max_examples=400, deadline=None)
-@given(count=st.integers(0, 40), size=st.integers(1, 9), events=EVENTS, seed=st.integers(0, 9), marked=st.booleans())
-def test_a_row_that_stays_is_never_lost_while_others_move(count, size, events, seed, marked):
+@given(count=st.integers(0, 40), size=st.integers(1, 9), events=EVENTS, seed=st.integers(0, 9), with_key=st.booleans())
+def test_a_row_that_stays_is_never_lost_while_others_move(count, size, events, seed, with_key):
     if "leave" in events:  # one that leaves while another enters keeps the total: see the next test
         events = [event for event in events if not event.startswith("enter")]
     moving = Moving([{"id": n, "v": 0} for n in range(count)], size, events, random.Random(seed))
     seen = []
     try:
-        pages = HashedPages(moving.fetch, by_id, SeenRows(), mark=mark if marked else None, passes=20)
+        pages = HashedPages(moving.fetch, by_id, SeenRows(), set_key=set_key if with_key else None, max_passes=20)
         seen.extend((row["id"], row.get("key")) for row in pages.rows())
     except AirbyteTracedException:
         return
     assert {id_ for id_, _ in seen} >= moving.always
-    if marked:
+    if with_key:
         assert all(key.endswith("#0") for _, key in seen)
 
 
@@ -270,7 +270,7 @@ def test_a_row_that_stays_is_never_lost_while_others_move(count, size, events, s
 def test_every_one_of_several_alike_is_given_once_on_whichever_pages_they_stand(names, size):
     rows = [{"id": name} for name in sorted(names)]
     pages = [rows[n : n + size] for n in range(0, len(rows), size)] or [[]]
-    seen = [row["key"] for row in HashedPages(listing(pages), by_id, SeenRows(), mark=mark).rows()]
+    seen = [row["key"] for row in HashedPages(listing(pages), by_id, SeenRows(), set_key=set_key).rows()]
     assert sorted(seen) == sorted({f"{name}#{n}" for name in names for n in range(names.count(name))})
 
 
@@ -282,6 +282,6 @@ def test_rows_of_overlapping_windows_are_given_once(count, overlap, size):
     seen = []
     for part in (rows[:count], rows[max(0, count - overlap) :]):
         pages = [part[n : n + size] for n in range(0, len(part), size)] or [[]]
-        given_.turn()
+        given_.next_window()
         seen += [row["id"] for row in HashedPages(listing(pages), by_id, given_).rows()]
     assert seen == list(range(2 * count))

@@ -3,11 +3,10 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from source_wicked_reports import SourceWickedReports
 from source_wicked_reports.config import account_zone
 from source_wicked_reports.records import click_identity, order
 
-from .conftest import LOGGER, fill, ids, windows
+from .conftest import SUBJECT, fill, ids, windows
 
 
 @pytest.mark.parametrize(("lookback", "first"), [(30, "2025-12-10"), (0, "2026-01-07"), (5, "2026-01-04")])
@@ -51,18 +50,18 @@ def test_a_run_cut_off_anywhere_and_run_again_gives_the_same_set(cut, sim, confi
 @pytest.mark.parametrize(
     ("wrong", "told"),
     [
-        ({"start_date": "2026-02-30"}, "start_date is not a day of the calendar"),
-        ({"start_date": "1901-01-01"}, "start_date lies before 1970"),
-        ({"end_date": "2025-01-01"}, "end_date lies before start_date"),
-        ({"account_time_zone": "Mars/Base"}, "account_time_zone is no time zone"),
-        ({"account_time_zone": "../etc/passwd"}, "account_time_zone is no time zone"),
+        ({"start_date": "2026-02-30"}, "start_date is not a valid date"),
+        ({"start_date": "1901-01-01"}, "start_date is before 1970"),
+        ({"end_date": "2025-01-01"}, "end_date is before start_date"),
+        ({"account_time_zone": "Mars/Base"}, "account_time_zone is not a time zone"),
+        ({"account_time_zone": "../etc/passwd"}, "account_time_zone is not a time zone"),
         ({"api_key": " "}, "The API key is empty"),
-        ({"api_url": "http://elsewhere.example"}, "api_url must be an https address"),
+        ({"api_url": "http://elsewhere.example"}, "api_url must be an https URL"),
     ],
 )
 def test_a_wrong_setting_is_refused_before_a_request(wrong, told, sim, config):
     config = {**config, **wrong}
-    status = SourceWickedReports(config=config).check(LOGGER, config)
+    status = SUBJECT.check(config)
     assert status.message.startswith(told)
     assert sim.requests() == []
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from source_wicked_reports.windows import Days
 
-from .conftest import LISTS, fill, ids, windows
+from .conftest import LISTS, SUBJECT, fill, ids, windows
 
 FROM = ["inclusive", "after_midnight", "exclusive"]
 TO = ["inclusive", "exclusive", "at_midnight"]
@@ -35,7 +35,7 @@ def test_windows_meet_without_a_gap_in_every_reading_and_zone(first, lengths, st
     day, spans = EPOCH + first * DAY, []
     for length in lengths:
         days = Days(day, day + (length - 1) * DAY)
-        spans.append(covered(days.asked, starts, ends, shift))
+        spans.append(covered(days.query_params, starts, ends, shift))
         day += length * DAY
     assert all(later[0] <= earlier[1] for earlier, later in pairwise(spans))
     assert spans[0][0] <= first + max(shift, 0)
@@ -44,7 +44,7 @@ def test_windows_meet_without_a_gap_in_every_reading_and_zone(first, lengths, st
 
 @given(st.integers(1, 28))
 def test_no_window_is_wider_than_30_days_however_they_are_counted(count):
-    asked = Days(EPOCH, EPOCH + (count - 1) * DAY).asked
+    asked = Days(EPOCH, EPOCH + (count - 1) * DAY).query_params
     assert (date.fromisoformat(asked["to"]) - date.fromisoformat(asked["from"])).days + 1 <= 30
 
 
@@ -60,12 +60,12 @@ def test_parts_are_the_same_days_in_order(count, longest):
 @given(st.integers(2, 200), st.integers(1, 10**7), st.integers(1, 10**5))
 def test_a_window_with_too_many_rows_is_always_cut_into_shorter_ones(count, total, most):
     days = Days(EPOCH, EPOCH + (count - 1) * DAY)
-    assert 1 <= days.fitting(total, most) < days.count
+    assert 1 <= days.max_days(total, most) < days.count
 
 
 @given(st.sampled_from(["inclusive", "exclusive"]), st.sampled_from(["inclusive", "exclusive"]))
 def test_one_of_the_narrow_windows_is_the_day_itself_unless_both_ends_are_outside(starts, ends):
-    spans = [covered(asked, starts, ends, 0) for asked in Days(EPOCH, EPOCH).narrow]
+    spans = [covered(asked, starts, ends, 0) for asked in Days(EPOCH, EPOCH).exact_params]
     assert ((0, 1) in spans) == (starts == "inclusive" or ends == "inclusive")
     assert (spans[0] == (0, 1)) == (starts == ends == "inclusive")
 
@@ -105,7 +105,10 @@ def test_a_day_whose_last_pages_are_refused_is_a_plain_error(sim, config, read):
     sim.switch("outbound.most_rows", "refuse_past_10000")
     outcome = read({**config, "end_date": "2026-01-03"}, "clicks")
     assert outcome.error is not None
-    assert "has 10500 rows, and Wicked Reports refuses the pages behind the first 10000" in outcome.error.message
+    assert (
+        f"has 10500 rows, and Wicked Reports rejects the pages after the first {SUBJECT.default('rows_per_window')}"
+        in outcome.error.message
+    )
     assert outcome.error.failure_type.value == "config_error"
     assert outcome.states("clicks") == []
 

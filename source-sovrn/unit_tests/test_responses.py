@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from .conftest import TOTALS, TRANSACTIONS, fill, serve
+from .conftest import INTERVAL, TOTALS, TRANSACTIONS, fill, serve
 
 FAULTS = [
     "html_200", "empty_200", "null_200", "list_200", "object_200", "error_200", "half_body", "half_body_no_length",
@@ -50,7 +50,7 @@ def test_given_a_refusal_when_read_then_it_ends_at_once_with_the_right_type(faul
     assert outcome.error.failure_type.value == kind
     assert outcome.states() == [{"update_date": "2026-01-01"}]
     assert len(sim.requests(TRANSACTIONS)) == 2
-    assert clock.slept == [61.0, 61.0]
+    assert clock.slept == [INTERVAL] * 2
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -98,17 +98,17 @@ def test_given_a_body_that_is_no_day_when_read_then_it_does_not_count(body, sim,
 
 @pytest.mark.parametrize("cut", [1, 10, 60, -9, -1])
 def test_given_a_packed_body_cut_short_when_read_then_it_does_not_count(cut, sim, config, tmp_path):
-    from source_sovrn.base.errors import BadReplyError
-    from source_sovrn.streaming_json import rows
+    from source_sovrn.base.errors import BadResponseError
+    from source_sovrn.streaming_json import read_rows
 
     whole = gzip.compress(json.dumps({"transactions": [{"revenueId": n} for n in range(100)]}).encode())
     file = tmp_path / "body"
     file.write_bytes(whole)
     with file.open("rb") as spool:
-        assert len(list(rows(spool, "transactions"))) == 100
+        assert len(list(read_rows(spool, "transactions"))) == 100
     file.write_bytes(whole[:cut])
-    with file.open("rb") as spool, pytest.raises(BadReplyError):
-        list(rows(spool, "transactions"))
+    with file.open("rb") as spool, pytest.raises(BadResponseError):
+        list(read_rows(spool, "transactions"))
 
 
 def test_an_empty_list_is_an_empty_day(sim, config, read):
@@ -127,7 +127,7 @@ def test_given_a_404_that_says_no_data_when_transactions_are_read_then_the_day_i
     assert outcome.error is None
     assert set(outcome.keys()) == expected
     assert outcome.states()[-1] == {"update_date": "2026-01-03"}
-    assert "taken as a day without transactions" in caplog.text
+    assert "reading it as a day without transactions" in caplog.text
 
 
 @pytest.mark.parametrize("body", ["", '{"message":"Not Found"}', "<html>data not found</html>", "no Route matched"])
