@@ -1,4 +1,4 @@
-"""What we use of airbyte-cdk beyond its public interface; if a new version fails here, nothing else needs debugging."""
+"""What we use of airbyte-cdk beyond its public interface. If a new version fails here, start here."""
 
 import inspect
 from dataclasses import dataclass
@@ -141,7 +141,7 @@ def test_a_partition_reads_and_returns_its_slice(example):
     assert inspect.isgeneratorfunction(type(partition).read)
 
 
-def test_the_requester_and_its_error_handler_answer_what_we_ask():
+def test_the_requester_and_its_error_handler_return_what_we_use():
     for name in ("get_url", "get_request_params", "get_request_headers", "get_authenticator"):
         assert callable(getattr(HttpRequester, name)), name
     assert {"response_action", "failure_type", "error_message"} <= set(inspect.signature(ErrorResolution).parameters)

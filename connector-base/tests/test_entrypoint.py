@@ -63,7 +63,7 @@ def test_an_unreadable_config_file_is_a_config_error(content, sim, config, tmp_p
     assert done.stderr == ""
 
 
-def test_what_was_read_leaves_before_a_wait(sim, config, tmp_path):
+def test_what_was_read_is_flushed_before_a_wait(sim, config, tmp_path):
     fill(sim)
     sim.fault("throttled", "/api/v3/transactions", nth=2, times=0, seconds=600)
     process = subprocess.Popen(SUBJECT.command_line("read", config, tmp_path), stdout=subprocess.PIPE, text=True)
@@ -85,7 +85,7 @@ def test_what_was_read_leaves_before_a_wait(sim, config, tmp_path):
         process.wait()
 
 
-def test_a_reader_that_goes_away_ends_the_run_quietly(sim, config, tmp_path):
+def test_a_reader_that_closes_the_pipe_ends_the_run_quietly(sim, config, tmp_path):
     fill(sim, days=3, per_day=2000)
     process = subprocess.Popen(
         SUBJECT.command_line("read", config, tmp_path), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -97,7 +97,7 @@ def test_a_reader_that_goes_away_ends_the_run_quietly(sim, config, tmp_path):
     assert process.wait(timeout=30) == 1
 
 
-@pytest.mark.unjudged_output("it has nowhere to go")
+@pytest.mark.unjudged_output("its output cannot be written")
 @pytest.mark.parametrize(("to", "reason"), [(">/dev/full", "No space left on device"), (">&-", "it is closed")])
 @pytest.mark.parametrize("command", ["read", "check", "spec"])
 def test_an_output_that_cannot_be_written_ends_the_run_without_a_traceback(command, to, reason, sim, config, tmp_path):
@@ -118,7 +118,7 @@ def test_a_slow_reader_slows_the_run_instead_of_filling_memory(sim, config, tmp_
         while (asked := len(sim.requests("/api/v3/transactions"))) != before:
             before = asked
             time.sleep(0.5)
-        assert asked < 6  # 3 days of 2 pages: it stands still with the pipe full
+        assert asked < 6  # of 6: three days with two pages each; the full pipe blocks the run
         lines = process.stdout.read().count(b'"type":"RECORD"')
         assert lines == 6000
         assert process.wait(timeout=30) == 0
@@ -145,13 +145,13 @@ def test_the_manifest_is_not_read_from_the_working_directory(subject_, tmp_path)
     assert '"SPEC"' in done.stdout
 
 
-@pytest.mark.unjudged_output("its writer is broken, so no status can leave")
+@pytest.mark.unjudged_output("its writer is broken, so it emits no status")
 def test_no_persons_data_in_logs_when_the_connector_itself_fails(sim, config, tmp_path):
     fill(sim, days=1)
     sim.upsert(
         [{"transaction_id": "X", "user_network_account_id": 7, "sub_ids": {"email": PERSON}}], at="2026-01-01T12:00:00Z"
     )
-    # a number that the writer cannot write: the bug's own text would quote it
+    # the exception's message quotes the row
     code, out, err = SUBJECT.run_process("read", config, tmp_path, prelude=BROKEN_WRITER)
     assert code == 1
     assert PERSON not in out + err
@@ -164,7 +164,7 @@ def test_a_missing_key_is_named(sim, config):
 
 
 @pytest.mark.parametrize(("wrong", "right"), [("enddate", "end_date"), ("Lookback_Hours", "lookback_hours")])
-def test_a_misspelt_key_is_refused_for_it_would_do_nothing(wrong, right, sim, config):
+def test_a_misspelled_option_is_rejected(wrong, right, sim, config):
     with pytest.raises(AirbyteTracedException, match=f"Unknown setting {wrong}. Did you mean {right}"):
         _Entrypoint.validate_connection(spec(), {**config, wrong: 5})
     _Entrypoint.validate_connection(spec(), {**config, "__injected": 1, "stream_maps": {}})

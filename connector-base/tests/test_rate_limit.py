@@ -19,7 +19,7 @@ def test_without_headers_thirty_requests_go_out_and_the_next_waits_for_the_windo
     assert clock.slept == [51.0]
 
 
-def test_a_window_that_went_by_costs_no_wait(clock):
+def test_a_window_that_passed_costs_no_wait(clock):
     limiter = FixedWindowLimiter(30)
     for _ in range(95):
         limiter.acquire()
@@ -37,7 +37,7 @@ def test_headers_replace_the_declared_limit(clock):
     assert clock.slept == [61.0]
 
 
-def test_requests_of_others_count_when_the_headers_tell_of_them(clock):
+def test_requests_of_others_count_when_the_headers_reveal_them(clock):
     limiter = FixedWindowLimiter(30)
     limiter.acquire()
     limiter.update({"x-ratelimit-limit": "60", "x-ratelimit-remaining": "0"})
@@ -68,14 +68,14 @@ def test_header_garbage_changes_nothing(text, clock):
     assert clock.slept == [61.0]
 
 
-def test_a_budget_may_start_spent_and_deaf_to_headers(clock):
+def test_a_limiter_may_start_used_and_ignore_headers(clock):
     limiter = FixedWindowLimiter(1, 61, used=1, obey_headers=False)
     limiter.update({"x-ratelimit-remaining": "50"})
     limiter.acquire()
     assert clock.slept == [62.0]
 
 
-def test_natural_reads_plain_numbers_only():
+def test_parse_natural_reads_plain_numbers_only():
     assert [parse_natural(text) for text in ("7", " 7 ", None, "", "-7", "7.0", "\u0667", "0x7")] == [7, 7, *[None] * 6]
 
 
@@ -94,7 +94,7 @@ def test_natural_reads_plain_numbers_only():
         ({}, None),
     ],
 )
-def test_a_throttle_is_waited_for_as_it_asks(headers, seconds):
+def test_a_throttle_is_waited_for_as_requested(headers, seconds):
     assert requested_wait(headers, 1_000_000.0) == seconds
 
 
@@ -102,7 +102,7 @@ def test_a_reset_in_milliseconds_is_understood():
     assert requested_wait({"x-ratelimit-reset": "1769904030000"}, 1_769_904_000.0) == 31.0
 
 
-def test_every_wait_is_announced_and_output_leaves_before_it(clock, caplog, monkeypatch):
+def test_every_wait_is_logged_and_output_is_flushed_before_it(clock, caplog, monkeypatch):
     happened = []
     monkeypatch.setattr(rate_limit.sys.stdout, "flush", lambda: happened.append(("flush", len(waits(caplog)))))
     monkeypatch.setattr(clock, "sleep", lambda seconds: happened.append(("sleep", seconds)))

@@ -1,4 +1,4 @@
-"""A day of any size: read within flat memory, packed or not, in blocks that cut rows anywhere."""
+"""A day of any size is read in flat memory, gzipped or not, wherever blocks cut rows."""
 
 import gzip
 import io
@@ -36,7 +36,7 @@ def test_rows_come_whole_wherever_a_block_ends(block, packed, indent, monkeypatc
     assert list(read_rows(io.BytesIO(gzip.compress(whole) if packed else whole), "transactions")) == ROWS[:40]
 
 
-def test_every_truncation_is_noticed(monkeypatch):
+def test_every_truncation_is_detected(monkeypatch):
     monkeypatch.setattr(streaming_json, "_BLOCK", 64)
     whole = json.dumps({"transactions": ROWS[:3]}).encode()
     for cut in range(len(whole)):
@@ -44,7 +44,7 @@ def test_every_truncation_is_noticed(monkeypatch):
             list(read_rows(io.BytesIO(whole[:cut]), "transactions"))
 
 
-def test_a_changed_byte_never_ends_in_anything_but_rows_or_a_bad_reply():
+def test_a_changed_byte_never_ends_in_anything_but_rows_or_a_bad_response():
     whole = json.dumps({"transactions": ROWS[:10]}).encode()
     chance = random.Random(7)
     for _ in range(2000):
@@ -94,7 +94,7 @@ def test_a_full_disk_says_what_to_do(sim, config, read, monkeypatch):
     assert "(No space left on device). Free disk space there" in outcome.error.message
 
 
-#: VmHWM belongs to the program; ru_maxrss would begin with the memory of the process that started it, pytest's
+#: VmHWM is per program; ru_maxrss would start with the memory of the parent process, pytest.
 MEASURED = """
 import atexit
 atexit.register(lambda: print(open("/proc/self/status").read().split("VmHWM:")[1].split()[0], file=open(R, "w")))

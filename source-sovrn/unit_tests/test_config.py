@@ -1,4 +1,4 @@
-"""What a configuration may say, how it reaches the vendor, and what is refused before anything is asked."""
+"""Normalization and validation of the configuration, and the request parameters made from it."""
 
 import pytest
 from airbyte_cdk.sources.utils.schema_helpers import check_config_against_spec_or_exit
@@ -47,7 +47,7 @@ def test_filters_that_are_not_set_are_not_sent(empty, sim, config, read):
 
 @pytest.mark.parametrize("name", ["campaign_ids", "merchant_group_ids"])
 @pytest.mark.parametrize("bad", ["0", "1,,2", "-1", "1;2", "abc", [0], [1, -2], ["1.5"], [True], ["\u0661"], "1,", 0])
-def test_ids_that_are_none_are_refused_before_anything_is_asked(name, bad, sim, config, read):
+def test_ids_that_are_invalid_are_refused_before_any_request(name, bad, sim, config, read):
     outcome = read({**config, name: bad})
     assert outcome.error is not None
     assert outcome.error.failure_type.value == "config_error"
@@ -87,7 +87,7 @@ def test_dates_are_whole_days_however_they_are_written(start, end, days, sim, co
         ({"api_url": "viglink.io"}, "api_url must be an https URL"),
     ],
 )
-def test_a_wrong_configuration_is_refused_before_anything_is_asked(wrong, words, sim, config, read):
+def test_a_wrong_configuration_is_refused_before_any_request(wrong, words, sim, config, read):
     outcome = read({**config, **wrong})
     assert outcome.error is not None
     assert outcome.error.failure_type.value == "config_error"
@@ -114,7 +114,7 @@ def test_the_spec_refuses_early(wrong, sim, config):
         check_config_against_spec_or_exit({**config, **wrong}, spec())
 
 
-def test_without_api_url_the_vendors_two_hosts_are_asked():
+def test_without_api_url_the_vendors_two_hosts_are_used():
     config = {"secret_key": "k", "start_date": "2026-01-01", "end_date": "2026-01-01"}
     urls = {
         stream.name: stream._stream_partition_generator._partition_factory._retriever.requester.get_url()

@@ -1,4 +1,4 @@
-"""Errors say what to do; check is quick and honest; the first failure ends the run."""
+"""Error messages, `check`, and that the first failure ends the run."""
 
 import socket
 
@@ -14,14 +14,14 @@ def test_check_passes_with_one_request_that_is_no_report(sim, config):
     assert [request["path"] for request in sim.requests()] == [CAMPAIGNS]
 
 
-def test_check_tells_a_wrong_key_and_what_regenerating_does(sim, config):
+def test_check_reports_a_wrong_key_and_what_regenerating_does(sim, config):
     status = check({**config, "secret_key": "wrong"})
     assert status.status.value == "FAILED"
     assert status.message.startswith("Sovrn does not accept the secret key. Copy it again")
     assert "key was regenerated, the old one stopped working" in status.message
 
 
-def test_check_tells_an_unreachable_host_without_long_retries(sim, config, clock):
+def test_check_reports_an_unreachable_host_without_long_retries(sim, config, clock):
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         status = check({**config, "api_url": f"http://127.0.0.1:{unused.getsockname()[1]}"})
@@ -30,7 +30,7 @@ def test_check_tells_an_unreachable_host_without_long_retries(sim, config, clock
 
 
 @pytest.mark.parametrize("fault", ["html_200", "empty_200", "object_200", "error_200", "null_200", "half_body"])
-def test_check_fails_on_a_bad_reply(fault, sim, config):
+def test_check_fails_on_a_bad_response(fault, sim, config):
     sim.fault(fault, CAMPAIGNS, times=0)
     status = check(config)
     assert status.status.value == "FAILED"
@@ -44,7 +44,7 @@ def test_given_a_revoked_key_when_read_then_one_request_and_one_error(sim, confi
     assert outcome.statuses() == [("transactions", "STARTED"), ("transactions", "INCOMPLETE")]
 
 
-def test_given_a_key_that_dies_midway_when_read_then_the_run_ends_at_once(sim, config, read):
+def test_given_a_key_that_stops_working_midway_when_read_then_the_run_ends_at_once(sim, config, read):
     fill(sim)
     sim.fault("status_401", TRANSACTIONS, nth=2, times=0)
     outcome = read(config)
@@ -74,7 +74,7 @@ def test_given_a_bare_403_when_the_first_report_is_read_then_it_ends_at_once(sim
     assert len(sim.requests(TRANSACTIONS)) == 1
 
 
-def test_given_a_bare_403_after_a_good_report_when_read_then_it_is_taken_for_a_block(sim, config, read, clock):
+def test_given_a_bare_403_after_a_good_report_when_read_then_it_is_treated_as_a_block(sim, config, read, clock):
     expected = fill(sim)
     sim.fault("status_403", TRANSACTIONS, nth=2, times=2)
     outcome = read(config)
@@ -131,12 +131,12 @@ def test_failures_name_their_stream(sim, config, read):
     assert outcome.error.as_airbyte_message().trace.error.stream_descriptor.name == "campaigns"
 
 
-def test_json_packed_or_not_is_asked_for(sim, config, read):
+def test_json_gzipped_or_not_is_requested(sim, config, read):
     read(config, "transactions", "campaigns", "merchants_by_date")
     assert {request["headers"]["accept"] for request in sim.requests()} == {"application/json"}
     assert {request["headers"]["accept-encoding"] for request in sim.requests()} == {"gzip"}
 
 
-def test_given_a_reason_that_is_no_text_when_read_then_it_is_told_as_text(sim, config, read):
+def test_given_a_reason_that_is_not_text_when_read_then_it_is_quoted_as_text(sim, config, read):
     sim.fault("status", TRANSACTIONS, status=400, body='{"message":{"a":1}}')
     assert "({'a': 1}). The request sent" in read(config).error.message

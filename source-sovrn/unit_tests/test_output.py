@@ -1,4 +1,4 @@
-"""The console script as a process: order, promptness, and quiet ends."""
+"""The console script as a process: order of messages, resume, flushing."""
 
 import json
 import signal
@@ -44,7 +44,7 @@ def test_a_saved_state_file_is_resumed_from(sim, config, tmp_path):
     assert requested_days(sim) == ["2026-01-02", "2026-01-03"]
 
 
-def test_records_and_state_leave_before_the_wait_and_sigterm_ends_it(sim, config, tmp_path):
+def test_records_and_state_are_flushed_before_the_wait_and_sigterm_ends_it(sim, config, tmp_path):
     fill(sim)
     late = (
         "import source_sovrn.source as s\n"
@@ -98,11 +98,11 @@ def test_a_run_that_is_killed_and_run_again_gives_the_same_set(wait, sim, config
     keys = {m["record"]["data"]["transaction_key"] for m in first + second if m["type"] == "RECORD"}
     assert keys == expected
     again = len(sim.requests(TRANSACTIONS)) - 9
-    assert again <= 2  # the day that was open, and the one that the state names
+    assert again <= 2  # the day that was being read, and the day of the state
 
 
 @pytest.mark.parametrize("end", [5, True, ["2026-01-01"]])
-def test_an_end_that_is_no_text_is_refused_plainly(end, sim, config, tmp_path):
+def test_an_end_that_is_not_text_is_refused_plainly(end, sim, config, tmp_path):
     code, out, err = SUBJECT.run_process("read", {**config, "end_date": end}, tmp_path)
     assert (code, err) == (1, "")
     assert "Invalid configuration: end_date must be" in out

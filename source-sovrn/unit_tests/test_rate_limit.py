@@ -24,7 +24,7 @@ def lines(caplog, word):
     return [record.getMessage() for record in caplog.records if word in record.getMessage()]
 
 
-def test_the_first_request_waits_its_turn_and_nothing_waits_after_the_last(sim, config, read, clock):
+def test_the_first_request_waits_for_the_interval_and_nothing_waits_after_the_last(sim, config, read, clock):
     fill(sim)
     begun = clock.time
     read(config)
@@ -45,7 +45,7 @@ FAULTS = ["status_503", "half_body", "hang", "close_before_answer", "throttled_b
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_retries_never_beat_the_interval_and_back_off_by_1_2_and_5(fault, sim, config, read, clock):
+def test_retries_never_undercut_the_interval_and_back_off_by_1_2_and_5(fault, sim, config, read, clock):
     expected = fill(sim)
     sim.fault(fault, TRANSACTIONS, nth=2, times=3)
     outcome = read({**config, "read_timeout_seconds": 0.3}, "transactions", "merchants_by_date")
@@ -67,7 +67,7 @@ def test_a_wait_of_a_year_ends_the_run(sim, config, read):
     assert f" UTC, longer than the {MAX_WAIT_SECONDS:g} s a run waits" in read(config).error.message
 
 
-def test_a_resume_waits_its_turn_too(sim, config, read):
+def test_a_resume_waits_for_the_interval_too(sim, config, read):
     fill(sim)
     first = read({**config, "end_date": "2026-01-01"})
     second = read({**config, "lookback_days": 0}, state=first.states()[-1])
@@ -76,7 +76,7 @@ def test_a_resume_waits_its_turn_too(sim, config, read):
 
 
 @pytest.mark.parametrize("manner", ["429", "block_403", "stall"])
-def test_a_read_survives_that_somebody_else_takes_its_slot(manner, sim, config, read, clock, monkeypatch):
+def test_a_read_survives_another_client_using_its_slot(manner, sim, config, read, clock, monkeypatch):
     expected = fill(sim)
     sim.switch("sovrn.over_limit", manner)
     sim.sovrn.pace(60, block_minutes=3)
@@ -112,7 +112,7 @@ def test_check_spends_no_report_and_does_not_wait(sim, config, clock):
     assert clock.slept == []
 
 
-def test_each_day_is_announced_with_what_is_left(sim, config, read, caplog):
+def test_each_day_is_logged_with_what_is_left(sim, config, read, caplog):
     fill(sim, days=1, per_day=1204)
     sim.sovrn.pace(0)
     with caplog.at_level("INFO"):
@@ -124,7 +124,7 @@ def test_each_day_is_announced_with_what_is_left(sim, config, read, caplog):
     assert lines(caplog, "day 31 of 31") == ["day 31 of 31, 0 rows, 1,204 rows of transactions in total"]
 
 
-def test_a_retry_is_announced_with_its_reason(sim, config, read, caplog):
+def test_a_retry_is_logged_with_its_reason(sim, config, read, caplog):
     sim.fault("status_503", TRANSACTIONS, times=1)
     with caplog.at_level("INFO"):
         read(config)
@@ -142,7 +142,7 @@ def test_rows_are_estimated_from_the_mean_so_far(sim, config, read):
     ("seconds", "text"),
     [(0, "0.0 s"), (0.25, "0.2 s"), (61, "61 s"), (305, "5 min"), (4758, "1 h 19 min"), (365 * 61, "6 h 11 min")],
 )
-def test_spans_are_written_for_people(seconds, text):
+def test_durations_are_written_for_people(seconds, text):
     assert format_duration(seconds) == text
 
 

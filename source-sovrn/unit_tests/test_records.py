@@ -1,4 +1,4 @@
-"""Both published shapes become one flat record, and nothing is dropped on the way."""
+"""Both published shapes become one flat record without losing a field."""
 
 import json
 
@@ -169,18 +169,18 @@ def test_codes_of_the_flat_shape_become_names():
     assert transaction({"revenueId": "1", "affProduct": "NEW"})["sovrn_product"] == "NEW"
 
 
-def test_half_characters_do_not_end_the_run(sim, one_day, read):
+def test_unpaired_surrogates_do_not_end_the_run(sim, one_day, read):
     serve(sim, day(NESTED.replace("Awesome Stuff", "A\\ud83d \\ud83d\\ude00")))
     assert read(one_day).rows()[0]["campaign_name"] == "A\ufffd \U0001f600"
 
 
-def test_rows_that_share_a_key_are_all_given_with_a_warning(sim, one_day, read, caplog):
+def test_rows_that_share_a_key_are_all_emitted_with_a_warning(sim, one_day, read, caplog):
     serve(sim, day(NESTED, NESTED))
     assert len(read(one_day).rows()) == 2
     assert "1 transactions of this day share revenue id and commission id" in caplog.text
 
 
-def test_rows_without_a_revenue_are_given_with_a_warning(sim, one_day, read, caplog):
+def test_rows_without_a_revenue_are_emitted_with_a_warning(sim, one_day, read, caplog):
     serve(sim, day(NESTED.replace("publisherNetRevenue", "newName")))
     assert read(one_day).rows()[0]["new_name"] == "0.0075"
     assert "1 of 1 transactions of this day have no publisher revenue" in caplog.text

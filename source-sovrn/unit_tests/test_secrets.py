@@ -1,4 +1,4 @@
-"""No key and nobody's data in a URL, a log line or a trace."""
+"""URLs, logs and traces have no API key and no personal data."""
 
 import json
 
@@ -28,7 +28,7 @@ def test_a_key_that_was_copied_with_its_scheme_or_spaces_is_understood(written, 
 
 
 @pytest.mark.parametrize("key", ["two words", "tab\there", "caf\u00e9", "line\nbreak", "  "])
-def test_a_key_that_is_none_is_refused_without_being_quoted(key, sim, quick, tmp_path):
+def test_an_invalid_key_is_refused_without_being_quoted(key, sim, quick, tmp_path):
     code, out, err = SUBJECT.run_process("read", {**quick, "secret_key": key}, tmp_path)
     assert code == 1
     assert "Secret Key" in out

@@ -1,4 +1,4 @@
-"""State follows the closed day, and a run that was cut off goes on where it was."""
+"""State follows closed days, and an interrupted run resumes."""
 
 from datetime import datetime, timezone
 
@@ -7,7 +7,7 @@ import pytest
 from .conftest import NOON, TOTALS, TRANSACTIONS, fill, requested_days
 
 
-def test_each_day_is_asked_for_once_and_gives_one_state(sim, config, read):
+def test_each_day_is_requested_once_and_gives_one_state(sim, config, read):
     fill(sim)
     outcome = read(config)
     assert requested_days(sim) == ["2026-01-01", "2026-01-02", "2026-01-03"]
@@ -60,7 +60,7 @@ def test_a_start_in_the_future_asks_for_nothing(sim, config, read):
     assert sim.requests() == []
 
 
-def test_records_dated_outside_the_asked_day_do_not_move_the_state(sim, config, read):
+def test_records_dated_outside_the_requested_day_do_not_move_the_state(sim, config, read):
     body = '{"transactions":[{"commission":{"revenueId":"1","updateDate":"2026-06-30"}}]}'
     sim.fault("status", TRANSACTIONS, status=200, body=body, times=1)
     outcome = read(config)
@@ -84,10 +84,10 @@ def test_a_run_cut_off_anywhere_and_run_again_gives_the_same_set(cut, sim, confi
     first = read(config)
     assert first.error is not None
     sim.clear_faults()
-    asked = len(sim.requests(TRANSACTIONS))
+    requested = len(sim.requests(TRANSACTIONS))
     second = read(config, state=first.states()[-1] if first.states() else None)
     assert set(first.keys()) | set(second.keys()) == expected
-    assert len(sim.requests(TRANSACTIONS)) - asked <= 5 - cut + 1 + 1
+    assert len(sim.requests(TRANSACTIONS)) - requested <= 5 - cut + 1 + 1
     assert second.states()[-1] == {"update_date": "2026-01-05"}
 
 
@@ -122,15 +122,15 @@ def windows(sim):
     ]
 
 
-def test_totals_are_asked_for_in_windows_of_a_month_with_the_end_exclusive(sim, config, read):
+def test_totals_are_requested_in_windows_of_a_month_with_the_end_exclusive(sim, config, read):
     read({**config, "start_date": "2025-11-15", "end_date": "2026-01-31"}, "merchants_by_date")
-    asked = windows(sim)
-    assert asked[0][0] == "2025-11-15"
-    assert asked[-1][1] == "2026-02-01"
-    assert [end for _, end in asked[:-1]] == [start for start, _ in asked[1:]]
-    spans = [(datetime.fromisoformat(end) - datetime.fromisoformat(start)).days for start, end in asked]
+    requested = windows(sim)
+    assert requested[0][0] == "2025-11-15"
+    assert requested[-1][1] == "2026-02-01"
+    assert [end for _, end in requested[:-1]] == [start for start, _ in requested[1:]]
+    spans = [(datetime.fromisoformat(end) - datetime.fromisoformat(start)).days for start, end in requested]
     assert max(spans) <= 31
-    assert len(asked) <= 4
+    assert len(requested) <= 4
 
 
 def test_totals_look_back_over_the_months_in_which_adjustments_come(sim, config, read):

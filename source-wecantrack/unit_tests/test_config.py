@@ -1,4 +1,4 @@
-"""What a configuration may say, how it reaches the vendor, and what is refused before anything is asked."""
+"""Normalization and validation of the configuration, and the request parameters made from it."""
 
 import pytest
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
@@ -50,7 +50,7 @@ def test_filters_that_are_not_set_are_not_sent(sim, config, read):
     assert {name for name, _ in query(sim)} == {"date_type", "start_date", "end_date", "page", "limit"}
 
 
-def test_click_totals_are_asked_for_with_good_defaults(sim, config, read):
+def test_click_totals_are_requested_with_good_defaults(sim, config, read):
     read(config, "clicks_aggregation")
     sent = dict(sim.requests("/api/v2/clicks/aggregation")[0]["query"])
     assert sent == {
@@ -98,7 +98,7 @@ def test_dates_may_be_days_or_seconds_with_or_without_z(start, end, first, last,
         ({"api_key": "key\n"}, "The API key is empty or has invalid characters"),
     ],
 )
-def test_a_wrong_configuration_is_refused_before_anything_is_asked(wrong, words, sim, config, read):
+def test_a_wrong_configuration_is_refused_before_any_request(wrong, words, sim, config, read):
     outcome = read({**config, **wrong})
     assert outcome.error is not None
     assert outcome.error.failure_type.value == "config_error"
@@ -148,6 +148,6 @@ def test_fields_that_no_schema_knows_pass_through_untouched(sim, config, read):
     ]  # fmt: skip
 
 
-def test_a_start_in_the_future_is_told(sim, config, read, caplog):
+def test_a_start_in_the_future_is_reported(sim, config, read, caplog):
     assert read({**config, "start_date": "2031-01-01", "end_date": "2031-01-02"}).error is None
     assert "start_date is in the future" in caplog.text

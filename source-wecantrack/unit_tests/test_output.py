@@ -1,4 +1,4 @@
-"""The console script as a process: order, promptness, and quiet ends."""
+"""The console script as a process: order of messages, resume, flushing."""
 
 import json
 import subprocess

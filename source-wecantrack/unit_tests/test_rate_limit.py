@@ -20,7 +20,7 @@ def test_given_a_limit_of_ten_a_minute_when_read_then_no_request_is_refused(sim,
     assert "rate limit of 10 requests in 60 s reached" in waits(caplog)[0]
 
 
-def test_given_a_throttle_that_others_used_up_when_read_then_it_waits_as_asked(sim, config, read, clock):
+def test_given_a_throttle_that_others_used_up_when_read_then_it_waits_as_requested(sim, config, read, clock):
     expected = fill(sim)
     sim.fault("throttled", TRANSACTIONS, times=1, seconds=42)
     assert sorted(read(config).keys()) == sorted(expected)
@@ -37,7 +37,7 @@ def test_given_throttles_with_and_without_headers_when_read_then_every_row_comes
     sim.switch("wecantrack.throttle_headers", switch)
     sim.switch("wecantrack.throttle_body", body)
     sim.throttle(10)
-    monkeypatch.setattr(FixedWindowLimiter, "update", lambda *_: None)  # so that the throttle is met
+    monkeypatch.setattr(FixedWindowLimiter, "update", lambda *_: None)  # so that requests are throttled
     outcome = read({**config, "page_size": 5})
     assert sorted(outcome.keys()) == sorted(expected)
     assert 429 in {request["status"] for request in sim.requests(TRANSACTIONS)}

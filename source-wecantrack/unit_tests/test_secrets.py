@@ -1,4 +1,4 @@
-"""No key and nobody's data in a URL, a log line or a trace."""
+"""URLs, logs and traces have no API key and no personal data."""
 
 import json
 

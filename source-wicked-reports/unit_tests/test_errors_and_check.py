@@ -1,4 +1,4 @@
-"""Errors say what to do; check is one request and names key, plan or network; the first failure ends the run."""
+"""Error messages, `check` with one request, and that the first failure ends the run."""
 
 import socket
 
@@ -31,7 +31,7 @@ def test_check_names_the_key(how, sim, config):
 
 
 @pytest.mark.parametrize("more", [{}, {"end_date": "2031-02-01"}])
-def test_check_names_the_key_when_the_start_lies_ahead(more, sim, config):
+def test_check_names_the_key_when_the_start_is_in_the_future(more, sim, config):
     config = {**config, "start_date": "2031-01-01", **more}
     config.pop("end_date" if not more else "", None)
     assert check({**config, "api_key": "wrong"}).message.startswith("Wicked Reports does not accept the API key")
@@ -44,7 +44,7 @@ def test_an_id_that_would_lead_to_another_address_is_refused(sim, config, read):
     assert sim.requests() == []
 
 
-def test_a_start_that_lies_ahead_is_told(sim, config, read, caplog):
+def test_a_start_in_the_future_is_reported(sim, config, read, caplog):
     config = {**config, "start_date": "2031-01-01", "end_date": "2031-02-01"}
     with caplog.at_level("INFO"):
         assert read(config).rows() == []
@@ -52,7 +52,7 @@ def test_a_start_that_lies_ahead_is_told(sim, config, read, caplog):
 
 
 @pytest.mark.parametrize("key", ["12e34", "0012", "1_000", "'ab'", '"ab"', "[1]", "a'b\\<&>", "{{1}}"])
-def test_a_key_of_any_look_arrives_as_it_is(key, sim, config):
+def test_a_key_of_any_form_arrives_as_it_is(key, sim, config):
     sim.key("wicked", key, "accepted")
     assert check({**config, "api_key": key}).status.value == "SUCCEEDED"
 
@@ -77,7 +77,7 @@ BAD = ["html_200", "empty_200", "null_200", "list_200", "object_200", "error_200
 
 
 @pytest.mark.parametrize("fault", BAD)
-def test_check_fails_on_a_bad_reply(fault, sim, config):
+def test_check_fails_on_a_bad_response(fault, sim, config):
     sim.fault(fault, "/orders", times=0)
     assert "no valid response" in check(config).message
 
@@ -103,7 +103,7 @@ def test_a_fault_that_stays_is_a_transient_error_and_never_an_empty_window(fault
 
 
 @pytest.mark.parametrize("missing", ["page", "totalPages", "total", "results", "status"])
-def test_a_reply_that_lacks_a_part_does_not_count(missing, sim, config, read):
+def test_a_response_that_lacks_a_part_does_not_count(missing, sim, config, read):
     import json
 
     body = {"status": "success", "results": [], "page": 1, "totalPages": 0, "total": 0, "next": ""}
@@ -136,7 +136,7 @@ def test_given_a_revoked_key_when_read_then_one_request_and_one_error(sim, confi
 
 @pytest.mark.parametrize("how", ["404", "400", "empty"])
 @pytest.mark.parametrize("stream", SELECTED)
-def test_an_unknown_chosen_contact_is_reported_by_its_place_and_skipped(stream, how, sim, config, read, caplog):
+def test_an_unknown_selected_contact_is_reported_by_its_place_and_skipped(stream, how, sim, config, read, caplog):
     fill(sim, clicks=300, orders=300)
     sim.switch("outbound.unknown_contact", how)
     config = {**config, "contact_ids": ["nobody@example.com", "c000001"]}
@@ -164,7 +164,7 @@ def test_a_missing_path_is_not_a_missing_contact(sim, config, read):
 
 
 @pytest.mark.parametrize("chosen", ["a/b", "a?b=1", "a#b", "1e5", "0012", "a b", "{{ 1 }}", "é"])
-def test_an_id_of_any_look_is_asked_for_as_it_is(chosen, sim, config, read, caplog):
+def test_an_id_of_any_form_is_requested_as_it_is(chosen, sim, config, read, caplog):
     with caplog.at_level("WARNING"):
         assert read({**config, "contact_ids": [chosen]}, "selected_contacts").error is None
     assert "entry 1 of 1" in caplog.text
@@ -177,7 +177,7 @@ def test_a_redirect_is_not_followed(sim, config, read):
     assert len(sim.requests()) == 1
 
 
-def test_no_chosen_contacts_are_no_requests(sim, config, read):
+def test_no_selected_contacts_are_no_requests(sim, config, read):
     outcome = read(config, *SELECTED)
     assert outcome.error is None
     assert sim.requests() == []
@@ -197,7 +197,7 @@ def test_an_id_that_may_have_lost_digits_does_not_count(stream, wrong, sim, conf
 
 
 @pytest.mark.parametrize("date", ['{"date":"2026-01-02"}', "[]", "5", "null"])
-def test_a_date_of_a_payment_that_is_no_text_has_no_instant(date, sim, config, read):
+def test_a_date_of_a_payment_that_is_not_text_has_no_instant(date, sim, config, read):
     body = ORDERS.format(f'{{"id":"1","payments":[{{"date":{date}}}],"attributions":{{"first":{{"date":{date}}}}}}}')
     sim.fault("status", "/orders", status=200, body=body, times=1)
     (row,) = read(config).rows()

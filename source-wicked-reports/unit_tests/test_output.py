@@ -1,4 +1,4 @@
-"""The console script as a process: order, states, kills, quiet ends, and no secret or person in what it says."""
+"""The console script as a process: order of messages, kill and resume, no secrets or personal data in the output."""
 
 import json
 import subprocess
@@ -104,7 +104,7 @@ def test_no_part_of_a_key_is_left_where_a_reason_is_cut(around, sim, config, tmp
 
 
 @pytest.mark.parametrize("end", [5, True, ["2026-01-01"]])
-def test_an_end_that_is_no_text_is_refused_plainly(end, sim, config, tmp_path):
+def test_an_end_that_is_not_text_is_refused_plainly(end, sim, config, tmp_path):
     code, messages, err = run_process("read", {**config, "end_date": end}, tmp_path)
     assert (code, err) == (1, "")
     assert "Invalid configuration: end_date must be" in json.dumps(messages)

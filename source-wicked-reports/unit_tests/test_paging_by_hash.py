@@ -1,4 +1,4 @@
-"""Pages along the hash: where a list ends, and that what moves under the reader is noticed and read again."""
+"""Paging by hash: where a list ends, and that lists which change during a read are read again."""
 
 import json
 import random
@@ -28,7 +28,7 @@ def test_the_list_ends_at_its_last_page_whatever_next_says(look, next_, at_end, 
 @pytest.mark.parametrize(
     "hash_", ["0012", "12e34", "1234567890123456e789", "a'b", 'a"b\\', "[1]", "None", "{{ 1 }}", "é€"]
 )
-def test_a_hash_of_any_look_comes_back_as_it_was(hash_, sim, config, read):
+def test_a_hash_of_any_form_comes_back_as_it_was(hash_, sim, config, read):
     body = '{"status":"success","results":[{"id":"%s"}],"page":%d,"totalPages":2,"total":2,"next":%s}'
     sim.fault("status", "/orders", status=200, body=body % ("a", 1, json.dumps(hash_)), nth=1, times=1)
     sim.fault("status", "/orders", status=200, body=body % ("b", 2, json.dumps(hash_)), nth=2, times=1)
@@ -49,7 +49,7 @@ def test_an_empty_window_is_one_request(empty, sim, config, read):
 @pytest.mark.parametrize("number", ["own", "expected"])
 @pytest.mark.parametrize("serve", ["again", "skip", "first"])
 @pytest.mark.parametrize("next_", ["constant", "per_page"])
-def test_a_page_that_comes_twice_or_out_of_turn_is_noticed(next_, serve, number, sim, config, read, caplog):
+def test_a_page_that_comes_twice_or_out_of_order_is_detected(next_, serve, number, sim, config, read, caplog):
     rows = fill(sim)
     sim.switch("outbound.next", next_)
     sim.outbound.mutate(before_page=3, serve=serve, number=number, kind="orders")
@@ -79,7 +79,7 @@ def test_rows_that_come_change_or_go_between_pages_hide_no_others(kind, change, 
         assert set(outcome.keys(kind)) >= ids(before) & ids(after)
 
 
-def test_a_reply_that_was_lost_after_the_server_moved_on_starts_the_window_again(sim, config, read):
+def test_a_response_that_was_lost_after_the_server_moved_on_starts_the_window_again(sim, config, read):
     rows = fill(sim)
     sim.fault("store_then_close", "/orders", nth=2, times=1)
     outcome = read({**config, "page_size": 10})
@@ -153,7 +153,7 @@ def test_flags_that_change_do_not_change_the_key(sim, config, read):
 
 
 def listing(pages, total=None, last=None):
-    """Return a fetch over fixed pages that are served in turn, again from the first one when asked for it."""
+    """Return a fetch over fixed pages, served in order; None starts over."""
     turn = iter(())
 
     def fetch(hash_):
@@ -201,7 +201,7 @@ def test_a_server_that_repeats_page_1_under_new_numbers_is_an_error():
             read_ids(listing([page, page]), **more)
 
 
-def test_the_same_id_twice_with_other_content_is_given_and_warned_of(caplog):
+def test_the_same_id_twice_with_other_content_is_emitted_with_a_warning(caplog):
     pages = [[{"id": 1, "n": 1}], [{"id": 1, "n": 2}], [{"id": 2, "n": 1}]]
     with caplog.at_level("WARNING"):
         assert read_ids(listing(pages)) == [1, 1, 2]
@@ -213,7 +213,7 @@ def test_an_empty_page_before_the_last_ends_the_list_and_is_counted():
 
 
 class Moving:
-    """A list of clicks or orders that changes between any two pages, read by offsets."""
+    """A list read by offsets that changes between any two pages."""
 
     def __init__(self, rows, size, events, chance):
         self.rows, self.size, self.events, self.chance = list(rows), size, events, chance
@@ -248,7 +248,7 @@ EVENTS = st.lists(st.sampled_from(["", "", "leave", "enter_first", "enter_last",
 @settings(max_examples=400, deadline=None)
 @given(count=st.integers(0, 40), size=st.integers(1, 9), events=EVENTS, seed=st.integers(0, 9), with_key=st.booleans())
 def test_a_row_that_stays_is_never_lost_while_others_move(count, size, events, seed, with_key):
-    if "leave" in events:  # one that leaves while another enters keeps the total: see the next test
+    if "leave" in events:  # one that leaves while another enters keeps the total
         events = [event for event in events if not event.startswith("enter")]
     moving = Moving([{"id": n, "v": 0} for n in range(count)], size, events, random.Random(seed))
     seen = []
@@ -267,7 +267,7 @@ def test_a_row_that_stays_is_never_lost_while_others_move(count, size, events, s
     names=st.lists(st.integers(0, 6), max_size=30),
     size=st.integers(2, 9),
 )
-def test_every_one_of_several_alike_is_given_once_on_whichever_pages_they_stand(names, size):
+def test_every_one_of_several_equal_rows_is_emitted_once_on_whichever_pages_they_stand(names, size):
     rows = [{"id": name} for name in sorted(names)]
     pages = [rows[n : n + size] for n in range(0, len(rows), size)] or [[]]
     seen = [row["key"] for row in HashedPages(listing(pages), by_id, SeenRows(), set_key=set_key).rows()]
@@ -276,7 +276,7 @@ def test_every_one_of_several_alike_is_given_once_on_whichever_pages_they_stand(
 
 @settings(max_examples=200, deadline=None)
 @given(count=st.integers(1, 30), overlap=st.integers(0, 30), size=st.integers(1, 9))
-def test_rows_of_overlapping_windows_are_given_once(count, overlap, size):
+def test_rows_of_overlapping_windows_are_emitted_once(count, overlap, size):
     rows = [{"id": n} for n in range(2 * count)]
     given_ = SeenRows()
     seen = []

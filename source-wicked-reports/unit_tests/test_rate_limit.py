@@ -37,7 +37,7 @@ def test_what_another_run_has_spent_is_left_alone(window, header, sim, config, r
     fill(sim, orders=100)
     sim.switch("outbound.throttle_window", window)
     sim.switch("outbound.reset_header", header)
-    for _ in range(2):  # the second one begins in the same minute
+    for _ in range(2):  # the second run starts in the same minute
         assert read({**config, "page_size": 1}).error is None
     assert sim.outbound.pace()["refused"] == 0
     assert sim.outbound.pace()["busiest_minute"] <= LIMIT
@@ -76,7 +76,7 @@ def test_a_wait_of_a_year_ends_the_run(sim, config, read):
     assert error.failure_type.value == "transient_error"
 
 
-def test_a_wait_is_announced_with_what_is_read_and_how_long_it_takes(sim, config, read, caplog):
+def test_a_wait_is_logged_with_what_is_read_and_how_long_it_takes(sim, config, read, caplog):
     fill(sim, orders=130)
     with caplog.at_level("INFO"):
         read({**config, "page_size": 1})
@@ -90,7 +90,7 @@ def test_a_wait_is_announced_with_what_is_read_and_how_long_it_takes(sim, config
     pauses=st.lists(st.floats(0, 40, allow_nan=False), min_size=1, max_size=120),
     delays=st.lists(st.floats(0, 3, allow_nan=False), min_size=1, max_size=7),
 )
-def test_no_60_seconds_hold_more_requests_than_the_budget_however_slow_the_way_is(limit, pauses, delays):
+def test_no_60_seconds_hold_more_requests_than_the_limit_however_slow_the_network_is(limit, pauses, delays):
     clock, before = FakeClock(), rate_limit.CLOCK
     rate_limit.CLOCK = clock
     try:
@@ -99,7 +99,7 @@ def test_no_60_seconds_hold_more_requests_than_the_budget_however_slow_the_way_i
             clock.time += pause
             limiter.acquire()
             clock.time += delays[n % len(delays)]
-            arrived.append(clock.time)  # at the latest when its reply begins
+            arrived.append(clock.time)  # at the latest when its response begins
             clock.time += delays[-1]
             limiter.update({})
     finally:
@@ -107,7 +107,7 @@ def test_no_60_seconds_hold_more_requests_than_the_budget_however_slow_the_way_i
     assert all(later - earlier > 60 for earlier, later in zip(arrived, arrived[limit:], strict=False))
 
 
-def test_a_request_without_a_reply_counts_from_when_it_was_given_up(clock):
+def test_a_request_without_a_response_counts_from_its_timeout(clock):
     limiter = SlidingWindowLimiter(1)
     limiter.acquire()
     clock.time += 30
@@ -147,7 +147,7 @@ def test_the_time_of_the_reset_is_understood_in_every_form(text, seconds, clock)
     assert found == (None if seconds is None else clock.time + seconds)
 
 
-def test_in_real_time_a_process_keeps_its_budget_over_all_streams(sim, config, tmp_path):
+def test_in_real_time_a_process_keeps_its_rate_limit_over_all_streams(sim, config, tmp_path):
     fill(sim)
     sim.set_clock("2026-02-01T12:00:00Z", frozen=False)
     sim.outbound.pace(0)
