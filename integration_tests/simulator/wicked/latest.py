@@ -7,7 +7,8 @@ from typing import Any
 
 from .store import Row, WickedStore
 
-_DATATYPES = {
+#: the API's name of a data type -> its endpoint
+DATATYPES = {
     "contacts": "contacts",
     "orders": "orders",
     "orderitems": "orderitems",
@@ -20,9 +21,9 @@ _OPTIONS = {"sourcesystem", "datatype", "sortby", "order", "max", "offset", "lik
 def latest(store: WickedStore, query: dict[str, str], max_order: str) -> Any:
     """Return the response body, `[]` if nothing is stored (PHP's empty value) [guess]; ValueError for a bad call."""
     system, datatype = query.get("sourcesystem", ""), query.get("datatype", "")
-    if datatype not in _DATATYPES:
-        raise ValueError(f"datatype must be one of {', '.join(_DATATYPES)}.")
-    rows = [row for row in store.listed(_DATATYPES[datatype]) if _matches(row, system, query)]
+    if datatype not in DATATYPES:
+        raise ValueError(f"datatype must be one of {', '.join(DATATYPES)}.")
+    rows = [row for row in store.listed(DATATYPES[datatype]) if _matches(row, system, query)]
     if query.get("offset") == "1":
         return {"offset": len(rows), "sourceSystem": system, "dataType": datatype}
     if not rows:

@@ -24,7 +24,7 @@ class Field:
     """One field; `longest` counts characters.
 
     `need` is `filled` (a value is required), `present` (the key is required, "" and null are accepted), `free` (may be
-    missing or empty) or `not_blank` (may be missing, but not empty).
+    missing or empty), `not_blank` (may be missing, but not empty) or `one_of` (one of an order's two needs a value).
     """
 
     name: str
@@ -41,7 +41,7 @@ def _texts(names: str, longest: int = 500, need: str = "free") -> tuple[Field, .
 _SYSTEM = Field("SourceSystem", "text", 255, "filled")
 _ID = Field("SourceID", "id", 500, "filled")
 _ORDER_ID = Field("OrderID", "id", 500, "filled")
-_CREATED = Field("CreateDate", "datetime", need="filled")
+_CREATED = Field("CreateDate", "datetime", 19, "filled")
 #: 2.4: ProductID must be present but may be empty; Qty and PPU may be 0
 _LINE = (
     Field("ProductID", "text", 500, "present"),
@@ -50,7 +50,7 @@ _LINE = (
 )
 #: 2.5: a refund is a positive amount with a refund status; an empty status counts as APPROVED
 _PAYMENT = (
-    Field("PaymentDate", "datetime", need="filled"),
+    Field("PaymentDate", "datetime", 19, "filled"),
     Field("Amount", "number", 18, "filled", least=0),
     Field("Status", "text", 500, "present"),
     Field("Currency", "currency", 3),
@@ -68,8 +68,8 @@ RULES: dict[str, tuple[Field, ...]] = {
         _SYSTEM,
         _ID,
         _CREATED,
-        Field("ContactID", "text", 500),
-        Field("ContactEmail", "email", 500),
+        Field("ContactID", "text", 500, "one_of"),
+        Field("ContactEmail", "email", 500, "one_of"),
         Field("OrderTotal", "number", 18, "filled"),
         Field("OrderCurrency", "currency", 3),
         *_texts("Country City State", 255),
@@ -84,19 +84,19 @@ RULES: dict[str, tuple[Field, ...]] = {
         Field("ProductPrice", "number", 18, "filled"),
     ),
     "marketing": (
-        Field("Date_Time", "datetime", need="filled"),
+        Field("Date_Time", "datetime", 19, "filled"),
         Field("Clicks", "integer", 18, "filled", least=0),
         Field("Cost", "number", 18, "filled", least=0),
         *_texts("AdId AccountId", need="filled"),
         *_texts("Source Medium Campaign Content Term SourceSystem", need="not_blank"),
-        Field("LastUpdatedDate", "datetime"),
+        Field("LastUpdatedDate", "datetime", 19),
         Field("ConversionCount", "integer", 18, least=0),
         Field("ConversionValue", "number", 18, least=0),
         *_texts("AdStatus CampaignStatus AdGroupStatus AdSetStatus AdType CampaignId AdGroupId"),
     ),
     "clicks": (
         Field("Email", "email", 255, "filled"),
-        Field("Date_Time", "datetime", need="filled"),
+        Field("Date_Time", "datetime", 19, "filled"),
         Field("Timezone", "text", 10, "filled"),
         Field("ConversionType", "text", 50, "filled"),
         Field("IP_Address", "text", 50, "not_blank"),
@@ -209,7 +209,7 @@ class RowValidator:
                 yield f"{prefix}{field.name} {problem}"
 
     def _missing(self, field: Field, value: Any) -> str | None:
-        if field.need == "free" or (field.need == "not_blank" and value is _MISSING):
+        if field.need in ("free", "one_of") or (field.need == "not_blank" and value is _MISSING):
             return None
         if value is _MISSING:
             return "is missing"
