@@ -115,7 +115,7 @@ def test_every_citation_names_a_section_that_exists():
         for name, text in contents().items()
         if (found := list(broken_citations(text, needs_section=not name.endswith(".md"))))
     }
-    assert broken == {}
+    assert not broken, "\n".join(f"{name}: {each}" for name, found in broken.items() for each in found)
 
 
 @pytest.mark.parametrize("notes", FOREIGN)
@@ -126,7 +126,7 @@ def test_nothing_cites_notes_outside_the_repository(notes):
         for number, line in enumerate(text.splitlines(), 1)
         if re.search(FOREIGN[notes], line)
     ]
-    assert lines == []
+    assert not lines, "\n".join(lines)
 
 
 def test_every_relative_link_leads_to_a_file_and_a_heading():
@@ -135,7 +135,7 @@ def test_every_relative_link_leads_to_a_file_and_a_heading():
         for name, text in contents().items()
         if name.endswith(".md") and (found := list(broken_links(name, text)))
     }
-    assert broken == {}
+    assert not broken, "\n".join(f"{name}: {each}" for name, found in broken.items() for each in found)
 
 
 @pytest.mark.parametrize(
