@@ -72,7 +72,7 @@ def sections(page: str) -> tuple[set[str], list[str]]:
 def broken_citations(text: str, *, needs_section: bool) -> Iterator[str]:
     """Yield each citation in a text whose page or section does not exist.
 
-    With `needs_section`, a page without a section is broken, too.
+    With `needs_section`, as in Python code, a page without a section is broken, too.
     """
     text = BREAK.sub(" ", text)
     for match in PATH.finditer(text):
@@ -113,7 +113,7 @@ def test_every_citation_names_a_section_that_exists():
     broken = {
         name: found
         for name, text in contents().items()
-        if (found := list(broken_citations(text, needs_section=not name.endswith(".md"))))
+        if (found := list(broken_citations(text, needs_section=name.endswith(".py"))))
     }
     assert not broken, "\n".join(f"{name}: {each}" for name, found in broken.items() for each in found)
 
