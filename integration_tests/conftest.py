@@ -1,4 +1,4 @@
-"""What the whole-connector tests share."""
+"""Fixtures of the whole-connector tests."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from integration_tests.support.processes import Workspace
 
 @pytest.fixture
 def simulator() -> Iterator[SimulatorClient]:
-    """Run a simulator for one test, its clock standing at noon of a day in spring."""
+    """Run a simulator for one test, with a stopped clock."""
     with running_simulator(start="2026-04-01T12:00:00", frozen=True) as client:
         yield client
 
 
 @pytest.fixture
 def workspace(tmp_path) -> Iterator[Workspace]:
-    """Give a folder, and look through everything that was printed: no key, no e-mail address, nothing but messages."""
+    """Provide a workspace; at the end its output may contain no key, no e-mail address, and only messages."""
     space = Workspace(tmp_path, [SimulatorClient.wecantrack_key, SimulatorClient.wicked_key, SimulatorClient.sovrn_key])
     yield space
     assert list(space.leaks()) == []

@@ -1,4 +1,4 @@
-"""The judge of connectors' output: a good run passes, and each way to break the protocol is caught."""
+"""The validator of connectors' output: a valid run passes, and each protocol violation is found."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from integration_tests.protocol import recorder
 from integration_tests.protocol.schemas import first_error, validator
-from integration_tests.protocol.validator import Session, breaches
+from integration_tests.protocol.validator import Run, violations
 
 NOW = 1_790_000_000
 STREAM = "campaigns"
@@ -47,52 +47,52 @@ def error():
 GOOD = [status("STARTED"), status("RUNNING"), record(), state(), status("COMPLETE")]
 
 
-def judged(messages, command="read", connector="source-sovrn", code=0, whole=True, **more):
+def check(messages, command="read", connector="source-sovrn", code=0, whole=True, **more):
     lines = [line if isinstance(line, bytes) else json.dumps(line).encode() + b"\n" for line in messages]
-    return breaches(Session(connector, command, b"".join(lines), code, whole, NOW, NOW + 10, **more))
+    return violations(Run(connector, command, b"".join(lines), code, whole, NOW, NOW + 10, **more))
 
 
-def test_a_good_run_passes():
-    assert judged([log(), *GOOD, log()], streams=frozenset({STREAM})) == []
+def test_a_valid_run_passes():
+    assert check([log(), *GOOD, log()], streams=frozenset({STREAM})) == []
 
 
 BAD_LINES = {
     "plain text": b"Reading stream campaigns\n",
     "an empty line": b"\n",
-    "a torn line": b'{"type": "LOG", "log": {"lev\n',
+    "a truncated line": b'{"type": "LOG", "log": {"lev\n',
     "two messages on a line": b'{"type":"LOG","log":{"level":"INFO","message":"x"}}{"type":"LOG"}\n',
     "a list": b"[]\n",
-    "no number": b'{"type":"RECORD","record":{"stream":"campaigns","data":{"a":NaN},"emitted_at":1}}\n',
+    "not a number": b'{"type":"RECORD","record":{"stream":"campaigns","data":{"a":NaN},"emitted_at":1}}\n',
     "an unknown type": {"type": "NEWS", "news": {}},
     "a payload of another type": {"type": "LOG", "record": record()["record"]},
     "two payloads": {**log(), "record": record()["record"]},
-    "a field beside the payload": {**log(), "level": "INFO"},
+    "a field next to the payload": {**log(), "level": "INFO"},
     "a field that no payload has": {"type": "LOG", "log": {"level": "INFO", "message": "x", "logger": "y"}},
-    "a level that is none": {"type": "LOG", "log": {"level": "LOUD", "message": "x"}},
-    "a payload without its needed field": {"type": "LOG", "log": {"level": "INFO"}},
-    "a trace with two parts": {
+    "an unknown level": {"type": "LOG", "log": {"level": "LOUD", "message": "x"}},
+    "a payload without its required field": {"type": "LOG", "log": {"level": "INFO"}},
+    "a trace with two payloads": {
         "type": "TRACE",
         "trace": {**error()["trace"], "stream_status": None, "analytics": {"type": "x"}},
     },
-    "a trace without its part": {"type": "TRACE", "trace": {"type": "ESTIMATE", "emitted_at": NOW * 1000.0}},
+    "a trace without its payload": {"type": "TRACE", "trace": {"type": "ESTIMATE", "emitted_at": NOW * 1000.0}},
     "a trace in seconds": {
         "type": "TRACE",
         "trace": {"type": "ANALYTICS", "emitted_at": NOW, "analytics": {"type": "x"}},
     },
-    "the answer of another command": {"type": "CATALOG", "catalog": {"streams": []}},
+    "the message of another command": {"type": "CATALOG", "catalog": {"streams": []}},
 }
 
 
 @pytest.mark.parametrize("bad", BAD_LINES.values(), ids=BAD_LINES.keys())
-def test_a_bad_line_is_caught_where_it_is(bad):
-    found = judged([log(), bad, *GOOD])
+def test_a_bad_line_is_reported_with_its_number(bad):
+    found = check([log(), bad, *GOOD])
     assert [text.startswith("line 2: ") for text in found] == [True]
 
 
-def test_a_last_line_without_its_end_is_caught_unless_the_run_was_killed():
+def test_an_incomplete_last_line_is_reported_unless_the_run_was_killed():
     torn = [*GOOD[:3], b'{"type":"REC']
-    assert judged(torn, code=-9, whole=False) == []
-    assert "the last line has no end" in judged(torn)[0]
+    assert check(torn, code=-9, whole=False) == []
+    assert "the last line is incomplete" in check(torn)[0]
 
 
 BAD_READS = {
@@ -100,14 +100,14 @@ BAD_READS = {
     "a record of an undeclared stream": [*GOOD[:2], record(), record(stream="clicks"), *GOOD[3:]],
     "emitted_at in seconds": [*GOOD[:2], record(emitted_at=NOW), *GOOD[3:]],
     "emitted_at in microseconds": [*GOOD[:2], record(emitted_at=NOW * 1_000_000), *GOOD[3:]],
-    "emitted_at no integer": [*GOOD[:2], record(emitted_at=NOW * 1000.0), *GOOD[3:]],
+    "emitted_at not an integer": [*GOOD[:2], record(emitted_at=NOW * 1000.0), *GOOD[3:]],
     "a record before the stream runs": [status("STARTED"), record(), state(), status("COMPLETE")],
     "a record after the stream's end": [*GOOD, record()],
     "a record after the last state": [*GOOD[:4], record(), status("COMPLETE")],
     "a state before its records": [*GOOD[:2], state(), record(), status("COMPLETE")],
-    "a state that counts wrong": [*GOOD[:3], state(2.0), *GOOD[4:]],
+    "a state with a wrong count": [*GOOD[:3], state(2.0), *GOOD[4:]],
     "a state after the stream's end": [*GOOD, state(0.0)],
-    "a state with a field of no protocol": [*GOOD[:3], state(id=3), *GOOD[4:]],
+    "a state with an unknown field": [*GOOD[:3], state(id=3), *GOOD[4:]],
     "a state of the old form": [*GOOD[:3], {"type": "STATE", "state": {"data": {}}}, state(), *GOOD[4:]],
     "STARTED twice": [status("STARTED"), *GOOD],
     "RUNNING twice": [*GOOD[:2], *GOOD[1:]],
@@ -121,26 +121,26 @@ BAD_READS = {
 
 
 @pytest.mark.parametrize("messages", BAD_READS.values(), ids=BAD_READS.keys())
-def test_a_read_that_no_platform_could_rely_on_is_caught(messages):
-    assert judged(messages, streams=frozenset({STREAM})) != []
+def test_a_read_that_violates_the_protocol_is_reported(messages):
+    assert check(messages, streams=frozenset({STREAM})) != []
 
 
-def test_a_wait_for_a_rate_limit_may_be_told_as_often_as_it_happens():
+def test_a_wait_for_a_rate_limit_may_be_reported_each_time():
     waiting = status("RUNNING", reasons=[{"type": "RATE_LIMITED"}])
-    assert judged([GOOD[0], waiting, GOOD[1], waiting, waiting, *GOOD[2:]]) == []
+    assert check([GOOD[0], waiting, GOOD[1], waiting, waiting, *GOOD[2:]]) == []
 
 
-def test_a_failing_read_ends_its_stream_and_tells_one_error():
+def test_a_failing_read_ends_its_stream_and_reports_one_error():
     failing = [*GOOD[:4], status("INCOMPLETE")]
-    assert judged([*failing, error()], code=1) == []
-    assert judged(failing, code=1) != []
-    assert judged([*failing, error(), error()], code=1) != []
-    assert judged([*GOOD[:4], error()], code=1) != []
+    assert check([*failing, error()], code=1) == []
+    assert check(failing, code=1) != []
+    assert check([*failing, error(), error()], code=1) != []
+    assert check([*GOOD[:4], error()], code=1) != []
 
 
-def test_a_read_that_was_told_to_stop_may_leave_its_streams_open():
-    assert judged(GOOD[:3], code=143) == []
-    assert judged([*GOOD[:3], b"Traceback\n"], code=143) != []
+def test_a_stopped_read_may_leave_its_streams_open():
+    assert check(GOOD[:3], code=143) == []
+    assert check([*GOOD[:3], b"Traceback\n"], code=143) != []
 
 
 SPEC = {"type": "SPEC", "spec": {"connectionSpecification": {"type": "object"}}}
@@ -148,23 +148,23 @@ STATUS = {"type": "CONNECTION_STATUS", "connectionStatus": {"status": "SUCCEEDED
 
 
 @pytest.mark.parametrize(("command", "answer"), [("spec", SPEC), ("check", STATUS)])
-def test_a_question_has_one_answer(command, answer):
-    assert judged([log(), answer], command) == []
-    assert judged([log()], command) != []
-    assert judged([answer, answer], command) != []
-    assert judged([error()], command, code=1) == []
+def test_spec_and_check_print_one_result(command, answer):
+    assert check([log(), answer], command) == []
+    assert check([log()], command) != []
+    assert check([answer, answer], command) != []
+    assert check([error()], command, code=1) == []
 
 
-def test_a_catalog_names_keys_that_exist_and_schemas_that_are_schemas():
-    def told(**changes):
+def test_a_catalog_has_existing_keys_and_valid_schemas():
+    def discovered(**changes):
         stream = {"name": "a", "json_schema": {"properties": {"id": {}}}, "supported_sync_modes": ["full_refresh"]}
-        return judged([{"type": "CATALOG", "catalog": {"streams": [{**stream, **changes}]}}], "discover")
+        return check([{"type": "CATALOG", "catalog": {"streams": [{**stream, **changes}]}}], "discover")
 
-    assert told(source_defined_primary_key=[["id"]]) == []
-    assert told(source_defined_primary_key=[["key"]]) != []
-    assert told(default_cursor_field=["date"]) != []
-    assert told(json_schema={"type": "texts"}) != []
-    assert told(json_schema={"properties": {"id": {"type": "string", "format": "datum"}}}) != []
+    assert discovered(source_defined_primary_key=[["id"]]) == []
+    assert discovered(source_defined_primary_key=[["key"]]) != []
+    assert discovered(default_cursor_field=["date"]) != []
+    assert discovered(json_schema={"type": "texts"}) != []
+    assert discovered(json_schema={"properties": {"id": {"type": "string", "format": "datum"}}}) != []
 
 
 @pytest.mark.parametrize(
@@ -184,7 +184,7 @@ def test_a_catalog_names_keys_that_exist_and_schemas_that_are_schemas():
         ),
     ],
 )
-def test_formats_are_looked_at_not_passed_over(kind, good, bad):
+def test_formats_are_checked(kind, good, bad):
     schema = validator({"properties": {"at": {"type": ["null", "string"], **kind}}})
     assert first_error(schema, {"at": good}) is None
     assert first_error(schema, {"at": None}) is None
@@ -192,7 +192,7 @@ def test_formats_are_looked_at_not_passed_over(kind, good, bad):
 
 
 class TestEcho:
-    """States that a destination gives back."""
+    """States that a destination returns."""
 
     FIRST, SECOND = state(id=1), state(id=2)
     INPUT = b"".join(json.dumps(m).encode() + b"\n" for m in (record(), record(), FIRST, record(), SECOND))
@@ -201,28 +201,28 @@ class TestEcho:
     def back(message, count):
         return {"type": "STATE", "state": {**message["state"], "destinationStats": {"recordCount": count}}}
 
-    def judged(self, *states, **settings):
-        return judged(states, "write", "destination-wicked-reports", stdin=self.INPUT, **settings)
+    def check(self, *states, **settings):
+        return check(states, "write", "destination-wicked-reports", stdin=self.INPUT, **settings)
 
-    def test_whole_in_order_and_counted_they_pass(self):
-        assert self.judged(self.back(self.FIRST, 2.0), self.back(self.SECOND, 1.0)) == []
+    def test_unchanged_in_order_and_counted_they_pass(self):
+        assert self.check(self.back(self.FIRST, 2.0), self.back(self.SECOND, 1.0)) == []
 
-    def test_a_run_that_fails_may_give_fewer_back(self):
-        assert self.judged(self.back(self.FIRST, 2.0), error(), code=1) == []
+    def test_a_failing_run_may_return_fewer(self):
+        assert self.check(self.back(self.FIRST, 2.0), error(), code=1) == []
 
-    def test_what_is_changed_missing_swapped_or_doubled_is_caught(self):
+    def test_a_changed_missing_swapped_or_repeated_state_is_reported(self):
         first, second = self.back(self.FIRST, 2.0), self.back(self.SECOND, 1.0)
         without_id = {"type": "STATE", "state": {k: v for k, v in first["state"].items() if k != "id"}}
         for states in ([first], [second, first], [first, first], [first, second, second], [without_id, second]):
-            assert self.judged(*states) != []
-        assert self.judged(self.back(self.FIRST, 3.0), second) != []
+            assert self.check(*states) != []
+        assert self.check(self.back(self.FIRST, 3.0), second) != []
 
     def test_a_destination_prints_no_records(self):
-        assert self.judged(record(), self.back(self.FIRST, 2.0), self.back(self.SECOND, 1.0)) != []
+        assert self.check(record(), self.back(self.FIRST, 2.0), self.back(self.SECOND, 1.0)) != []
 
 
 class TestRecorder:
-    """What is judged: every connector process, and nothing else."""
+    """Every connector process is recorded, and no other."""
 
     @pytest.mark.parametrize(
         ("line", "found"),
@@ -251,12 +251,12 @@ class TestRecorder:
             (["docker", "image", "inspect", "airbyte/source-sovrn:dev"], None),
         ],
     )
-    def test_connectors_are_told_by_their_command_lines(self, line, found):
+    def test_connectors_are_recognized_by_their_command_lines(self, line, found):
         assert recorder.connector_of(line) == found
 
     @pytest.mark.parametrize("text", [True, False])
     @pytest.mark.parametrize("way", ["run", "communicate", "lines", "rest"])
-    def test_output_is_seen_however_it_is_read(self, way, text):
+    def test_output_is_recorded_however_it_is_read(self, way, text):
         code = "import sys; sys.stdout.write(sys.stdin.read()); 'from source_sovrn.run import run'"
         given = json.dumps(log("ä")) + "\nnot a message\n"
         command, data = [sys.executable, "-c", code, "spec"], given if text else given.encode()
@@ -279,9 +279,9 @@ class TestRecorder:
                     out = first + (process.stdout.read() if way == "rest" else data[:0].join(process.stdout))
         assert out == data
         found = recorder.take()
-        assert [text.split(": ")[1:3] for text in found] == [["line 2", "no JSON"], ["spec printed 0 answers"]]
+        assert [text.split(": ")[1:3] for text in found] == [["line 2", "not JSON"], ["spec printed 0 results"]]
 
-    def test_input_is_seen_too(self):
+    def test_input_is_recorded_too(self):
         code = "import sys; sys.stdin.read(); 'from destination_wicked_reports.run import run'"
         command = [sys.executable, "-c", code, "write"]
         subprocess.run(command, input=TestEcho.INPUT, stdout=subprocess.PIPE)
@@ -289,11 +289,11 @@ class TestRecorder:
             process.stdin.write(TestEcho.INPUT)
             process.stdin.close()
             process.stdout.read()
-        assert recorder.take() == ["destination-wicked-reports write: only 0 states came back of 2"] * 2
+        assert recorder.take() == ["destination-wicked-reports write: only 0 of 2 states were returned"] * 2
 
     @pytest.mark.parametrize("stream", ["stdout", "stderr"])
     @pytest.mark.parametrize("secret", ["ann" + "@b.example", "sim-wicked" + "-key"])
-    def test_a_secret_or_a_person_in_a_log_is_caught_and_in_a_record_is_the_product(self, stream, secret):
+    def test_a_secret_or_an_address_is_reported_in_a_log_and_allowed_in_a_record(self, stream, secret):
         code = f"import sys; sys.{stream}.write(sys.argv[2]); 'from source_sovrn.run import run'"
         for printed, expected in ((log(f"for {secret}"), 1), (record({"who": secret}), 0)):
             command = [sys.executable, "-c", code, "read", json.dumps(printed) + "\n"]
@@ -301,7 +301,7 @@ class TestRecorder:
             caught = [found for found in recorder.take() if "printed a secret or an e-mail address" in found]
             assert len(caught) == expected
 
-    def test_a_process_that_was_killed_is_judged_by_its_whole_lines(self):
+    def test_of_a_killed_process_only_complete_lines_are_checked(self):
         code = (
             "import os, signal, sys; os.write(1, sys.argv[2].encode()); os.kill(os.getpid(), signal.SIGKILL)\n"
             "'from source_sovrn.run import run'"
@@ -311,7 +311,7 @@ class TestRecorder:
             assert len(recorder.take()) == expected
 
 
-@pytest.mark.unjudged_output("it says so itself")
-def test_a_test_may_say_that_its_connector_is_made_to_break_the_protocol():
+@pytest.mark.unchecked_output("its process prints no message")
+def test_a_test_can_be_exempted_from_the_check():
     code = "print('not a message'); 'from source_sovrn.run import run'"
     subprocess.run([sys.executable, "-c", code, "spec"], stdout=subprocess.PIPE)

@@ -1,1 +1,1 @@
-"""What every connector of this repository stands on; linked into each package as `base`."""
+"""Code that all connectors share; each package links this folder in as `base`."""

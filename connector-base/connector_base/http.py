@@ -1,7 +1,7 @@
-"""Requests whose replies count only when they are whole: retries, and failures in plain sentences.
+"""HTTP client: validates whole responses, retries, and raises errors that a user can act on.
 
-Shared by the sources and the same, byte for byte, in each of them. Nothing here knows a vendor: URLs, headers,
-parameters and the meaning of status codes come from a declared `HttpRequester` and its error handler.
+URLs, headers, parameters and the meaning of status codes come from the manifest's `HttpRequester` and its error
+handler; this module knows no vendor.
 """
 
 from __future__ import annotations
@@ -22,26 +22,27 @@ from airbyte_cdk.sources.types import StreamSlice
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from . import rate_limit
-from .errors import BadReplyError, config_error, transient_error
-from .rate_limit import FixedWindowLimiter, asked_wait, natural, wait
+from .errors import BadResponseError, config_error, transient_error
+from .rate_limit import FixedWindowLimiter, parse_natural, requested_wait, wait
 
-CONNECT_SECONDS = 10.0
-_LONGEST_BACKOFF = 60.0
-_FIRST_BLIND_WAIT = 5.0
+CONNECT_TIMEOUT = 10.0
+_MAX_BACKOFF = 60.0
+#: Seconds before the first retry of a 429 that names no wait; doubled, the waits soon exceed a window of 60 s.
+_THROTTLED_BACKOFF = 5.0
 _SAFE_URL = re.compile(
     r"https://[^\s/?#@\\]+(/[^\s?#]*)?"
     r"|http://(localhost|127\.0\.0\.1)(:\d+)?(/[^\s?#]*)?"  # ignore-https-check: this machine only
 )
-_RETRIED = (requests.RequestException, urllib3.exceptions.HTTPError)
+_NETWORK_ERRORS = (requests.RequestException, urllib3.exceptions.HTTPError)
 
 T = TypeVar("T")
 
 
 def check_api_url(url: str | None) -> None:
-    """Allow https everywhere and http only to this machine, so that no key travels in the clear."""
+    """Raise `config_error` unless the URL is https, or http to this machine: the API key must not be sent in clear."""
     if url and not _is_safe(url):
         raise config_error(
-            "api_url must be an https address, or http to localhost: correct it, or remove it to use the vendor's own."
+            "api_url must be an https URL, or http to localhost. Correct it, or remove it to use the vendor's API."
         )
 
 
@@ -49,30 +50,32 @@ def _is_safe(url: str) -> bool:
     try:
         parts = urlsplit(url)
         return _SAFE_URL.fullmatch(url) is not None and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # half an IPv6 address, or a port that is none
+    except ValueError:  # an incomplete IPv6 address or an invalid port
         return False
 
 
-def json_body(response: requests.Response) -> Any:
-    """Read and parse a whole body; `NaN`, half a body, HTML or nothing at all are no JSON.
+def read_json(response: requests.Response) -> Any:
+    """Read and parse the whole body.
 
-    The parser takes what is nested deeper than any writer can put out again: such a body does not count.
+    Raises `BadResponseError` for an incomplete body, `NaN`, HTML or an empty body. The parser accepts deeper nesting
+    than a writer does, so a body that cannot be written again raises it, too.
     """
     try:
         body = orjson.loads(response.raw.read(decode_content=True))
         orjson.dumps(body)
     except orjson.JSONDecodeError:
         kind = response.headers.get("Content-Type", "no content type").split(";")[0]
-        raise BadReplyError(f"the body is not complete JSON ({kind[:40]})") from None
+        raise BadResponseError(f"the body is not complete JSON ({kind[:40]})") from None
     except orjson.JSONEncodeError:
-        raise BadReplyError("the body is nested too deeply") from None
+        raise BadResponseError("the body is nested too deeply") from None
     return body
 
 
-def _mask(response: requests.Response, secrets: Collection[str]) -> None:
-    """Take the secrets out of a refusal before a message quotes a part of it: in a part no mask would know them.
+def _mask_secrets(response: requests.Response, secrets: Collection[str]) -> None:
+    """Replace the secrets in an error response, before a message quotes part of it.
 
-    JSON is written anew, so that no escape hides a secret; what cannot be read and written is dropped.
+    A message may cut a secret in two, and the log filter would not recognize the halves. JSON is rewritten first, so
+    that no escape sequence hides a secret; JSON that cannot be rewritten is dropped.
     """
     content = response.content
     try:
@@ -86,139 +89,147 @@ def _mask(response: requests.Response, secrets: Collection[str]) -> None:
     response._content = content
 
 
-def natural_number(value: Any) -> int | None:
-    """Read a count of a body, as a number or, as older Laravel has it, as text; anything else is None."""
-    return value if type(value) is int and value >= 0 else natural(value) if isinstance(value, str) else None
+def parse_count(value: Any) -> int | None:
+    """Return a count from a body; older versions of Laravel send it as text. None if it is not a whole number."""
+    return value if type(value) is int and value >= 0 else parse_natural(value) if isinstance(value, str) else None
 
 
 def rows_of(body: Any, key: str | None = None) -> list[dict[str, Any]]:
-    """Return the list of objects that a body is, or holds under `key`; the one look-up needed, no walk."""
+    """Return the list of objects in `body[key]`, or `body` itself without a key; raise `BadResponseError` if absent."""
     rows = body.get(key) if key is not None and isinstance(body, dict) else body
     if not isinstance(rows, list):
-        raise BadReplyError(f"the body holds no list{f' {key!r}' if key else ''}")
+        raise BadResponseError(f"the body has no list{f' {key!r}' if key else ''}")
     if not all(type(row) is dict for row in rows):
-        raise BadReplyError("the list holds something that is no object")
+        raise BadResponseError("the list has an item that is not an object")
     return rows
 
 
 class ApiClient:
-    """Sends what a declared requester describes until a reply is whole, or fails in one sentence.
+    """Sends a declared request until a whole response arrives, or raises an error for the user.
 
-    `tries` bounds the attempts of one request (faults and throttles alike), `longest_wait` the seconds of one wait
-    that the vendor may ask for, `read_seconds` the silence of the other side. `backoff` is what to wait at least before
-    the second attempt, the third and so on, the last for all further ones; without it, waits double.
+    `max_tries` limits the attempts of one request, faults and 429s alike. `max_wait` is the longest wait in seconds
+    that the vendor may ask for. `read_timeout` is in seconds. `backoff` lists the minimum waits before the second,
+    third, … attempt, and the last one repeats; without it, waits double.
     """
 
     def __init__(
         self,
         requester: HttpRequester,
-        budget: FixedWindowLimiter,
+        limiter: FixedWindowLimiter,
         *,
-        tries: int = 7,
-        longest_wait: float = 900.0,
-        read_seconds: float = 120.0,
+        max_tries: int,
+        max_wait: float,
+        read_timeout: float,
         backoff: Sequence[float] = (),
     ) -> None:
-        self._requester, self._budget = requester, budget
-        self._tries, self._longest_wait, self._backoff = tries, longest_wait, backoff
-        self._timeout = (min(CONNECT_SECONDS, read_seconds), read_seconds)
+        self._requester, self._limiter = requester, limiter
+        self._max_tries, self._max_wait, self._backoff = max_tries, max_wait, backoff
+        self._timeout = (min(CONNECT_TIMEOUT, read_timeout), read_timeout)
         self._session = requests.Session()
-        self._session.trust_env = not requester.get_url().startswith("http:")  # loopback: no proxy may see the key
+        self._session.trust_env = not requester.get_url().startswith("http:")  # keeps the key from proxies
 
     def get(
         self,
-        accept: Callable[[Any], T],
+        parse: Callable[[Any], T],
         *,
         stream_slice: StreamSlice | None = None,
-        token: Mapping[str, Any] | None = None,
-        read: Callable[[requests.Response], Any] = json_body,
+        page_token: Mapping[str, Any] | None = None,
+        read_body: Callable[[requests.Response], Any] = read_json,
+        subject: str = "",
     ) -> T:
-        """Return `accept(read(response))` of the first whole reply.
+        """Return `parse(read_body(response))` of the first whole response.
 
-        `token` is `next_page_token` in the requester's Jinja. `read` and `accept` run inside the retry: they raise
-        `BadReplyError` for a reply that must not count. Parameters that evaluate to nothing are not sent.
+        The manifest sees `page_token` as `next_page_token`; parameters that evaluate to nothing are not sent.
+        `read_body` and `parse` raise `BadResponseError` for a response that must be retried. `subject` names what is
+        requested, for the messages of a subclass.
         """
-        given = {"stream_slice": stream_slice, "next_page_token": token}
-        url = self._requester.get_url(**given)  # type: ignore[arg-type]
-        params = self._requester.get_request_params(**given)  # type: ignore[arg-type]
-        login = self._requester.get_authenticator().get_auth_header()
-        headers = {**self._requester.get_request_headers(**given), **login}  # type: ignore[arg-type]
-        secrets = [word for value in login.values() for word in str(value).split()[-1:]]  # without a scheme before it
-        sent = {name: value for name, value in params.items() if value not in ("", [], None)}
-        for attempt in range(1, self._tries + 1):
-            self._budget.take()
-            seconds, throttled, unreachable = self._growing(attempt, 1.0), False, False
+        context = {"stream_slice": stream_slice, "next_page_token": page_token}
+        url = self._requester.get_url(**context)  # type: ignore[arg-type]
+        params = self._requester.get_request_params(**context)  # type: ignore[arg-type]
+        auth = self._requester.get_authenticator().get_auth_header()
+        headers = {**self._requester.get_request_headers(**context), **auth}  # type: ignore[arg-type]
+        secrets = [word for value in auth.values() for word in str(value).split()[-1:]]  # without the scheme
+        params = {name: value for name, value in params.items() if value not in ("", [], None)}
+        for attempt in range(1, self._max_tries + 1):
+            self._limiter.acquire()
+            seconds, throttled, unreachable = self._backoff_seconds(attempt, 1.0), False, False
             try:
                 with self._session.get(
-                    url, params=sent, headers=headers, timeout=self._timeout, allow_redirects=False, stream=True
+                    url, params=params, headers=headers, timeout=self._timeout, allow_redirects=False, stream=True
                 ) as response:
-                    self._budget.learn(response.headers)
+                    self._limiter.update(response.headers)
                     if response.status_code == requests.codes.ok:
-                        return accept(read(response))
-                    _mask(response, secrets)  # reads the body, too, while faults are caught
-                    throttled = self._refused(response)
-                    reason = f"the API answered {response.status_code}"
+                        return parse(read_body(response))
+                    _mask_secrets(response, secrets)  # reads the body, inside the `try`
+                    throttled = self._is_throttled(response, subject)
+                    reason = f"HTTP {response.status_code}"
                     if throttled:
-                        seconds = self._throttled_pause(response, attempt)
-            except BadReplyError as fault:
+                        seconds = self._throttled_wait(response, attempt)
+            except BadResponseError as fault:
                 reason = str(fault)
-            except _RETRIED as fault:
-                reason, unreachable = self._network_fault(fault), True
-            if attempt < self._tries:
-                wait(seconds, f"{reason}; then attempt {attempt + 1} of {self._tries}")
+            except _NETWORK_ERRORS as fault:
+                reason, unreachable = self._describe(fault), True
+            if attempt < self._max_tries:
+                wait(seconds, f"{reason}; then attempt {attempt + 1} of {self._max_tries}")
                 if throttled:
-                    self._budget.renew()
-        host, attempts = urlsplit(url).hostname, f"in {self._tries} attempts ({reason})"
+                    self._limiter.reset()
+        host, attempts = urlsplit(url).hostname, f"{self._max_tries} attempts ({reason})"
         if throttled:
-            told = f"{host} refused more requests for now {attempts}: run again in some minutes, and sync less often."
-        elif unreachable:
-            told = f"{host} could not be reached {attempts}: check this machine's network, firewall and proxy."
-        else:
-            told = (
-                f"{host} gave no usable answer {attempts}: run again later; if it recurs, check api_url and any proxy."
+            message = (
+                f"{host} was still rate limiting after {attempts}. Run again in a few minutes, and sync less often."
             )
-        raise transient_error(told)
+        elif unreachable:
+            message = f"{host} could not be reached in {attempts}. Check this machine's network, firewall and proxy."
+        else:
+            message = (
+                f"{host} returned no valid response in {attempts}. "
+                "Run again later; if this recurs, check api_url and any proxy."
+            )
+        raise transient_error(message)
 
-    def _refused(self, response: requests.Response) -> bool:
-        """Raise what the declared error handler calls a failure; else tell whether the refusal is a throttle."""
+    def _is_throttled(self, response: requests.Response, subject: str) -> bool:
+        """Return whether an error response is a throttle (True) or another retryable fault (False).
+
+        Raises what the manifest's error handler declares a failure.
+        """
         assert self._requester.error_handler is not None
         resolution = self._requester.error_handler.interpret_response(response)
         if resolution.response_action in (ResponseAction.RETRY, ResponseAction.RATE_LIMITED):
             return resolution.response_action == ResponseAction.RATE_LIMITED
-        message = resolution.error_message or f"The API answered {response.status_code}."
+        message = resolution.error_message or f"The API responded with HTTP {response.status_code}."
         kind = resolution.failure_type or FailureType.system_error
         raise AirbyteTracedException(message=message, internal_message=message, failure_type=kind)
 
-    def _throttled_pause(self, response: requests.Response, attempt: int) -> float:
+    def _throttled_wait(self, response: requests.Response, attempt: int) -> float:
         now = rate_limit.CLOCK.now()
-        asked = asked_wait(response.headers, now)
-        least = self._growing(attempt, _FIRST_BLIND_WAIT)  # from 5 s on, the fourth outlasts a window of 60 s
-        if asked is None:
-            return least
-        if asked > self._longest_wait:
+        requested = requested_wait(response.headers, now)
+        minimum = self._backoff_seconds(attempt, _THROTTLED_BACKOFF)
+        if requested is None:
+            return minimum
+        if requested > self._max_wait:
             try:
-                until = f"until {datetime.fromtimestamp(now + asked, timezone.utc):%Y-%m-%d %H:%M:%S} UTC"
+                until = f"until {datetime.fromtimestamp(now + requested, timezone.utc):%Y-%m-%d %H:%M:%S} UTC"
             except (ValueError, OverflowError):
-                until = f"for {asked:.0f} s"
+                until = f"for {requested:.0f} s"
             raise transient_error(
-                f"The API's request limit is used up and it asks to wait {until}, longer than the "
-                f"{self._longest_wait:g} s a run waits: run again after that time, and sync less often if this recurs."
+                f"The API's rate limit is reached. It asks to wait {until}, longer than the {self._max_wait:g} s a run "
+                "waits. Run again after that time; if this recurs, sync less often."
             )
-        return max(asked, least) if self._backoff else asked
+        return max(requested, minimum) if self._backoff else requested
 
-    def _growing(self, attempt: int, first: float) -> float:
+    def _backoff_seconds(self, attempt: int, first: float) -> float:
         if self._backoff:
             return self._backoff[min(attempt, len(self._backoff)) - 1]
-        return float(min(first * 2.0 ** (attempt - 1), _LONGEST_BACKOFF))
+        return float(min(first * 2.0 ** (attempt - 1), _MAX_BACKOFF))
 
-    def _network_fault(self, fault: Exception) -> str:
-        """Name a fault in words of ours: the libraries' own texts quote whole URLs."""
+    def _describe(self, fault: Exception) -> str:
+        """Describe a network error; the libraries' own messages quote whole URLs."""
         if isinstance(fault, requests.exceptions.SSLError):
             return "no trusted TLS connection"
         if isinstance(fault, requests.exceptions.ConnectTimeout):
             return f"no connection within {self._timeout[0]:g} s"
         if isinstance(fault, (requests.exceptions.ReadTimeout, urllib3.exceptions.ReadTimeoutError)):
-            return f"no answer within {self._timeout[1]:g} s"
+            return f"no response within {self._timeout[1]:g} s"
         if isinstance(fault, requests.exceptions.ConnectionError):
-            return "the connection could not be made or was closed"
-        return "the answer broke off"
+            return "the connection failed or was closed"
+        return "the response was cut off"

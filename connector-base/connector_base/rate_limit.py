@@ -1,7 +1,6 @@
-"""When a request may leave: the clock, waits that are announced, and how many requests a vendor takes.
+"""Clock, logged waits and the fixed-window rate limiter.
 
-Shared by the sources and the same, byte for byte, in each of them. Whoever needs the time asks `rate_limit.CLOCK`,
-by that name and each time anew, so that a test replaces the clock in one place.
+Read the clock as `rate_limit.CLOCK` on each use; do not import the object. A test can then replace it in one place.
 """
 
 from __future__ import annotations
@@ -14,21 +13,23 @@ from datetime import datetime, timezone
 
 LOGGER = logging.getLogger("airbyte.source")
 
-#: Seconds added to a budget's window: the vendor starts its window when a request arrives, we when it leaves.
+#: Seconds added to a window: the vendor starts it when a request arrives, we start it when the request leaves.
 WINDOW_MARGIN = 1.0
-_LARGEST_BUDGET = 1_000_000
-MILLISECONDS_FROM = 10**11  # UNIX seconds reach this in the year 5138, milliseconds reached it in 1973
+#: Larger values in a rate-limit header are taken for garbage.
+_MAX_LIMIT = 1_000_000
+#: Timestamps from here on are milliseconds: in seconds, this is the year 5138.
+MIN_UNIX_MILLISECONDS = 10**11
 
 
 class Clock:
-    """The wall clock; tests put another in its place."""
+    """The system clock."""
 
     def now(self) -> float:
         """Return UNIX seconds."""
         return time.time()
 
     def sleep(self, seconds: float) -> None:
-        """Let `seconds` pass."""
+        """Sleep for `seconds`."""
         time.sleep(seconds)
 
 
@@ -36,83 +37,86 @@ CLOCK = Clock()
 
 
 def utc_now() -> datetime:
-    """Return the clock's time in whole seconds, UTC."""
+    """Return the current UTC time without fractions of a second."""
     return datetime.fromtimestamp(int(CLOCK.now()), timezone.utc)
 
 
 def wait(seconds: float, reason: str) -> None:
-    """Sleep, but first say why and how long."""
+    """Log the reason and the length of a wait, flush standard output, and sleep."""
     pause(seconds, f"Waiting {seconds:.1f} s: {reason}")
 
 
-def pause(seconds: float, announcement: str) -> None:
-    """Sleep, but first say so, and let everything that was written so far leave the process."""
+def pause(seconds: float, message: str) -> None:
+    """Log `message`, flush standard output, and sleep; do nothing if `seconds` is not positive."""
     if seconds > 0:
-        LOGGER.info("%s", announcement)
+        LOGGER.info("%s", message)
         sys.stdout.flush()
         CLOCK.sleep(seconds)
 
 
-def natural(text: str | None, digits: int = 15) -> int | None:
-    """Read a header that should be a plain number; anything else (text, a date, a sign, a fraction) is None."""
+def parse_natural(text: str | None, max_digits: int = 15) -> int | None:
+    """Return a header's plain whole number; None for a date, a sign, a fraction or any other text."""
     text = (text or "").strip()
-    return int(text) if text.isascii() and text.isdigit() and len(text) <= digits else None
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= max_digits else None
 
 
 class FixedWindowLimiter:
-    """At most `calls` requests in `seconds`, counted from the first: the fixed window of Laravel's throttle.
+    """At most `limit` requests per `seconds`, in windows that open with their first request, as Laravel counts them.
 
-    Replies may carry `x-ratelimit-limit` and `x-ratelimit-remaining` (affiliate-facts A8); what they say replaces
-    what was declared. A count that falls between two replies means that the vendor has opened a new window.
+    `x-ratelimit-limit` and `x-ratelimit-remaining` replace the declared limit and our own count
+    (docs/vendors/wecantrack.md A8). A count that falls from one response to the next means a new window.
     """
 
-    def __init__(self, calls: int, seconds: float = 60.0, *, spent: int = 0, obey_headers: bool = True) -> None:
-        self.calls, self._seconds, self._used, self._obey = calls, seconds, spent, obey_headers
-        self._opened = self._asked = CLOCK.now()
+    def __init__(self, limit: int, seconds: float = 60.0, *, used: int = 0, obey_headers: bool = True) -> None:
+        self.limit, self._seconds, self._used, self._obey_headers = limit, seconds, used, obey_headers
+        self._opened = self._last_request = CLOCK.now()
 
-    def take(self) -> None:
-        """Count one request; wait first if the window is used up."""
+    def acquire(self) -> None:
+        """Count one request; wait first if the window is full."""
         age = CLOCK.now() - self._opened
         if not self._used or not 0 <= age < self._seconds + WINDOW_MARGIN:
-            self._renew()
-        elif self._used >= self.calls:
-            wait(
-                self._seconds + WINDOW_MARGIN - age,
-                f"the budget of {self.calls} requests in {self._seconds:g} s is used up",
-            )
-            self._renew()
+            self._open_window()
+        elif self._used >= self.limit:
+            wait(self._seconds + WINDOW_MARGIN - age, self._limit_reached())
+            self._open_window()
         self._used += 1
-        self._asked = CLOCK.now()
+        self._last_request = CLOCK.now()
 
-    def learn(self, headers: Mapping[str, str]) -> None:
-        """Take over the vendor's own count, as far as the headers are readable."""
-        if not self._obey:
+    def update(self, headers: Mapping[str, str]) -> None:
+        """Adopt the vendor's limit and count from a response's headers; ignore unreadable values."""
+        if not self._obey_headers:
             return
-        limit = natural(headers.get("x-ratelimit-limit"))
-        remaining = natural(headers.get("x-ratelimit-remaining"))
-        if limit is not None and 1 <= limit <= _LARGEST_BUDGET:
-            self.calls = limit
-        if remaining is not None and remaining <= _LARGEST_BUDGET:
-            used = max(self.calls - remaining, 1)
+        limit = parse_natural(headers.get("x-ratelimit-limit"))
+        remaining = parse_natural(headers.get("x-ratelimit-remaining"))
+        if limit is not None and 1 <= limit <= _MAX_LIMIT:
+            self.limit = limit
+        if remaining is not None and remaining <= _MAX_LIMIT:
+            used = max(self.limit - remaining, 1)
             if used < self._used:
-                self._opened = self._asked
+                self._opened = self._last_request
             self._used = used
 
-    def renew(self) -> None:
-        """Start a new window: the vendor's own wait is over."""
-        self._renew()
+    def reset(self) -> None:
+        """Open a new window; call it after a wait that the vendor requested."""
+        self._open_window()
 
-    def _renew(self) -> None:
+    def _limit_reached(self) -> str:
+        return f"rate limit of {self.limit} requests in {self._seconds:g} s reached"
+
+    def _open_window(self) -> None:
         self._opened, self._used = CLOCK.now(), 0
 
 
-def asked_wait(headers: Mapping[str, str], now: float) -> float | None:
-    """Return the seconds a 429 asks for: `Retry-After` (seconds), else `x-ratelimit-reset` (UNIX time), else None."""
-    seconds = natural(headers.get("Retry-After"))
+def requested_wait(headers: Mapping[str, str], now: float) -> float | None:
+    """Return the seconds that a 429 asks to wait; None if it does not say.
+
+    `Retry-After` is in seconds. Without it, `x-ratelimit-reset` counts, in UNIX seconds or milliseconds.
+    """
+    seconds = parse_natural(headers.get("Retry-After"))
     if seconds is not None:
         return max(float(seconds), 1.0)
-    reset = natural(headers.get("x-ratelimit-reset"))
+    reset = parse_natural(headers.get("x-ratelimit-reset"))
     if reset is None:
         return None
-    ahead = (reset / 1000 if reset >= MILLISECONDS_FROM else reset) - now
+    ahead = (reset / 1000 if reset >= MIN_UNIX_MILLISECONDS else reset) - now
     return ahead + WINDOW_MARGIN if ahead > 0 else None

@@ -1,12 +1,12 @@
-"""Makes `import airbyte_cdk` cheaper. For console scripts only, before anything imports the CDK.
+"""Makes `import airbyte_cdk` cheaper; for console scripts, before anything imports the CDK.
 
     startup.prepare()
     from .source import SourceExample  # imports the CDK
     startup.finish()
 
-Three costs are left out. serpyco-rs reads the source text of every protocol model for the docstrings of its fields:
-half of the CPU that `spec` takes. Garbage collection during the imports costs another half second. And
-`import airbyte_cdk` imports every kind of source, which a destination never uses.
+It avoids three costs. serpyco-rs parses the source of every protocol model for field docstrings: half of the CPU of
+`spec`. Garbage collection during the imports costs another half second. `import airbyte_cdk` imports every kind of
+source, which a destination never uses.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ SOURCE_PACKAGES = ("airbyte_cdk", "airbyte_cdk.sources", "airbyte_cdk.sources.ut
 
 
 def prepare(*, defer_sources: bool = False) -> None:
-    """Stop garbage collection and skip the models' docstrings; with `defer_sources`, skip `SOURCE_PACKAGES`, too."""
+    """Disable garbage collection and docstring parsing; with `defer_sources`, import `SOURCE_PACKAGES` on first use."""
     gc.disable()
     with contextlib.suppress(ImportError):
         import attributes_doc
@@ -34,16 +34,16 @@ def prepare(*, defer_sources: bool = False) -> None:
 
 
 def finish() -> None:
-    """Resume garbage collection, without what the imports created: it lives as long as the process."""
+    """Enable garbage collection again, except for what the imports created: it lives as long as the process."""
     gc.freeze()
     gc.set_threshold(100_000, 20, 20)
     gc.enable()
 
 
 def _defer(name: str) -> None:
-    """Enter a package into `sys.modules` without running its `__init__`, so that its submodules import alone.
+    """Add a package to `sys.modules` without running its `__init__`, so that submodules can be imported alone.
 
-    The first access to a name that the package would define runs the `__init__` after all.
+    The first access to a name that the package itself defines runs the `__init__`.
     """
     spec = find_spec(name)
     if spec is None or spec.loader is None:

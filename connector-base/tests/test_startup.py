@@ -1,4 +1,4 @@
-"""Console scripts prepare the import of the CDK; whatever it leaves out is there as soon as it is asked for."""
+"""`startup` makes the import of the CDK cheaper, and deferred modules are imported on first use."""
 
 import subprocess
 import sys

@@ -1,1 +1,1 @@
-"""PyAirbyte, Meltano and airbyte-serverless: their environments and what is run in them."""
+"""PyAirbyte, Meltano and airbyte-serverless: their environments and test cases."""

@@ -1,4 +1,4 @@
-"""What every host is given to do: each source with a small world behind it, and what must arrive."""
+"""The test cases of all hosts: each source with its settings, its data and the expected result."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from integration_tests.hosts.environments import connectors
 from integration_tests.simulator.client import SimulatorClient
 
 FIRST, SECOND = "2026-04-01T12:00:00", "2026-04-16T12:00:00"
-#: nothing listens here: port 9 is the discard service's, which only a superuser could open
+#: nothing listens here: port 9 is the discard service's, which only root can open
 NOWHERE = "http://127.0.0.1:9"
 
 
 @dataclass(frozen=True)
 class Case:
-    """One source: its settings, its world, and how many different records of `stream` are there to be read now."""
+    """One source: its settings, its data, and the number of distinct records of `stream` that are visible now."""
 
     source: str
     stream: str
@@ -25,12 +25,12 @@ class Case:
     settings: Callable[[SimulatorClient], dict[str, Any]]
     prepare: Callable[[SimulatorClient], object]
     visible: Callable[[SimulatorClient], int]
-    #: the mapping that takes its records to Wicked; None for a source that reads from there
+    #: the destination's mapping for its records; None for source-wicked-reports
     mapping: dict[str, Any] | None = None
     truth: Callable[[SimulatorClient, list[str]], Any] | None = None
 
     def config(self, simulator: SimulatorClient, end: str = FIRST, **changes: Any) -> dict[str, Any]:
-        """Return the source's settings, to read up to this instant."""
+        """Return the source's settings for a read up to this instant."""
         return {"api_url": simulator.url, "end_date": end[:10], **self.settings(simulator), **changes}
 
 
@@ -97,9 +97,9 @@ SOURCES = [case for case in (WECANTRACK, SOVRN, WICKED) if case.source in connec
 
 
 def destination(simulator: SimulatorClient, case: Case | None, folder: Path, **changes: Any) -> dict[str, Any]:
-    """Return the destination's settings for this source's records; small requests, so that a run can be cut in two.
+    """Return the destination's settings for this source's records (without a source, `mapping` is None).
 
-    Without a source the mapping is None: the caller decides.
+    Requests are small, so that a kill can hit the middle of a run.
     """
     return {
         "api_key": simulator.wicked_key,
@@ -113,6 +113,6 @@ def destination(simulator: SimulatorClient, case: Case | None, folder: Path, **c
 
 
 def posts(simulator: SimulatorClient) -> int:
-    """Return how many requests Wicked's inbound API has answered."""
+    """Return the number of requests that the inbound API has received."""
     by_path = simulator.stats()["requests"]["by_path"]
     return sum(count for path, count in by_path.items() if path.startswith("POST"))

@@ -1,13 +1,14 @@
-"""`make hosts`: the programs that run connectors, each in an environment of its own under `.cache/hosts`.
+"""`make hosts`: installs the programs that run connectors, each in an environment of its own under `.cache/hosts`.
 
-PyAirbyte, Meltano, Meltano's plugins and airbyte-serverless come from the package index, hash-pinned. Only Meltano's
-wrapper for Airbyte sources is on no package index: users install it from its repository, and here it comes from
-`TAP_AIRBYTE_WRAPPER`, or from `shared/tap-airbyte-wrapper` beside this repository. Nothing of it is copied into this
-repository, and where it cannot be had, what needs it is left out.
+PyAirbyte, Meltano, its plugins and airbyte-serverless come from the package index, hash-pinned. Meltano's wrapper for
+Airbyte sources is on no package index: users install it from its repository, the tests from the folder that
+`TAP_AIRBYTE_WRAPPER` names, or from `shared/tap-airbyte-wrapper` next to this repository. Without it, tests that need
+it are skipped.
 """
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 import shutil
 import signal
@@ -17,11 +18,11 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
 
 import pytest
 
 from integration_tests.simulator.client import SimulatorClient
+from integration_tests.support.layers import unavailable
 from integration_tests.support.processes import EMAIL
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -31,29 +32,29 @@ PROJECT = CACHE / "meltano-project"
 EXAMPLES = REPOSITORY / "examples"
 HOSTS = ("pyairbyte", "meltano", "serverless")
 WRAPPER = "tap-airbyte-wrapper"
-#: Meltano's plugins that the package index has, with the lock that decides about what they need.
+#: Meltano's plugins from the package index, with the lock that constrains their dependencies
 PLUGINS = {
     "tap-jsonl": "hosts-tap-jsonl.txt",
     "target-jsonl": "hosts-target-jsonl.txt",
     "target-wicked-reports": "lock.txt",
 }
 BIN = Path(sys.executable).parent
-VERSION = "0.1.0"
+
 WRAPPER_URL = "git+https://github.com/MeltanoLabs/tap-airbyte-wrapper.git"
 RUN_SECONDS = 280
 KEYS = (SimulatorClient.wecantrack_key, SimulatorClient.wicked_key, SimulatorClient.sovrn_key)
 
 
 def connectors(kind: str) -> list[str]:
-    """Return the connectors of this repository, `source` or `destination`, whose packages are there."""
+    """Return the names of this repository's connectors of a kind: `source` or `destination`."""
     return sorted(path.parent.name for path in REPOSITORY.glob(f"{kind}-*/pyproject.toml"))
 
 
-# -- what the tests ask for -------------------------------------------------------------------------------------------
+# -- for the tests ----------------------------------------------------------------------------------------------------
 
 
 def tool(host: str, name: str) -> Path:
-    """Return a host's program, or end the test: as a failure where everything must be had, else as a skip."""
+    """Return a host's program; skip the test if it is not installed (with `CI_STRICT=1`, fail it)."""
     path = CACHE / host / "bin" / name
     if not path.exists():
         unavailable(f"{host} is not installed: run `make hosts`")
@@ -61,29 +62,22 @@ def tool(host: str, name: str) -> Path:
 
 
 def meltano_plugins() -> Path:
-    """Return the folder of Meltano's installed plugins, or end the test."""
+    """Return the folder of Meltano's installed plugins; skip or fail the test as `tool` does."""
     if not (PROJECT / ".ready").exists():
         unavailable("Meltano's plugins are not installed: run `make hosts`")
     return PROJECT / ".meltano"
 
 
 def need_wrapper() -> None:
-    """End the test if Meltano cannot run Airbyte sources here.
+    """Skip the test if Meltano's wrapper for Airbyte sources is not installed.
 
-    A skip even with `CI_STRICT=1`: a CI that reaches package registries and nothing else cannot have the wrapper, for
-    it is in none. Where its source is at hand, that it is not installed is taken like any other missing layer.
+    Without the wrapper's source this is a skip even with `CI_STRICT=1`, since the wrapper is in no package registry.
+    With its source, a missing installation counts as any other missing layer.
     """
     if why := wrapper_missing():
         pytest.skip(why)
     if not (PROJECT / ".wrapper-ready").exists():
         unavailable(f"{WRAPPER} is not installed: run `make hosts`")
-
-
-def unavailable(reason: str) -> NoReturn:
-    """Skip with this reason, or fail where `CI_STRICT=1` says that every layer that a registry has must be had."""
-    if os.environ.get("CI_STRICT") == "1":
-        pytest.fail(reason)
-    pytest.skip(reason)
 
 
 def wrapper() -> Path | None:
@@ -94,17 +88,17 @@ def wrapper() -> Path | None:
 
 
 def wrapper_missing() -> str:
-    """Return why the wrapper cannot be had, or "" if it can."""
+    """Return why the wrapper's source is missing, or ""."""
     if wrapper():
         return ""
     return (
-        "tap-airbyte-wrapper is on no package index: clone its repository and name the folder in TAP_AIRBYTE_WRAPPER, "
-        "or put it into shared/tap-airbyte-wrapper beside this repository"
+        "tap-airbyte-wrapper is on no package index: clone its repository and set TAP_AIRBYTE_WRAPPER to the folder, "
+        "or put it into shared/tap-airbyte-wrapper next to this repository"
     )
 
 
 def environment(**extra: str) -> dict[str, str]:
-    """Return the environment of a host: its packages are ours, and it reports to nobody."""
+    """Return the environment of a host: it finds this repository's wheels, and sends no telemetry."""
     found = " ".join([str(WHEELS), os.environ.get("PIP_FIND_LINKS", "")]).strip()
     return {
         **os.environ,
@@ -121,19 +115,19 @@ def environment(**extra: str) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Done:
-    """How a host ended, and everything it printed: both streams in one text."""
+    """A host's exit code and its output, both streams in one text."""
 
     code: int
     text: str
 
 
 def run(command: Sequence[str | Path], folder: Path, **variables: str) -> Done:
-    """Run a host's program to its end in this folder; no key and no e-mail address may be in what it prints."""
+    """Run a host's program in this folder; its output may contain no key and no e-mail address."""
     return finish(start(command, folder, **variables))
 
 
 def start(command: Sequence[str | Path], folder: Path, **variables: str) -> subprocess.Popen[str]:
-    """Start a host's program as the leader of its own group, so that `kill` reaches the connectors it starts."""
+    """Start a host's program in a process group of its own, so that `kill` reaches the connectors it starts."""
     return subprocess.Popen(
         [str(part) for part in command],
         cwd=folder,
@@ -148,7 +142,7 @@ def start(command: Sequence[str | Path], folder: Path, **variables: str) -> subp
 
 
 def finish(process: subprocess.Popen[str]) -> Done:
-    """Wait for a host's end."""
+    """Wait for a host to end, and check its output for leaks."""
     text, _ = process.communicate(timeout=RUN_SECONDS)
     leaks = [line for line in text.splitlines() if any(key in line for key in KEYS) or EMAIL.search(line)]
     assert not leaks, f"A key or an e-mail address was printed.\n{leaks[0][:400]}"
@@ -156,8 +150,8 @@ def finish(process: subprocess.Popen[str]) -> Done:
 
 
 def kill(process: subprocess.Popen[str]) -> None:
-    """End a host and everything it started, at once."""
-    assert process.poll() is None, f"It ended by itself:\n{process.communicate()[0]}"
+    """Kill a host and everything it started."""
+    assert process.poll() is None, f"It ended on its own:\n{process.communicate()[0]}"
     os.killpg(process.pid, signal.SIGKILL)
 
 
@@ -165,8 +159,8 @@ def kill(process: subprocess.Popen[str]) -> None:
 
 
 def install() -> None:
-    """Bring everything under `.cache/hosts` up to date, and say how long each part took."""
-    WHEELS.mkdir(parents=True, exist_ok=True)  # every installer is told to look there, before anything is in it, too
+    """Bring everything under `.cache/hosts` up to date, and print the time of each part."""
+    WHEELS.mkdir(parents=True, exist_ok=True)  # must exist: it is a --find-links folder of every installer
     for name in HOSTS:
         with _timed(name):
             _install_host(name)
@@ -175,7 +169,7 @@ def install() -> None:
     with _timed("Meltano's plugins"):
         _install_plugins()
     if why := wrapper_missing():
-        print(f"{WRAPPER}: left out. {why}.")
+        print(f"{WRAPPER}: skipped. {why}.")
         return
     with _timed(WRAPPER):
         _install_wrapper()
@@ -200,7 +194,7 @@ def _build_wheels() -> None:
 
 
 def _install_plugins() -> None:
-    """Install the example project's plugins as a user would, then our own package anew, whose version stays."""
+    """Install the example project's plugins as a user does, then reinstall our package: its version did not change."""
     PROJECT.mkdir(exist_ok=True)
     (PROJECT / ".ready").unlink(missing_ok=True)
     write_project(PROJECT)
@@ -211,9 +205,9 @@ def _install_plugins() -> None:
 
 
 def _install_wrapper() -> None:
-    """Install the wrapper as a user would, then our own packages anew, whose version stays.
+    """Install the wrapper as a user does, then reinstall our packages: their version did not change.
 
-    The wrapper installs a source on its first run, by pip, which takes a minute each; uv does the same in seconds.
+    The wrapper installs a source on its first run with pip, which takes a minute each; uv takes seconds.
     """
     (PROJECT / ".wrapper-ready").unlink(missing_ok=True)
     _install_plugin(WRAPPER)
@@ -232,11 +226,12 @@ def _install_plugin(name: str, **variables: str) -> None:
 
 def _reinstall(place: Path, name: str) -> None:
     ours = f"airbyte-{name}"
-    _uv("pip", "install", "--quiet", "--python", str(place), "--reinstall-package", ours, f"{ours}~={VERSION}")
+    requirement = f"{ours}=={importlib.metadata.version(ours)}"
+    _uv("pip", "install", "--quiet", "--python", str(place), "--reinstall-package", ours, requirement)
 
 
 def write_project(folder: Path) -> None:
-    """Write the example's meltano.yml, with the wrapper taken from its folder if it is there; all else stays."""
+    """Write the example's meltano.yml, with the wrapper from its folder if there is one."""
     example = (EXAMPLES / "meltano" / "meltano.yml").read_text(encoding="utf-8")
     assert WRAPPER_URL in example
     (folder / "meltano.yml").write_text(example.replace(WRAPPER_URL, str(wrapper() or WRAPPER_URL)), encoding="utf-8")
@@ -252,7 +247,7 @@ def _run(command: list[str], cwd: Path, env: dict[str, str] | None = None) -> No
         command, cwd=cwd, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
     )
     if done.returncode:
-        sys.exit(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}")
+        sys.exit(f"{' '.join(command)} exited with {done.returncode}:\n{done.stdout}")
 
 
 class _timed:

@@ -1,4 +1,4 @@
-"""The example Meltano project in a folder of its own, with the settings that a test gives it."""
+"""The example Meltano project in a folder of its own, with a test's settings."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Project:
             (folder / ".meltano" / kind).symlink_to(plugins / kind)
 
     def source(self, case: Case, end: str = FIRST, **changes: Any) -> str:
-        """Give an Airbyte source's tap its settings by environment variables, as a user may; returns its name."""
+        """Set an Airbyte source's tap up by environment variables, as users may; return the tap's name."""
         need_wrapper()
         tap = case.source.replace("source-", "tap-")
         for name, value in case.config(self.simulator, end, **changes).items():
@@ -35,10 +35,10 @@ class Project:
         return tap
 
     def wicked(self, case: Case | None = None, **changes: Any) -> str:
-        """Give the target for this source's records its settings; returns its name.
+        """Set up the target for this source's records; return the target's name.
 
-        Without a source it is the target for rows in Wicked's own fields. What the example says of the ledger stands,
-        and there also of the mapping.
+        Without a source it is the target for rows in Wicked's own fields, with the example's mapping. The ledger is
+        always the example's.
         """
         target = f"target-wicked-reports--{case.source.removeprefix('source-') if case else 'native'}"
         settings = destination(self.simulator, case, self.folder, test_mode="false", **changes)
@@ -51,7 +51,7 @@ class Project:
         return target
 
     def run(self, *blocks: str) -> Done:
-        """Run these blocks to their end."""
+        """Run these blocks."""
         return run([self.meltano, "run", *blocks], self.folder, **self.variables)
 
     def start(self, *blocks: str) -> subprocess.Popen[str]:
@@ -59,7 +59,7 @@ class Project:
         return start([self.meltano, "run", *blocks], self.folder, **self.variables)
 
     def state(self, tap: str, target: str) -> Any:
-        """Return what Meltano remembers of this pair, or None."""
+        """Return the state that Meltano has stored for this pair, or None."""
         done = run([self.meltano, "state", "get", f"dev:{tap}-to-{target}"], self.folder)
         found = [json.loads(line) for line in done.text.splitlines() if line.startswith("{")]
         return found[0].get("singer_state") if found else None
@@ -70,5 +70,5 @@ class Project:
 
 
 def variable(plugin: str) -> str:
-    """Return what the names of a plugin's environment variables begin with."""
+    """Return the prefix of a plugin's environment variables."""
     return plugin.upper().replace("-", "_")

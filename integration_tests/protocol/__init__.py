@@ -1,1 +1,1 @@
-"""The judge of every connector process: validator, schemas, pytest plugin."""
+"""Checks the output of every connector process: recorder, validator, schemas, pytest plugin."""

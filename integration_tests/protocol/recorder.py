@@ -1,7 +1,7 @@
-"""Every connector process that a test starts, recorded: what went in by a pipe, what came out, and how it ended.
+"""Records every connector process that a test starts: its piped input, its output and its exit code.
 
-`subprocess.Popen` is replaced for the length of a test session, so that no helper and no test can forget to ask. A
-process of another kind is left alone; so is one whose output goes to a file or nowhere.
+`subprocess.Popen` is replaced during a test session, so that no test can forget the check. Other processes, and those
+whose output goes to a file or nowhere, are not recorded.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from typing import Any
 
 import orjson
 
-from integration_tests.protocol.validator import ANSWERS, DESTINATION, SOURCES, STREAMING, Run, breaches
+from integration_tests.protocol.validator import ANSWERS, DESTINATION, SOURCES, STREAMING, Run, violations
 
 NAMES = "|".join((*SOURCES, DESTINATION))
-#: a console script or an image's name, and Python code that runs one
+#: a console script or an image's name, or Python code that runs one
 SCRIPT = re.compile(rf"(?:.*/)?({NAMES})(?::[\w.-]+)?")
 CODE = re.compile(rf"from ({NAMES.replace('-', '_')})\.run import run\b")
-#: Records and states are the product; everything else that a run prints is read by people and log collectors.
-PRODUCT = re.compile(r'^\s*\{"type": ?"(RECORD|STATE)"')
+#: records and states; everything else that a run prints is read by people and log collectors
+DATA = re.compile(r'^\s*\{"type": ?"(RECORD|STATE)"')
 LEAK = re.compile(r"[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+\.[A-Za-z]{2,}|sim-(wecantrack|wicked|sovrn)-key|secret-key")
-#: exit codes of a process that had no say in its end; 137 is a container's
+#: exit codes of a killed process; 137 is a container's
 KILLED = (-9, 137)
 
 _real = subprocess.Popen
@@ -32,7 +32,7 @@ _started: list[Recording] = []
 
 
 class _Tap(io.RawIOBase):
-    """A pipe's end that remembers what went through it."""
+    """A pipe's end that keeps a copy of what passes through."""
 
     def __init__(self, pipe: io.RawIOBase) -> None:
         self._pipe = pipe
@@ -67,14 +67,14 @@ class _Tap(io.RawIOBase):
 
 
 class Recording(_real):  # type: ignore[type-arg]
-    """A `Popen` whose pipes are tapped if it runs a connector's command."""
+    """A `Popen` that copies what passes through its pipes if it runs a connector's command."""
 
     connector = ""
     command = ""
-    said = ""  # on standard error, where that was a pipe and `communicate` read it
+    stderr_text = ""  # if standard error was a pipe and `communicate` read it
 
     def __init__(self, args: Any, *more: Any, **settings: Any) -> None:
-        self.begun = time.clock_gettime(time.CLOCK_REALTIME)  # also where a test freezes `time.time`
+        self.begun = time.clock_gettime(time.CLOCK_REALTIME)  # a test may freeze `time.time`
         super().__init__(args, *more, **settings)
         found = connector_of(args)
         self._out: _Tap | None = None
@@ -88,7 +88,7 @@ class Recording(_real):  # type: ignore[type-arg]
         _started.append(self)
 
     def communicate(self, input: Any = None, timeout: float | None = None) -> tuple[Any, Any]:
-        """Do as the base class does, which goes around the taps where more than one pipe is open."""
+        """Do as the base class, which bypasses the taps if more than one pipe is open."""
         before = [len(tap.passed) if tap else 0 for tap in (self._out, self._in)]
         out, err = super().communicate(input, timeout)
         for tap, length, data in ((self._out, before[0], out), (self._in, before[1], input)):
@@ -97,11 +97,11 @@ class Recording(_real):  # type: ignore[type-arg]
         if self._out is not None:
             self._out.ended = True
         if err:
-            self.said += err if isinstance(err, str) else err.decode(errors="replace")
+            self.stderr_text += err if isinstance(err, str) else err.decode(errors="replace")
         return out, err
 
     def run(self) -> Run:
-        """Return what the judge wants to know."""
+        """Return the run for the validator."""
         assert self._out is not None
         return Run(
             connector=self.connector,
@@ -117,42 +117,42 @@ class Recording(_real):  # type: ignore[type-arg]
 
 
 def install() -> None:
-    """Record from now on."""
+    """Start recording."""
     subprocess.Popen = Recording  # type: ignore[misc]
 
 
 def remove() -> None:
-    """Record no more."""
+    """Stop recording."""
     subprocess.Popen = _real  # type: ignore[misc]
 
 
 def take() -> list[str]:
-    """Judge the runs since the last call, forget them, and return what was wrong, each with its command."""
-    runs = [(process.run(), process.said) for process in _started]
+    """Check and drop the runs since the last call; return the violations, each with its command."""
+    runs = [(process.run(), process.stderr_text) for process in _started]
     _started.clear()
     return [
-        f"{run.connector} {run.command}: {wrong}"
-        for run, said in runs
-        for wrong in (*breaches(run), *leaks(run.stdout.decode(errors="replace") + said))
+        f"{run.connector} {run.command}: {violation}"
+        for run, stderr in runs
+        for violation in (*violations(run), *leaks(run.stdout.decode(errors="replace") + stderr))
     ]
 
 
 def leaks(printed: str) -> list[str]:
-    """Return the lines that hold a key or an e-mail address and are no product."""
+    """Return the lines with a key or an e-mail address that are neither records nor states."""
     return [
         f"printed a secret or an e-mail address: {line[:300]}"
         for line in printed.splitlines()
-        if not PRODUCT.match(line) and LEAK.search(line)
+        if not DATA.match(line) and LEAK.search(line)
     ]
 
 
 def forget() -> None:
-    """Forget the runs so far."""
+    """Drop the runs since the last call."""
     _started.clear()
 
 
 def connector_of(args: Any) -> tuple[str, str] | None:
-    """Return connector and command of a command line, or None; the command is empty where none was given."""
+    """Return connector and command of a command line, or None; the command is "" if there is none."""
     if isinstance(args, (str, bytes)):
         return None
     line = [str(part) for part in args]
@@ -167,19 +167,19 @@ def connector_of(args: Any) -> tuple[str, str] | None:
 
 
 def _tapped(stream: Any, buffered: Any) -> tuple[Any, _Tap]:
-    """Return the stream again with a tap between its buffer and the pipe."""
+    """Return the stream with a tap between its buffer and the pipe."""
     text = stream if isinstance(stream, io.TextIOWrapper) else None
     settings: dict[str, Any] = (
         {"encoding": text.encoding, "errors": text.errors, "write_through": True} if text is not None else {}
     )
     binary = text.detach() if text is not None else stream
     tap = _Tap(binary if isinstance(binary, io.RawIOBase) else binary.detach())
-    again = buffered(tap)
-    return (io.TextIOWrapper(again, **settings) if text is not None else again), tap
+    wrapped = buffered(tap)
+    return (io.TextIOWrapper(wrapped, **settings) if text is not None else wrapped), tap
 
 
 def _streams(args: Any) -> frozenset[str] | None:
-    """Return the streams of the catalog file that a command line names; None if it names none that can be read."""
+    """Return the streams of the catalog file in a command line, or None if there is none."""
     line = [str(part) for part in args]
     try:
         catalog = orjson.loads(Path(line[line.index("--catalog") + 1]).read_bytes())

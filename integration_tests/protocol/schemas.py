@@ -1,6 +1,6 @@
-"""JSON schemas that connectors' messages are held against: the protocol's shapes, and what each source declares.
+"""JSON schemas for connectors' messages: the protocol's message types, and what each source declares.
 
-The shapes are those of the CDK's own models, made strict: a field that the protocol does not know is refused.
+The message types are those of the CDK's models, made strict: unknown fields are refused.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 import orjson
 from jsonschema_rs import Draft7Validator, Draft202012Validator, ValidationError
 
-#: the least that makes each source tell its catalog
+#: a minimal config with which each source can discover
 ANY_CONFIG = {"api_key": "key", "secret_key": "key", "start_date": "2026-01-01"}
 _LOCAL = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d{1,9})?")
 _ZONED = re.compile(_LOCAL.pattern + r"(Z|[+-]\d\d:\d\d)")
@@ -24,7 +24,7 @@ _ZONED = re.compile(_LOCAL.pattern + r"(Z|[+-]\d\d:\d\d)")
 
 @functools.cache
 def shapes(*, lenient_state: bool) -> Draft202012Validator:
-    """Return the protocol's messages as one strict schema; `lenient_state`: a state holds what a source put in."""
+    """Return the protocol's messages as one strict schema; with `lenient_state`, a state may have any fields."""
     from airbyte_cdk.models import AirbyteMessageSerializer
     from airbyte_protocol_dataclasses.models import DestinationCatalog  # type: ignore[import-untyped]
     from serpyco_rs import Serializer
@@ -41,7 +41,7 @@ def shapes(*, lenient_state: bool) -> Draft202012Validator:
 
 
 def _referable(serializer: Any) -> dict[str, Any]:
-    """Return a serialiser's schema without the brackets of `typing.List[str]`, which no reference may have."""
+    """Return a serializer's schema without the brackets of `typing.List[str]`, which a reference must not contain."""
     text = orjson.dumps(serializer.get_json_schema())
     schema: dict[str, Any] = orjson.loads(re.sub(rb"typing\.(\w+)\[([\w.]+)\]", rb"\1.\2", text))
     return schema
@@ -49,7 +49,7 @@ def _referable(serializer: Any) -> dict[str, Any]:
 
 @functools.cache
 def declared(source: str) -> Mapping[str, Draft7Validator]:
-    """Return the schema of each stream of a source, as its `discover` tells it, formats included."""
+    """Return the schema of each stream of a source as `discover` declares it, with formats."""
     package = importlib.import_module(source.replace("-", "_"))
     made = getattr(package, package.__all__[0])(config=ANY_CONFIG)
     catalog = made.discover(logging.getLogger("airbyte"), ANY_CONFIG)
@@ -57,7 +57,7 @@ def declared(source: str) -> Mapping[str, Draft7Validator]:
 
 
 def validator(schema: Any) -> Draft7Validator:
-    """Return a validator of a stream's schema; an unknown format is an error, not a pass."""
+    """Return a validator of a stream's schema; an unknown format is an error."""
     formats = {
         "timestamp_with_timezone": lambda text: _is_moment(_ZONED, text),
         "timestamp_without_timezone": lambda text: _is_moment(_LOCAL, text),
@@ -66,7 +66,7 @@ def validator(schema: Any) -> Draft7Validator:
 
 
 def _typed(schema: Any) -> Any:
-    """Give each date-time the format of its `airbyte_type`: the standard's own format demands a time zone."""
+    """Give each date-time the format of its `airbyte_type`, since the standard format requires a time zone."""
     if isinstance(schema, list):
         return [_typed(part) for part in schema]
     if not isinstance(schema, dict):
@@ -85,17 +85,17 @@ def _is_moment(form: re.Pattern[str], text: str) -> bool:
         return False
 
 
-def schema_breaches(schema: Any) -> Iterator[str]:
-    """Yield what keeps this from being a JSON schema, if anything does."""
+def schema_violations(schema: Any) -> Iterator[str]:
+    """Yield an error if this is not a JSON schema."""
     try:
         validator(schema)
     except (ValidationError, ValueError) as error:
-        yield f"no JSON schema: {str(error).splitlines()[0]}"
+        yield f"not a JSON schema: {str(error).splitlines()[0]}"
 
 
 def first_error(schema: Draft7Validator | Draft202012Validator, instance: Any) -> str | None:
-    """Return the first thing that is wrong with an instance, and where; None if it is valid."""
+    """Return the first error of an instance and its path, or None if it is valid."""
     if schema.is_valid(instance):
         return None
     error = next(iter(schema.iter_errors(instance)))
-    return f"{'.'.join(map(str, error.instance_path)) or 'it'} breaks its schema: {error.message}"
+    return f"{'.'.join(map(str, error.instance_path)) or 'the message'} violates its schema: {error.message}"

@@ -1,8 +1,8 @@
-"""The Airbyte protocol as a judge of one connector process: whether a platform may rely on all that it printed.
+"""Checks one connector process against the Airbyte protocol.
 
-Shapes and declared schemas are in schemas.py. What no schema can say is written here: which messages a command prints
-and how many, records that validate against what `discover` declares, states after their records, stream statuses in
-order, states echoed whole.
+Message types and declared schemas are in schemas.py. This module checks what no schema can: which messages a command
+prints and how many, that records match what `discover` declares, that states follow their records, the order of stream
+statuses, and that a destination returns states unchanged.
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 import orjson
 
-from integration_tests.protocol.schemas import declared, first_error, schema_breaches, shapes
+from integration_tests.protocol.schemas import declared, first_error, schema_violations, shapes
 
 Message = dict[str, Any]
 
@@ -31,25 +32,26 @@ PAYLOADS = {
     "CATALOG": "catalog",
     "DESTINATION_CATALOG": "destination_catalog",
 }
-#: what a command may print besides LOG and TRACE: of the first three exactly one if the run ends well
+#: the message of a command that prints exactly one, if it succeeds
 ANSWERS = {"spec": "SPEC", "check": "CONNECTION_STATUS", "discover": "CATALOG"}
+#: the messages of a command that prints many
 STREAMING = {"read": ("RECORD", "STATE"), "write": ("STATE",), "": ()}
-#: a status may follow these
+#: the statuses that a status may follow
 FOLLOWS = {
     "STARTED": ("",),
     "RUNNING": ("STARTED",),
     "COMPLETE": ("STARTED", "RUNNING"),
     "INCOMPLETE": ("STARTED", "RUNNING"),
 }
-#: exit codes of a run that was told to stop: its streams stay open
+#: exit codes of a run stopped by a signal, whose streams may stay open
 STOPPED = (130, 143)
 CLOCK_SECONDS = 2
-MOST_BREACHES = 20
+MAX_VIOLATIONS = 20
 
 
 @dataclass
 class Run:
-    """One process of a connector. `whole`: it ended by itself, or by SIGTERM, and its output was read to the end."""
+    """One process of a connector; `whole` if it ended on its own or by SIGTERM and its output was read to the end."""
 
     connector: str
     command: str
@@ -63,62 +65,57 @@ class Run:
 
 
 @dataclass
-class Seen:
-    """What was seen of a stream so far."""
+class StreamProgress:
+    """A stream's status and counts so far; `unstated` is the number of records since its last state."""
 
     status: str = ""
     unstated: int = 0
     records: int = 0
 
 
-def breaches(run: Run) -> list[str]:
-    """Return what is wrong with a run's output, at most `MOST_BREACHES` sentences; an empty list is a pass."""
-    found: list[str] = []
-    for breach in Judge(run).judge():
-        found.append(breach)
-        if len(found) == MOST_BREACHES:
-            break
-    return found
+def violations(run: Run) -> list[str]:
+    """Return the protocol violations of a run, at most `MAX_VIOLATIONS`."""
+    return list(islice(Validator(run).violations(), MAX_VIOLATIONS))
 
 
 @dataclass
-class Judge:
-    """Goes through the lines of a run once."""
+class Validator:
+    """Reads the lines of a run once."""
 
     run: Run
     kinds: Counter[str] = field(default_factory=Counter)
     errors: int = 0
-    seen: defaultdict[str, Seen] = field(default_factory=lambda: defaultdict(Seen))
+    progress: defaultdict[str, StreamProgress] = field(default_factory=lambda: defaultdict(StreamProgress))
     states: list[Message] = field(default_factory=list)
 
-    def judge(self) -> Iterator[str]:
-        """Yield each breach."""
+    def violations(self) -> Iterator[str]:
+        """Yield each violation."""
         *lines, rest = self.run.stdout.split(b"\n")
         if rest and self.run.whole:
-            yield f"the last line has no end: {_shown(rest)}"
+            yield f"the last line is incomplete: {_quoted(rest)}"
         for number, line in enumerate(lines, 1):
-            for breach in self._line(line):
-                yield f"line {number}: {breach}: {_shown(line)}"
+            for violation in self._line(line):
+                yield f"line {number}: {violation}: {_quoted(line)}"
         yield from self._end()
 
     def _line(self, line: bytes) -> Iterator[str]:
         try:
             message = orjson.loads(line)
         except orjson.JSONDecodeError:
-            yield "no JSON"
+            yield "not JSON"
             return
         kind = message.get("type") if isinstance(message, dict) else None
         if kind not in PAYLOADS:
-            yield "no message of a known type"
+            yield "not a message of a known type"
             return
         if message.keys() != {"type", PAYLOADS[kind]}:
-            yield f"a {kind} message has the parts type and {PAYLOADS[kind]}, and no others"
+            yield f"a {kind} message has exactly the fields type and {PAYLOADS[kind]}"
             return
         answer = ANSWERS.get(self.run.command)
         if answer == "CATALOG" and self.run.connector == DESTINATION:
             answer = "DESTINATION_CATALOG"
         if kind not in ("LOG", "TRACE", "CONTROL", answer, *STREAMING.get(self.run.command, ())):
-            yield f"{self.run.command or 'no command'} prints no {kind}"
+            yield f"{self.run.command or 'no command'} must not print {kind}"
             return
         self.kinds[kind] += 1
         error = first_error(shapes(lenient_state=self.run.command == "write"), message)
@@ -130,18 +127,18 @@ class Judge:
     # -- single messages ----------------------------------------------------------------------------------------------
 
     def _record(self, record: Message) -> Iterator[str]:
-        stream = self.seen[record["stream"]]
+        stream = self.progress[record["stream"]]
         stream.records += 1
         stream.unstated += 1
         yield from self._moment(record["emitted_at"])
         if not isinstance(record["emitted_at"], int):
-            yield "emitted_at is no integer"
+            yield "emitted_at is not an integer"
         if self.run.streams is not None and record["stream"] not in self.run.streams:
-            yield "nobody asked for this stream"
+            yield "the stream is not in the catalog"
         if stream.status != "RUNNING":
             yield f"a record of a stream that is {stream.status or 'not STARTED'}"
         schema = declared(self.run.connector).get(record["stream"])
-        error = "of no stream that discover tells of" if schema is None else first_error(schema, record["data"])
+        error = "discover does not declare the stream" if schema is None else first_error(schema, record["data"])
         if error is not None:
             yield error
 
@@ -150,59 +147,59 @@ class Judge:
         if self.run.command != "read":
             return
         if state.get("type") != "STREAM" or "stream" not in state:
-            yield "a source's state is one of type STREAM"
+            yield "a source's state must be of type STREAM"
             return
-        stream = self.seen[state["stream"]["stream_descriptor"]["name"]]
+        stream = self.progress[state["stream"]["stream_descriptor"]["name"]]
         if stream.status not in ("STARTED", "RUNNING"):
             yield f"the state of a stream that is {stream.status or 'not STARTED'}"
         count = (state.get("sourceStats") or {}).get("recordCount")
         if count is not None and count != stream.unstated:
-            yield f"recordCount is {count}, but {stream.unstated} records came since the state before"
+            yield f"recordCount is {count}, but there were {stream.unstated} records since the previous state"
         stream.unstated = 0
 
     def _trace(self, trace: Message) -> Iterator[str]:
         part = trace["type"].lower()
         yield from self._moment(trace["emitted_at"])
         if {name for name, value in trace.items() if value is not None} != {"type", "emitted_at", part}:
-            yield f"a {trace['type']} trace has the part {part}, and no other"
+            yield f"a {trace['type']} trace has exactly the field {part}"
         elif part == "error":
             self.errors += 1
         elif part == "stream_status":
             yield from self._status(trace["stream_status"])
 
-    def _status(self, told: Message) -> Iterator[str]:
-        stream, status = self.seen[told["stream_descriptor"]["name"]], told["status"]
-        if status == "RUNNING" and told.get("reasons") and stream.status in ("STARTED", "RUNNING"):
-            return  # a wait is told as often as it happens
+    def _status(self, message: Message) -> Iterator[str]:
+        stream, status = self.progress[message["stream_descriptor"]["name"]], message["status"]
+        if status == "RUNNING" and message.get("reasons") and stream.status in ("STARTED", "RUNNING"):
+            return  # rate-limited waits are reported each time
         if stream.status not in FOLLOWS[status]:
             yield f"{status} after {stream.status or 'nothing'}"
         if status == "COMPLETE" and stream.unstated:
-            yield f"COMPLETE, but no state covers the last {stream.unstated} records"
+            yield f"COMPLETE without a state after the last {stream.unstated} records"
         stream.status = status
 
     def _catalog(self, catalog: Message) -> Iterator[str]:
         names = Counter(stream["name"] for stream in catalog["streams"])
-        yield from (f"stream {name} comes {count} times" for name, count in names.items() if count > 1)
+        yield from (f"stream {name} is listed {count} times" for name, count in names.items() if count > 1)
         for stream in catalog["streams"]:
-            yield from schema_breaches(stream["json_schema"])
+            yield from schema_violations(stream["json_schema"])
             needed = [path[0] for path in stream.get("source_defined_primary_key") or ()]
             needed += (stream.get("default_cursor_field") or ())[:1]
             yield from (
-                f"{stream['name']}.{name} is a key or cursor, but no property"
+                f"{stream['name']}.{name} is a key or cursor, but not a property"
                 for name in needed
                 if name not in stream["json_schema"].get("properties", {})
             )
 
     def _destination_catalog(self, catalog: Message) -> Iterator[str]:
         for operation in catalog["operations"]:
-            yield from schema_breaches(operation["json_schema"])
+            yield from schema_violations(operation["json_schema"])
 
     def _spec(self, spec: Message) -> Iterator[str]:
-        yield from schema_breaches(spec["connectionSpecification"])
+        yield from schema_violations(spec["connectionSpecification"])
 
     def _moment(self, milliseconds: float) -> Iterator[str]:
         if not (self.run.begun - CLOCK_SECONDS) * 1000 <= milliseconds <= (self.run.ended + CLOCK_SECONDS) * 1000:
-            yield f"emitted_at {milliseconds} is no moment of this run in milliseconds"
+            yield f"emitted_at {milliseconds} is not in milliseconds within this run"
 
     # -- the whole run ------------------------------------------------------------------------------------------------
 
@@ -210,39 +207,41 @@ class Judge:
         run = self.run
         if run.command == "write" and run.stdin is not None:
             yield from self._echo(run.stdin)
-        if not run.whole or run.code == 2:  # 2: the command line was refused, in plain words on standard error
+        if not run.whole or run.code == 2:  # 2: a usage error, explained on standard error
             return
         if run.command in ANSWERS:
             answers = sum(self.kinds[kind] for kind in (*ANSWERS.values(), "DESTINATION_CATALOG"))
             if answers != 1 and (run.code == 0 or answers > 1):
-                yield f"{run.command} printed {answers} answers"
+                yield f"{run.command} printed {answers} results"
         if run.code not in STOPPED and self.errors != (run.code != 0):
-            yield f"{self.errors} error traces and exit code {run.code}"
+            yield f"{self.errors} error traces with exit code {run.code}"
         if run.command == "read" and run.code == 0:
-            expected = run.streams or self.seen.keys()
-            yield from (f"stream {name} is not COMPLETE" for name in expected if self.seen[name].status != "COMPLETE")
+            expected = run.streams or self.progress.keys()
+            yield from (
+                f"stream {name} is not COMPLETE" for name in expected if self.progress[name].status != "COMPLETE"
+            )
         elif run.command == "read" and run.code not in STOPPED:
             yield from (
                 f"stream {name} ended without a status"
-                for name, stream in self.seen.items()
+                for name, stream in self.progress.items()
                 if stream.status not in ("COMPLETE", "INCOMPLETE")
             )
 
     def _echo(self, stdin: bytes) -> Iterator[str]:
-        """Compare the states with those of the input: the same ones, whole, in order, with the right counts."""
-        given = list(_given_states(stdin))
-        if len(self.states) > len(given):
-            yield f"{len(self.states)} states came back of {len(given)}"
-        elif self.run.whole and self.run.code == 0 and len(self.states) < len(given):
-            yield f"only {len(self.states)} states came back of {len(given)}"
-        for number, (back, (state, count)) in enumerate(zip(self.states, given, strict=False), 1):
+        """Compare the states with those of the input: unchanged, in order, with the right counts."""
+        expected = list(_input_states(stdin))
+        if len(self.states) > len(expected):
+            yield f"{len(self.states)} of {len(expected)} states were returned"
+        elif self.run.whole and self.run.code == 0 and len(self.states) < len(expected):
+            yield f"only {len(self.states)} of {len(expected)} states were returned"
+        for number, (returned, (state, count)) in enumerate(zip(self.states, expected, strict=False), 1):
             stats = {**(state.get("destinationStats") or {}), "recordCount": count}
-            if back != {**state, "destinationStats": stats}:
-                yield f"state {number} is not what came in, with the {count} records before it: {_shown(back)}"
+            if returned != {**state, "destinationStats": stats}:
+                yield f"state {number} differs from the input or has not recordCount {count}: {_quoted(returned)}"
 
 
-def _given_states(stdin: bytes) -> Iterator[tuple[Message, int]]:
-    """Yield each state of the input, and the records since the last state of its stream, or of all for a global one."""
+def _input_states(stdin: bytes) -> Iterator[tuple[Message, int]]:
+    """Yield each input state with the number of records since the last state of its stream (global: since the last)."""
     counts: Counter[tuple[str, str]] = Counter()
     for line in stdin.split(b"\n"):
         try:
@@ -259,8 +258,8 @@ def _given_states(stdin: bytes) -> Iterator[tuple[Message, int]]:
                     yield state, counts.total()
                     counts.clear()
         except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):  # noqa: PERF203 - one bad line ends it
-            return  # the destination refuses the line and all that follows
+            return  # the destination refuses the line and everything after it
 
 
-def _shown(part: Any) -> str:
+def _quoted(part: Any) -> str:
     return repr(part if isinstance(part, bytes) else orjson.dumps(part))[:300]

@@ -1,9 +1,8 @@
-"""The vendors' APIs as one local web service: test equipment, built from the vendors' documents, not the vendors.
+"""The vendors' APIs as one local web service: test equipment built from the vendors' documents.
 
-Nothing here is copied from a vendor or was compared with a live account. Every rule cites the section of
-`apis/affiliate-facts.md` or `apis/wicked-facts.md` (and through it the vendor's page) that it is built from; what
-is only argued there is marked [guess] here, and most guesses can be turned the other way by a switch. Connectors
-never import this package; tests and the demo reach it over HTTP.
+Nothing here was copied from a vendor or compared with a live account. Every rule cites its section of docs/vendors/,
+which names the vendor's page. What the documents leave open is marked [guess], and most guesses have a switch for the
+other readings. Connectors never import this package; tests and the demo use it over HTTP.
 """
 
 from .client import SimulatorClient

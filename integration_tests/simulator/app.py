@@ -1,10 +1,11 @@
-"""The wiring: which path belongs to which vendor, and what happens around every vendor's answer."""
+"""The application: which path belongs to which vendor, and the log and faults around every response."""
 
 from __future__ import annotations
 
 import time
 import traceback
 from collections.abc import Callable
+from functools import partial
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -20,16 +21,17 @@ from .clock import iso
 from .sovrn import api as sovrn_api
 from .sovrn.admin import sovrn_routes
 from .wecantrack import api as wecantrack_api
+from .wecantrack.admin import wecantrack_routes
 from .wicked import inbound as inbound_api
 from .wicked.outbound import api as outbound_api
 from .wicked.outbound.admin import outbound_routes
 from .world import World
 
-Answer = Callable[[World, Request, bytes], Response]
+Answer = Callable[[Request, bytes], Response]
 
 
 class VendorEndpoint:
-    """One vendor behind the log and the faults: read the body, note it, answer it or spoil the answer."""
+    """One vendor's endpoints behind the request log and the faults."""
 
     def __init__(self, world: World, answer: Answer) -> None:
         self._world = world
@@ -57,8 +59,8 @@ class VendorEndpoint:
             entry.processed = True
             world.advance()
             try:
-                return self._answer(world, request, body)
-            except Exception:  # a mistake in here must not pass for a vendor's answer
+                return self._answer(request, body)
+            except Exception:  # a bug must not look like a vendor's response
                 traceback.print_exc()
                 return PlainTextResponse("This is a bug in the simulator.", 500, {"X-Simulator-Bug": "1"})
 
@@ -71,29 +73,30 @@ class VendorEndpoint:
 
 
 async def _front_page(_request: Request) -> Response:
-    """Serve what a redirect leads to: a page for people, which a connector must not take for an answer."""
+    """Serve the target of redirects: an HTML page, which a connector must not take for a response."""
     return HTMLResponse(wecantrack_api.HTML_PAGE)
 
 
 def build_app(world: World) -> Starlette:
-    """Put all vendors and the admin API on one application; paths are the vendors' own, unchanged."""
-    read_side = VendorEndpoint(world, wecantrack_api.answer)
-    inbound = VendorEndpoint(world, inbound_api.answer)
-    outbound = VendorEndpoint(world, outbound_api.answer)
-    reports = VendorEndpoint(world, sovrn_api.answer)
-    shop = VendorEndpoint(world, bigcommerce_api.answer)
+    """Build one application of all vendors, with their own paths, and the admin API."""
+    wecantrack = VendorEndpoint(world, partial(wecantrack_api.answer, world.wecantrack))
+    inbound = VendorEndpoint(world, partial(inbound_api.answer, world.wicked))
+    outbound = VendorEndpoint(world, partial(outbound_api.answer, world.outbound))
+    sovrn = VendorEndpoint(world, partial(sovrn_api.answer, world.sovrn))
+    bigcommerce = VendorEndpoint(world, partial(bigcommerce_api.answer, world.bigcommerce))
+    admin = [*admin_routes(world), *wecantrack_routes(world.wecantrack, world.advance)]
     return Starlette(
         routes=[
             Route("/", _front_page, methods=["GET"]),
-            *(Route(path, read_side, methods=["GET"]) for path in wecantrack_api.PATHS),
+            *(Route(path, wecantrack, methods=["GET"]) for path in wecantrack_api.PATHS),
             *(Route(path, inbound, methods=["POST"]) for path in inbound_api.PATHS),
             *(Route(path, outbound, methods=["GET"]) for path in outbound_api.PATHS),
             Route("/latest", inbound, methods=["GET"]),
-            *(Route(path, reports, methods=["GET"]) for path in sovrn_api.PATHS),
-            *(Route(path, shop, methods=["GET"]) for path in bigcommerce_api.PATHS),
-            Mount("/_sim/outbound", routes=outbound_routes(world)),
-            Mount("/_sim/bigcommerce", routes=bigcommerce_routes(world)),
-            Mount("/_sim/sovrn", routes=sovrn_routes(world)),
-            Mount("/_sim", routes=admin_routes(world)),
+            *(Route(path, sovrn, methods=["GET"]) for path in sovrn_api.PATHS),
+            *(Route(path, bigcommerce, methods=["GET"]) for path in bigcommerce_api.PATHS),
+            Mount("/_sim/outbound", routes=outbound_routes(world.outbound, world.advance)),
+            Mount("/_sim/bigcommerce", routes=bigcommerce_routes(world.bigcommerce, world.advance)),
+            Mount("/_sim/sovrn", routes=sovrn_routes(world.sovrn, world.advance)),
+            Mount("/_sim", routes=admin),
         ]
     )

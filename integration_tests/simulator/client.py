@@ -1,4 +1,4 @@
-"""A small typed client of the admin API, for tests and the demo."""
+"""A typed client of the admin API, for tests and the demo."""
 
 from __future__ import annotations
 
@@ -14,11 +14,14 @@ from .sovrn.client import SovrnClient
 from .wicked.outbound.client import OutboundClient
 
 Json = Any
-_TIMEOUT_SECONDS = 300  # 200,000 transactions take a while to make up
+_TIMEOUT_SECONDS = 300  # generating 200,000 transactions takes a while
 
 
 class SimulatorClient:
-    """One simulator. `url` is the `api_url` of every connector; the keys are fake and public."""
+    """One simulator. `url` is the `api_url` of every connector; the keys are fake and public.
+
+    A call that the admin API refuses raises ValueError with its reason.
+    """
 
     wecantrack_key = WECANTRACK_KEY
     wicked_key = WICKED_KEY
@@ -30,7 +33,7 @@ class SimulatorClient:
         self.bigcommerce = BigcommerceClient(self._call)
         self.outbound = OutboundClient(self._call)
         self._session = requests.Session()
-        self._session.trust_env = False  # a proxy set for the outside world must not see loopback calls
+        self._session.trust_env = False  # loopback calls must not go through a configured proxy
 
     def __enter__(self) -> SimulatorClient:
         return self
@@ -51,33 +54,33 @@ class SimulatorClient:
     # --- time ---------------------------------------------------------------------------------------------------
 
     def now(self) -> str:
-        """Tell the simulated time, as `YYYY-MM-DDTHH:MM:SSZ`."""
+        """Return the simulated time as `YYYY-MM-DDTHH:MM:SSZ`."""
         return str(self._call("GET", "clock")["now"])
 
     def set_clock(self, now: str | int, *, frozen: bool | None = None) -> str:
-        """Set the clock, and freeze or thaw it."""
+        """Set the clock, and freeze or thaw it; return the new time."""
         mode = {} if frozen is None else {"frozen": frozen}
         return str(self._call("POST", "clock", json={"now": now, **mode})["now"])
 
     def move_clock(self, *, days: float = 0, seconds: float = 0) -> str:
-        """Let time pass at once."""
+        """Move the clock forward; return the new time."""
         return str(self._call("POST", "clock", json={"days": days, "seconds": seconds})["now"])
 
     # --- data ---------------------------------------------------------------------------------------------------
 
     def generate(self, **settings: Any) -> dict[str, Any]:
-        """Generate a scenario; the settings are those of `ScenarioSettings`."""
+        """Replace all transactions by generated ones; the settings are those of `ScenarioSettings`."""
         return dict(self._call("POST", "scenario", json=settings))
 
     def upsert(
         self, rows: Iterable[dict[str, Any]], *, at: str | int | None = None, website_id: int | None = None
     ) -> list[dict[str, Any]]:
-        """Write transactions with explicit fields; returns them as wecantrack now shows them."""
+        """Write transactions with explicit fields; return them as wecantrack now serves them."""
         body: dict[str, Any] = {"rows": list(rows), "website_id": website_id}
         return list(self._call("POST", "transactions", json=body if at is None else {**body, "at": at})["rows"])
 
     def transactions(self) -> list[dict[str, Any]]:
-        """Return every transaction that is visible now."""
+        """Return every visible transaction."""
         return list(self._call("GET", "transactions"))
 
     def mutate(self, **mutation: Any) -> None:
@@ -85,29 +88,29 @@ class SimulatorClient:
         self._call("POST", "mutations", json=mutation)
 
     def mutations(self) -> list[dict[str, Any]]:
-        """Return the journal of changes that were made between pages."""
+        """Return the journal of the changes made between pages."""
         return list(self._call("GET", "mutations")["journal"])
 
     def clear_mutations(self) -> None:
-        """Forget schedule and journal."""
+        """Clear schedule and journal."""
         self._call("DELETE", "mutations")
 
-    # --- behaviour ----------------------------------------------------------------------------------------------
+    # --- behavior -----------------------------------------------------------------------------------------------
 
     def switch(self, name: str, value: str) -> None:
-        """Turn one switch."""
+        """Set one switch."""
         self._call("POST", "switches", json={name: value})
 
     def switches(self) -> dict[str, str]:
-        """Return the position of every switch."""
+        """Return the value of every switch."""
         return dict(self._call("GET", "switches"))
 
     def fault(self, kind: str, path: str = "*", **settings: Any) -> None:
-        """Set a fault; the settings are those of `Fault`."""
+        """Add a fault; the settings are those of `Fault`."""
         self._call("POST", "faults", json={"kind": kind, "path": path, **settings})
 
     def faults(self) -> list[dict[str, Any]]:
-        """Return the faults that are set, with how often each was seen and has struck."""
+        """Return the active faults with their counts of matching (`seen`) and spoiled (`struck`) requests."""
         return list(self._call("GET", "faults"))
 
     def clear_faults(self) -> None:
@@ -119,11 +122,11 @@ class SimulatorClient:
         self._call("POST", "throttle", json={"limit": limit, "path": path})
 
     def key(self, vendor: str, key: str, state: str = "accepted") -> None:
-        """Accept a key, take its plan away (`plan_off`, `outbound_off`), or forget it (`unknown`)."""
+        """Set the state of a key; see `keys.STATES`."""
         self._call("POST", "keys", json={"vendor": vendor, "key": key, "state": state})
 
     def reset(self, *parts: str) -> None:
-        """Put the named parts, or everything, back to the start."""
+        """Return the named parts, or everything, to the initial state."""
         self._call("POST", "reset", json={"parts": parts} if parts else {})
 
     # --- what happened ------------------------------------------------------------------------------------------
@@ -131,7 +134,7 @@ class SimulatorClient:
     def requests(
         self, path: str | None = None, *, since: int = 0, limit: int = 1000, rows: bool = False
     ) -> list[dict[str, Any]]:
-        """Return received requests, oldest first; with `rows` also what was posted."""
+        """Return received requests, oldest first, with `rows` including posted rows."""
         params = {"path": path, "since": since, "limit": limit, "rows": int(rows)}
         return list(self._call("GET", "requests", params=params))
 
@@ -140,13 +143,16 @@ class SimulatorClient:
         return dict(self._call("GET", "stats"))
 
     def wicked_rows(self, endpoint: str, *, test: bool = False) -> list[dict[str, Any]]:
-        """Return what Wicked holds of one endpoint, raw."""
+        """Return the stored rows of one inbound endpoint."""
         return list(self._call("GET", f"wicked/{endpoint}", params={"test": int(test)}))
 
     def truth(self, at: Iterable[str | int] = (), *, orders: bool = False, **settings: Any) -> Json:
-        """Return what Wicked must hold after syncs at these instants; the settings are those of `TruthSettings`."""
+        """Return what Wicked Reports must store after syncs at these instants, in the shape of `held`.
+
+        With `orders` it is each order by SourceID, else the table. The settings are those of `OracleSettings`.
+        """
         return self._call("GET", "truth", params={"at": list(at), "orders": int(orders), **settings})
 
     def held(self, *, test: bool = False, orders: bool = False) -> Json:
-        """Return what Wicked does hold, in the same shape."""
+        """Return what Wicked Reports stores: the table and what should not be there, or with `orders` each order."""
         return self._call("GET", "held", params={"test": int(test), "orders": int(orders)})

@@ -1,4 +1,4 @@
-"""The simulator's clock: real time plus an offset that tests move, so that 45 days pass without waiting."""
+"""The simulator's clock: real time plus an offset that tests change, so that 45 days pass without waiting."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ def _day(number: int) -> str:
 
 
 def stamp(epoch: int) -> str:
-    """Format an instant as both vendors write it in bodies: `YYYY-MM-DD HH:MM:SS`, UTC."""
-    day, second = divmod(epoch, 86400)  # by hand: strftime is most of the time that making 20,000 rows takes
+    """Format an instant as wecantrack and Wicked Reports do in bodies: `YYYY-MM-DD HH:MM:SS`, UTC."""
+    day, second = divmod(epoch, 86400)  # not strftime, which takes most of the time of generating 20,000 rows
     return f"{_day(day)} {second // 3600:02d}:{second // 60 % 60:02d}:{second % 60:02d}"
 
 
 def parse_instant(text: str | int | float) -> int:
-    """Read an instant for the admin API: epoch seconds, or ISO text that is UTC unless it says otherwise."""
+    """Parse an instant of the admin API: epoch seconds, or ISO text, in UTC unless it has an offset."""
     if isinstance(text, (int, float)):
         return int(text)
     moment = datetime.fromisoformat(text.strip().replace("Z", "+00:00"))
@@ -28,19 +28,19 @@ def parse_instant(text: str | int | float) -> int:
 
 
 def iso(epoch: float) -> str:
-    """Format an instant for the admin API, where the zone is always written."""
+    """Format an instant for the admin API: `YYYY-MM-DDTHH:MM:SSZ`."""
     return datetime.fromtimestamp(int(epoch), tz=timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 class Clock:
-    """What time it is in the simulated world. It runs on by itself unless frozen, and moves only when told."""
+    """The simulated time, which runs at real speed unless frozen."""
 
     def __init__(self, start: int | None = None, *, frozen: bool = False) -> None:
         self._initial = (start, frozen)
         self.reset()
 
     def reset(self) -> None:
-        """Go back to the instant and the mode that the simulator was started with."""
+        """Return to the initial time and mode."""
         start, frozen = self._initial
         self._stopped_at: float | None = None
         self._offset = 0.0 if start is None else start - time.time()
@@ -53,30 +53,30 @@ class Clock:
         return self._stopped_at is not None
 
     def now(self) -> float:
-        """Return the present as epoch seconds."""
+        """Return the time in epoch seconds."""
         return time.time() + self._offset if self._stopped_at is None else self._stopped_at
 
     def second(self) -> int:
-        """Return the present at the grain of both vendors' stamps."""
+        """Return the time in whole epoch seconds, the resolution of the vendors' timestamps."""
         return int(self.now())
 
     def set(self, instant: float) -> None:
-        """Make it `instant` now; backwards is allowed, and hides what has not happened yet."""
+        """Set the time; setting it back undoes scripted changes that are then in the future."""
         if self._stopped_at is None:
             self._offset = instant - time.time()
         else:
             self._stopped_at = instant
 
     def move(self, seconds: float) -> None:
-        """Let `seconds` pass at once."""
+        """Move the time by `seconds`."""
         self.set(self.now() + seconds)
 
     def freeze(self) -> None:
-        """Stop the clock where it is."""
+        """Stop the clock."""
         self._stopped_at = self.now()
 
     def thaw(self) -> None:
-        """Let the clock run on from where it stopped."""
+        """Let the clock continue from where it stopped."""
         if self._stopped_at is not None:
             instant, self._stopped_at = self._stopped_at, None
             self._offset = instant - time.time()

@@ -1,4 +1,4 @@
-"""The keys that the simulator accepts. They are fake, printed in the open, and open nothing anywhere else."""
+"""The keys that the simulator accepts; they are fake and public."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ WICKED_KEY = "sim-wicked-key"
 SOVRN_KEY = "sim-sovrn-key"
 BIGCOMMERCE_TOKEN = "sim-bigcommerce-key"
 VENDORS = ("wecantrack", "wicked", "sovrn", "bigcommerce")
-#: `plan_off`: the key is right, but the account's plan does not include the API.
-#: `outbound_off`: Wicked takes rows but does not give any, as for every account that has not asked for it.
+#: `plan_off`: the key is valid, but the account's plan does not include the API.
+#: `outbound_off`: the inbound API of Wicked Reports works, the outbound API is not enabled for the account.
 STATES = ("accepted", "plan_off", "outbound_off", "unknown")
 
 
 class Keys:
-    """Which keys are good at which vendor."""
+    """The state of each vendor's keys."""
 
     def __init__(self) -> None:
         self.reset()
 
     def reset(self) -> None:
-        """Accept the default keys only."""
+        """Accept only the default keys."""
         defaults = {
             "wecantrack": WECANTRACK_KEY,
             "wicked": WICKED_KEY,
@@ -29,11 +29,11 @@ class Keys:
         self._states = dict.fromkeys(defaults.items(), "accepted")
 
     def set(self, vendor: str, key: str, state: str) -> None:
-        """Accept a key, take its plan away, or forget it."""
+        """Set the state of a key."""
         if vendor not in VENDORS or state not in STATES:
             raise ValueError(f"vendor is one of {VENDORS}, state one of {STATES}")
         self._states[vendor, key] = state
 
     def state(self, vendor: str, key: str) -> str:
-        """Return what a key is worth at a vendor."""
+        """Return the state of a key at a vendor."""
         return self._states.get((vendor, key), "unknown")

@@ -1,4 +1,4 @@
-"""The bounded log of what vendors' endpoints received, for tests to read; keys are never in it."""
+"""A bounded log of the requests that the vendors' endpoints received, without keys."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _MAX_BODY_BYTES = 64_000_000
 
 @dataclass
 class Entry:
-    """One received request and what became of it; status 0 means that no reply was sent.
+    """One received request and its result; status 0 means that no response was sent.
 
-    `clock` (simulated, epoch seconds) and `monotonic` (real) are for measuring the pauses between requests.
+    `clock` (simulated, epoch seconds) and `monotonic` (real) measure the time between requests.
     """
 
     number: int
@@ -33,9 +33,9 @@ class Entry:
     fault: str | None = None
     processed: bool = True
 
-    def shown(self, *, with_rows: bool) -> dict[str, Any]:
+    def as_json(self, *, with_rows: bool) -> dict[str, Any]:
         """Return the entry for the admin API."""
-        shown: dict[str, Any] = {
+        entry: dict[str, Any] = {
             "number": self.number,
             "at": self.at,
             "clock": round(self.clock, 3),
@@ -51,20 +51,20 @@ class Entry:
         }
         if with_rows and self.body:
             try:
-                shown["rows"] = orjson.loads(self.body)
+                entry["rows"] = orjson.loads(self.body)
             except orjson.JSONDecodeError:
-                shown["rows"] = None
-        return shown
+                entry["rows"] = None
+        return entry
 
 
 class RequestLog:
-    """The last requests, bounded by number and by the bytes of their bodies, and counts of all there ever were."""
+    """The latest requests, limited by number and total body size, and counts of all requests."""
 
     def __init__(self) -> None:
         self.reset()
 
     def reset(self) -> None:
-        """Forget everything, and count from one again."""
+        """Clear everything, and count from one again."""
         self._entries: deque[Entry] = deque()
         self._kept_bytes = 0
         self.total = 0
@@ -73,7 +73,7 @@ class RequestLog:
         self.faults: Counter[str] = Counter()
 
     def open(self, **received: Any) -> Entry:
-        """Note a request before it is answered, so that one that is never answered is in the log too."""
+        """Add a request before it is answered, so that the log has unanswered ones, too."""
         self.total += 1
         entry = Entry(number=self.total, **received)
         self.by_path[f"{entry.method} {entry.path}"] += 1
@@ -84,7 +84,7 @@ class RequestLog:
         return entry
 
     def close(self, entry: Entry, status: int) -> None:
-        """Note the reply's status."""
+        """Record the response's status."""
         entry.status = status
         self.by_status[str(status or "none")] += 1
         if entry.fault:
@@ -92,5 +92,5 @@ class RequestLog:
 
     def listed(self, *, path: str | None, since: int, limit: int, with_rows: bool) -> list[dict[str, Any]]:
         """Return the newest `limit` entries after number `since`, oldest first."""
-        wanted = [entry for entry in self._entries if entry.number > since and path in (None, entry.path)]
-        return [entry.shown(with_rows=with_rows) for entry in wanted[-limit:]]
+        matching = [entry for entry in self._entries if entry.number > since and path in (None, entry.path)]
+        return [entry.as_json(with_rows=with_rows) for entry in matching[-limit:]]

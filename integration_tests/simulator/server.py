@@ -1,4 +1,4 @@
-"""Starting and stopping the simulator: in a thread of this process, or as a process of its own."""
+"""Starts and stops the simulator: in a thread of this process, or as a process of its own."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 def _listen(port: int) -> socket.socket:
-    """Bind before starting, so that the port is known and never guessed; 0 lets the system choose a free one."""
+    """Bind before the server starts, so that its port is known; 0 lets the system pick a free one."""
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind(("127.0.0.1", port))
@@ -36,7 +36,7 @@ def _listen(port: int) -> socket.socket:
 def running_simulator(
     *, start: str | int | None = None, frozen: bool = False, port: int = 0, world: World | None = None
 ) -> Iterator[SimulatorClient]:
-    """Run a simulator in a thread and yield its client; `start` is its clock's first instant (default: now)."""
+    """Run a simulator in a thread and yield its client; `start` is the clock's initial time (default: now)."""
     world = world or World(Clock(None if start is None else parse_instant(start), frozen=frozen))
     listener = _listen(port)
     server = uvicorn.Server(
@@ -76,7 +76,7 @@ def simulator_process(*arguments: str) -> Iterator[SimulatorClient]:
         try:
             _wait_until(lambda: port_file.exists() or process.poll() is not None, "the simulator did not start")
             if process.poll() is not None:
-                raise RuntimeError(f"the simulator ended at once with {process.returncode}")
+                raise RuntimeError(f"the simulator exited at once with {process.returncode}")
             with SimulatorClient(f"http://127.0.0.1:{port_file.read_text(encoding='ascii').strip()}") as client:
                 yield client
         finally:
@@ -84,9 +84,9 @@ def simulator_process(*arguments: str) -> Iterator[SimulatorClient]:
             process.wait(timeout=_START_SECONDS)
 
 
-def _wait_until(condition: Callable[[], bool], complaint: str) -> None:
+def _wait_until(condition: Callable[[], bool], message: str) -> None:
     deadline = time.monotonic() + _START_SECONDS
     while not condition():
         if time.monotonic() > deadline:
-            raise TimeoutError(complaint)
+            raise TimeoutError(message)
         time.sleep(0.01)

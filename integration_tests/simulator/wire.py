@@ -1,6 +1,6 @@
-"""Faults on the wire: bodies that break off, connections that close or reset, answers that never come.
+"""Produces the faults: truncated bodies, closed or reset connections, missing responses.
 
-ASGI cannot say any of this, so uvicorn's h11 protocol is taught to hand its transport to the application.
+ASGI has no means for these, so uvicorn's h11 protocol passes its transport to the application.
 """
 
 from __future__ import annotations
@@ -51,24 +51,24 @@ class ExposingProtocol(H11Protocol):
 
 
 async def deliver(fault: Fault, scope: Scope, receive: Receive, send: Send, process: Callable[[], Response]) -> int:
-    """Answer one request in the broken way that `fault` names; return the status sent, 0 for none."""
+    """Respond to one request as `fault` says; return the status sent, 0 for none."""
     kind = fault.kind
     if kind in ("hang", "close_before_answer"):
-        return await _no_answer(fault, scope, receive, hang=kind == "hang")
+        return await _no_response(fault, scope, receive, hang=kind == "hang")
     if kind in ("store_then_hang", "store_then_close"):
         process()
-        return await _no_answer(fault, scope, receive, hang=kind == "store_then_hang")
+        return await _no_response(fault, scope, receive, hang=kind == "store_then_hang")
     if kind == "slow":
         await asyncio.sleep(fault.seconds)
-    if kind in _BROKEN:
-        return await _break_off(_BROKEN[kind], process(), scope, receive, reset=kind == "reset_mid_body")
+    if kind in _TRUNCATED:
+        return await _truncate(_TRUNCATED[kind], process(), scope, receive, reset=kind == "reset_mid_body")
     response = _altered(kind, process()) if kind in _ALTERED else _replacement(fault, process)
     await response(scope, receive, send)
     return response.status_code
 
 
 def _replacement(fault: Fault, process: Callable[[], Response]) -> Response:
-    """Build the answer that stands in for the vendor's."""
+    """Build the response that replaces the vendor's."""
     if fault.kind == "html_200":
         return HTMLResponse(_HTML, 200, fault.headers)
     if fault.kind in _PLAIN_200:
@@ -87,7 +87,7 @@ def _replacement(fault: Fault, process: Callable[[], Response]) -> Response:
 
 
 def _throttled(fault: Fault) -> Response:
-    """Build a 429; its headers are on the real clock, because a client waits in real time."""
+    """Build a 429; its headers follow the real clock, because a client waits in real time."""
     seconds = _YEAR if fault.kind == "throttled_far" else int(fault.seconds or 1)
     headers = {
         "Retry-After": str(seconds),
@@ -118,7 +118,7 @@ _ALTERED: dict[str, Callable[[bytes], bytes]] = {"half_body": _half, "nan_in_jso
 
 
 def _altered(kind: str, response: Response) -> Response:
-    """Change the body and let the Content-Length agree with it."""
+    """Change the body and set the Content-Length to match."""
     response.body = _ALTERED[kind](bytes(response.body))
     response.headers["content-length"] = str(len(response.body))
     return response
@@ -137,7 +137,7 @@ def _broken_chunk(body: bytes) -> tuple[list[bytes], bytes]:
     return [b"transfer-encoding: chunked"], b"%x\r\n%s\r\nnot-a-size\r\n" % (len(half), half)
 
 
-_BROKEN: dict[str, Callable[[bytes], tuple[list[bytes], bytes]]] = {
+_TRUNCATED: dict[str, Callable[[bytes], tuple[list[bytes], bytes]]] = {
     "half_body_no_length": _without_length,
     "half_body_longer_length": _longer_length,
     "broken_chunked": _broken_chunk,
@@ -145,7 +145,7 @@ _BROKEN: dict[str, Callable[[bytes], tuple[list[bytes], bytes]]] = {
 }
 
 
-async def _break_off(
+async def _truncate(
     shape: Callable[[bytes], tuple[list[bytes], bytes]],
     response: Response,
     scope: Scope,
@@ -153,7 +153,7 @@ async def _break_off(
     *,
     reset: bool,
 ) -> int:
-    """Write a broken answer past uvicorn, straight to the socket, and end the connection."""
+    """Write a truncated response to the transport, bypassing uvicorn, and end the connection."""
     transport: asyncio.Transport = scope[TRANSPORT]
     framing, body = shape(bytes(response.body))
     phrase = http.HTTPStatus(response.status_code).phrase.encode()
@@ -161,27 +161,27 @@ async def _break_off(
     lines += [b"%s: %s" % pair for pair in response.raw_headers if pair[0] != b"content-length"]
     transport.write(b"\r\n".join(lines) + b"\r\n\r\n" + body)
     if reset:
-        await asyncio.sleep(0.05)  # let the half arrive: a reset overtakes what is still in the buffers
+        await asyncio.sleep(0.05)  # let the half arrive: a reset discards what is still in the buffers
         sock = transport.get_extra_info("socket")
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         transport.abort()
     else:
         transport.close()
-    await _gone(receive)
+    await _disconnected(receive)
     return response.status_code
 
 
-async def _no_answer(fault: Fault, scope: Scope, receive: Receive, *, hang: bool) -> int:
-    """Say nothing: at once, after `seconds`, or until the client has had enough."""
+async def _no_response(fault: Fault, scope: Scope, receive: Receive, *, hang: bool) -> int:
+    """Close the connection without a response: at once, after `seconds`, or when the client disconnects."""
     if hang:
         with contextlib.suppress(asyncio.TimeoutError, TimeoutError):
-            await asyncio.wait_for(_gone(receive), fault.seconds or None)
+            await asyncio.wait_for(_disconnected(receive), fault.seconds or None)
     scope[TRANSPORT].abort()
-    await _gone(receive)
+    await _disconnected(receive)
     return 0
 
 
-async def _gone(receive: Receive) -> None:
-    """Wait until the connection is down, so that uvicorn does not answer in our place."""
+async def _disconnected(receive: Receive) -> None:
+    """Wait until the connection is closed, so that uvicorn does not respond itself."""
     while (await receive())["type"] != "http.disconnect":
         pass

@@ -1,21 +1,18 @@
-"""The whole state of the simulated world: one clock, one set of switches, one store per vendor."""
+"""The whole state of the simulator: the shared core and one state per vendor."""
 
 from __future__ import annotations
 
-from .bigcommerce.store import BigcommerceStore
+from collections.abc import Callable
+
+from .bigcommerce.state import Bigcommerce
 from .clock import Clock
+from .core import Core
 from .faults import Faults
-from .keys import Keys
 from .request_log import RequestLog
-from .sovrn.store import SovrnStore
-from .sovrn.throttle import SovrnPace
-from .switches import Switches
-from .wecantrack.accounts import Directory
-from .wecantrack.mutations import Mutations
-from .wecantrack.store import TransactionStore
-from .wecantrack.throttle import Throttle
+from .sovrn.state import Sovrn
+from .wecantrack.state import Wecantrack
 from .wicked.outbound.state import Outbound
-from .wicked.store import WickedStore
+from .wicked.state import Wicked
 
 PARTS = (
     "switches", "keys", "faults", "throttle", "log", "mutations", "clock", "wecantrack", "wicked", "outbound", "sovrn",
@@ -24,47 +21,38 @@ PARTS = (
 
 
 class World:
-    """Everything in memory; handlers run one at a time on one loop, so nothing here needs a lock."""
+    """Everything in memory. Handlers run one at a time on one event loop, so there are no locks."""
 
     def __init__(self, clock: Clock | None = None) -> None:
-        self.clock = clock or Clock()
-        self.switches = Switches()
-        self.keys = Keys()
+        self.core = Core(clock or Clock())
+        self.clock, self.switches, self.keys = self.core.clock, self.core.switches, self.core.keys
         self.faults = Faults()
-        self.throttle = Throttle(self.clock)
         self.log = RequestLog()
-        self.mutations = Mutations(self)
-        self.directory = Directory()
-        self.transactions = TransactionStore()
-        self.wicked = WickedStore()
-        self.wicked_test = WickedStore()
-        self.sovrn = SovrnStore()
-        self.sovrn_pace = SovrnPace(self.clock)
-        self.outbound = Outbound(self)
-        self.bigcommerce = BigcommerceStore()
+        self.wecantrack = Wecantrack(self.core)
+        self.wicked = Wicked(self.core)
+        self.outbound = Outbound(self.core, self.wicked.live)
+        self.sovrn = Sovrn(self.core)
+        self.bigcommerce = Bigcommerce(self.core)
 
     def advance(self) -> None:
-        """Let everything happen that is scripted up to now."""
-        self.transactions.advance(self.clock.second())
-        self.sovrn.advance(self.clock.second())
+        """Apply everything scripted up to the current time."""
+        self.wecantrack.advance()
+        self.sovrn.advance()
         self.outbound.advance()
-        self.bigcommerce.advance(self.clock.second())
+        self.bigcommerce.advance()
 
     def reset(self, parts: tuple[str, ...] = PARTS) -> None:
-        """Put the named parts back to how they were at the start."""
+        """Return the named parts to their initial state, in this order."""
         if unknown := set(parts) - set(PARTS):
-            raise ValueError(f"nothing named {sorted(unknown)}; there are {', '.join(PARTS)}")
+            raise ValueError(f"unknown parts {sorted(unknown)}; the parts are {', '.join(PARTS)}")
+        resets: dict[str, Callable[[], None]] = {
+            "throttle": self.wecantrack.throttle.reset,
+            "mutations": self.wecantrack.mutations.reset,
+            "wicked": self._reset_wicked,
+        }
         for part in parts:
-            if part == "wecantrack":
-                self.directory = Directory()
-                self.transactions = TransactionStore()
-            elif part == "wicked":
-                self.wicked, self.wicked_test = WickedStore(), WickedStore()
-                self.outbound.forget_rows()
-            elif part == "sovrn":
-                self.sovrn = SovrnStore()
-                self.sovrn_pace.reset()
-            elif part == "bigcommerce":
-                self.bigcommerce = BigcommerceStore()
-            else:
-                getattr(self, part).reset()
+            (resets.get(part) or getattr(self, part).reset)()
+
+    def _reset_wicked(self) -> None:
+        self.wicked.reset()
+        self.outbound.forget_rows()

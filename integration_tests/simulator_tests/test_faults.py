@@ -1,18 +1,17 @@
-"""Every fault is on the wire what its name says, strikes where it was set, and leaves the rest alone."""
+"""Every fault produces what its name says, on the requests it was added for and no others."""
 
 from __future__ import annotations
 
 import json
 import socket
 import time
-from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 import requests
 
-from integration_tests.simulator import SimulatorClient, running_simulator
+from integration_tests.simulator import SimulatorClient
 from integration_tests.simulator.faults import KINDS
 
 PATH = "/api/v3/transactions"
@@ -25,19 +24,12 @@ CONTACT = {
 }
 
 
-@pytest.fixture(scope="module")
-def running() -> Iterator[SimulatorClient]:
-    with running_simulator(start="2026-04-01T00:00:00", frozen=True) as client:
-        yield client
-
-
 @pytest.fixture
-def sim(running: SimulatorClient) -> SimulatorClient:
-    running.reset()
-    running.upsert(
+def sim(sim: SimulatorClient) -> SimulatorClient:
+    sim.upsert(
         {"user_network_account_id": 101, "transaction_id": f"T{n}", "last_wct_update": "2026-02-01"} for n in range(50)
     )
-    return running
+    return sim
 
 
 def get(sim: SimulatorClient, path: str = PATH, query: str = QUERY, timeout: float = 10) -> requests.Response:

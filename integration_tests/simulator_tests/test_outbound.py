@@ -1,8 +1,7 @@
-"""The simulated outbound API keeps its document: keys, parameters, records, dates, days, what is visible when."""
+"""The simulated outbound API as documented: keys, parameters, records, dates, days, processing."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import date, timedelta
 from typing import Any
 from urllib.parse import quote
@@ -10,26 +9,20 @@ from urllib.parse import quote
 import pytest
 import requests
 
-from integration_tests.simulator import SimulatorClient, running_simulator
+from integration_tests.simulator import SimulatorClient
 from integration_tests.support.outbound_reader import DAY, ONE_DAY, ask, click, contact, ids, order, page, payment, post
 
+CLOCK = "2026-04-01T12:00:00"
 BAD_REQUEST = {
     "status": "error",
     "message": "There was some problem with your request. You should review the parameters and try again.",
 }
 
 
-@pytest.fixture(scope="module")
-def running() -> Iterator[SimulatorClient]:
-    with running_simulator(start="2026-04-01T12:00:00", frozen=True) as client:
-        yield client
-
-
 @pytest.fixture
-def sim(running: SimulatorClient) -> SimulatorClient:
-    running.reset()
-    running.switch("outbound.processing", "immediate")
-    return running
+def sim(sim: SimulatorClient) -> SimulatorClient:
+    sim.switch("outbound.processing", "immediate")
+    return sim
 
 
 def one(sim: SimulatorClient, kind: str) -> dict[str, Any]:

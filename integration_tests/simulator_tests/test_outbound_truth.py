@@ -1,10 +1,9 @@
-"""The simulated outbound API's throttle in all its readings, the made-up rows, and what orders add up to per day."""
+"""The simulated outbound API: rate limit with every switch, generated rows, and the oracle's sums by day."""
 
 from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator
 from datetime import datetime, timezone
 from decimal import Decimal
 from email.utils import parsedate_to_datetime
@@ -12,23 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from integration_tests.simulator import SimulatorClient, running_simulator
+from integration_tests.simulator import SimulatorClient
 from integration_tests.simulator.wicked.outbound.admin import OUTBOUND_ADMIN
 from integration_tests.support.outbound_reader import DAY, ONE_DAY, ask, contact, order, payment, post
 
+CLOCK = "2026-04-01T12:00:00"
 NOW = datetime(2026, 4, 1, 12, tzinfo=timezone.utc).timestamp()
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[SimulatorClient]:
-    with running_simulator(start="2026-04-01T12:00:00", frozen=True) as client:
-        yield client
-
-
-@pytest.fixture
-def sim(running: SimulatorClient) -> SimulatorClient:
-    running.reset()
-    return running
 
 
 def statuses(sim: SimulatorClient, count: int) -> list[int]:

@@ -1,11 +1,10 @@
-"""The simulated Sovrn keeps its documents: key, pace, parameters, shapes, days, aggregates, campaigns."""
+"""The simulated Sovrn API as documented: key, throttle, parameters, shapes, days, aggregates, campaigns."""
 
 from __future__ import annotations
 
 import gzip
 import json
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from typing import Any
@@ -14,14 +13,15 @@ import orjson
 import pytest
 import requests
 
-from integration_tests.simulator import SimulatorClient, running_simulator
+from integration_tests.simulator import SimulatorClient
 
+CLOCK = "2026-04-01T12:00:00"
 PATH = "/v1/reports/transactions"
 BY_DATE = "/v1/reports/merchantsbydate"
 PRIMARY = "/api/account/campaigns/PRIMARY"
 TODAY = {"updateDate": "2026-04-01"}
 APRIL = {"clickDateStart": "2026-04-01", "clickDateEnd": "2026-05-01"}
-#: the vendor's own example (sovrn-transactions, "Example response"), with an invented merchant and site
+#: the vendor's example response (docs/vendors/sovrn.md B5), with an invented merchant and site
 EXAMPLE: dict[str, Any] = {
     "account": {"accountId": 1234, "campaignId": 1, "campaignName": "Awesome Stuff"},
     "commission": {
@@ -38,12 +38,6 @@ EXAMPLE: dict[str, Any] = {
     "merchant": {"merchantGroupId": 56789, "merchantGroupName": "AwesomeSauce", "network": "Sovrn"},
     "product": [],
 }  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[SimulatorClient]:
-    with running_simulator(start="2026-04-01T12:00:00", frozen=True) as client:
-        yield client
 
 
 @pytest.fixture

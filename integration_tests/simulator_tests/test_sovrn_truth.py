@@ -1,4 +1,4 @@
-"""Made-up Sovrn lives hold what they promise, and faithful connectors bring Wicked to the truth computed of them."""
+"""The Sovrn oracle and scenario: generated rows, and a minimal destination whose rows match the oracle."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 import requests
 
-from integration_tests.simulator import SimulatorClient, running_simulator
-from integration_tests.simulator.sovrn.samples import Pool
+from integration_tests.simulator import SimulatorClient
+from integration_tests.simulator.oracle import cents
+from integration_tests.simulator.sovrn.samples import Samples
 from integration_tests.simulator.sovrn.scenario import (
     DAY,
     LATE_DAYS,
@@ -22,23 +23,15 @@ from integration_tests.simulator.sovrn.scenario import (
     build_scenario,
 )
 from integration_tests.simulator.sovrn.transactions import SovrnRow, SovrnState
-from integration_tests.simulator.wecantrack.oracle import cents
 
 DAYS = ("2026-04-01", "2026-04-02", "2026-04-03", "2026-04-04")
 KEY = "sovrn-1234-1-c1"
 
 
-@pytest.fixture(scope="module")
-def running() -> Iterator[SimulatorClient]:
-    with running_simulator(start="2026-04-01T00:00:00", frozen=True) as client:
-        yield client
-
-
 @pytest.fixture
-def sim(running: SimulatorClient) -> SimulatorClient:
-    running.reset()
-    running.sovrn.pace(0)
-    return running
+def sim(sim: SimulatorClient) -> SimulatorClient:
+    sim.sovrn.pace(0)
+    return sim
 
 
 # --- truth ------------------------------------------------------------------------------------------------------
@@ -213,7 +206,7 @@ def test_every_change_is_one_after_rounding(scenario: SovrnScenario) -> None:
         assert len(set(amounts)) == len(amounts)
         assert row.program_type == "cpc" or amounts[0] != 0
     least = SovrnState(0, 0, "8.00", "0.1600")
-    assert [Pool.scaled(least, percent)[1] for percent in (95, 100, 105)] == ["0.1400", "0.1600", "0.1800"]
+    assert [Samples.scaled(least, percent)[1] for percent in (95, 100, 105)] == ["0.1400", "0.1600", "0.1800"]
 
 
 def test_clicks_are_paid_in_fractions_of_a_cent_and_sales_to_the_fourth_decimal(scenario: SovrnScenario) -> None:

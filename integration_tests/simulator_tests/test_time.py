@@ -1,9 +1,8 @@
-"""Time in the simulator: the clock, lives that unfold with it, and rows that move while a reader counts pages."""
+"""Time in the simulator: the clock, scripted changes, and rows that move during a page-numbered read."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from typing import Any
 from unittest import mock
 
@@ -12,7 +11,7 @@ import requests
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from integration_tests.simulator import SimulatorClient, running_simulator
+from integration_tests.simulator import SimulatorClient
 from integration_tests.simulator.wecantrack import store as store_module
 from integration_tests.simulator.wecantrack.scenario import DAY, ScenarioSettings, build_scenario
 from integration_tests.simulator.wecantrack.store import DATE_TYPES, Query, TransactionStore
@@ -20,18 +19,6 @@ from integration_tests.simulator.wecantrack.store import DATE_TYPES, Query, Tran
 WINDOW = {"date_type": "last_wct_update", "start_date": "2026-01-01T00:00:00", "end_date": "2026-03-31T23:59:59"}
 START = 1767225600  # 2026-01-01
 Key = tuple[int, str]
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[SimulatorClient]:
-    with running_simulator(start="2026-04-01T00:00:00", frozen=True) as client:
-        yield client
-
-
-@pytest.fixture
-def sim(running: SimulatorClient) -> SimulatorClient:
-    running.reset()
-    return running
 
 
 def page(sim: SimulatorClient, number: int = 1, limit: int = 100, **filters: Any) -> dict[str, Any]:
@@ -199,13 +186,13 @@ def test_the_indexes_agree_with_looking_at_every_row(
             store.advance(now)
             low, high = START + min(window) * DAY, START + max(window) * DAY
             expected = []
-            for row, life in enumerate(store.transactions):
-                state = life.state_at(now)
-                assert life.shown is state
-                if state is not None and (date := life.dates()[date_type]) is not None and low <= date <= high:
-                    expected.append(row)
+            for number, row in enumerate(store.transactions):
+                state = row.state_at(now)
+                assert row.current is state
+                if state is not None and (date := row.dates()[date_type]) is not None and low <= date <= high:
+                    expected.append(number)
             assert store.select(Query(date_type, low, high)) == expected
-            assert store.visible == sum(life.state_at(now) is not None for life in store.transactions)
+            assert store.visible == sum(row.state_at(now) is not None for row in store.transactions)
 
 
 def test_the_same_seed_makes_the_same_rows_and_another_makes_others(sim: SimulatorClient) -> None:

@@ -1,32 +1,19 @@
-"""What Wicked must hold, and what it does hold: both tables are right, and a faithful destination makes them equal."""
+"""The wecantrack oracle and the stored totals: each alone, and a minimal destination that makes them equal."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
 import pytest
 import requests
 
-from integration_tests.simulator import SimulatorClient, running_simulator
-from integration_tests.simulator.wecantrack.oracle import cents
+from integration_tests.simulator import SimulatorClient
+from integration_tests.simulator.oracle import cents
 
 ROW = {"user_network_account_id": 101, "transaction_id": "T1", "order_date": "2026-01-31 23:59:59"}
 DAYS = ("2026-04-01", "2026-04-02", "2026-04-03", "2026-04-04")
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[SimulatorClient]:
-    with running_simulator(start="2026-04-01T00:00:00", frozen=True) as client:
-        yield client
-
-
-@pytest.fixture
-def sim(running: SimulatorClient) -> SimulatorClient:
-    running.reset()
-    return running
 
 
 def live(sim: SimulatorClient, *states: dict[str, Any]) -> None:
@@ -163,7 +150,7 @@ def test_held_shows_an_order_that_came_twice(sim: SimulatorClient) -> None:
 
 
 class FaithfulDestination:
-    """Rules D4 and D5 in their shortest form; what it sends must bring `held` to `truth`."""
+    """A minimal destination by docs/vendors/affiliate-revenue.md D4, D5; its rows must make `held` equal `truth`."""
 
     def __init__(self, sim: SimulatorClient, recognize: str) -> None:
         self.sim, self.recognize = sim, recognize

@@ -1,29 +1,16 @@
-"""The simulated wecantrack keeps its documents: keys, parameters, paginator, filters, throttle."""
+"""The simulated wecantrack API as documented: keys, parameters, paginator, filters, throttle."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import requests
 
-from integration_tests.simulator import SimulatorClient, running_simulator
+from integration_tests.simulator import SimulatorClient
 
 PATH = "/api/v3/transactions"
 WINDOW = {"date_type": "last_wct_update", "start_date": "2026-01-01T00:00:00", "end_date": "2026-03-31T23:59:59"}
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[SimulatorClient]:
-    with running_simulator(start="2026-04-01T00:00:00", frozen=True) as client:
-        yield client
-
-
-@pytest.fixture
-def sim(running: SimulatorClient) -> SimulatorClient:
-    running.reset()
-    return running
 
 
 def get(sim: SimulatorClient, path: str = PATH, params: Any = None, **headers: str) -> requests.Response:

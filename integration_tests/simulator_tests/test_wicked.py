@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import requests
 
-from integration_tests.simulator import SimulatorClient, running_simulator
+from integration_tests.simulator import SimulatorClient
 
 AT = "2026-02-01 10:00:00"
 GOOD: dict[str, dict[str, Any]] = {
@@ -26,18 +25,6 @@ GOOD: dict[str, dict[str, Any]] = {
     "marketing": {"Date_Time": AT, "Clicks": 3, "Cost": "0.55", "AdId": "a", "AccountId": "b"},
     "clicks": {"Email": "one@example.com", "Date_Time": AT, "Timezone": "UTC", "ConversionType": "NEW_LEAD"},
 }  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[SimulatorClient]:
-    with running_simulator(start="2026-04-01T00:00:00", frozen=True) as client:
-        yield client
-
-
-@pytest.fixture
-def sim(running: SimulatorClient) -> SimulatorClient:
-    running.reset()
-    return running
 
 
 def post(sim: SimulatorClient, endpoint: str, rows: Any, **headers: str) -> requests.Response:

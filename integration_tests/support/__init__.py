@@ -1,1 +1,1 @@
-"""What the whole-connector tests share: processes, databases, containers."""
+"""Helpers of the whole-connector tests: processes, databases, containers."""

@@ -1,8 +1,8 @@
-"""Airbyte's own source-bigcommerce, unmodified, in an environment of its own, led to the simulator.
+"""Airbyte's source-bigcommerce, unmodified, in an environment of its own, redirected to the simulator.
 
-The package knows one host, `https://api.bigcommerce.com`. It reads through a proxy that ends the TLS of that one host
-with a certificate of our own and passes the bytes on; to any other host the proxy opens no way. The package's CDK heeds
-no variable that names an authority, so ours is added to the authorities that its environment trusts.
+The package has one host, `https://api.bigcommerce.com`. It connects through a proxy that terminates TLS for that host
+with a generated certificate, forwards to the simulator, and refuses every other host. The package's CDK ignores the
+environment variables for CA bundles, so the certificate is added to the CA bundle of its environment.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from integration_tests.hosts.environments import unavailable
+from integration_tests.support.layers import unavailable
 from integration_tests.support.processes import BIN, Workspace
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -30,12 +30,12 @@ LOCK = REPOSITORY / "requirements" / "source-bigcommerce.txt"
 FOLDER = REPOSITORY / ".cache" / "source-bigcommerce"
 HOST = "api.bigcommerce.com"
 INSTALL_SECONDS = 900
-#: The package's CDK (1.0) cannot be imported by newer ones.
+#: the package's CDK (1.0) cannot be imported by newer versions
 PYTHON = "3.10"
 
 
 def installed() -> Path:
-    """Return the folder of the environment's programs, making it first if needed; a test ends if it cannot be had."""
+    """Return the folder of the environment's programs, installing it if needed; skip the test if that fails."""
     done = FOLDER / ".installed.txt"
     if not (done.exists() and done.read_bytes() == LOCK.read_bytes()):
         _uv("venv", "--quiet", "--clear", "--python", _python(), str(FOLDER))
@@ -56,7 +56,7 @@ def installed() -> Path:
 
 
 def _python() -> str:
-    """Return an interpreter of the right version that works: pyenv puts names on the path that lead nowhere."""
+    """Return a working interpreter of the right version; pyenv's names on the PATH may not work."""
     versions = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
     places = [sys.executable, shutil.which(f"python{PYTHON}"), *versions.glob(f"{PYTHON}.*/bin/python")]
     ask = "import sys; print('%d.%d' % sys.version_info[:2])"
@@ -64,11 +64,11 @@ def _python() -> str:
         done = subprocess.run([str(place), "-c", ask], capture_output=True, text=True, check=False)
         if done.stdout.strip() == PYTHON:
             return str(place)
-    return PYTHON  # uv may know one, or fetch it
+    return PYTHON  # uv may find or download one
 
 
 def _trust() -> None:
-    """Make a certificate for the one host, and let this environment, and nothing else, trust who signed it."""
+    """Generate a certificate for the host, and make this environment, and nothing else, trust it."""
     make = [str(FOLDER / "bin" / "python"), "-m", "trustme", "-q", "-d", str(FOLDER), "-i", HOST]
     subprocess.run(make, check=True, timeout=60)
     (trusted,) = FOLDER.glob("lib/python*/site-packages/certifi/cacert.pem")
@@ -80,23 +80,23 @@ def _uv(*arguments: str) -> None:
     command = [str(BIN / "uv"), *arguments]
     done = subprocess.run(command, capture_output=True, text=True, timeout=INSTALL_SECONDS, check=False)
     if done.returncode:
-        unavailable(f"airbyte-source-bigcommerce cannot be had: {done.stderr.strip()[:500]}")
+        unavailable(f"airbyte-source-bigcommerce cannot be installed: {done.stderr.strip()[:500]}")
 
 
-class _Door(socketserver.BaseRequestHandler):
-    """One CONNECT: the client's TLS ends here, and what was in it goes on to the simulator."""
+class _Connection(socketserver.BaseRequestHandler):
+    """One CONNECT: terminates the client's TLS and forwards to the simulator."""
 
     server: _Proxy
 
     def handle(self) -> None:
-        """Serve one connection until either side ends it."""
-        asked = b""
-        while b"\r\n\r\n" not in asked:
+        """Serve one connection until either side closes it."""
+        received = b""
+        while b"\r\n\r\n" not in received:
             more = self.request.recv(4096)
             if not more:
                 return
-            asked += more
-        if not asked.startswith(f"CONNECT {HOST}:443 ".encode()):
+            received += more
+        if not received.startswith(f"CONNECT {HOST}:443 ".encode()):
             self.request.sendall(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
             return
         self.request.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
@@ -123,14 +123,14 @@ class _Proxy(socketserver.ThreadingTCPServer):
     block_on_close = False
 
     def __init__(self, target: tuple[str, int], context: ssl.SSLContext) -> None:
-        super().__init__(("127.0.0.1", 0), _Door)
+        super().__init__(("127.0.0.1", 0), _Connection)
         self.target = target
         self.context = context
 
 
 @dataclass
 class BigcommerceSource:
-    """The command line of the real package, with everything that leads it to the simulator."""
+    """The command line of the package, redirected to the simulator."""
 
     program: Path
     proxy: str
@@ -151,7 +151,7 @@ class BigcommerceSource:
 
 @contextlib.contextmanager
 def bigcommerce_source(simulator_url: str) -> Iterator[BigcommerceSource]:
-    """Yield the real package, led to this simulator."""
+    """Yield the package, redirected to this simulator."""
     programs = installed()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(FOLDER / "server.pem", FOLDER / "server.key")

@@ -1,37 +1,36 @@
-"""The connectors as container images, run as users run them: `docker run`, files on volumes, signals."""
+"""Runs the connectors' images as users do: `docker run`, files on volumes, signals."""
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
 
+from integration_tests.support.layers import engine_missing, unavailable
 from integration_tests.support.processes import Result, Workspace
 
 ROOT = Path(__file__).resolve().parents[2]
-#: the connectors that `make images` builds; by itself, every one that is here
+#: the connectors that `make images` builds; by default, all of them
 PACKAGES = os.environ.get("PACKAGES", "").split() or sorted(path.parent.name for path in ROOT.glob("*/metadata.yaml"))
-#: what a careful host allows a connector: nothing but its volumes, /tmp and the network
+#: what a hardened runtime allows a connector: its volumes, /tmp and the network
 HARDENED = ("--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL", "--security-opt", "no-new-privileges")
 COMMAND_SECONDS = 120
 
 
 def image_of(connector: str) -> str:
-    """Return the name that `make images` gives to a connector's image."""
+    """Return the name that `make images` gives a connector's image."""
     data = yaml.safe_load((ROOT / connector / "metadata.yaml").read_text())["data"]
     return f"{data['dockerRepository']}:dev"
 
 
 def docker(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run one docker command to its end; a failure is raised by the caller who minds it."""
+    """Run one docker command; the caller checks its exit code."""
     return subprocess.run(
         ["docker", *arguments],
         capture_output=True,
@@ -43,21 +42,19 @@ def docker(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def require(connector: str) -> str:
-    """Return a connector's image; without an engine or image skip the test, or fail it where CI_STRICT is set."""
-    missing = ""
-    if shutil.which("docker") is None or docker("info").returncode:
-        missing = "no container engine answers; run `make image-test`, or start one"
-    elif docker("image", "inspect", image_of(connector)).returncode:
-        missing = f"the image {image_of(connector)} is not built; run `make images`"
+    """Return a connector's image; skip the test without an engine or image (with `CI_STRICT=1`, fail it)."""
+    missing = engine_missing()
+    if not missing and docker("image", "inspect", image_of(connector)).returncode:
+        missing = f"the image {image_of(connector)} is not built: run `make images`"
     if missing:
-        (pytest.fail if os.environ.get("CI_STRICT") else pytest.skip)(missing)
+        unavailable(missing)
     return image_of(connector)
 
 
 class Containers(Workspace):
-    """A workspace whose commands run in containers: `secrets` is mounted read-only, `local` holds what outlives a run.
+    """A workspace whose commands run in containers; `secrets` is mounted read-only, `local` persists between runs.
 
-    `network` is that of every container: `host`, where the simulator's loopback address is the same, or `none`.
+    `network` of every container is `host`, for the simulator's loopback address, or `none`.
     """
 
     def __init__(self, folder: Path, secrets: Sequence[str] = (), *, network: str = "host") -> None:
@@ -65,19 +62,19 @@ class Containers(Workspace):
         self.folder.mkdir()
         self.local = folder / "local"
         self.local.mkdir()
-        self.local.chmod(0o777)  # the connector's user is not ours
+        self.local.chmod(0o777)  # the image's user has another id
         self.volume = str(self.local)
         self.network = network
         self._names: list[str] = []
 
     def command(self, script: str, command: str, **files: Any) -> list[str]:
-        """Return the `docker run` line of a connector's command; files given as data are written first."""
+        """Return the `docker run` command line of a connector's command; files given as data are written first."""
         own = super().command(script, command, **files)[2:]
         inside = [f"/secrets/{Path(part).name}" if part.startswith(str(self.folder)) else part for part in own]
         return [*self.docker_run(script), image_of(script), command, *inside]
 
     def docker_run(self, connector: str, *options: str) -> list[str]:
-        """Return `docker run` with the volumes, up to the image's name; a container goes when it ends."""
+        """Return `docker run` with the volumes, up to the image's name; the container is removed when it ends."""
         self._names.append(f"{connector}-{uuid.uuid4().hex[:12]}")
         line = ["docker", "run", "--rm", "-i", "--name", self._names[-1], "--network", self.network, *HARDENED]
         return [*line, "-v", f"{self.folder}:/secrets:ro", "-v", f"{self.volume}:/local", *options]
@@ -87,11 +84,11 @@ class Containers(Workspace):
         return next(name for name in reversed(self._names) if name.startswith(connector))
 
     def kill(self, connector: str) -> None:
-        """End a connector's latest container at once, as the kernel does when memory runs out."""
+        """Kill a connector's latest container, as the kernel does when memory runs out."""
         docker("kill", self.name_of(connector))
 
     def stop(self, connector: str) -> None:
-        """End a connector's latest container as Airbyte and Kubernetes do: SIGTERM, then patience."""
+        """Stop a connector's latest container as Airbyte and Kubernetes do: SIGTERM and a grace period."""
         done = docker("stop", "--time", "60", self.name_of(connector))
         assert done.returncode == 0, done.stderr
 
@@ -101,12 +98,12 @@ class Containers(Workspace):
         return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
     def clear(self) -> None:
-        """Remove containers that a failed test left."""
+        """Remove containers left by a failed test."""
         for name in self._names:
             docker("rm", "--force", name)
 
 
 def plain(result: Result) -> Result:
-    """Return the result if it ended well; else fail with what was said."""
+    """Return the result if the exit code is 0; else fail with what was printed."""
     assert result.code == 0, result.said
     return result

@@ -1,4 +1,4 @@
-"""Asking the simulated outbound API by hand, for its own tests: one request, or a list page by page."""
+"""Reads the simulated outbound API for its own tests: one request, or a list page by page."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ def ask(sim: SimulatorClient, path: str, key: str | None = None, **parameters: A
 
 
 def page(sim: SimulatorClient, path: str, **parameters: Any) -> dict[str, Any]:
-    """Return one page that must be good."""
-    reply = ask(sim, path, **parameters)
-    assert reply.status_code == 200, reply.text
-    return dict(reply.json())
+    """Return one page; the response must be 200."""
+    response = ask(sim, path, **parameters)
+    assert response.status_code == 200, response.text
+    return dict(response.json())
 
 
 def pages(sim: SimulatorClient, path: str, **parameters: Any) -> list[dict[str, Any]]:
@@ -36,34 +36,34 @@ def pages(sim: SimulatorClient, path: str, **parameters: Any) -> list[dict[str, 
 
 
 def ids(read: list[dict[str, Any]]) -> list[str]:
-    """Return the ids of all rows of these pages, in their order."""
-    return [row["id"] for reply in read for row in reply["results"]]
+    """Return the ids of all rows of these pages in order."""
+    return [row["id"] for body in read for row in body["results"]]
 
 
 def post(sim: SimulatorClient, endpoint: str, *rows: dict[str, Any]) -> None:
-    """Post rows to the inbound side; every one must be taken."""
-    reply = requests.post(f"{sim.url}/{endpoint}", json=list(rows), headers={"apikey": sim.wicked_key}, timeout=30)
-    assert reply.status_code == 200, reply.text
-    assert reply.json()["errors"] == []
+    """Post rows to the inbound side; each must be accepted."""
+    response = requests.post(f"{sim.url}/{endpoint}", json=list(rows), headers={"apikey": sim.wicked_key}, timeout=30)
+    assert response.status_code == 200, response.text
+    assert response.json()["errors"] == []
 
 
 def contact(name: str, at: str = f"{DAY} 12:00:00", **more: Any) -> dict[str, Any]:
-    """Make an inbound contact."""
+    """Return an inbound contact."""
     return {"SourceSystem": "shop", "SourceID": name, "CreateDate": at, "Email": f"{name}@example.com", **more}
 
 
 def order(name: str, of: str = "ann", at: str = f"{DAY} 12:00:00", total: str = "79.00", **more: Any) -> dict[str, Any]:
-    """Make an inbound order."""
+    """Return an inbound order."""
     row = {"SourceSystem": "shop", "SourceID": name, "CreateDate": at, "ContactID": of, "OrderTotal": total}
     return {**row, "OrderCurrency": "EUR", **more}
 
 
 def payment(of: str, amount: str, status: str = "APPROVED", at: str = f"{DAY} 12:00:00") -> dict[str, Any]:
-    """Make an inbound payment."""
+    """Return an inbound payment."""
     return {"SourceSystem": "shop", "OrderID": of, "PaymentDate": at, "Amount": amount, "Status": status}
 
 
 def click(of: str, at: str = f"{DAY} 12:00:00", kind: str = "CLICK", **more: Any) -> dict[str, Any]:
-    """Make an inbound custom click."""
+    """Return an inbound custom click."""
     row = {"Email": f"{of}@example.com", "Date_Time": at, "Timezone": "UTC", "ConversionType": kind}
     return {**row, "Source": "google", "Medium": "cpc", **more}

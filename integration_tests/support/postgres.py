@@ -1,7 +1,7 @@
-"""A PostgreSQL server of the tests' own: on a Unix socket in a folder of its own, with a password, gone at the end.
+"""A temporary PostgreSQL server on a Unix socket in a folder of its own, with a password.
 
-The binaries come with the Debian package `postgresql`, or from anywhere on the PATH. Without them the tests are
-skipped with the reason printed, and fail where CI_STRICT=1 says that nothing may be skipped.
+The binaries come with the Debian package `postgresql`, or from the PATH. Without them the tests are skipped, or fail
+with `CI_STRICT=1`.
 """
 
 from __future__ import annotations
@@ -20,24 +20,25 @@ from typing import Any
 from urllib.parse import quote
 
 import psycopg
-import pytest
+
+from integration_tests.support.layers import unavailable
 
 PASSWORD = "pg/secret key@1"
 START_SECONDS = 60
 
 
 class Server:
-    """A running server; every `database()` is new and empty."""
+    """A running server."""
 
     def __init__(self, folder: Path):
         self.folder = folder
 
     def url(self, database: str) -> str:
-        """Return the URL of a database as a user would write it."""
+        """Return the URL of a database as a user writes it."""
         return f"postgresql://wicked:{quote(PASSWORD, safe='')}@/{database}?host={self.folder}"
 
     def database(self) -> str:
-        """Make a database and return its URL."""
+        """Create an empty database and return its URL."""
         name = f"test_{uuid.uuid4().hex[:12]}"
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
             connection.execute(f'CREATE DATABASE "{name}"'.encode())
@@ -45,27 +46,24 @@ class Server:
 
 
 def ask(url: str, statement: str) -> list[Any]:
-    """Run one statement, and return its rows if it has any."""
+    """Run one statement; return its rows, if any."""
     with psycopg.connect(url, autocommit=True) as connection:
         cursor = connection.execute(statement.encode())
         return cursor.fetchall() if cursor.description else []
 
 
 def find(program: str) -> str | None:
-    """Return the path of a server program: Debian keeps them off the PATH, a folder per version."""
+    """Return the path of a server program; Debian keeps them off the PATH, in a folder per version."""
     versions = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{program}"), key=lambda path: int(path.parts[4]))
     return str(versions[-1]) if versions else shutil.which(program)
 
 
 @contextlib.contextmanager
 def running_postgres() -> Iterator[Server]:
-    """Start a server and end it; it keeps nothing, so it need not be careful with the disk."""
+    """Run a server, without fsync, as its data are temporary."""
     initdb, postgres = find("initdb"), find("postgres")
     if initdb is None or postgres is None:
-        missing = "no PostgreSQL server here: install the Debian package `postgresql`"
-        if os.environ.get("CI_STRICT") == "1":
-            pytest.fail(missing)
-        pytest.skip(missing)
+        unavailable("no PostgreSQL server is installed: install the Debian package `postgresql`")
     with tempfile.TemporaryDirectory(prefix="pg-", dir="/tmp") as place:
         folder = Path(place)
         secret = folder / "password"
@@ -91,7 +89,7 @@ def running_postgres() -> Iterator[Server]:
 
 
 def _not_root(*paths: Path) -> dict[str, Any]:
-    """Return how a process is started as somebody else, for PostgreSQL refuses to run as root."""
+    """Return the `subprocess` options that start a process as another user, as PostgreSQL refuses to run as root."""
     if os.geteuid() != 0:
         return {}
     for name in ("postgres", "nobody"):

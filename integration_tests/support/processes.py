@@ -1,4 +1,4 @@
-"""Running the connectors as users do: console scripts, files, pipes. Everything printed is kept and looked through."""
+"""Runs the connectors as users do: console scripts, files, pipes. All output is kept and checked for leaks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-#: where the console scripts are: beside this Python, or in another installation that is to be tested
+#: folder of the console scripts: this Python's, or that of another installation to test
 BIN = Path(os.environ.get("CONNECTORS_BIN") or Path(sys.executable).parent)
 RUN_SECONDS = 240
 
@@ -23,7 +23,7 @@ Message = dict[str, Any]
 
 @dataclass
 class Result:
-    """What one run printed, and how it ended."""
+    """One run's output and exit code; `foreign` are lines of standard output that are no messages."""
 
     code: int
     messages: list[Message]
@@ -37,33 +37,33 @@ class Result:
 
     @property
     def records(self) -> list[dict[str, Any]]:
-        """Return the data of every record."""
+        """The data of every record."""
         return [record["data"] for record in self.of("RECORD")]
 
     @property
     def states(self) -> list[dict[str, Any]]:
-        """Return every state, whole."""
+        """Every state."""
         return self.of("STATE")
 
     @property
     def logs(self) -> list[str]:
-        """Return the text of every log message."""
+        """The text of every log message."""
         return [log["message"] for log in self.of("LOG")]
 
     @property
     def errors(self) -> list[dict[str, Any]]:
-        """Return the error of every error trace."""
+        """The error of every error trace."""
         return [trace["error"] for trace in self.of("TRACE") if trace["type"] == "ERROR"]
 
     @property
     def said(self) -> str:
-        """Return everything a person or a log collector would see: all but records and states."""
+        """Everything that a person or a log collector sees: all output but records and states."""
         shown = [json.dumps(m, ensure_ascii=False) for m in self.messages if m["type"] not in ("RECORD", "STATE")]
         return "\n".join([*shown, *self.foreign, self.stderr])
 
 
 def read_output(stdout: bytes) -> tuple[list[Message], list[str]]:
-    """Split output into messages and what is none."""
+    """Split output into messages and other lines."""
     messages: list[Message] = []
     foreign: list[str] = []
     for line in stdout.splitlines():
@@ -84,7 +84,7 @@ def _message(line: bytes) -> Message | None:
 
 
 class Workspace:
-    """A folder with the files that connectors take, and every result of a test."""
+    """A folder with the connectors' input files, and every result of a test."""
 
     def __init__(self, folder: Path, secrets: Sequence[str] = ()):
         self.folder = folder
@@ -121,26 +121,26 @@ class Workspace:
         return self.keep(done.returncode, done.stdout, done.stderr)
 
     def keep(self, code: int, stdout: bytes, stderr: bytes) -> Result:
-        """Remember a result, so that `leaks` sees it."""
+        """Keep a result, so that `leaks` checks it."""
         messages, foreign = read_output(stdout)
         self.results.append(Result(code, messages, stderr.decode(errors="replace"), foreign))
         return self.results[-1]
 
     def leaks(self) -> Iterator[str]:
-        """Yield what no log may hold: keys, e-mail addresses, and lines that are no messages."""
+        """Yield what no log may contain: keys, e-mail addresses, and lines that are no messages."""
         for result in self.results:
             yield from (f"secret in: {result.said[:500]}" for secret in self.secrets if secret in result.said)
             yield from (f"e-mail address: {found}" for found in EMAIL.findall(result.said))
             yield from (f"not a message: {line[:200]}" for line in result.foreign)
 
 
-#: an address at a domain; our own documentation's example.com counts too, since fixtures use it for people
+#: example.com counts, too, since fixtures use it for people
 EMAIL = re.compile(r"[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+\.[A-Za-z0-9.-]+")
 
 
 @dataclass
 class PipeResult:
-    """What `source read | destination write` printed and left."""
+    """The result of `source read | destination write`."""
 
     source_code: int
     destination: Result
@@ -148,7 +148,7 @@ class PipeResult:
 
     @property
     def state(self) -> list[dict[str, Any]]:
-        """Return the last state of every stream that the destination gave back: what the next run starts from."""
+        """The last state of every stream that the destination returned, from which the next run starts."""
         latest = {}
         for state in self.destination.states:
             latest[json.dumps(state["stream"]["stream_descriptor"], sort_keys=True)] = state
@@ -156,7 +156,7 @@ class PipeResult:
 
 
 def start_pipe(source: list[str], destination: list[str]) -> tuple[subprocess.Popen[bytes], subprocess.Popen[bytes]]:
-    """Start two connectors joined as by a shell's pipe; what passes goes through here, so that it can be judged."""
+    """Start two connectors joined by a pipe; the data pass through this process, so that they can be checked."""
     reader = subprocess.Popen(source, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     writer = subprocess.Popen(destination, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert reader.stdout is not None
@@ -167,7 +167,7 @@ def start_pipe(source: list[str], destination: list[str]) -> tuple[subprocess.Po
 
 
 def _relay(source: IO[bytes], sink: IO[bytes]) -> None:
-    """Pass on what comes until one end goes; closing both lets the source notice when the destination dies."""
+    """Forward data until one end closes; closing both lets the source notice if the destination dies."""
     with contextlib.suppress(BrokenPipeError), source, sink:
         while chunk := source.read1(1 << 16):  # type: ignore[attr-defined]
             sink.write(chunk)
@@ -175,7 +175,7 @@ def _relay(source: IO[bytes], sink: IO[bytes]) -> None:
 
 
 def finish_pipe(workspace: Workspace, reader: subprocess.Popen[bytes], writer: subprocess.Popen[bytes]) -> PipeResult:
-    """Wait for both ends of a pipe and collect what they said."""
+    """Wait for both ends of a pipe and collect their output."""
     stdout, stderr = writer.communicate(timeout=RUN_SECONDS)
     assert reader.stderr is not None
     source_stderr = reader.stderr.read()

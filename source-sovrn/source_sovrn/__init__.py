@@ -1,4 +1,4 @@
-"""Airbyte source for Sovrn Commerce: transactions day by day, the control totals beside them, and the campaigns."""
+"""Airbyte source for Sovrn Commerce: transactions by day, control totals by merchant and day, and campaigns."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ __all__ = ["SourceSovrn"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import the connector when somebody asks for it: the console script prepares the CDK's import first."""
+    """Import the connector on first access: the console script must prepare the import of the CDK first."""
     if name == "SourceSovrn":
         from .source import SourceSovrn
 

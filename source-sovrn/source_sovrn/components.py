@@ -1,4 +1,4 @@
-"""What the manifest cannot say: how a report is asked for and read, and how the campaigns are listed to their end."""
+"""Retrievers of the manifest: how a report is requested and read, and how campaigns are paged."""
 
 from __future__ import annotations
 
@@ -16,177 +16,190 @@ from airbyte_cdk.sources.declarative.retrievers import Retriever
 from airbyte_cdk.sources.types import Config, Record, StreamSlice
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
-from .base.errors import BadReplyError, config_error
+from .base.errors import BadResponseError, config_error
 from .base.http import ApiClient, rows_of
 from .base.rate_limit import LOGGER, FixedWindowLimiter
 from .rate_limit import MinIntervalLimiter
-from .records import campaign, glance, merchant_day, transaction
-from .streaming_json import rows, spooled
+from .records import campaign, key_hash_and_paid, merchant_day, transaction
+from .streaming_json import read_rows, spool_body
 
-#: Sovrn publishes no limit for the campaigns call (affiliate-facts B2).
+#: Sovrn publishes no limit for the campaigns call (docs/vendors/sovrn.md B2).
 CAMPAIGN_REQUESTS_PER_MINUTE = 30
-_LONGEST_REASON = 4096
+#: The longest wait in seconds that the API may request; a longer one ends the run.
+MAX_WAIT_SECONDS = 900.0
+_MAX_REASON_BYTES = 4096
 _BLOCKED = re.compile(r"block|throttl|rate.?limit|too many|quota|exceed|slow down", re.IGNORECASE)
 _NO_DATA = re.compile(r"data not found|no (data|transactions?|results?|records?|rows)\b|transactions? not found", re.I)
-_pace: ContextVar[MinIntervalLimiter] = ContextVar("pace")
+_limiter: ContextVar[MinIntervalLimiter] = ContextVar("limiter")
 
 
 @contextmanager
-def shared_pace(pace: MinIntervalLimiter) -> Iterator[None]:
-    """Give all report streams that are built inside the block the same pace."""
-    token = _pace.set(pace)
+def shared_limiter(limiter: MinIntervalLimiter) -> Iterator[None]:
+    """Give all report streams built inside the block this limiter; the CDK offers no way to pass it to a retriever."""
+    token = _limiter.set(limiter)
     try:
         yield
     finally:
-        _pace.reset(token)
+        _limiter.reset(token)
 
 
 class _NoRows(Exception):
-    """A reply that says that there is nothing, in place of an empty list."""
+    """An error response that means an empty list."""
 
 
-class ReportApi(ApiClient):
-    """A report: one request a slot, its body in a spool, and refusals that have no documented status.
+class ReportClient(ApiClient):
+    """Requests reports: bodies go to a temporary file, and a 403 or 404 is interpreted by its text.
 
-    `empty` tells from the text of a 404 whether it means that there are no rows.
+    `means_empty` returns whether the text of a 404 means that there are no rows.
     """
 
     def __init__(
         self,
         requester: HttpRequester,
-        pace: MinIntervalLimiter,
-        empty: Callable[[str], bool],
+        limiter: MinIntervalLimiter,
+        means_empty: Callable[[str], bool],
         *,
-        tries: int,
-        read_seconds: float,
+        max_tries: int,
+        read_timeout: float,
     ) -> None:
-        super().__init__(requester, pace, tries=tries, read_seconds=read_seconds, backoff=pace.backoff)
-        self._pace, self._empty = pace, empty
-        self._forbidden = False
+        super().__init__(
+            requester,
+            limiter,
+            max_tries=max_tries,
+            max_wait=MAX_WAIT_SECONDS,
+            read_timeout=read_timeout,
+            backoff=limiter.backoff,
+        )
+        self._report_limiter, self._means_empty = limiter, means_empty
+        #: Whether the last response was a 403 without a reason, for a key that worked earlier in the run.
+        self._unexplained_403 = False
 
-    def spool(self, accept: Callable[[IO[bytes]], IO[bytes]], stream_slice: StreamSlice | None) -> IO[bytes] | None:
-        """Return the first whole body that `accept` takes, or None when the vendor says that there is none."""
+    def spool(self, parse: Callable[[IO[bytes]], IO[bytes]], stream_slice: StreamSlice | None) -> IO[bytes] | None:
+        """Return the first whole body that `parse` accepts; None if the vendor reports that there are no rows."""
         try:
-            spool = self.get(accept, stream_slice=stream_slice, read=spooled)
+            spool = self.get(parse, stream_slice=stream_slice, read_body=spool_body)
         except _NoRows:
-            self._pace.worked = True
+            self._report_limiter.report_read = True
             return None
         except AirbyteTracedException as failure:
-            if self._forbidden and failure.failure_type == FailureType.transient_error:
+            if self._unexplained_403 and failure.failure_type == FailureType.transient_error:
                 raise config_error(
-                    "Sovrn goes on to refuse a secret key that worked before in this run (403): the key is blocked, "
-                    "perhaps because something else uses it too and is faster than one report a minute, or it lost "
-                    "its rights. Stop the other use, and see that the site is approved in your Sovrn account."
+                    "Sovrn keeps rejecting a secret key that worked earlier in this run (403). Either the key is "
+                    "blocked, perhaps because something else uses it and exceeds one report per minute, or it lost its "
+                    "rights. Stop the other use, and check in your Sovrn account that the site is approved."
                 ) from None
             raise
-        self._pace.worked = True
+        self._report_limiter.report_read = True
         return spool
 
-    def _refused(self, response: requests.Response) -> bool:
-        """Tell a block from a missing right, and no rows from a wrong address; the rest is declared."""
-        said = response.content[:_LONGEST_REASON].decode("utf-8", "replace")
-        if response.status_code == requests.codes.not_found and self._empty(said):
+    def _is_throttled(self, response: requests.Response, subject: str) -> bool:
+        """Return True also for a 403 that means a block; raise `_NoRows` for a 404 that means an empty list.
+
+        "Temporarily blocked or throttled" has no documented status (docs/vendors/sovrn.md B8). A 403 counts as a block
+        if its text says so, or if the key worked earlier in the run.
+        """
+        text = response.content[:_MAX_REASON_BYTES].decode("utf-8", "replace")
+        if response.status_code == requests.codes.not_found and self._means_empty(text):
             raise _NoRows
-        self._forbidden = False
+        self._unexplained_403 = False
         if response.status_code == requests.codes.forbidden:
-            # "your API key being temporarily blocked or throttled" names no status: a 403 that says so is one, and
-            # so is one that meets a key which was good a minute ago
-            told = bool(_BLOCKED.search(said)) or "Retry-After" in response.headers
-            self._forbidden = self._pace.worked and not told
-            if told or self._pace.worked:
+            explained = bool(_BLOCKED.search(text)) or "Retry-After" in response.headers
+            self._unexplained_403 = self._report_limiter.report_read and not explained
+            if explained or self._report_limiter.report_read:
                 return True
-        return super()._refused(response)
+        return super()._is_throttled(response, subject)
 
 
 @dataclass
 class ReportRetriever(Retriever):
-    """The rows of one report window."""
+    """Reads one window of a report; here merchantsbydate."""
 
     name: str
     config: Config
     requester: HttpRequester
 
-    _key = "data"
-    _record = staticmethod(merchant_day)
+    _list_key = "data"
+    _to_record = staticmethod(merchant_day)
 
     def __post_init__(self) -> None:
-        self._api = ReportApi(
+        self._client = ReportClient(
             self.requester,
-            _pace.get(),
-            self._says_empty,
-            tries=self.config.get("max_tries", 5),
-            read_seconds=self.config.get("read_timeout_seconds", 120),
+            _limiter.get(),
+            self._means_empty,
+            max_tries=self.config["max_tries"],
+            read_timeout=self.config["read_timeout_seconds"],
         )
 
     def read_records(
         self, records_schema: Mapping[str, Any], stream_slice: StreamSlice | None = None
     ) -> Iterable[Record]:
-        """Yield the rows of a window, whose body was read to its end before the first of them."""
-        spool = self._api.spool(self._whole, stream_slice)
+        """Yield the rows of a window; the whole body is read and validated before the first one."""
+        spool = self._client.spool(self._validated, stream_slice)
         if spool is None:
             return
         with spool:
-            for row in rows(spool, self._key):
-                yield Record(self._record(row), self.name, stream_slice)
+            for row in read_rows(spool, self._list_key):
+                yield Record(self._to_record(row), self.name, stream_slice)
 
-    def _whole(self, spool: IO[bytes]) -> IO[bytes]:
+    def _validated(self, spool: IO[bytes]) -> IO[bytes]:
         try:
-            self._inspect(rows(spool, self._key))
+            self._validate(read_rows(spool, self._list_key))
         except BaseException:
             spool.close()
             raise
         return spool
 
-    def _inspect(self, found: Iterator[dict[str, Any]]) -> None:
-        """Go through all rows once; a reply that must not count raises."""
-        for row in found:
-            self._record(row)
+    def _validate(self, rows: Iterator[dict[str, Any]]) -> None:
+        """Read all rows once; raise `BadResponseError` for a response that must be retried."""
+        for row in rows:
+            self._to_record(row)
 
     @staticmethod
-    def _says_empty(text: str) -> bool:
-        """For aggregates a 404 is documented as "data not found", without a body; a web page is another thing."""
+    def _means_empty(text: str) -> bool:
+        """Aggregates document a 404 for "data not found" (docs/vendors/sovrn.md B8); a web page is another error."""
         return not text.lstrip().startswith("<")
 
 
 @dataclass
 class TransactionsRetriever(ReportRetriever):
-    """The transactions of one day."""
+    """Reads the transactions of one day."""
 
-    _key = "transactions"
-    _record = staticmethod(transaction)
+    _list_key = "transactions"
+    _to_record = staticmethod(transaction)
 
-    def _inspect(self, found: Iterator[dict[str, Any]]) -> None:
+    def _validate(self, rows: Iterator[dict[str, Any]]) -> None:
         keys: set[int] = set()
         count = unpaid = 0
-        for row in found:
+        for row in rows:
             count += 1
-            key, paid = glance(row)
+            key, paid = key_hash_and_paid(row)
             keys.add(key)
             unpaid += not paid
         if len(keys) < count:
             LOGGER.warning(
-                "%s transactions of this day share revenue id and commission id with another: a destination that "
-                "removes duplicates by transaction_key keeps one of each.",
+                "%s transactions of this day share revenue id and commission id with another one. A destination that "
+                "deduplicates by transaction_key keeps one of each.",
                 count - len(keys),
             )
         if unpaid:
-            LOGGER.warning("%s of %s transactions of this day come without a revenue of yours.", unpaid, count)
+            LOGGER.warning("%s of %s transactions of this day have no publisher revenue.", unpaid, count)
 
     @staticmethod
-    def _says_empty(text: str) -> bool:
-        """No 404 is documented for transactions: only one that says in words that there is no data is an empty day."""
+    def _means_empty(text: str) -> bool:
+        """No 404 is documented for transactions, so only one that states that there is no data is an empty day."""
         if text.lstrip().startswith("<") or not _NO_DATA.search(text):
             return False
-        LOGGER.warning("Sovrn answered 404 and that there is no data: taken as a day without transactions.")
+        LOGGER.warning("Sovrn responded with 404 and that there is no data; reading it as a day without transactions.")
         return True
 
 
 @dataclass
 class CampaignsRetriever(Retriever):
-    """The sites of the account, page by page.
+    """Reads the sites of the account, page by page.
 
-    `page` is documented without its first number. So the first request names none, the next one asks for page 1, which
-    is the same again or the second; the end is a page that brings nothing new, never a short one.
+    The number of the first page is not documented. The first request therefore names no page, and the second names
+    page 1, which is either the same page again or the second one. The list ends at a page without new sites; a short
+    page does not end it.
     """
 
     name: str
@@ -194,35 +207,35 @@ class CampaignsRetriever(Retriever):
     requester: HttpRequester
 
     def __post_init__(self) -> None:
-        self._api = ApiClient(
+        self._client = ApiClient(
             self.requester,
             FixedWindowLimiter(CAMPAIGN_REQUESTS_PER_MINUTE),
-            tries=self.config.get("max_tries", 5),
-            read_seconds=self.config.get("read_timeout_seconds", 120),
+            max_tries=self.config["max_tries"],
+            max_wait=MAX_WAIT_SECONDS,
+            read_timeout=self.config["read_timeout_seconds"],
         )
 
     def read_records(
         self, records_schema: Mapping[str, Any], stream_slice: StreamSlice | None = None
     ) -> Iterable[Record]:
-        """Yield every campaign once."""
+        """Yield every site once."""
         seen: set[str] = set()
-        number, fresh = 0, True
-        while fresh or number < 3:
-            token = {"page": number or ""}
-            page = [campaign(row) for row in self._api.get(_campaigns, token=token)]
+        number, has_new = 0, True
+        while has_new or number < 3:
+            page = [campaign(row) for row in self._client.get(_campaigns, page_token={"page": number or ""})]
             if not page and not number:
                 return
-            fresh = False
+            has_new = False
             for record in page:
                 if record["campaign_id"] not in seen:
                     seen.add(record["campaign_id"])
-                    fresh = True
+                    has_new = True
                     yield Record(record, self.name, stream_slice)
             number += 1
 
 
 def _campaigns(body: Any) -> list[dict[str, Any]]:
-    found = rows_of(body if isinstance(body, dict) else None, "campaigns")
-    if any(row.get("campaignId") in (None, "") for row in found):
-        raise BadReplyError("a campaign comes without its id")
-    return found
+    rows = rows_of(body if isinstance(body, dict) else None, "campaigns")
+    if any(row.get("campaignId") in (None, "") for row in rows):
+        raise BadResponseError("a campaign has no id")
+    return rows

@@ -1,4 +1,4 @@
-"""The configuration: how it may be written, what it becomes for the vendor, and what is refused before a request."""
+"""Normalization and validation of the configuration."""
 
 from __future__ import annotations
 
@@ -14,11 +14,7 @@ from airbyte_cdk.sources.declarative.transformations.config_transformations.conf
 from .base.errors import config_error
 from .base.rate_limit import utc_now
 
-#: the vendor's minute and a second: "a minimum gap of 60 seconds between each request"
-REQUEST_INTERVAL_SECONDS = 61.0
-#: date_type -> the vendor's parameter
-DATE_PARAMETERS = {"update_date": "updateDate", "commission_date": "commissionDate", "click_date": "clickDate"}
-_IDS = ("campaign_ids", "merchant_group_ids")
+_ID_LISTS = ("campaign_ids", "merchant_group_ids")
 _DATES = ("start_date", "end_date")
 _DAY = re.compile(r"(\d{4}-\d{2}-\d{2})(T\d{2}:\d{2}:\d{2}(\.\d+)?Z?)?")
 _ID = re.compile(r"0*[1-9][0-9]*")
@@ -27,18 +23,18 @@ _KEY = re.compile(r"[\x21-\x7e]+")
 
 
 class NormalizeConfig(ConfigTransformation):
-    """Writes the configuration as Sovrn takes it: bare days, ids as a comma list, the key without its scheme.
+    """Rewrites dates as plain days, id lists as `1,2,3`, and the key without its scheme; adds `read_until`.
 
-    `read_until` is added: the last day to read. What cannot be read is left for `refuse_bad_settings`, so that the
-    refusal comes with its sentence.
+    `read_until` is the last day to read: `end_date`, but no later than today. Unreadable values stay as they are;
+    `validate` rejects them with a message.
     """
 
     def transform(self, config: MutableMapping[str, Any]) -> None:
-        """Replace what can be read."""
+        """Rewrite the configuration in place."""
         for name in _DATES:
             if isinstance(config.get(name), str) and (found := _DAY.fullmatch(config[name].strip())):
                 config[name] = found[1]
-        for name in _IDS:
+        for name in _ID_LISTS:
             config[name] = _comma_list(config.get(name))
         if isinstance(config.get("secret_key"), str):
             config["secret_key"] = config["secret_key"].strip().removeprefix("secret ").strip()
@@ -48,7 +44,7 @@ class NormalizeConfig(ConfigTransformation):
 
 
 def _comma_list(value: Any) -> Any:
-    """Return ids as `1,2,3`, each once; anything that is no list of numbers above 0 comes back as it is."""
+    """Return ids as `1,2,3` without duplicates; return anything but positive whole numbers unchanged."""
     if value in (None, "", []):
         return ""
     parts = value.split(",") if isinstance(value, str) else value if isinstance(value, list) else [value]
@@ -58,22 +54,26 @@ def _comma_list(value: Any) -> Any:
     return ",".join(dict.fromkeys(text.lstrip("0") for text in texts))
 
 
-def refuse_bad_settings(config: Mapping[str, Any]) -> None:
-    """Raise `config_error` for what the vendor would refuse a minute later."""
+def validate(config: Mapping[str, Any]) -> None:
+    """Raise `config_error` for values that the vendor would reject, before the first report request has to wait."""
     if not _KEY.fullmatch(str(config.get("secret_key") or "")):
-        raise config_error("The secret key is empty or no key: copy it again from your Sovrn account into Secret Key.")
-    read = {name: _calendar_day(name, config[name]) for name in _DATES if config.get(name)}
-    if "start_date" not in read:
-        raise config_error("start_date is missing: say from which day on transactions are to be read.")
-    if read.get("end_date", read["start_date"]) < read["start_date"]:
-        raise config_error("end_date lies before start_date: move one of them, or remove end_date to read up to today.")
-    for name in _IDS:
+        raise config_error(
+            "The secret key is empty or has invalid characters. Copy it again from your Sovrn account into Secret Key."
+        )
+    dates = {name: _parse_day(name, config[name]) for name in _DATES if config.get(name)}
+    if "start_date" not in dates:
+        raise config_error("start_date is missing. Enter the day from which to read transactions.")
+    if dates.get("end_date", dates["start_date"]) < dates["start_date"]:
+        raise config_error("end_date is before start_date. Change one of them, or remove end_date to read up to today.")
+    for name in _ID_LISTS:
         if not _COMMA_LIST.fullmatch(str(config.get(name, ""))):
-            raise config_error(f"{name} must be whole numbers greater than 0, in a list or with commas, as in 100,200.")
+            raise config_error(
+                f"{name} must be positive whole numbers, in a list or separated by commas, as in 100,200."
+            )
 
 
-def _calendar_day(name: str, text: Any) -> date:
+def _parse_day(name: str, text: Any) -> date:
     try:
         return date.fromisoformat(str(text))
     except ValueError:
-        raise config_error(f"{name} is not a day of the calendar: write it as 2025-01-31.") from None
+        raise config_error(f"{name} is not a valid date. Write it as 2025-01-31.") from None

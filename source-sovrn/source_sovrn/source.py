@@ -1,71 +1,61 @@
-"""The source: the manifest beside this file, the pace that its reports share, and what a run tells while it waits."""
+"""The source: `manifest.yaml`, the rate limiter that its report streams share, and progress in the log."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 from airbyte_cdk.models import (
     AirbyteEstimateTraceMessage,
     AirbyteMessage,
-    AirbyteStateMessage,
     AirbyteTraceMessage,
-    ConfiguredAirbyteCatalog,
     EstimateType,
     TraceType,
     Type,
 )
 from airbyte_cdk.sources.streams.concurrent.abstract_stream import AbstractStream
 
+from . import config as configuration
 from .base.rate_limit import LOGGER
 from .base.source import ManifestSource
-from .components import shared_pace
-from .config import REQUEST_INTERVAL_SECONDS, refuse_bad_settings
+from .components import shared_limiter
 from .rate_limit import MinIntervalLimiter
-
-_MANIFEST = str(Path(__file__).with_name("manifest.yaml"))
-#: the streams that share the one report request a minute, and what they call a window
-_UNITS = {"transactions": "day", "merchants_by_date": "window"}
 
 
 class SourceSovrn(ManifestSource):
-    """Sovrn Commerce's transactions, the totals by merchant and day beside them, and the campaigns."""
-
-    def __init__(
-        self,
-        catalog: ConfiguredAirbyteCatalog | None = None,
-        config: Mapping[str, Any] | None = None,
-        state: list[AirbyteStateMessage] | None = None,
-        config_path: str | None = None,
-    ) -> None:
-        super().__init__(_MANIFEST, catalog=catalog, config=config, state=state, config_path=config_path)
+    """Sovrn Commerce's transactions, totals by merchant and day, and campaigns."""
 
     def validate_config(self, config: Mapping[str, Any]) -> None:
-        """Refuse what the vendor would refuse, before it is asked."""
+        """Raise `config_error` for values that the JSON schema of the spec accepts but the vendor rejects."""
         super().validate_config(config)
-        refuse_bad_settings(config)
+        configuration.validate(config)
 
     def streams(self, config: Mapping[str, Any]) -> list[AbstractStream]:
-        """Build the declared streams, all reports on one pace, whose first slot lies a whole interval ahead."""
-        self._pace = MinIntervalLimiter(float(self._config.get("request_interval_seconds", REQUEST_INTERVAL_SECONDS)))
-        with shared_pace(self._pace):
+        """Build the declared streams, all reports on one limiter; its first interval begins here."""
+        self._limiter = MinIntervalLimiter(float(self._config["request_interval_seconds"]))
+        with shared_limiter(self._limiter):
             return super().streams(config)
 
     def progress(self, stream: str, window: int, windows: int, rows: int, total: int) -> Iterable[AirbyteMessage]:
-        """Prepare what the next wait announces, and estimate the stream's rows by the mean of its windows so far."""
-        unit = _UNITS.get(stream)
+        """Set what the next wait logs, and estimate the stream's rows from the mean of its windows so far."""
+        unit = self._window_unit(stream)
         if unit is None or not windows:
             return
         if not window:
-            self._pace.tell(f"{stream}: {windows:,} {unit}{'s' * (windows > 1)} to read", windows)
+            self._limiter.set_progress(f"{stream}: {windows:,} {unit}{'s' * (windows > 1)} to read", windows)
             return
         done = f"{unit} {window} of {windows}, {rows:,} rows"
-        self._pace.tell(done, windows - window)
+        self._limiter.set_progress(done, windows - window)
         if window == windows:
-            LOGGER.info("%s, %s rows of %s in all", done, f"{total:,}", stream)
+            LOGGER.info("%s, %s rows of %s in total", done, f"{total:,}", stream)
         yield _estimate(stream, round(total / window * windows))
+
+    def _window_unit(self, stream: str) -> str | None:
+        """Return what a window of a report is called; None for a stream without windows, which is not a report."""
+        declared = next(each for each in self.resolved_manifest["streams"] if each["name"] == stream)
+        sync = declared.get("incremental_sync")
+        return None if sync is None else "day" if sync["step"] == "P1D" else "window"
 
 
 def _estimate(stream: str, rows: int) -> AirbyteMessage:

@@ -1,40 +1,21 @@
-"""Airbyte's own standard tests, against the simulator; the scenarios are in acceptance-test-config.yml."""
-
-from __future__ import annotations
+"""Airbyte's standard tests, run against the simulator; acceptance-test-config.yml has the scenarios."""
 
 from pathlib import Path
-from typing import Any, ClassVar
 
-import pytest
-from airbyte_cdk.test.models import ConnectorTestScenario
-from airbyte_cdk.test.standard_tests import SourceTestSuiteBase
-from source_sovrn import SourceSovrn
+from integration_tests.support.source_standards import MARKS, SourceStandards
 
-ROOT = Path(__file__).resolve().parents[1]
+from .conftest import SUBJECT
 
-pytestmark = [
-    pytest.mark.filterwarnings("error::airbyte_cdk.test.standard_tests.DiscoveredCatalogWarning"),
-    # without the registry of connectors, the comparison with the last published spec has nothing to compare with
-    pytest.mark.filterwarnings("ignore:.*registry.*:UserWarning"),
-]
+pytestmark = MARKS
 
 
-class TestStandards(SourceTestSuiteBase):
-    """Spec, check, discover and read as every Airbyte source must answer them."""
+class TestStandards(SourceStandards):
+    """Spec, check, discover and read as Airbyte requires of every source."""
 
-    api_url: ClassVar[str] = ""
+    subject = SUBJECT
+    root = Path(__file__).resolve().parents[1]
 
-    @pytest.fixture(autouse=True)
-    def simulator(self, sim):
+    @staticmethod
+    def populate(sim):
         sim.sovrn.generate(transactions=300, days=40, later_days=0)
         sim.sovrn.pace(0)
-        type(self).api_url = sim.url
-
-    @classmethod
-    def get_connector_root_dir(cls) -> Path:
-        return ROOT
-
-    @classmethod
-    def create_connector(cls, scenario: ConnectorTestScenario | None) -> Any:
-        config = scenario.get_config_dict(connector_root=ROOT, empty_if_missing=True) if scenario else {}
-        return SourceSovrn(config={**config, "api_url": cls.api_url} if config else None)

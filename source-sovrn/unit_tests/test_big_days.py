@@ -1,4 +1,4 @@
-"""A day of any size: read within flat memory, packed or not, in blocks that cut rows anywhere."""
+"""A day of any size is read in flat memory, gzipped or not, wherever blocks cut rows."""
 
 import gzip
 import io
@@ -9,11 +9,10 @@ import sys
 
 import pytest
 from source_sovrn import streaming_json
-from source_sovrn.base.errors import BadReplyError
-from source_sovrn.streaming_json import rows
+from source_sovrn.base.errors import BadResponseError
+from source_sovrn.streaming_json import read_rows
 
-from .conftest import NOON, TRANSACTIONS
-from .test_output import command_line
+from .conftest import NOON, SUBJECT, TRANSACTIONS
 
 ROWS = [
     {
@@ -34,39 +33,41 @@ ROWS = [
 def test_rows_come_whole_wherever_a_block_ends(block, packed, indent, monkeypatch):
     monkeypatch.setattr(streaming_json, "_BLOCK", block)
     whole = json.dumps({"before": {"x": [1]}, "transactions": ROWS[:40], "after": 12}, indent=indent).encode()
-    assert list(rows(io.BytesIO(gzip.compress(whole) if packed else whole), "transactions")) == ROWS[:40]
+    assert list(read_rows(io.BytesIO(gzip.compress(whole) if packed else whole), "transactions")) == ROWS[:40]
 
 
-def test_every_truncation_is_noticed(monkeypatch):
+def test_every_truncation_is_detected(monkeypatch):
     monkeypatch.setattr(streaming_json, "_BLOCK", 64)
     whole = json.dumps({"transactions": ROWS[:3]}).encode()
     for cut in range(len(whole)):
-        with pytest.raises(BadReplyError):
-            list(rows(io.BytesIO(whole[:cut]), "transactions"))
+        with pytest.raises(BadResponseError):
+            list(read_rows(io.BytesIO(whole[:cut]), "transactions"))
 
 
-def test_a_changed_byte_never_ends_in_anything_but_rows_or_a_bad_reply():
+def test_a_changed_byte_never_ends_in_anything_but_rows_or_a_bad_response():
     whole = json.dumps({"transactions": ROWS[:10]}).encode()
     chance = random.Random(7)
     for _ in range(2000):
         spoiled = bytearray(whole)
         spoiled[chance.randrange(len(whole))] = chance.randrange(256)
         try:
-            list(rows(io.BytesIO(bytes(spoiled)), "transactions"))
-        except BadReplyError:
+            list(read_rows(io.BytesIO(bytes(spoiled)), "transactions"))
+        except BadResponseError:
             continue
 
 
 def test_a_number_at_the_end_of_a_block_goes_on_in_the_next(monkeypatch):
     monkeypatch.setattr(streaming_json, "_BLOCK", 5)
-    assert list(rows(io.BytesIO(b'{"a":123456789012,"transactions":[{"b":1.25}]}'), "transactions")) == [{"b": "1.25"}]
+    assert list(read_rows(io.BytesIO(b'{"a":123456789012,"transactions":[{"b":1.25}]}'), "transactions")) == [
+        {"b": "1.25"}
+    ]
 
 
 def test_a_value_without_end_is_refused_before_it_fills_the_memory(monkeypatch):
-    monkeypatch.setattr(streaming_json, "_LONGEST_VALUE", 1 << 16)
+    monkeypatch.setattr(streaming_json, "_MAX_VALUE_CHARS", 1 << 16)
     body = b'{"transactions":[{"a":"' + b"x" * (1 << 20) + b'"}]}'
-    with pytest.raises(BadReplyError):
-        list(rows(io.BytesIO(body), "transactions"))
+    with pytest.raises(BadResponseError):
+        list(read_rows(io.BytesIO(body), "transactions"))
 
 
 def test_the_file_of_a_body_is_gone_when_the_rows_were_read(sim, config, read, monkeypatch, tmp_path):
@@ -90,10 +91,10 @@ def test_a_full_disk_says_what_to_do(sim, config, read, monkeypatch):
     monkeypatch.setattr(streaming_json.tempfile, "TemporaryFile", Full)
     outcome = read(config)
     assert outcome.error.failure_type.value == "transient_error"
-    assert "(No space left on device): make room there" in outcome.error.message
+    assert "(No space left on device). Free disk space there" in outcome.error.message
 
 
-#: VmHWM belongs to the program; ru_maxrss would begin with the memory of the process that started it, pytest's
+#: VmHWM is per program; ru_maxrss would start with the memory of the parent process, pytest.
 MEASURED = """
 import atexit
 atexit.register(lambda: print(open("/proc/self/status").read().split("VmHWM:")[1].split()[0], file=open(R, "w")))
@@ -108,10 +109,8 @@ def test_a_day_of_40_000_transactions_costs_little_more_memory_than_an_empty_one
     peak = {}
     for day in ("2026-01-01", "2026-01-02"):
         result = tmp_path / day
-        arguments = command_line(
-            "read", {**config, "start_date": day, "end_date": day, "request_interval_seconds": 0}, tmp_path
-        )
-        arguments[2] = f"R = {str(result)!r}{MEASURED}{arguments[2]}"
+        one_day = {**config, "start_date": day, "end_date": day, "request_interval_seconds": 0}
+        arguments = SUBJECT.command_line("read", one_day, tmp_path, prelude=f"R = {str(result)!r}{MEASURED}")
         done = subprocess.run([sys.executable, *arguments[1:]], stdout=subprocess.PIPE, timeout=120, check=True)
         peak[day] = int(result.read_text()) / 1024
         count = done.stdout.count(b'"type":"RECORD"')

@@ -1,15 +1,12 @@
-"""Errors say what to do; check is quick and honest; the first failure ends the run."""
+"""Error messages, `check`, and that the first failure ends the run."""
 
 import socket
 
 import pytest
-from source_sovrn import SourceSovrn
 
-from .conftest import CAMPAIGNS, LOGGER, TRANSACTIONS, fill, serve
+from .conftest import CAMPAIGNS, INTERVAL, SUBJECT, TRANSACTIONS, fill, serve
 
-
-def check(config):
-    return SourceSovrn(config=config).check(LOGGER, config)
+check = SUBJECT.check
 
 
 def test_check_passes_with_one_request_that_is_no_report(sim, config):
@@ -17,14 +14,14 @@ def test_check_passes_with_one_request_that_is_no_report(sim, config):
     assert [request["path"] for request in sim.requests()] == [CAMPAIGNS]
 
 
-def test_check_tells_a_wrong_key_and_what_regenerating_does(sim, config):
+def test_check_reports_a_wrong_key_and_what_regenerating_does(sim, config):
     status = check({**config, "secret_key": "wrong"})
     assert status.status.value == "FAILED"
-    assert status.message.startswith("Sovrn does not accept the secret key: copy it again")
-    assert "regenerated the key, the old one died" in status.message
+    assert status.message.startswith("Sovrn does not accept the secret key. Copy it again")
+    assert "key was regenerated, the old one stopped working" in status.message
 
 
-def test_check_tells_an_unreachable_host_without_long_retries(sim, config, clock):
+def test_check_reports_an_unreachable_host_without_long_retries(sim, config, clock):
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         status = check({**config, "api_url": f"http://127.0.0.1:{unused.getsockname()[1]}"})
@@ -33,11 +30,11 @@ def test_check_tells_an_unreachable_host_without_long_retries(sim, config, clock
 
 
 @pytest.mark.parametrize("fault", ["html_200", "empty_200", "object_200", "error_200", "null_200", "half_body"])
-def test_check_fails_on_a_bad_reply(fault, sim, config):
+def test_check_fails_on_a_bad_response(fault, sim, config):
     sim.fault(fault, CAMPAIGNS, times=0)
     status = check(config)
     assert status.status.value == "FAILED"
-    assert "no usable answer" in status.message
+    assert "no valid response" in status.message
 
 
 def test_given_a_revoked_key_when_read_then_one_request_and_one_error(sim, config, read):
@@ -47,11 +44,11 @@ def test_given_a_revoked_key_when_read_then_one_request_and_one_error(sim, confi
     assert outcome.statuses() == [("transactions", "STARTED"), ("transactions", "INCOMPLETE")]
 
 
-def test_given_a_key_that_dies_midway_when_read_then_the_run_ends_at_once(sim, config, read):
+def test_given_a_key_that_stops_working_midway_when_read_then_the_run_ends_at_once(sim, config, read):
     fill(sim)
     sim.fault("status_401", TRANSACTIONS, nth=2, times=0)
     outcome = read(config)
-    assert "the old one died at that moment" in outcome.error.message
+    assert "the old one stopped working immediately" in outcome.error.message
     assert len(sim.requests()) == 2
 
 
@@ -66,7 +63,7 @@ def test_given_a_403_that_says_blocked_when_read_then_it_waits_and_goes_on(body,
     outcome = read(config)
     assert outcome.error is None
     assert set(outcome.keys()) == expected
-    assert 122.0 in clock.slept
+    assert 2 * INTERVAL in clock.slept
 
 
 def test_given_a_bare_403_when_the_first_report_is_read_then_it_ends_at_once(sim, config, read, clock):
@@ -77,7 +74,7 @@ def test_given_a_bare_403_when_the_first_report_is_read_then_it_ends_at_once(sim
     assert len(sim.requests(TRANSACTIONS)) == 1
 
 
-def test_given_a_bare_403_after_a_good_report_when_read_then_it_is_taken_for_a_block(sim, config, read, clock):
+def test_given_a_bare_403_after_a_good_report_when_read_then_it_is_treated_as_a_block(sim, config, read, clock):
     expected = fill(sim)
     sim.fault("status_403", TRANSACTIONS, nth=2, times=2)
     outcome = read(config)
@@ -95,7 +92,7 @@ def test_given_a_bare_403_that_stays_when_read_then_it_ends_as_config_error_and_
     assert "blocked" in outcome.error.message
     assert "approved" in outcome.error.message
     assert outcome.states() == [{"update_date": "2026-01-01"}]
-    assert clock.slept == [61.0, 61.0, 61.0, 122.0, 305.0, 305.0]
+    assert clock.slept == [INTERVAL * intervals for intervals in (1, 1, 1, 2, 5, 5)]
 
 
 def test_given_a_refused_parameter_when_read_then_it_is_named_with_the_vendors_reason(sim, config, read):
@@ -110,13 +107,13 @@ def test_given_a_refused_parameter_when_read_then_it_is_named_with_the_vendors_r
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
-        ("[]", "without a reason"),
-        ("<html>", "without a reason"),
-        ('"text"', "without a reason"),
-        ("", "without a reason"),
+        ("[]", "no reason given"),
+        ("<html>", "no reason given"),
+        ('"text"', "no reason given"),
+        ("", "no reason given"),
         ('{"error":"Invalid status value"}', "Invalid status value"),
         ('{"error":{"message":"bad day"}}', "bad day"),
-        ('{"error":{"errors":[]}}', "without a reason"),
+        ('{"error":{"errors":[]}}', "no reason given"),
     ],
 )
 def test_given_a_refusal_with_a_strange_body_when_read_then_it_is_still_a_plain_config_error(
@@ -134,12 +131,12 @@ def test_failures_name_their_stream(sim, config, read):
     assert outcome.error.as_airbyte_message().trace.error.stream_descriptor.name == "campaigns"
 
 
-def test_json_packed_or_not_is_asked_for(sim, config, read):
+def test_json_gzipped_or_not_is_requested(sim, config, read):
     read(config, "transactions", "campaigns", "merchants_by_date")
     assert {request["headers"]["accept"] for request in sim.requests()} == {"application/json"}
     assert {request["headers"]["accept-encoding"] for request in sim.requests()} == {"gzip"}
 
 
-def test_given_a_reason_that_is_no_text_when_read_then_it_is_told_as_text(sim, config, read):
+def test_given_a_reason_that_is_not_text_when_read_then_it_is_quoted_as_text(sim, config, read):
     sim.fault("status", TRANSACTIONS, status=400, body='{"message":{"a":1}}')
-    assert "({'a': 1}). Sent were" in read(config).error.message
+    assert "({'a': 1}). The request sent" in read(config).error.message

@@ -1,4 +1,4 @@
-"""Both published shapes become one flat record, and nothing is dropped on the way."""
+"""Both published shapes become one flat record without losing a field."""
 
 import json
 
@@ -7,7 +7,9 @@ from jsonschema import Draft7Validator
 from source_sovrn import SourceSovrn
 from source_sovrn.records import FIELDS, campaign, merchant_day, snake_case, transaction
 
-from .conftest import LOGGER, fill, serve
+from integration_tests.support.source_fixtures import LOGGER
+
+from .conftest import fill, serve
 
 NESTED = (
     '{"account":{"accountId":1234,"campaignId":1,"campaignName":"Awesome Stuff"},"commission":{"revenueId":"123456",'
@@ -167,21 +169,21 @@ def test_codes_of_the_flat_shape_become_names():
     assert transaction({"revenueId": "1", "affProduct": "NEW"})["sovrn_product"] == "NEW"
 
 
-def test_half_characters_do_not_end_the_run(sim, one_day, read):
+def test_unpaired_surrogates_do_not_end_the_run(sim, one_day, read):
     serve(sim, day(NESTED.replace("Awesome Stuff", "A\\ud83d \\ud83d\\ude00")))
     assert read(one_day).rows()[0]["campaign_name"] == "A\ufffd \U0001f600"
 
 
-def test_rows_that_share_a_key_are_all_given_with_a_warning(sim, one_day, read, caplog):
+def test_rows_that_share_a_key_are_all_emitted_with_a_warning(sim, one_day, read, caplog):
     serve(sim, day(NESTED, NESTED))
     assert len(read(one_day).rows()) == 2
     assert "1 transactions of this day share revenue id and commission id" in caplog.text
 
 
-def test_rows_without_a_revenue_are_given_with_a_warning(sim, one_day, read, caplog):
+def test_rows_without_a_revenue_are_emitted_with_a_warning(sim, one_day, read, caplog):
     serve(sim, day(NESTED.replace("publisherNetRevenue", "newName")))
     assert read(one_day).rows()[0]["new_name"] == "0.0075"
-    assert "1 of 1 transactions of this day come without a revenue of yours" in caplog.text
+    assert "1 of 1 transactions of this day have no publisher revenue" in caplog.text
 
 
 def test_every_record_keeps_its_schema(sim, config, read):

@@ -1,16 +1,16 @@
-"""State follows the closed day, and a run that was cut off goes on where it was."""
+"""State follows closed days, and an interrupted run resumes."""
 
 from datetime import datetime, timezone
 
 import pytest
 
-from .conftest import NOON, TOTALS, TRANSACTIONS, days_asked, fill
+from .conftest import NOON, TOTALS, TRANSACTIONS, fill, requested_days
 
 
-def test_each_day_is_asked_for_once_and_gives_one_state(sim, config, read):
+def test_each_day_is_requested_once_and_gives_one_state(sim, config, read):
     fill(sim)
     outcome = read(config)
-    assert days_asked(sim) == ["2026-01-01", "2026-01-02", "2026-01-03"]
+    assert requested_days(sim) == ["2026-01-01", "2026-01-02", "2026-01-03"]
     assert outcome.states() == [{"update_date": f"2026-01-0{day}"} for day in (1, 2, 3)]
 
 
@@ -29,8 +29,8 @@ def test_states_count_the_records_since_the_one_before(sim, config, read):
 def test_a_resume_reads_from_the_state_less_the_lookback(state, lookback, first, sim, config, read):
     config = {**config, "end_date": "2026-01-21", "lookback_days": lookback}
     outcome = read(config, state={"update_date": state})
-    assert days_asked(sim)[0] == first
-    assert days_asked(sim)[-1] == "2026-01-21"
+    assert requested_days(sim)[0] == first
+    assert requested_days(sim)[-1] == "2026-01-21"
     assert outcome.states()[0] == {"update_date": "2026-01-20"}
     assert outcome.states()[-1] == {"update_date": "2026-01-21"}
 
@@ -41,17 +41,17 @@ def test_today_is_read_and_read_again(sim, config, read, clock):
     sim.set_clock(f"{today}T10:00:00Z")
     config = {**config, "start_date": "2026-01-30", "end_date": "", "lookback_days": 0}
     first = read(config)
-    assert days_asked(sim) == ["2026-01-30", today]
+    assert requested_days(sim) == ["2026-01-30", today]
     sim.sovrn.upsert([{"revenueId": "9", "commissionId": "x"}], at=f"{today}T10:00:01Z")
     second = read(config, state=first.states()[-1])
-    assert days_asked(sim)[2:] == [today]
+    assert requested_days(sim)[2:] == [today]
     assert second.keys() == ["9:x"]
 
 
 def test_an_end_in_the_future_is_today(sim, config, read, clock):
     clock.time = datetime(2026, 1, 3, 10, tzinfo=timezone.utc).timestamp()
     read({**config, "end_date": "2999-12-31"})
-    assert days_asked(sim)[-1] == "2026-01-03"
+    assert requested_days(sim)[-1] == "2026-01-03"
 
 
 def test_a_start_in_the_future_asks_for_nothing(sim, config, read):
@@ -60,7 +60,7 @@ def test_a_start_in_the_future_asks_for_nothing(sim, config, read):
     assert sim.requests() == []
 
 
-def test_records_dated_outside_the_asked_day_do_not_move_the_state(sim, config, read):
+def test_records_dated_outside_the_requested_day_do_not_move_the_state(sim, config, read):
     body = '{"transactions":[{"commission":{"revenueId":"1","updateDate":"2026-06-30"}}]}'
     sim.fault("status", TRANSACTIONS, status=200, body=body, times=1)
     outcome = read(config)
@@ -72,7 +72,7 @@ def test_records_dated_outside_the_asked_day_do_not_move_the_state(sim, config, 
 def test_state_and_request_go_by_the_chosen_date(date_type, sim, config, read):
     outcome = read({**config, "date_type": date_type}, state={"other_date": "2026-01-03"})
     parameter = date_type.split("_")[0] + "Date"
-    assert days_asked(sim, parameter) == ["2026-01-01", "2026-01-02", "2026-01-03"]
+    assert requested_days(sim, parameter) == ["2026-01-01", "2026-01-02", "2026-01-03"]
     assert outcome.states()[0] == {date_type: "2026-01-01"}
 
 
@@ -84,10 +84,10 @@ def test_a_run_cut_off_anywhere_and_run_again_gives_the_same_set(cut, sim, confi
     first = read(config)
     assert first.error is not None
     sim.clear_faults()
-    asked = len(sim.requests(TRANSACTIONS))
+    requested = len(sim.requests(TRANSACTIONS))
     second = read(config, state=first.states()[-1] if first.states() else None)
     assert set(first.keys()) | set(second.keys()) == expected
-    assert len(sim.requests(TRANSACTIONS)) - asked <= 5 - cut + 1 + 1
+    assert len(sim.requests(TRANSACTIONS)) - requested <= 5 - cut + 1 + 1
     assert second.states()[-1] == {"update_date": "2026-01-05"}
 
 
@@ -108,7 +108,7 @@ def test_a_state_in_the_future_is_taken_as_now_with_a_warning(sim, config, read,
     clock.time = datetime(2026, 1, 20, tzinfo=timezone.utc).timestamp()
     read({**config, "end_date": ""}, state={"update_date": "2999-01-01"})
     assert "future" in caplog.text
-    assert days_asked(sim) == ["2026-01-17", "2026-01-18", "2026-01-19", "2026-01-20"]
+    assert requested_days(sim) == ["2026-01-17", "2026-01-18", "2026-01-19", "2026-01-20"]
 
 
 def test_an_unreadable_state_is_a_config_error(sim, config, read):
@@ -122,15 +122,15 @@ def windows(sim):
     ]
 
 
-def test_totals_are_asked_for_in_windows_of_a_month_with_the_end_exclusive(sim, config, read):
+def test_totals_are_requested_in_windows_of_a_month_with_the_end_exclusive(sim, config, read):
     read({**config, "start_date": "2025-11-15", "end_date": "2026-01-31"}, "merchants_by_date")
-    asked = windows(sim)
-    assert asked[0][0] == "2025-11-15"
-    assert asked[-1][1] == "2026-02-01"
-    assert [end for _, end in asked[:-1]] == [start for start, _ in asked[1:]]
-    spans = [(datetime.fromisoformat(end) - datetime.fromisoformat(start)).days for start, end in asked]
+    requested = windows(sim)
+    assert requested[0][0] == "2025-11-15"
+    assert requested[-1][1] == "2026-02-01"
+    assert [end for _, end in requested[:-1]] == [start for start, _ in requested[1:]]
+    spans = [(datetime.fromisoformat(end) - datetime.fromisoformat(start)).days for start, end in requested]
     assert max(spans) <= 31
-    assert len(asked) <= 4
+    assert len(requested) <= 4
 
 
 def test_totals_look_back_over_the_months_in_which_adjustments_come(sim, config, read):

@@ -1,4 +1,4 @@
-"""Airbyte source for wecantrack: affiliate transactions with their late changes, and the small lists around them."""
+"""Airbyte source for wecantrack: affiliate transactions with later changes, accounts, networks, websites and clicks."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ __all__ = ["SourceWecantrack"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import the connector when somebody asks for it: the console script prepares the CDK's import first."""
+    """Import the connector on first access: the console script must prepare the import of the CDK first."""
     if name == "SourceWecantrack":
         from .source import SourceWecantrack
 

@@ -1,4 +1,4 @@
-"""What the manifest cannot say: how wecantrack's kinds of lists are read to their end, and what a reply must be."""
+"""Retrievers of the manifest: how each kind of wecantrack list is paged, and how its responses are validated."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from airbyte_cdk.sources.declarative.requesters import HttpRequester
 from airbyte_cdk.sources.declarative.retrievers import Retriever
 from airbyte_cdk.sources.types import Config, Record, StreamSlice
 
-from .base.errors import BadReplyError
-from .base.http import ApiClient, natural_number, rows_of
+from .base.errors import BadResponseError
+from .base.http import ApiClient, parse_count, rows_of
 from .base.rate_limit import FixedWindowLimiter, utc_now
 from .row_hashes import RowHashes
 from .shifting_pages import Page, ShiftingPages
 
-#: wecantrack publishes no limit (affiliate-facts A8): this many requests a minute until its headers tell.
+#: wecantrack publishes no limit; its headers replace this one (docs/vendors/wecantrack.md A8).
 REQUESTS_PER_MINUTE = 30
-#: what an id may be; a longer whole number was parsed as a fraction, and so as the same as its neighbours
-_ID = (str, int)
+#: Valid types of an id. orjson parses an integer of more than 64 bits as a float, which may equal another id's.
+_ID_TYPES = (str, int)
 
 
 @dataclass
 class ArrayRetriever(Retriever):
-    """A list that comes as one bare JSON array."""
+    """Reads a list that is one bare JSON array."""
 
     name: str
     config: Config
@@ -35,10 +35,10 @@ class ArrayRetriever(Retriever):
     def __post_init__(self) -> None:
         self._api = ApiClient(
             self.requester,
-            FixedWindowLimiter(REQUESTS_PER_MINUTE),  # the vendor counts per endpoint, and so does each stream
-            tries=self.config.get("max_tries", 7),
-            longest_wait=self.config.get("longest_wait_seconds", 900),
-            read_seconds=self.config.get("read_timeout_seconds", 120),
+            FixedWindowLimiter(REQUESTS_PER_MINUTE),  # one per stream: the vendor counts per endpoint
+            max_tries=self.config["max_tries"],
+            max_wait=self.config["longest_wait_seconds"],
+            read_timeout=self.config["read_timeout_seconds"],
         )
 
     def read_records(
@@ -54,9 +54,10 @@ class ArrayRetriever(Retriever):
 
 @dataclass
 class SnapshotRetriever(ArrayRetriever):
-    """Bare arrays over several pages, without a word on how many; each row is stamped with the time of extraction.
+    """Reads bare arrays over several pages of unknown number, and adds `extracted_at` to each row.
 
-    The end is an empty page, or a page equal to the one before (an API that does not know `page`); never a short page.
+    The list ends at an empty page, or at one equal to its predecessor (an API that ignores `page`). A short page does
+    not end it.
     """
 
     def _rows(self, stream_slice: StreamSlice | None) -> Iterator[dict[str, Any]]:
@@ -64,7 +65,7 @@ class SnapshotRetriever(ArrayRetriever):
         previous: list[dict[str, Any]] = []
         number, last = 1, None
         while last is None or number <= last:
-            rows, last = self._api.get(lambda body, n=number: _part(body, n), token={"page": number})  # type: ignore[misc]
+            rows, last = self._api.get(lambda body, n=number: _click_page(body, n), page_token={"page": number})  # type: ignore[misc]
             if last is None and (not rows or rows == previous):
                 return
             yield from ({**row, "extracted_at": extracted_at} for row in rows)
@@ -73,73 +74,76 @@ class SnapshotRetriever(ArrayRetriever):
 
 @dataclass
 class TransactionsRetriever(ArrayRetriever):
-    """The numbered pages of one window of transactions, read so that rows which move between pages are not lost.
+    """Reads the numbered pages of one window without losing rows that move between pages.
 
-    A window is asked for up to the first second of the next (see the manifest), whose rows may so come twice: the
-    second time they are passed over, if they are as they were.
+    The request ends at the first second of the next window (see the manifest), so rows of that second may arrive
+    twice. The second copy is dropped unless it has changed.
     """
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._date = self.config.get("date_type", "last_wct_update")
-        self._shared, self._given = "", RowHashes()
+        self._date_field = self.config["date_type"]
+        #: The second that the last window shares with the next one, and the rows of it that were emitted.
+        self._shared_second, self._emitted = "", RowHashes()
 
     def _rows(self, stream_slice: StreamSlice | None) -> Iterator[dict[str, Any]]:
-        shared, given = self._shared, self._given
-        self._shared, self._given = _after(stream_slice), RowHashes()
+        shared_second, emitted = self._shared_second, self._emitted
+        self._shared_second, self._emitted = _second_after(stream_slice), RowHashes()
         for row in self._window(stream_slice):
-            stamp = str(row.get(self._date)).replace(" ", "T")[:19]
-            if stamp == shared and given.put(row["transaction_key"], orjson.dumps(row), 1) == (1, True):
+            second = str(row.get(self._date_field)).replace(" ", "T")[:19]
+            if second == shared_second and emitted.put(row["transaction_key"], orjson.dumps(row), 1) == (1, True):
                 continue
-            if stamp == self._shared:
-                self._given.put(row["transaction_key"], orjson.dumps(row), 1)
+            if second == self._shared_second:
+                self._emitted.put(row["transaction_key"], orjson.dumps(row), 1)
             yield row
 
     def _window(self, stream_slice: StreamSlice | None) -> Iterator[dict[str, Any]]:
         def fetch(number: int) -> Page:
             return self._api.get(
-                lambda body: _transactions(body, number), stream_slice=stream_slice, token={"page": number}
+                lambda body: _transaction_page(body, number), stream_slice=stream_slice, page_token={"page": number}
             )
 
         return ShiftingPages(fetch).rows()
 
 
-def _after(window: StreamSlice | None) -> str:
-    """Return the second that follows a window."""
+def _second_after(window: StreamSlice | None) -> str:
     assert window is not None
     return (datetime.fromisoformat(window["end_time"]) + timedelta(seconds=1)).isoformat()
 
 
-def _part(body: Any, number: int) -> tuple[list[dict[str, Any]], int | None]:
-    """Read one page of click totals: a bare array, or the paginator around one; with the last page, if it is told."""
+def _click_page(body: Any, number: int) -> tuple[list[dict[str, Any]], int | None]:
+    """Return the rows of a page of click totals and, if it comes in a paginator, the number of the last page."""
     if isinstance(body, list):
         return rows_of(body), None
     rows, last_page, _, _ = _paginated(body, number)
     return rows, last_page
 
 
-def _transactions(body: Any, number: int) -> Page:
+def _transaction_page(body: Any, number: int) -> Page:
     rows, last_page, per_page, total = _paginated(body, number)
     for row in rows:
         transaction_id = row.get("transaction_id")
         if transaction_id in (None, "") or "user_network_account_id" not in row:
-            raise BadReplyError("a transaction comes without its ids")
+            raise BadResponseError("a transaction has no id")
         account = row["user_network_account_id"]
-        if type(transaction_id) not in _ID or (account is not None and type(account) not in _ID):
-            raise BadReplyError("a transaction comes with an id that is neither text nor a whole number of 64 bits")
+        if type(transaction_id) not in _ID_TYPES or (account is not None and type(account) not in _ID_TYPES):
+            raise BadResponseError("a transaction has an id that is neither text nor a 64-bit integer")
         row["transaction_key"] = f"{'' if account is None else account}-{transaction_id}"
     return Page(last_page, per_page, total, [(row["transaction_key"], row) for row in rows])
 
 
 def _paginated(body: Any, number: int) -> tuple[list[dict[str, Any]], int, int, int]:
-    """Check Laravel's `LengthAwarePaginator` (affiliate-facts A4) and return rows, last_page, per_page and total."""
+    """Validate a page of Laravel's `LengthAwarePaginator` (docs/vendors/wecantrack.md A4).
+
+    Returns its rows, last_page, per_page and total.
+    """
     if not isinstance(body, dict):
-        raise BadReplyError("the body is no page of a list")
+        raise BadResponseError("the body is not a page of a list")
     current, last_page, per_page, total = (
-        natural_number(body.get(name)) for name in ("current_page", "last_page", "per_page", "total")
+        parse_count(body.get(name)) for name in ("current_page", "last_page", "per_page", "total")
     )
     if current is None or last_page is None or per_page is None or total is None:
-        raise BadReplyError("the body lacks current_page, last_page, per_page or total")
+        raise BadResponseError("the body has no current_page, last_page, per_page or total")
     if current != number:
-        raise BadReplyError(f"page {number} was asked for, page {current} came")
+        raise BadResponseError(f"requested page {number}, received page {current}")
     return rows_of(body, "data"), last_page, per_page, total

@@ -1,4 +1,4 @@
-"""The dates of the configuration: how they may be written, and which cannot be meant."""
+"""Normalization and validation of the configuration."""
 
 from __future__ import annotations
 
@@ -14,36 +14,42 @@ from airbyte_cdk.sources.declarative.transformations.config_transformations.conf
 from .base.errors import config_error
 
 WIRE_FORMAT = "%Y-%m-%dT%H:%M:%S"
-_PLAIN = re.compile(r"\d{4}-\d{2}-\d{2}")
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 _WHOLE_DAY = {"start_date": "T00:00:00", "end_date": "T23:59:59"}
+_KEY = re.compile(r"[\x21-\x7e]+")
 
 
 class NormalizeConfig(ConfigTransformation):
-    """Writes `start_date` and `end_date` as wecantrack takes them: `Y-m-dTH:i:s`, a plain date as the whole day.
+    """Rewrites `start_date` and `end_date` in wecantrack's format, `Y-m-dTH:i:s`; a plain date is the whole day.
 
-    What cannot be read is left for `refuse_bad_dates`, so that the refusal comes with its sentence.
+    Unreadable values stay as they are; `validate` rejects them with a message.
     """
 
     def transform(self, config: MutableMapping[str, Any]) -> None:
-        """Replace the dates that can be read."""
-        for name, rest in _WHOLE_DAY.items():
+        """Rewrite the dates in place."""
+        for name, time in _WHOLE_DAY.items():
             text = config.get(name)
             if isinstance(text, str):
-                config[name] = text + rest if _PLAIN.fullmatch(text) else text.removesuffix("Z")
+                config[name] = text + time if _DAY.fullmatch(text) else text.removesuffix("Z")
 
 
-def refuse_bad_dates(config: Mapping[str, Any]) -> None:
-    """Raise `config_error` for a date that is not in the calendar, and for an end before the start."""
-    read: dict[str, datetime] = {}
+def validate(config: Mapping[str, Any]) -> None:
+    """Raise `config_error` for an unusable API key, an invalid date, and an end before the start."""
+    if not _KEY.fullmatch(str(config.get("api_key") or "")):
+        raise config_error(
+            "The API key is empty or has invalid characters. Copy it again from your wecantrack account, under Data "
+            "Integrations > API, into API Key."
+        )
+    dates: dict[str, datetime] = {}
     for name in _WHOLE_DAY:
         if config.get(name):
             try:
-                read[name] = datetime.strptime(str(config[name]), WIRE_FORMAT)  # noqa: DTZ007 - compared with its like
+                dates[name] = datetime.strptime(str(config[name]), WIRE_FORMAT)  # noqa: DTZ007 - both are UTC
             except ValueError:
                 raise config_error(
-                    f"{name} is not a date of the calendar: write it as 2025-01-31 or 2025-01-31T14:30:00Z (UTC)."
+                    f"{name} is not a valid date. Write it as 2025-01-31 or 2025-01-31T14:30:00Z (UTC)."
                 ) from None
-    if "start_date" not in read:
-        raise config_error("start_date is missing: say from which date on transactions are to be read.")
-    if read.get("end_date", read["start_date"]) < read["start_date"]:
-        raise config_error("end_date lies before start_date: move one of them, or remove end_date to read up to now.")
+    if "start_date" not in dates:
+        raise config_error("start_date is missing. Enter the date from which to read transactions.")
+    if dates.get("end_date", dates["start_date"]) < dates["start_date"]:
+        raise config_error("end_date is before start_date. Change one of them, or remove end_date to read up to now.")

@@ -1,4 +1,4 @@
-"""The console script."""
+"""Console script `source-wecantrack`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from .base import startup
 
 
 def run() -> None:
-    """Run `source-wecantrack spec|check|discover|read`."""
+    """Run `spec`, `check`, `discover` or `read` and exit."""
     startup.prepare()
     from .base.entrypoint import launch
     from .source import SourceWecantrack

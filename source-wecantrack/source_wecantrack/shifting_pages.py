@@ -1,9 +1,10 @@
-"""Reading numbered pages of a list that shrinks while it is read, without losing a row.
+"""Reads numbered pages of a list that shrinks during the read, without losing a row.
 
-A transaction that changes during the read gets a new `last_wct_update`, leaves the window, and every row behind it
-moves one place forward, perhaps onto a page that was read already (affiliate-facts 0.2). So: page 1, to learn how many
-there are, then from the last page back to page 2, then page 1 again. Rows that leave move others towards lower pages
-only, and those are read later: a row that stays in the window cannot slip past. Whatever else moves shows in a count.
+A transaction that changes during the read gets a new `last_wct_update` and leaves the window. Every row behind it then
+moves up by one place, perhaps onto a page that was already read (docs/vendors/wecantrack.md 0.2). The read therefore
+fetches page 1 for the number of pages, then the last page back to page 2, then page 1 again. Rows that leave only move
+others to lower pages, which are read later, so a row that stays in the window cannot be missed. Any other movement
+shows in the counts.
 """
 
 from __future__ import annotations
@@ -20,10 +21,13 @@ from .row_hashes import RowHashes
 
 Row = dict[str, Any]
 
+#: How often a window is read before the run fails.
+MAX_PASSES = 5
+
 
 @dataclass(frozen=True)
 class Page:
-    """One reply of the paginator: its own numbers, and the rows with their keys."""
+    """One page: the paginator's numbers, and the rows with their keys."""
 
     last_page: int
     per_page: int
@@ -33,98 +37,99 @@ class Page:
 
 @dataclass
 class Pass:
-    """What one pass over a window saw."""
+    """Counts of one pass over a window."""
 
     number: int
     first_total: int
     total: int = 0
     keys: int = 0
-    #: rows whose key this pass had seen already, before it came back to page 1
+    #: Rows whose key this pass had already seen, not counting the second fetch of page 1.
     repeated: int = 0
-    #: of these, rows with another content than before
-    twins: int = 0
+    #: Those of `repeated` whose content differs from the row before.
+    differing: int = 0
     grew: bool = False
 
     @property
     def moved(self) -> bool:
-        """Tell whether rows left or entered during the pass."""
+        """Return whether rows left or entered the list during the pass."""
         return self.grew or self.total != self.first_total
 
     @property
-    def proven(self) -> bool:
-        """Tell whether a pass during which rows left has seen every row that stayed.
+    def complete_despite_leaving(self) -> bool:
+        """Return whether a pass during which rows left has seen every row that stayed.
 
-        It has, if rows only left and the others kept their order: then a row that was read can come again only
-        because rows before it have left, and so many rows come again at the most. More say that the order changes.
+        That holds if rows only left and the others kept their order. A row can then repeat only because rows before it
+        left, so at most as many rows repeat as left. More repeats mean that the order changes.
         """
         return not self.grew and self.keys >= self.total and self.repeated <= self.first_total - self.total
 
 
 class ShiftingPages:
-    """The rows of one window; each key at least once, a row that did not change since it was given only once.
+    """The rows of one window: each key at least once, and an unchanged row only once.
 
-    `fetch` returns the page of a number. A pass counts when rows only left during it, or when nothing moved and it saw
-    as many keys as `total` says. Else the window is read again, `passes` times in all. Only the keys of one pass
-    count: those of an earlier one may have left since, and would stand in for others that were missed.
+    `fetch` returns the page of a number. A pass is complete if rows only left during it, or if nothing moved and it saw
+    as many keys as `total`. Otherwise the window is read again, at most `max_passes` times. Keys of an earlier pass do
+    not count: those rows may have left since, and would make up for others that were missed.
     """
 
-    def __init__(self, fetch: Callable[[int], Page], *, passes: int = 5) -> None:
-        self._fetch, self._passes = fetch, passes
+    def __init__(self, fetch: Callable[[int], Page], *, max_passes: int = MAX_PASSES) -> None:
+        self._fetch, self._max_passes = fetch, max_passes
         self._seen = RowHashes()
 
     def rows(self) -> Iterator[Row]:
-        """Yield the rows; raise a transient error when the list does not hold still for long enough."""
-        for number in range(1, self._passes + 1):
+        """Yield the rows; raise a transient error if no pass is complete."""
+        for number in range(1, self._max_passes + 1):
             first = self._fetch(1)
-            now = Pass(number, first.total, first.total)
-            for page in self._pages(first, now):
+            current = Pass(number, first.total, first.total)
+            for page in self._pages(first, current):
                 for key, row in page.rows:
-                    seen_by, same = self._seen.put(key, orjson.dumps(row), number)
+                    seen_by, unchanged = self._seen.put(key, orjson.dumps(row), number)
                     if seen_by != number:
-                        now.keys += 1
+                        current.keys += 1
                     else:
-                        now.repeated += 1
-                        now.twins += not same
-                    if not same:
+                        current.repeated += 1
+                        current.differing += not unchanged
+                    if not unchanged:
                         yield row
-            if now.proven or (not now.moved and now.keys >= now.total - now.twins):
-                self._tell_of_twins(now)
+            unmoved_and_complete = not current.moved and current.keys >= current.total - current.differing
+            if current.complete_despite_leaving or unmoved_and_complete:
+                self._warn_of_shared_keys(current)
                 return
             LOGGER.info(
                 "Pass %s over this window saw %s of %s transactions%s; reading it again.",
                 number,
-                now.keys,
-                now.total,
-                " while they moved" if now.moved else "",
+                current.keys,
+                current.total,
+                " while they moved" if current.moved else "",
             )
         raise transient_error(
-            f"wecantrack's list moved, or named rows twice, in {self._passes} passes over one window ({now.keys} of "
-            f"{now.total} transactions seen in the last): run again; the window stays open until it was read whole."
+            f"wecantrack's list changed or repeated rows in {self._max_passes} passes over one window ({current.keys} "
+            f"of {current.total} transactions seen in the last). Run again; the state stays before this window."
         )
 
-    def _pages(self, first: Page, now: Pass) -> Iterator[Page]:
-        """Yield page 1, the last page and so on back to page 2, and page 1 again."""
+    def _pages(self, first: Page, current: Pass) -> Iterator[Page]:
+        """Yield page 1, then the last page back to page 2, then page 1 again."""
         yield first
         for number in range(first.last_page, 1, -1):
-            yield self._next(number, first, now)
+            yield self._next(number, first, current)
         if first.last_page > 1:
-            again = self._next(1, first, now)
-            keys, repeated, twins, still = now.keys, now.repeated, now.twins, not now.moved
+            again = self._next(1, first, current)
+            keys, repeated, differing, unmoved = current.keys, current.repeated, current.differing, not current.moved
             yield again
-            # Under a total that stands, a new row on page 1 means that one entered as another left.
-            now.grew = now.grew or (still and now.keys > keys)
-            now.repeated, now.twins = repeated, twins
+            # With an unchanged total, a new row on page 1 means that one row entered as another left.
+            current.grew = current.grew or (unmoved and current.keys > keys)
+            current.repeated, current.differing = repeated, differing
 
-    def _next(self, number: int, first: Page, now: Pass) -> Page:
+    def _next(self, number: int, first: Page, current: Pass) -> Page:
         page = self._fetch(number)
-        now.grew = now.grew or page.total > now.total or page.per_page != first.per_page
-        now.total = page.total
+        current.grew = current.grew or page.total > current.total or page.per_page != first.per_page
+        current.total = page.total
         return page
 
-    def _tell_of_twins(self, now: Pass) -> None:
-        if now.keys < now.total:
+    def _warn_of_shared_keys(self, current: Pass) -> None:
+        if current.keys < current.total:
             LOGGER.warning(
-                "%s transactions of this window share account and transaction id with another: a destination that "
-                "removes duplicates by transaction_key keeps one of each.",
-                now.total - now.keys,
+                "%s transactions of this window share account and transaction id with another one. A destination that "
+                "deduplicates by transaction_key keeps one of each.",
+                current.total - current.keys,
             )

@@ -1,4 +1,4 @@
-"""Rows that move between pages while they are read are not lost."""
+"""Rows that move between pages during a read are not lost."""
 
 import math
 import random
@@ -10,32 +10,32 @@ from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from hypothesis import find, given, settings
 from hypothesis import strategies as st
 from source_wecantrack.row_hashes import RowHashes
-from source_wecantrack.shifting_pages import Page, ShiftingPages
+from source_wecantrack.shifting_pages import MAX_PASSES, Page, ShiftingPages
 
 from .conftest import fill
 
 
 class Listing:
-    """Laravel's paginator over a list that changes between two requests, as `changes` says, request by request."""
+    """Laravel's paginator over a list that changes between requests; `changes` has one entry per request."""
 
     def __init__(self, rows: list[int], per_page: int, changes: list[list[int]]) -> None:
-        self.rows, self.per_page, self.changes, self.asked = list(rows), per_page, list(changes), []
+        self.rows, self.per_page, self.changes, self.requested = list(rows), per_page, list(changes), []
 
     def fetch(self, number: int) -> Page:
-        if self.asked and self.changes:
+        if self.requested and self.changes:
             for place in self.changes.pop(0):
                 if place >= 0 and self.rows:
                     self.rows.pop(place % len(self.rows))
                 elif place < 0:
-                    self.rows.insert(-place % (len(self.rows) + 1), 1_000_000 + len(self.asked) * 1000 - place)
-        self.asked.append(number)
+                    self.rows.insert(-place % (len(self.rows) + 1), 1_000_000 + len(self.requested) * 1000 - place)
+        self.requested.append(number)
         total, first = len(self.rows), (number - 1) * self.per_page
         rows = [(f"7-{row}", {"id": row}) for row in self.rows[first : first + self.per_page]]
         return Page(max(math.ceil(total / self.per_page), 1), self.per_page, total, rows)
 
 
 def stock_read(listing: Listing) -> list[int]:
-    """Read as the CDK's PageIncrement does: forward, until a page is short."""
+    """Read like the CDK's PageIncrement: forward until a short page."""
     strategy, seen, token = (
         PageIncrement(page_size=listing.per_page, start_from_page=1, config={}, parameters={}),
         [],
@@ -53,7 +53,7 @@ def read_whole(listing: Listing) -> list[int]:
 
 
 def lost(read: Callable[[Listing], list[int]], count: int, per_page: int, removed: list[list[int]]) -> set[int]:
-    """Return which rows are there before and after this reader's last request, and were never given."""
+    """Return the rows that were in the list throughout and that this reader never returned."""
     listing = Listing(list(range(count)), per_page, removed)
     given_rows = read(listing)
     return set(listing.rows) - set(given_rows)
@@ -70,12 +70,12 @@ def test_however_rows_leave_between_pages_no_row_that_stays_is_missed(schedule):
     listing = Listing(list(range(count)), per_page, removed)
     given_rows = read_whole(listing)
     assert set(listing.rows) <= set(given_rows)
-    assert len(given_rows) == len(set(given_rows))  # nothing changed but its place: nothing comes twice
+    assert len(given_rows) == len(set(given_rows))  # only places changed, so no row repeats
 
 
 @pytest.mark.parametrize("least", [1, 3])
 def test_among_the_same_schedules_are_some_on_which_the_cdk_loses_rows_and_we_do_not(least):
-    """Were there none, the property above would hold of any reader, and prove nothing of ours."""
+    """Without such schedules, the property above would hold for any reader and prove nothing."""
     schedule = find(
         schedules,
         lambda found: len(lost(stock_read, *found)) >= least,
@@ -100,7 +100,7 @@ both = st.lists(st.lists(st.integers(min_value=-30, max_value=60), max_size=2), 
 def test_when_rows_also_enter_one_at_a_time_the_window_is_read_again_until_it_is_whole(count, per_page, entered):
     changes = [[change for change in step if change < 0][:1] for step in entered]
     listing = Listing(list(range(count)), per_page, changes)
-    given_rows = [row["id"] for row in ShiftingPages(listing.fetch, passes=20).rows()]
+    given_rows = [row["id"] for row in ShiftingPages(listing.fetch, max_passes=20).rows()]
     assert set(range(count)) <= set(given_rows)
 
 
@@ -112,27 +112,27 @@ def test_given_one_row_leaves_after_page_1_the_cdk_loses_a_row_and_we_do_not():
     assert 3 in read_whole(listing())
 
 
-def test_given_nothing_moves_then_every_page_is_asked_for_once_and_page_1_again():
+def test_given_nothing_moves_then_every_page_is_requested_once_and_page_1_again():
     listing = Listing(list(range(10)), 3, [])
     assert len(list(ShiftingPages(listing.fetch).rows())) == 10
-    assert listing.asked == [1, 4, 3, 2, 1]
+    assert listing.requested == [1, 4, 3, 2, 1]
 
 
-def test_given_one_page_then_it_is_asked_for_once():
+def test_given_one_page_then_it_is_requested_once():
     listing = Listing(list(range(3)), 3, [])
     assert len(list(ShiftingPages(listing.fetch).rows())) == 3
-    assert listing.asked == [1]
+    assert listing.requested == [1]
 
 
 def test_given_a_row_enters_and_a_seen_one_leaves_so_that_the_counts_agree_then_it_is_read_again():
     listing = Listing(list(range(10)), 3, [[], [-11], [1]])  # 8 slips back onto page 4, which was read; 0 leaves
     given_rows = [row["id"] for row in ShiftingPages(listing.fetch).rows()]
     assert set(listing.rows) <= set(given_rows)
-    assert listing.asked == [1, 4, 3, 2, 1] * 2
+    assert listing.requested == [1, 4, 3, 2, 1] * 2
 
 
 class Shuffled(Listing):
-    """A list without an order: every request is answered as if it were sorted anew."""
+    """A list without an order: shuffled for every request."""
 
     def __init__(self, rows: list[int], per_page: int, changes: list[list[int]], seed: int) -> None:
         super().__init__(rows, per_page, changes)
@@ -165,7 +165,7 @@ def test_a_list_without_an_order_is_read_whole_or_refused_and_never_taken_for_wh
 @given(
     count=st.integers(min_value=1, max_value=60), per_page=st.integers(min_value=1, max_value=12), seed=st.integers()
 )
-def test_when_one_row_enters_as_another_leaves_a_row_that_slips_back_is_noticed(count, per_page, seed):
+def test_when_one_row_enters_as_another_leaves_a_row_that_slips_back_is_detected(count, per_page, seed):
     chance = random.Random(seed)
     changes = [[-count, chance.randrange(count)] if chance.random() < 0.3 else [] for _ in range(12)]
     listing = Listing(list(range(count)), per_page, changes)
@@ -176,15 +176,15 @@ def test_when_one_row_enters_as_another_leaves_a_row_that_slips_back_is_noticed(
     assert set(range(count)) & set(listing.rows) <= given_rows
 
 
-def test_given_a_list_that_grows_for_ever_then_it_fails_as_transient_after_a_few_passes():
+def test_given_a_list_that_grows_permanently_then_it_fails_as_transient_after_a_few_passes():
     listing = Listing(list(range(10)), 3, [[-1]] * 1000)
     with pytest.raises(AirbyteTracedException) as failure:
         list(ShiftingPages(listing.fetch).rows())
     assert failure.value.failure_type.value == "transient_error"
-    assert listing.asked.count(4) <= 10
+    assert listing.requested.count(4) <= 2 * MAX_PASSES
 
 
-def test_given_an_api_that_tells_of_more_rows_than_it_gives_then_it_fails():
+def test_given_an_api_with_a_larger_total_than_rows_then_it_fails():
     def fetch(number: int) -> Page:
         return Page(1, 1000, 5, [("1-a", {"id": "a"})])
 
@@ -192,9 +192,9 @@ def test_given_an_api_that_tells_of_more_rows_than_it_gives_then_it_fails():
         list(ShiftingPages(fetch).rows())
 
 
-def test_given_a_row_that_changes_between_two_passes_then_it_is_given_again():
-    replies = [Page(1, 5, 2, [("a", {"v": 1})]), Page(1, 5, 2, [("a", {"v": 2}), ("b", {"v": 1})])]
-    assert list(ShiftingPages(lambda _: replies.pop(0)).rows()) == [{"v": 1}, {"v": 2}, {"v": 1}]
+def test_given_a_row_that_changes_between_two_passes_then_it_is_emitted_again():
+    pages = [Page(1, 5, 2, [("a", {"v": 1})]), Page(1, 5, 2, [("a", {"v": 2}), ("b", {"v": 1})])]
+    assert list(ShiftingPages(lambda _: pages.pop(0)).rows()) == [{"v": 1}, {"v": 2}, {"v": 1}]
 
 
 def test_given_two_rows_with_one_key_on_a_list_that_holds_still_then_both_come_with_a_warning(caplog):
@@ -203,19 +203,19 @@ def test_given_two_rows_with_one_key_on_a_list_that_holds_still_then_both_come_w
     assert "share account and transaction id" in caplog.text
 
 
-def test_digests_know_a_row_by_key_and_content_beyond_their_first_size():
-    digests = RowHashes()
-    assert {digests.put(f"k{n}", b"%d" % n, 1) for n in range(20_000)} == {(0, False)}
-    assert {digests.put(f"k{n}", b"%d" % n, 2) for n in range(20_000)} == {(1, True)}
-    assert {digests.put(f"k{n}", b"x%d" % n, 2) for n in range(20_000)} == {(2, False)}
-    assert len(digests) == 20_000
+def test_row_hashes_know_a_row_by_key_and_content_beyond_their_first_size():
+    hashes = RowHashes()
+    assert {hashes.put(f"k{n}", b"%d" % n, 1) for n in range(20_000)} == {(0, False)}
+    assert {hashes.put(f"k{n}", b"%d" % n, 2) for n in range(20_000)} == {(1, True)}
+    assert {hashes.put(f"k{n}", b"x%d" % n, 2) for n in range(20_000)} == {(2, False)}
+    assert len(hashes) == 20_000
 
 
-def test_digests_of_two_hundred_thousand_rows_take_less_than_ten_megabytes():
-    digests = RowHashes()
+def test_row_hashes_of_two_hundred_thousand_rows_take_less_than_ten_megabytes():
+    hashes = RowHashes()
     for number in range(200_000):
-        digests.put(str(number), b"x", 1)
-    arrays = (digests._keys, digests._contents, digests._passes)
+        hashes.put(str(number), b"x", 1)
+    arrays = (hashes._keys, hashes._contents, hashes._reads)
     assert sum(a.itemsize * len(a) for a in arrays) < 10e6
 
 
@@ -238,7 +238,7 @@ def test_given_a_late_row_that_enters_while_we_read_when_read_then_it_comes_too(
     assert len(outcome.keys()) == len(set(outcome.keys())) == 32
 
 
-def test_given_rows_that_enter_for_ever_when_read_then_it_fails_as_transient_and_the_window_stays_open(
+def test_given_rows_that_enter_permanently_when_read_then_it_fails_as_transient_and_the_window_stays_open(
     sim, config, read
 ):
     fill(sim, days=2, per_day=30)
@@ -256,7 +256,7 @@ def test_given_a_server_that_clamps_the_limit_when_read_then_its_own_page_count_
     assert sorted(read(config).keys()) == sorted(expected)
     assert (
         len(sim.requests("/api/v3/transactions")) == 3 + 1 + 2
-    )  # three pages of the full day, the first again, one of each empty one
+    )  # three pages of the full day, its first page again, one page of each empty day
 
 
 def test_click_totals_are_read_page_by_page_until_an_empty_one_and_stamped(sim, config, read):
@@ -268,7 +268,7 @@ def test_click_totals_are_read_page_by_page_until_an_empty_one_and_stamped(sim, 
     assert whole[0]["extracted_at"].endswith("Z")
 
 
-def test_click_totals_of_an_api_that_ignores_page_are_given_once(sim, config, read):
+def test_click_totals_of_an_api_that_ignores_page_are_emitted_once(sim, config, read):
     body = '[{"clicks":1},{"clicks":2}]'
     sim.fault("status", "/api/v2/clicks/aggregation", status=200, times=0, body=body)
     assert [row["clicks"] for row in read(config, "clicks_aggregation").rows("clicks_aggregation")] == [1, 2]

@@ -1,68 +1,34 @@
-"""One recorded exchange for each endpoint, replayed with the network blocked: what goes out, and what comes of it.
+"""Replays one recorded exchange per stream with the network blocked: what is requested, and what is read from it.
 
-The recordings were made against the simulator, not the vendor. To make them anew, delete `cassettes/` and run
+The recordings were made with the simulator, not the vendor. To record again, delete `cassettes/` and run
 `pytest --record-mode=once source-wecantrack/unit_tests/test_recorded_contract.py`.
 """
 
-from __future__ import annotations
-
-from collections.abc import Iterator
-from typing import Any
-from urllib.parse import urlsplit
-
 import pytest
 
-from integration_tests.simulator.server import running_simulator
+from integration_tests.support.source_fixtures import recorded_url, recording_options
 
-HOST = "http://localhost"
-STREAMS = ["transactions", "network_accounts", "networks", "websites", "clicks_aggregation"]
+from .conftest import SUBJECT
+
+
+def populate(client):
+    client.generate(transactions=120, days=40, later_days=0)
 
 
 @pytest.fixture
-def recording(record_mode: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """Yield the address to read from: a simulator's while recording, else one where nobody answers."""
-    if record_mode == "none":
-        yield HOST
-        return
-    with running_simulator(start="2026-02-01T00:00:00Z", frozen=True) as client:
-        client.generate(transactions=120, days=40, later_days=0)
-        yield client.url
-
-
-def anonymous_request(request: Any) -> Any:
-    """Leave out the port of the day and everything of the admin API."""
-    parts = urlsplit(request.uri)
-    if parts.path.startswith("/_sim/"):
-        return None
-    request.uri = HOST + request.uri.removeprefix(f"{parts.scheme}://{parts.netloc}")
-    return request
-
-
-def anonymous_response(response: Any) -> Any:
-    """Leave out the port of the day from the links in the body."""
-    text = response["body"]["string"].decode()
-    port = text.partition("http://127.0.0.1:")[2].partition("/")[0]
-    response["body"]["string"] = text.replace(f"http://127.0.0.1:{port}", HOST).encode()
-    response["headers"] = {
-        name: value for name, value in response["headers"].items() if name.lower() not in ("date", "content-length")
-    }
-    return response
+def recording(record_mode):
+    with recorded_url(record_mode, SUBJECT.now, populate) as url:
+        yield url
 
 
 @pytest.fixture(scope="module")
-def vcr_config() -> dict[str, Any]:
-    return {
-        "filter_headers": ["x-api-key", "host"],
-        "before_record_request": anonymous_request,
-        "before_record_response": anonymous_response,
-        "match_on": ["method", "scheme", "path", "query"],
-        "decode_compressed_response": True,
-    }
+def vcr_config():
+    return recording_options("x-api-key")
 
 
 @pytest.mark.vcr
 @pytest.mark.block_network
-@pytest.mark.parametrize("stream", STREAMS)
+@pytest.mark.parametrize("stream", SUBJECT.streams)
 def test_the_recorded_exchange_still_reads(stream, recording, read, clock):
     config = {
         "api_key": "sim-wecantrack-key",

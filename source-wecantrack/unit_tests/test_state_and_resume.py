@@ -1,4 +1,4 @@
-"""State follows the closed window, and a run that was cut off goes on where it was."""
+"""State follows closed windows, and an interrupted run resumes."""
 
 from datetime import datetime, timedelta, timezone
 
@@ -7,14 +7,14 @@ from airbyte_cdk.sources.types import StreamSlice
 from source_wecantrack.components import TransactionsRetriever
 from source_wecantrack.row_hashes import RowHashes
 
-from .conftest import fill
+from .conftest import SUBJECT, TRANSACTIONS, fill
 
 
 def windows(sim):
-    """Return the windows that were asked for: one second longer on the wire, in case the vendor's end is exclusive."""
+    """Return the requested windows, less the second that is added in case the vendor's end is exclusive."""
     return [
         (dict(request["query"])["start_date"], a_second_before(dict(request["query"])["end_date"]))
-        for request in sim.requests("/api/v3/transactions")
+        for request in sim.requests(TRANSACTIONS)
     ]
 
 
@@ -32,7 +32,7 @@ def test_the_last_second_of_a_window_is_read_whether_its_end_is_inside_or_not(si
 
 
 @pytest.mark.parametrize("bounds", ["inclusive", "end_exclusive"])
-def test_a_row_of_the_second_that_two_windows_share_is_given_once(sim, config, read, bounds):
+def test_a_row_of_the_second_that_two_windows_share_is_emitted_once(sim, config, read, bounds):
     sim.switch("wecantrack.bounds", bounds)
     for number in range(3):
         sim.upsert([{"transaction_id": f"M{number}", "user_network_account_id": 1}], at="2026-01-02T00:00:00")
@@ -41,7 +41,7 @@ def test_a_row_of_the_second_that_two_windows_share_is_given_once(sim, config, r
     assert sorted(keys) == ["1-M0", "1-M1", "1-M2", "2-M0"]
 
 
-def test_a_row_of_that_second_that_has_changed_or_was_not_given_yet_is_given(monkeypatch):
+def test_a_row_of_that_second_that_has_changed_or_was_not_emitted_yet_is_emitted(monkeypatch):
     def row(key, status):
         return {"transaction_key": key, "status": status, "last_wct_update": "2026-01-02 00:00:00"}
 
@@ -53,16 +53,16 @@ def test_a_row_of_that_second_that_has_changed_or_was_not_given_yet_is_given(mon
         ]
     )
     retriever = TransactionsRetriever.__new__(TransactionsRetriever)
-    retriever._date, retriever._shared, retriever._given = "last_wct_update", "", RowHashes()
+    retriever._date_field, retriever._shared_second, retriever._emitted = "last_wct_update", "", RowHashes()
     monkeypatch.setattr(retriever, "_window", lambda window: iter(next(lists)), raising=False)
-    given = [
+    emitted = [
         [
             (row["transaction_key"], row["status"])
             for row in retriever._rows(StreamSlice(partition={}, cursor_slice=day))
         ]
         for day in ({"end_time": "2026-01-01T23:59:59"}, {"end_time": "2026-01-02T23:59:59"})
     ]
-    assert given == [[("1-M", "pending"), ("1-N", "pending")], [("1-M", "approved"), ("1-O", "pending")]]
+    assert emitted == [[("1-M", "pending"), ("1-N", "pending")], [("1-M", "approved"), ("1-O", "pending")]]
 
 
 def test_windows_are_whole_days_and_each_closed_one_gives_one_state(sim, config, read):
@@ -95,13 +95,13 @@ def test_states_count_the_records_since_the_one_before(sim, config, read):
     ],
 )
 def test_a_resume_reads_from_the_state_less_the_lookback(state, sim, config, read):
-    outcome = read(config, state=state)
+    outcome = read({**config, "lookback_hours": 24}, state=state)
     assert windows(sim) == [
         ("2026-01-02T10:00:00", "2026-01-02T23:59:59"),
         ("2026-01-03T00:00:00", "2026-01-03T23:59:59"),
     ]
     assert outcome.states() == [
-        {"last_wct_update": "2026-01-03T10:00:00"},  # a window below the state does not pull it back
+        {"last_wct_update": "2026-01-03T10:00:00"},  # a window before the state does not move it back
         {"last_wct_update": "2026-01-03T23:59:59"},
     ]
 
@@ -129,7 +129,9 @@ def test_a_state_in_the_future_is_taken_as_now_with_a_warning(sim, config, read,
         {**config, "end_date": "", "start_date": "2026-01-01"}, state={"last_wct_update": "2999-01-01T00:00:00"}
     )
     assert "future" in caplog.text
-    assert windows(sim)[0][0] == (now - timedelta(hours=24)).strftime("%Y-%m-%dT%H:%M:%S")
+    assert windows(sim)[0][0] == (now - timedelta(hours=SUBJECT.default("lookback_hours"))).strftime(
+        "%Y-%m-%dT%H:%M:%S"
+    )
     assert outcome.states()[-1]["last_wct_update"] <= now.strftime("%Y-%m-%dT%H:%M:%S")
 
 
@@ -144,7 +146,7 @@ def test_without_an_end_the_last_minute_is_left_to_the_next_run(sim, config, rea
 def test_with_another_date_type_state_and_windows_go_by_that_date(sim, config, read):
     fill(sim)
     outcome = read({**config, "date_type": "order_date"}, state={"last_wct_update": "2026-01-03T00:00:00"})
-    assert dict(sim.requests("/api/v3/transactions")[0]["query"])["date_type"] == "order_date"
+    assert dict(sim.requests(TRANSACTIONS)[0]["query"])["date_type"] == "order_date"
     assert outcome.states()[0] == {"order_date": "2026-01-01T23:59:59"}
 
 
@@ -152,7 +154,7 @@ def test_with_another_date_type_state_and_windows_go_by_that_date(sim, config, r
 def test_a_run_cut_off_anywhere_and_run_again_gives_the_same_set(cut, sim, config, read):
     expected = fill(sim, days=3, per_day=12)
     config = {**config, "page_size": 7, "lookback_hours": 0}
-    sim.fault("status_401", "/api/v3/transactions", nth=cut, times=0)
+    sim.fault("status_401", TRANSACTIONS, nth=cut, times=0)
     first = read(config)
     assert first.error is not None
     sim.clear_faults()

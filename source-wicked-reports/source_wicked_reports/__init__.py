@@ -1,4 +1,4 @@
-"""Airbyte source for Wicked Reports: contacts, orders and clicks out of the Outbound API."""
+"""Airbyte source for Wicked Reports: contacts, orders and clicks from the Outbound API."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ __all__ = ["SourceWickedReports"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import the connector when somebody asks for it: the console script prepares the CDK's import first."""
+    """Import the connector on first access: the console script must prepare the import of the CDK first."""
     if name == "SourceWickedReports":
         from .source import SourceWickedReports
 

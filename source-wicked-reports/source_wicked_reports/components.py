@@ -1,4 +1,4 @@
-"""What the manifest cannot say: how a window is read to its end, and how the chosen contacts are gone through."""
+"""Retrievers of the manifest: how a window is read to its end, and how selected contacts are read."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import date, timedelta
-from functools import partial
 from typing import Any, ClassVar
 from urllib.parse import quote
 
@@ -18,58 +17,57 @@ from airbyte_cdk.sources.types import Config, Record, StreamSlice
 from .base.errors import config_error
 from .base.rate_limit import LOGGER
 from .config import account_zone
-from .hash_pages import HashedPages, OutOfTurnError, Page, Row, SeenRows, UnsteadyError
+from .hash_pages import HashedPages, Page, PageOrderError, Row, SeenRows, UnstableListError
 from .rate_limit import SlidingWindowLimiter
-from .records import click, click_identity, contact, mark_click, order, row_id
-from .responses import OutboundApi, RefusedError, UnknownContactError, listed, single
+from .records import click, click_identity, contact, order, row_id, set_click_key
+from .responses import OutboundClient, RejectedError, UnknownContactError, parse_list, parse_single
 from .windows import Days
 
-#: "The first 10,000 clicks of a single contact will be returned"; that other lists end there too is a [guess].
-ROWS_OF_A_WINDOW = 10_000
-#: "limit ... maximum 1000"
-ROWS_OF_A_PAGE = 1000
-#: "The difference between the parameters from and to cannot exceed 180 days": asked for is a day more at either end.
-DAYS_OF_A_CONTACT = 178
+#: A contact's lists take at most 180 days between `from` and `to` (docs/vendors/wicked-reports.md 5.1). Requests have a
+#: day more at either end.
+MAX_DAYS_OF_A_CONTACT = 178
 
-_budget: ContextVar[SlidingWindowLimiter] = ContextVar("budget")
+_limiter: ContextVar[SlidingWindowLimiter] = ContextVar("limiter")
 
 
 @contextmanager
-def shared_budget(budget: SlidingWindowLimiter) -> Iterator[None]:
-    """Give all streams that are built inside the block the same budget."""
-    token = _budget.set(budget)
+def shared_limiter(limiter: SlidingWindowLimiter) -> Iterator[None]:
+    """Give all streams built inside the block this limiter; the CDK offers no way to pass it to a retriever."""
+    token = _limiter.set(limiter)
     try:
         yield
     finally:
-        _budget.reset(token)
+        _limiter.reset(token)
 
 
 @dataclass
 class ListRetriever(Retriever):
-    """The rows of one window of days; here contacts, in subclasses orders and clicks."""
+    """Reads one window of days; here contacts, in subclasses orders and clicks."""
 
     name: str
     config: Config
     requester: HttpRequester
 
-    _cursor: ClassVar[str] = "createDate"
+    _cursor_field: ClassVar[str] = "createDate"
     _identity: ClassVar[Callable[[Row], str]] = row_id
-    _mark: ClassVar[Callable[[Row, str, int], None] | None] = None
+    _set_key: ClassVar[Callable[[Row, str, int], None] | None] = None
+    _single_contact: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        self._api = OutboundApi(
+        self._client = OutboundClient(
             self.requester,
-            _budget.get(),
-            tries=self.config.get("max_tries", 7),
-            longest_wait=self.config.get("longest_wait_seconds", 900),
-            read_seconds=self.config.get("read_timeout_seconds", 120),
+            _limiter.get(),
+            max_tries=self.config["max_tries"],
+            max_wait=self.config["longest_wait_seconds"],
+            read_timeout=self.config["read_timeout_seconds"],
+            single_contact=self._single_contact,
         )
-        self._most = self.config.get("rows_per_window", ROWS_OF_A_WINDOW)
-        self._page_size = self.config.get("page_size", ROWS_OF_A_PAGE)
-        self._given = SeenRows()
-        #: path, date and total of the last day that was read without its neighbours
-        self._alone: tuple[str, date] | None = None
-        self._alone_total = 0
+        self._max_rows = self.config["rows_per_window"]
+        self._page_size = self.config["page_size"]
+        self._seen = SeenRows()
+        #: Path, date and total of the last day that was read without its neighbors.
+        self._last_exact_day: tuple[str, date] | None = None
+        self._last_exact_total = 0
 
     def read_records(
         self, records_schema: Mapping[str, Any], stream_slice: StreamSlice | None = None
@@ -84,88 +82,97 @@ class ListRetriever(Retriever):
         return contact(row)
 
     def _rows(self, days: Days, path: str = "") -> Iterator[Row]:
-        """Yield the rows of a window; one with too many rows is read in shorter ones, down to a day."""
-        fetch = partial(self._fetch, days.asked, path)
-        first = fetch(None)
-        if first.total >= self._most and days.count > 1:
-            for part in days.parts(days.fitting(first.total, self._most)):
+        """Yield the rows of a window; split one with too many rows, down to single days."""
+        params = days.query_params
+        first = self._fetch(params, path)
+        if first.total >= self._max_rows and days.count > 1:
+            for part in days.parts(days.max_days(first.total, self._max_rows)):
                 yield from self._rows(part, path)
             return
-        self._given.turn()
+        self._seen.next_window()
         try:
-            yield from (
-                self._listed(fetch, first) if first.total < self._most else self._big_day(days, path, first.total)
-            )
-        except UnsteadyError as error:
+            if first.total < self._max_rows:
+                yield from self._list(params, path, first)
+            else:
+                yield from self._large_day(days, path, first.total)
+        except UnstableListError as error:
             if days.count == 1:
                 raise
             LOGGER.info("%s Reading it in shorter windows.", error.message)
-            for part in days.parts(days.fitting(first.total, self._page_size)):  # what is one page cannot move
+            for part in days.parts(days.max_days(first.total, self._page_size)):  # rows of one page cannot move
                 yield from self._rows(part, path)
 
-    def _big_day(self, day: Days, path: str, asked_total: int) -> Iterator[Row]:
-        """Yield the rows of a day whose neighbours should not come along, because the three have too many rows.
+    def _large_day(self, day: Days, path: str, wide_total: int) -> Iterator[Row]:
+        """Yield the rows of a day that has too many rows when requested with its neighbors.
 
-        The day itself, when it gives rows of more than one instant, proves that both its ends are inside. Else the same
-        day is what it makes with the one before or with the one behind it, and both are read. Where the totals show
-        that rows lie between what was read (the first instant of a day may be outside, or both ends), the range around
-        is read, too. `asked_total` is that of `day.asked`.
+        If the day, requested alone, returns rows of more than one instant, `from` and `to` are inclusive, and that is
+        all. Otherwise the day is within its requests with the day before and with the day after, and both are read. If
+        the totals show rows between what was read (the first instant of a day may be excluded, or both ends), the range
+        around it is read, too. `wide_total` is the total of `day.query_params`.
         """
-        exact, before, behind = (partial(self._fetch, asked, path) for asked in day.narrow)
-        first = exact(None)
-        yield from self._listed(exact, first)
-        if len({row.get(self._cursor) for row in first.rows}) > 1:
-            if self._alone == (path, day.first - timedelta(days=1)):
-                both = before(None)
-                if both.total != self._alone_total + first.total or both.total == self._most:
-                    yield from self._listed(before, both)
-            self._alone, self._alone_total = (path, day.first), first.total
+        alone, with_previous, with_next = day.exact_params
+        first = self._fetch(alone, path)
+        yield from self._list(alone, path, first)
+        if len({row.get(self._cursor_field) for row in first.rows}) > 1:
+            if self._last_exact_day == (path, day.first - timedelta(days=1)):
+                both = self._fetch(with_previous, path)
+                if both.total != self._last_exact_total + first.total or both.total == self._max_rows:
+                    yield from self._list(with_previous, path, both)
+            self._last_exact_day, self._last_exact_total = (path, day.first), first.total
             return
-        seen = 0
-        for fetch in (before, behind):
-            page = fetch(None)
-            seen += page.total
-            yield from self._listed(fetch, page)
-        if asked_total > seen or asked_total == self._most:
-            wide = partial(self._fetch, day.asked, path)
-            yield from self._listed(wide, wide(None))
+        read_total = 0
+        for params in (with_previous, with_next):
+            page = self._fetch(params, path)
+            read_total += page.total
+            yield from self._list(params, path, page)
+        if wide_total > read_total or wide_total == self._max_rows:
+            yield from self._list(day.query_params, path, self._fetch(day.query_params, path))
 
-    def _listed(self, fetch: Callable[[str | None], Page], first: Page) -> Iterator[Row]:
-        if first.total == self._most:
+    def _list(self, params: Mapping[str, str], path: str, first: Page) -> Iterator[Row]:
+        """Yield the rows of a list whose first page is `first`."""
+        subject = self._subject(params)
+        if first.total == self._max_rows:
             LOGGER.warning(
-                "%s has exactly %s rows, it says: if Wicked Reports ends its lists there, more are missing.",
-                self._api.asking.capitalize(),
+                "%s has exactly %s rows according to Wicked Reports. If its lists end there, more rows are missing.",
+                subject.capitalize(),
                 first.total,
             )
         kind = type(self)
+        pages = HashedPages(
+            lambda next_hash: self._fetch(params, path, next_hash), kind._identity, self._seen, set_key=kind._set_key
+        )
         try:
-            yield from HashedPages(fetch, kind._identity, self._given, mark=kind._mark).rows(first)
-        except RefusedError:
-            if first.total <= self._most:
+            yield from pages.rows(first)
+        except RejectedError:
+            if first.total <= self._max_rows:
                 raise
             raise config_error(
-                f"{self._api.asking.capitalize()} has {first.total} rows, and Wicked Reports refuses the pages "
-                f"behind the first {self._most}: ask its support to lift this limit, or set start_date behind that day."
+                f"{subject.capitalize()} has {first.total} rows, and Wicked Reports rejects the pages after the first "
+                f"{self._max_rows}. Ask its support to raise this limit, or set start_date after that day."
             ) from None
 
-    def _fetch(self, asked: Mapping[str, str], path: str, following: str | None) -> Page:
-        self._api.asking = f"the window from {asked['from']} to {asked['to']} of stream {self.name}"
+    def _fetch(self, params: Mapping[str, str], path: str, next_hash: str | None = None) -> Page:
         try:
-            return self._api.get(
-                lambda body: listed(body, self._clean, needs_hash=following is None),
-                token={**asked, "path": path, "next": following or ""},
+            return self._client.get(
+                lambda body: parse_list(body, self._clean, needs_hash=next_hash is None),
+                page_token={**params, "path": path, "next": next_hash or ""},
+                subject=self._subject(params),
             )
-        except RefusedError as refusal:
-            if following is None:
+        except RejectedError as rejection:
+            if next_hash is None:
                 raise
-            raise OutOfTurnError("the hash of a page was refused", refusal) from None  # the window itself was not
+            # the window itself was accepted
+            raise PageOrderError("the hash of a page was rejected", rejection) from None
+
+    def _subject(self, params: Mapping[str, str]) -> str:
+        return f"the window from {params['from']} to {params['to']} of stream {self.name}"
 
 
 @dataclass
 class OrdersRetriever(ListRetriever):
-    """The orders of one window."""
+    """Reads the orders of one window."""
 
-    _cursor = "date"
+    _cursor_field = "date"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -177,87 +184,88 @@ class OrdersRetriever(ListRetriever):
 
 @dataclass
 class ClicksRetriever(ListRetriever):
-    """The clicks of one window; they get a key."""
+    """Reads the clicks of one window and adds `click_key`."""
 
-    _cursor = "date"
+    _cursor_field = "date"
     _identity = click_identity
-    _mark = mark_click
+    _set_key = set_click_key
 
     def _clean(self, row: Row) -> Row:
         return click(row)
 
 
 class SelectedContacts(ListRetriever):
-    """Goes through `contact_ids`; here each contact itself, in subclasses the list that belongs to it.
+    """Reads the contacts of `contact_ids`, one after the other; subclasses read their lists.
 
-    An id that the vendor does not know is reported by its place in the list, because it may be somebody's address.
+    Messages name an unknown id by its position, because it may be an email address.
     """
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._api.of_contact = True
+    _single_contact = True
 
     def read_records(
         self, records_schema: Mapping[str, Any], stream_slice: StreamSlice | None = None
     ) -> Iterable[Record]:
-        """Yield the rows of every chosen contact."""
+        """Yield the rows of every selected contact."""
         ids: list[str] = self.config["contact_ids"]
         if not ids:
             LOGGER.info("%s: contact_ids is empty, so there is nothing to read.", self.name)
-        for number, chosen in enumerate(ids, 1):
-            for row in self._known(chosen, f"entry {number} of {len(ids)}"):
+        for number, contact_id in enumerate(ids, 1):
+            for row in self._rows_if_known(contact_id, f"entry {number} of {len(ids)}"):
                 yield Record(row, self.name, stream_slice)
 
-    def _known(self, chosen: str, entry: str) -> Iterator[Row]:
+    def _rows_if_known(self, contact_id: str, position: str) -> Iterator[Row]:
         try:
-            yield from self._of(chosen)
+            yield from self._rows_of(contact_id)
         except UnknownContactError:
             LOGGER.warning(
-                "%s: Wicked Reports knows no contact for %s in contact_ids; it is skipped. Correct it, or remove it.",
+                "%s: Wicked Reports has no contact for %s in contact_ids; skipping it. Correct or remove it.",
                 self.name,
-                entry,
+                position,
             )
 
-    def _of(self, chosen: str) -> Iterator[Row]:
-        yield self._contact(chosen)
+    def _rows_of(self, contact_id: str) -> Iterator[Row]:
+        yield self._contact(contact_id)
 
-    def _contact(self, chosen: str) -> Row:
-        self._api.asking = f"a contact of stream {self.name}"
-        return self._api.get(lambda body: single(body, contact), token={"path": _quoted(chosen)})
+    def _contact(self, contact_id: str) -> Row:
+        return self._client.get(
+            lambda body: parse_single(body, contact),
+            page_token={"path": _quoted(contact_id)},
+            subject=f"a contact of stream {self.name}",
+        )
 
-    def _windows(self, chosen: str, name: str) -> Iterator[Row]:
-        """Yield the rows of a list of one contact; a refusal may mean that there is no such contact."""
+    def _windows(self, contact_id: str, list_name: str) -> Iterator[Row]:
+        """Yield the rows of a list of one contact; a rejection may also mean that the contact does not exist."""
         start, end = (date.fromisoformat(self.config[key]) for key in ("read_from", "read_until"))
         try:
-            for days in Days(start, end).parts(DAYS_OF_A_CONTACT):
-                yield from self._rows(days, f"{_quoted(chosen)}/{name}")
-        except RefusedError:
-            self._contact(chosen)
+            for days in Days(start, end).parts(MAX_DAYS_OF_A_CONTACT):
+                yield from self._rows(days, f"{_quoted(contact_id)}/{list_name}")
+        except RejectedError:
+            self._contact(contact_id)
             raise
 
 
 @dataclass
 class SelectedContactRetriever(SelectedContacts):
-    """The chosen contacts themselves."""
+    """Reads the selected contacts themselves."""
 
 
 @dataclass
 class SelectedClicksRetriever(SelectedContacts, ClicksRetriever):
-    """The clicks of the chosen contacts."""
+    """Reads the clicks of the selected contacts."""
 
-    def _of(self, chosen: str) -> Iterator[Row]:
-        yield from self._windows(chosen, "clicks")
+    def _rows_of(self, contact_id: str) -> Iterator[Row]:
+        yield from self._windows(contact_id, "clicks")
 
 
 @dataclass
 class SelectedOrdersRetriever(SelectedContacts, OrdersRetriever):
-    """The orders of the chosen contacts; they come without a contact, so the id that was asked for is added."""
+    """Reads the orders of the selected contacts and adds the requested id, because these rows have no contact."""
 
-    def _of(self, chosen: str) -> Iterator[Row]:
-        for row in self._windows(chosen, "orders"):
-            row["requestedContactId"] = chosen
+    def _rows_of(self, contact_id: str) -> Iterator[Row]:
+        for row in self._windows(contact_id, "orders"):
+            row["requestedContactId"] = contact_id
             yield row
 
 
-def _quoted(chosen: str) -> str:
-    return quote(chosen, safe="@")
+def _quoted(contact_id: str) -> str:
+    return quote(contact_id, safe="@")

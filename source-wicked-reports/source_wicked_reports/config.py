@@ -1,4 +1,4 @@
-"""The configuration: how it may be written, what it becomes, and what is refused before a request."""
+"""Normalization and validation of the configuration."""
 
 from __future__ import annotations
 
@@ -15,9 +15,8 @@ from airbyte_cdk.sources.declarative.transformations.config_transformations.conf
 from .base.errors import config_error
 from .base.rate_limit import utc_now
 
-#: "by default ... 120 requests per minute" (reference, "Throttling")
-REQUESTS_PER_MINUTE = 120
-#: the sample's dates without a zone are four hours behind UTC in June, and the help pages speak of EST [guess]
+#: For an empty `account_time_zone`; a test keeps it equal to the default in the spec. In the vendor's sample, dates
+#: without a zone are four hours behind UTC in June (docs/vendors/wicked-reports.md 5.3) [guess].
 ACCOUNT_TIME_ZONE = "America/New_York"
 _DATES = ("start_date", "end_date")
 _DAY = re.compile(r"(\d{4}-\d{2}-\d{2})(T\d{2}:\d{2}:\d{2}(\.\d+)?Z?)?")
@@ -25,15 +24,15 @@ _KEY = re.compile(r"[\x21-\x7e]+")
 
 
 class NormalizeConfig(ConfigTransformation):
-    """Writes dates as bare days and contact ids as a list of texts, each once.
+    """Rewrites dates as plain days and contact ids as a list of texts; adds `read_from` and `read_until`.
 
-    `read_from` and `read_until` are added: the first day to read, one before the start, because the vendor's days may
-    begin some hours after those of UTC, and the last one. What cannot be read is left for `refuse_bad_settings`, so
-    that the refusal comes with its sentence.
+    `read_from` is the first day to read: the day before `start_date`, because the vendor's days may begin some hours
+    after those of UTC. `read_until` is the last one: `end_date`, but no later than today. Unreadable values stay as
+    they are; `validate` rejects them with a message.
     """
 
     def transform(self, config: MutableMapping[str, Any]) -> None:
-        """Replace what can be read."""
+        """Rewrite the configuration in place."""
         for name in _DATES:
             if isinstance(config.get(name), str) and (found := _DAY.fullmatch(config[name].strip())):
                 config[name] = found[1]
@@ -56,37 +55,38 @@ def _day_before(day: Any) -> Any:
         return day
 
 
-def refuse_bad_settings(config: Mapping[str, Any]) -> None:
-    """Raise `config_error` for what a JSON schema cannot see."""
+def validate(config: Mapping[str, Any]) -> None:
+    """Raise `config_error` for values that the JSON schema of the spec accepts but that cannot be used."""
     if not _KEY.fullmatch(str(config.get("api_key") or "")):
         raise config_error(
-            "The API key is empty or no key: copy it again from Wicked Reports, Authorizations, into API Key."
+            "The API key is empty or has invalid characters. Copy it again from the Authorizations page in Wicked "
+            "Reports into API Key."
         )
-    read = {name: _calendar_day(name, config[name]) for name in _DATES if config.get(name)}
-    if "start_date" not in read:
-        raise config_error("start_date is missing: say from which day on Wicked Reports is to be read.")
-    if read.get("end_date", read["start_date"]) < read["start_date"]:
-        raise config_error("end_date lies before start_date: move one of them, or remove end_date to read up to today.")
+    dates = {name: _parse_day(name, config[name]) for name in _DATES if config.get(name)}
+    if "start_date" not in dates:
+        raise config_error("start_date is missing. Enter the day from which to read.")
+    if dates.get("end_date", dates["start_date"]) < dates["start_date"]:
+        raise config_error("end_date is before start_date. Change one of them, or remove end_date to read up to today.")
     if {".", ".."} & set(config.get("contact_ids") or ()):
-        raise config_error('contact_ids holds "." or "..", which is no id: remove it.')
+        raise config_error('contact_ids has the entry "." or "..", which is not an id. Remove it.')
     account_zone(config)
 
 
 def account_zone(config: Mapping[str, Any]) -> tzinfo:
-    """Return the zone of the dates that come without one."""
+    """Return the time zone of dates that Wicked Reports sends without one."""
     try:
         return ZoneInfo(str(config.get("account_time_zone") or ACCOUNT_TIME_ZONE).strip())
     except (ZoneInfoNotFoundError, ValueError, OSError):
         raise config_error(
-            "account_time_zone is no time zone: write a name of the IANA list, as America/New_York or Europe/Berlin."
+            "account_time_zone is not a time zone. Use an IANA name, such as America/New_York or Europe/Berlin."
         ) from None
 
 
-def _calendar_day(name: str, text: Any) -> date:
+def _parse_day(name: str, text: Any) -> date:
     try:
         day = date.fromisoformat(str(text))
     except ValueError:
-        raise config_error(f"{name} is not a day of the calendar: write it as 2025-01-31.") from None
+        raise config_error(f"{name} is not a valid date. Write it as 2025-01-31.") from None
     if day.year < 1970:
-        raise config_error(f"{name} lies before 1970: write the first day that Wicked Reports has data of.")
+        raise config_error(f"{name} is before 1970. Enter the first day for which Wicked Reports has data.")
     return day

@@ -1,10 +1,12 @@
-"""Reading the pages of one window along the vendor's hash, and telling a list that stood still from one that moved.
+"""Reads the pages of one window by the vendor's hash, and detects a list that changes during the read.
 
-The reference's samples carry `next` on page 1 of 1, and the same hash in question and answer, so neither a missing nor
-an unchanged hash says anything. The end is `page >= totalPages` or an empty page. Rows are given while they come; a
-pass that turns out to have missed some is read again, and then gives only what is new. Clicks have no id: two that are
-alike on one page are two clicks, but alike on two pages they may be one that moved, so these are given only when a
-second pass finds them in the same number.
+In the vendor's samples, page 1 of 1 has a `next`, and request and response have the same hash; so neither a missing nor
+an unchanged hash means anything (docs/vendors/wicked-reports.md 5.4). A list ends at `page >= totalPages` or at an
+empty page. Rows are emitted as they arrive. If a pass missed rows, the window is read again, and only new rows are
+emitted.
+
+Clicks have no id. Two equal clicks on one page are two clicks. On two pages they may be one click that moved, so they
+are emitted only if a second pass finds the same number of them.
 """
 
 from __future__ import annotations
@@ -22,25 +24,28 @@ from .base.rate_limit import LOGGER
 
 Row = dict[str, Any]
 
+#: How often a window is read before the run fails.
+MAX_PASSES = 5
 
-class OutOfTurnError(Exception):
-    """A page that cannot follow the one before it: the server's place in the list is not ours any more.
 
-    `refusal` is what to raise when this comes to the end of all passes.
+class PageOrderError(Exception):
+    """A page that cannot follow the previous one: the server has lost our position in the list.
+
+    `rejection` is the error to raise if the last pass ends with this.
     """
 
-    def __init__(self, message: str, refusal: Exception | None = None) -> None:
+    def __init__(self, message: str, rejection: Exception | None = None) -> None:
         super().__init__(message)
-        self.refusal = refusal
+        self.rejection = rejection
 
 
-class UnsteadyError(AirbyteTracedException):
-    """A list that did not hold still while it was read."""
+class UnstableListError(AirbyteTracedException):
+    """The list changed in every pass."""
 
 
 @dataclass(frozen=True)
 class Page:
-    """One reply: its own count of pages and rows, the hash of the next page, and the rows."""
+    """One response: page number, number of pages, number of rows, hash of the next page, and rows."""
 
     number: int
     last: int
@@ -50,216 +55,223 @@ class Page:
 
 
 class SeenRows:
-    """What this run gave in the present window and the one before it: windows overlap, records need not be doubled."""
+    """Hashes of the rows emitted in the current window and the one before: windows overlap."""
 
     def __init__(self) -> None:
-        self._before: set[int] = set()
-        self._now: set[int] = set()
+        self._previous: set[int] = set()
+        self._current: set[int] = set()
 
-    def turn(self) -> None:
-        """Begin the next window."""
-        self._before, self._now = self._now, set()
+    def next_window(self) -> None:
+        """Start the next window."""
+        self._previous, self._current = self._current, set()
 
-    def fresh(self, digest: int) -> bool:
-        """Tell whether a row of this digest is still to be given, and remember it."""
-        fresh = digest not in self._now and digest not in self._before
-        self._now.add(digest)
-        return fresh
+    def add(self, row_hash: int) -> bool:
+        """Add a row; return whether it is new."""
+        is_new = row_hash not in self._current and row_hash not in self._previous
+        self._current.add(row_hash)
+        return is_new
 
 
 @dataclass
 class Pass:
-    """What one pass over a window saw. Rows are named by the hash of their identity."""
+    """Counts of one pass over a window. Keys are hashes of the rows' identities."""
 
     first_total: int = -1
     total: int = 0
-    most: int = 0
+    max_total: int = 0
     shrank: bool = False
     rows: int = 0
-    #: identity -> how many rows of it stood on one page at the most; `proven` is the sum
-    places: dict[int, int] = field(default_factory=dict)
-    proven: int = 0
-    #: identity -> content last seen
+    #: Identity -> the most rows of it on one page; `distinct_rows` is the sum.
+    counts: dict[int, int] = field(default_factory=dict)
+    distinct_rows: int = 0
+    #: Identity -> hash of its last content.
     contents: dict[int, int] = field(default_factory=dict)
-    #: identity -> rows that repeat one of an earlier page
+    #: Identity -> rows that repeat a row of an earlier page.
     repeats: dict[int, list[Row]] = field(default_factory=dict)
-    #: repeats that differ from the row before them in more than their identity
+    #: Repeats whose content differs from the row before.
     differing: int = 0
 
     def count(self, page: Page) -> None:
-        """Take over a page's total."""
+        """Count a page."""
         if self.first_total < 0:
             self.first_total = page.total
         self.shrank = self.shrank or page.total < self.total
-        self.total, self.most = page.total, max(self.most, page.total)
+        self.total, self.max_total = page.total, max(self.max_total, page.total)
         self.rows += len(page.rows)
 
     @property
-    def whole(self) -> bool:
-        """Tell whether every row was seen: as many as the list ever said it has, and none left it meanwhile."""
-        return not self.shrank and self.proven >= self.most
+    def complete(self) -> bool:
+        """Return whether every row was seen: as many as the largest total, and none left."""
+        return not self.shrank and self.distinct_rows >= self.max_total
 
     @property
-    def only_grew(self) -> bool:
-        """Tell whether rows entered during the pass and none left.
+    def complete_but_grew(self) -> bool:
+        """Return whether rows entered, none left, and as many rows were seen as there were at first.
 
-        Those that were there before can only have moved to later pages, and were seen; the new ones come next time.
+        The rows of the start can only have moved to later pages, so all of them were seen; the next sync reads the new
+        ones.
         """
-        return not self.shrank and self.total > self.first_total and self.proven >= self.first_total
+        return not self.shrank and self.total > self.first_total and self.distinct_rows >= self.first_total
 
     @property
-    def still(self) -> bool:
-        """Tell whether the total stood and as many rows came, some of them twice."""
-        return self.steady and self.rows >= self.total
+    def complete_with_repeats(self) -> bool:
+        """Return whether the total was constant and as many rows arrived, some of them repeats."""
+        return self.constant_total and self.rows >= self.total
 
     @property
-    def steady(self) -> bool:
-        """Tell whether the total stood."""
+    def constant_total(self) -> bool:
+        """Return whether the total was the same on every page."""
         return not self.shrank and self.total == self.first_total
 
-    def repeats_as(self, other: Pass | None) -> bool:
-        """Tell whether another pass saw the same rows twice."""
+    def same_repeats(self, other: Pass | None) -> bool:
+        """Return whether another pass repeated the same identities, each as often."""
         return other is not None and _sizes(self.repeats) == _sizes(other.repeats)
 
 
-class Union:
-    """What passes saw together since the list's total stands: rows that change places hide others from any one pass."""
+class CombinedPasses:
+    """Rows seen by all passes since the total became constant: if rows swap places, a single pass may miss some."""
 
     def __init__(self) -> None:
-        self._places: dict[int, int] = {}
+        self._counts: dict[int, int] = {}
         self._total = -1
 
-    def add(self, now: Pass) -> None:
-        """Take over what a pass saw; with another total, or one that moved, all begins anew."""
-        if not now.steady or now.total != self._total:
-            self._places, self._total = {}, now.total if now.steady else -1
-        for place, count in now.places.items() if now.steady else ():
-            self._places[place] = max(count, self._places.get(place, 0))
+    def add(self, current: Pass) -> None:
+        """Add a pass; start over if its total is different or changed during it."""
+        if not current.constant_total or current.total != self._total:
+            self._counts, self._total = {}, current.total if current.constant_total else -1
+        for identity, count in current.counts.items() if current.constant_total else ():
+            self._counts[identity] = max(count, self._counts.get(identity, 0))
 
     @property
-    def proven(self) -> int:
-        """Return how many rows were seen."""
-        return sum(self._places.values())
+    def distinct_rows(self) -> int:
+        """Return the number of rows seen."""
+        return sum(self._counts.values())
 
     @property
-    def whole(self) -> bool:
-        """Tell whether all rows were seen."""
-        return 0 <= self._total <= self.proven
+    def complete(self) -> bool:
+        """Return whether all rows were seen."""
+        return 0 <= self._total <= self.distinct_rows
 
 
 class HashedPages:
-    """The rows of one window: each at least once, and only once as long as it does not change.
+    """The rows of one window: each at least once, and only once while it does not change.
 
-    `fetch` returns the first page for None, else the page of a hash. `identity` names a row. `mark`, for rows without
-    an id, is told which of several alike a row is (0, 1, ...); without it, a row's identity is its id.
+    `fetch` returns the first page for None, otherwise the page of a hash. `identity` returns what identifies a row.
+    `set_key` is for rows without an id: it receives the number (0, 1, …) of a row among equal ones. Without it, the
+    identity is an id.
     """
 
     def __init__(
         self,
         fetch: Callable[[str | None], Page],
         identity: Callable[[Row], str],
-        given: SeenRows,
+        seen: SeenRows,
         *,
-        mark: Callable[[Row, str, int], None] | None = None,
-        passes: int = 5,
+        set_key: Callable[[Row, str, int], None] | None = None,
+        max_passes: int = MAX_PASSES,
     ) -> None:
-        self._fetch, self._identity, self._given, self._mark, self._passes = fetch, identity, given, mark, passes
+        self._fetch, self._identity, self._seen, self._set_key = fetch, identity, seen, set_key
+        self._max_passes = max_passes
 
     def rows(self, first: Page | None = None) -> Iterator[Row]:
-        """Yield the rows, beginning with `first` if it was fetched already.
+        """Yield the rows, starting with the page `first` if it was already fetched.
 
-        Raises `UnsteadyError` when the list does not hold still for long enough, a transient error when it has no end.
+        Raises `UnstableListError` if no pass is complete, and a transient error if the list has no end.
         """
-        before: Pass | None = None
-        union = Union()
-        refusal: Exception | None = None
-        for number in range(1, self._passes + 1):
-            now = Pass()
+        previous: Pass | None = None
+        combined = CombinedPasses()
+        rejection: Exception | None = None
+        for number in range(1, self._max_passes + 1):
+            current = Pass()
             try:
-                yield from self._pass(first or self._fetch(None), now)
-            except OutOfTurnError as odd:
-                trouble, before, refusal = str(odd), None, odd.refusal
+                yield from self._pass(first or self._fetch(None), current)
+            except PageOrderError as error:
+                problem, previous, rejection = str(error), None, error.rejection
             else:
-                union.add(now)
-                if now.whole or union.whole or (now.only_grew and number > 1):
+                combined.add(current)
+                if current.complete or combined.complete or (current.complete_but_grew and number > 1):
                     return
-                repeated = now.still and now.repeats_as(before) and union.proven == now.proven
-                if repeated and (self._mark or now.differing):
-                    yield from self._twins(now)
+                confirmed = (
+                    current.complete_with_repeats
+                    and current.same_repeats(previous)
+                    and combined.distinct_rows == current.distinct_rows
+                )
+                if confirmed and (self._set_key or current.differing):
+                    yield from self._repeats(current)
                     return
-                trouble, before = f"{now.proven} of {now.most} rows were seen while they moved", now
-                refusal = None
+                problem = f"{current.distinct_rows} of {current.max_total} rows were seen while they moved"
+                previous, rejection = current, None
             first = None
-            LOGGER.info("Pass %s over this window: %s; reading it again.", number, trouble)
-        if refusal is not None:
-            raise refusal
+            LOGGER.info("Pass %s over this window: %s; reading it again.", number, problem)
+        if rejection is not None:
+            raise rejection
         message = (
-            f"Wicked Reports' list did not hold still in {self._passes} passes over one window ({trouble}): run again; "
-            "the window stays open until it was read whole."
+            f"Wicked Reports' list kept changing in {self._max_passes} passes over one window ({problem}). Run again; "
+            "the state stays before this window."
         )
-        raise UnsteadyError(message, message, FailureType.transient_error)
+        raise UnstableListError(message, message, FailureType.transient_error)
 
-    def _pass(self, page: Page, now: Pass) -> Iterator[Row]:
-        number, hash_, seen, longest = 1, None, set(), 2 * page.last + 100
+    def _pass(self, page: Page, current: Pass) -> Iterator[Row]:
+        number, next_hash, seen, max_pages = 1, None, set(), 2 * page.last + 100
         while True:
             if page.number != number:
-                raise OutOfTurnError(f"page {page.number} came in place of page {number}")
+                raise PageOrderError(f"page {page.number} came in place of page {number}")
             contents = [hash(orjson.dumps(row)) for row in page.rows]
-            names = [self._identity(row) for row in page.rows]
-            digest = hash(tuple(contents))
-            if digest in seen and (self._mark is None or len(set(names)) > 1):
-                raise OutOfTurnError(f"page {number} is the same as an earlier one")
-            seen.add(digest)
-            now.count(page)
-            yield from self._fresh(page, names, contents, now)
+            identities = [self._identity(row) for row in page.rows]
+            page_hash = hash(tuple(contents))
+            if page_hash in seen and (self._set_key is None or len(set(identities)) > 1):
+                raise PageOrderError(f"page {number} is the same as an earlier one")
+            seen.add(page_hash)
+            current.count(page)
+            yield from self._new_rows(page, identities, contents, current)
             if page.number >= page.last or not page.rows:
                 return
-            if number >= longest:
+            if number >= max_pages:
                 raise transient_error(
-                    f"Wicked Reports' list has no end: page {number} says that more follow, and at first there were "
-                    f"{(longest - 100) // 2}. Run again; if it recurs, report it to Wicked Reports."
+                    f"Wicked Reports' list has no end: page {number} announces more, but at first there were "
+                    f"{(max_pages - 100) // 2} pages. Run again; if this recurs, report it to Wicked Reports."
                 )
-            hash_ = page.next or hash_
-            page, number = self._fetch(hash_), number + 1
+            next_hash = page.next or next_hash
+            page, number = self._fetch(next_hash), number + 1
 
-    def _fresh(self, page: Page, names: list[str], contents: list[int], now: Pass) -> Iterator[Row]:
-        here: dict[int, int] = {}
-        for row, name, content in zip(page.rows, names, contents, strict=True):
-            place = hash(name)
-            ordinal = here[place] = here.get(place, -1) + 1
-            if ordinal < now.places.get(place, 0):
-                now.repeats.setdefault(place, []).append(row)
-                if self._mark is not None:
+    def _new_rows(self, page: Page, identities: list[str], contents: list[int], current: Pass) -> Iterator[Row]:
+        on_page: dict[int, int] = {}
+        for row, identity, content in zip(page.rows, identities, contents, strict=True):
+            key = hash(identity)
+            ordinal = on_page[key] = on_page.get(key, -1) + 1
+            if ordinal < current.counts.get(key, 0):
+                current.repeats.setdefault(key, []).append(row)
+                if self._set_key is not None:
                     continue
-                now.differing += now.contents[place] != content
-            if self._mark is None:
-                now.contents[place] = content
-            yield from self._give(row, name, ordinal, content)
-        for place, ordinal in here.items():
-            more = ordinal + 1 - now.places.get(place, 0)
+                current.differing += current.contents[key] != content
+            if self._set_key is None:
+                current.contents[key] = content
+            yield from self._emit(row, identity, ordinal, content)
+        for key, ordinal in on_page.items():
+            more = ordinal + 1 - current.counts.get(key, 0)
             if more > 0:
-                now.places[place] = ordinal + 1
-                now.proven += more
+                current.counts[key] = ordinal + 1
+                current.distinct_rows += more
 
-    def _twins(self, now: Pass) -> Iterator[Row]:
-        """Give the rows without an id that two passes have found on more than one page."""
-        count = sum(map(len, now.repeats.values()))
-        if self._mark is None:
+    def _repeats(self, current: Pass) -> Iterator[Row]:
+        """Yield the rows without an id that two passes found on more than one page; only warn about rows with one."""
+        count = sum(map(len, current.repeats.values()))
+        if self._set_key is None:
             LOGGER.warning(
-                "%s rows of this window have the id of another: a destination that removes duplicates keeps one.",
+                "%s rows of this window have the same id as another one. A destination that deduplicates keeps one.",
                 count,
             )
             return
-        for place, rows in now.repeats.items():
-            for ordinal, row in enumerate(rows, now.places[place]):
-                yield from self._give(row, self._identity(row), ordinal, hash(orjson.dumps(row)))
+        for key, rows in current.repeats.items():
+            for ordinal, row in enumerate(rows, current.counts[key]):
+                yield from self._emit(row, self._identity(row), ordinal, hash(orjson.dumps(row)))
 
-    def _give(self, row: Row, name: str, ordinal: int, content: int) -> Iterator[Row]:
-        if self._given.fresh(hash((name, ordinal if self._mark else 0, content))):
-            if self._mark is not None:
-                self._mark(row, name, ordinal)
+    def _emit(self, row: Row, identity: str, ordinal: int, content: int) -> Iterator[Row]:
+        if self._seen.add(hash((identity, ordinal if self._set_key else 0, content))):
+            if self._set_key is not None:
+                self._set_key(row, identity, ordinal)
             yield row
 
 
 def _sizes(repeats: dict[int, list[Row]]) -> dict[int, int]:
-    return {place: len(rows) for place, rows in repeats.items()}
+    return {key: len(rows) for key, rows in repeats.items()}

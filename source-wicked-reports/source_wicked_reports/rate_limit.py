@@ -1,8 +1,7 @@
-"""The requests of a minute, over all streams of a run, and the vendor's word on when there are more.
+"""Wicked Reports' limit of requests per minute, shared by all streams of a run.
 
-"The Wicked Reports Outbound API will by default be throttling your requests to 120 requests per minute" (reference,
-"Throttling"). How the minute is counted is not said, so no 60 seconds hold more requests than that, wherever they
-begin. `x-ratelimit-reset` is "the time when your limit resets", without a unit.
+The reference does not say how the minute is counted, so no 60 seconds contain more requests than the limit, wherever
+they begin. `x-ratelimit-reset` has no documented unit (docs/vendors/wicked-reports.md 1).
 """
 
 from __future__ import annotations
@@ -14,82 +13,83 @@ from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 
 from .base import rate_limit
-from .base.rate_limit import MILLISECONDS_FROM, WINDOW_MARGIN, FixedWindowLimiter, natural, wait
+from .base.rate_limit import MIN_UNIX_MILLISECONDS, WINDOW_MARGIN, FixedWindowLimiter, parse_natural, wait
 
 _NUMBER = re.compile(r"\d{1,15}(\.\d{1,9})?")
-_UNIX_FROM = 10**8  # smaller numbers are seconds left: 10^8 of them are three years, as UNIX time it is 1973
-_SHORTEST_ANNOUNCED = 1.0
+#: Smaller numbers are seconds left: 10^8 seconds are three years, and as UNIX time they are in 1973.
+_MIN_UNIX_SECONDS = 10**8
+_MIN_LOGGED_WAIT = 1.0
 
 
 class SlidingWindowLimiter(FixedWindowLimiter):
-    """At most `calls` requests in any `seconds`.
+    """At most `limit` requests in any `seconds`.
 
-    A request counts until `seconds` (and a margin for two clocks) after its reply began, because it cannot have arrived
-    later than that. `x-ratelimit-limit` may lower the number of calls, never raise it. When `x-ratelimit-remaining`
-    says that fewer are left than we counted, somebody else spent them: they count as spent until `x-ratelimit-reset`.
+    A request counts until `seconds`, plus a margin for clock differences, after its response began: it cannot have
+    arrived later. `x-ratelimit-limit` may lower the limit, never raise it. If `x-ratelimit-remaining` is lower than our
+    own count, something else made requests; these count until `x-ratelimit-reset`.
     """
 
-    def __init__(self, calls: int, seconds: float = 60.0) -> None:
-        super().__init__(calls, seconds)
-        self._ceiling, self._span = calls, seconds + WINDOW_MARGIN
-        self._ends: list[float] = []
-        self._under_way = False
-        self._told = ""
+    def __init__(self, limit: int, seconds: float = 60.0) -> None:
+        super().__init__(limit, seconds)
+        self._ceiling, self._span = limit, seconds + WINDOW_MARGIN
+        #: When each counted request stops counting, in order.
+        self._expirations: list[float] = []
+        self._in_flight = False
+        self._progress = ""
         self.requests = 0
 
-    def tell(self, told: str) -> None:
-        """Say what is being read and how long the rest takes, for the announcement of the next wait."""
-        self._told = told
+    def set_progress(self, progress: str) -> None:
+        """Set what the next wait logs: what is being read, and how long the rest takes."""
+        self._progress = progress
 
-    def take(self) -> None:
-        """Count one request; wait first while the budget is used up."""
-        self._settle()
-        spare = len(self._ends) - self.calls
-        if spare >= 0:
-            # a clock that was set back must not make the wait longer than the window
-            seconds = min(self._ends[spare] - rate_limit.CLOCK.now(), self._span)
-            if seconds >= _SHORTEST_ANNOUNCED:
-                told = f"; {self._told}" if self._told else ""
-                wait(seconds, f"the budget of {self.calls} requests in {self._seconds:g} s is used up{told}")
+    def acquire(self) -> None:
+        """Count one request; wait first while the limit is reached."""
+        self._expire()
+        excess = len(self._expirations) - self.limit
+        if excess >= 0:
+            # not longer than the window, even if the clock was set back
+            seconds = min(self._expirations[excess] - rate_limit.CLOCK.now(), self._span)
+            if seconds >= _MIN_LOGGED_WAIT:
+                wait(seconds, f"{self._limit_reached()}{f'; {self._progress}' if self._progress else ''}")
             elif seconds > 0:
                 rate_limit.CLOCK.sleep(seconds)
-            del self._ends[: spare + 1]
-        self._under_way = True
+            del self._expirations[: excess + 1]
+        self._in_flight = True
         self.requests += 1
 
-    def learn(self, headers: Mapping[str, str]) -> None:
-        """Note that the request had arrived by now, and what the vendor says of its own count."""
-        self._settle()
-        limit, remaining = natural(headers.get("x-ratelimit-limit")), natural(headers.get("x-ratelimit-remaining"))
+    def update(self, headers: Mapping[str, str]) -> None:
+        """Record that the request has arrived, and count the requests of others that the headers reveal."""
+        self._expire()
+        limit, remaining = (parse_natural(headers.get(f"x-ratelimit-{name}")) for name in ("limit", "remaining"))
         if limit:
-            self.calls = min(self._ceiling, limit)
+            self.limit = min(self._ceiling, limit)
         if remaining is not None:
-            foreign = self.calls - remaining - len(self._ends)
+            foreign = self.limit - remaining - len(self._expirations)
             now = rate_limit.CLOCK.now()
             end = reset_time(headers.get("x-ratelimit-reset"), now)
             end = min(end + WINDOW_MARGIN, now + self._span) if end is not None and end > now else now + self._span
             for _ in range(foreign):
-                insort(self._ends, end)
+                insort(self._expirations, end)
 
-    def renew(self) -> None:
-        """Do nothing: after a wait that the vendor asked for, what was sent in the last minute still counts."""
+    def reset(self) -> None:
+        """Do nothing: requests of the last minute still count after a wait that the vendor requested."""
 
-    def _settle(self) -> None:
+    def _expire(self) -> None:
         now = rate_limit.CLOCK.now()
-        del self._ends[: bisect_right(self._ends, now)]
-        if self._under_way:
-            self._under_way = False
-            insort(self._ends, now + self._span)
+        del self._expirations[: bisect_right(self._expirations, now)]
+        if self._in_flight:
+            self._in_flight = False
+            insort(self._expirations, now + self._span)
 
 
 def reset_time(text: str | None, now: float) -> float | None:
-    """Return as UNIX seconds what may be UNIX seconds, milliseconds, seconds left or a date; None if it is none."""
+    """Return UNIX seconds from UNIX seconds or milliseconds, seconds left, or a date; None for anything else."""
     text = (text or "").strip()
     if _NUMBER.fullmatch(text):
         number = float(text)
-        if number >= MILLISECONDS_FROM:
+        if number >= MIN_UNIX_MILLISECONDS:
             return number / 1000
-        return number if number >= _UNIX_FROM else now + number
+        return number if number >= _MIN_UNIX_SECONDS else now + number
     try:
         moment = parsedate_to_datetime(text)
     except ValueError:

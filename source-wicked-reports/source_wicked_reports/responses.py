@@ -1,4 +1,4 @@
-"""What a reply of the Outbound API must be before it counts, and what its refusals mean."""
+"""Validates responses of the Outbound API and interprets its errors (docs/vendors/wicked-reports.md 5)."""
 
 from __future__ import annotations
 
@@ -13,108 +13,110 @@ from airbyte_cdk.sources.declarative.requesters import HttpRequester
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from .base import rate_limit
-from .base.errors import BadReplyError
-from .base.http import ApiClient, natural_number, rows_of
+from .base.errors import BadResponseError
+from .base.http import ApiClient, parse_count, rows_of
 from .hash_pages import Page
 from .rate_limit import SlidingWindowLimiter, reset_time
 from .records import Row
 
-_LONGEST_REASON = 200
-#: "Contact with id AB-1234567 not found."; a gateway that knows no such path says "Not Found" and nothing of a contact
+_MAX_REASON_CHARS = 200
+#: "Contact with id AB-1234567 not found."; a gateway's 404 for an unknown path does not mention a contact.
 _NO_CONTACT = re.compile(r"contact\b.*\bnot found", re.IGNORECASE | re.DOTALL)
-_ADDRESS = re.compile(r"\S+@\S+")
+_EMAIL = re.compile(r"\S+@\S+")
 
 
 class UnknownContactError(Exception):
-    """The vendor knows no contact of this id."""
+    """Wicked Reports has no contact with this id."""
 
 
-class RefusedError(AirbyteTracedException):
-    """The vendor refuses a parameter."""
+class RejectedError(AirbyteTracedException):
+    """Wicked Reports rejected a parameter."""
 
 
-class OutboundApi(ApiClient):
-    """Requests of one stream; a refusal names what was asked for.
+class OutboundClient(ApiClient):
+    """Requests of one stream; a rejection names the subject of the request.
 
-    `asking` is said in the refusal of a parameter. Of a contact's own paths a documented 404 means that there is no
-    such contact, and no reason is quoted, because it holds the id or the address that was asked for.
+    With `single_contact`, paths belong to one contact: a documented 404 means that the contact does not exist, and no
+    reason is quoted, because it contains the requested id or email address.
     """
 
     def __init__(
         self,
         requester: HttpRequester,
-        budget: SlidingWindowLimiter,
+        limiter: SlidingWindowLimiter,
         *,
-        tries: int,
-        longest_wait: float,
-        read_seconds: float,
+        max_tries: int,
+        max_wait: float,
+        read_timeout: float,
+        single_contact: bool,
     ) -> None:
-        super().__init__(requester, budget, tries=tries, longest_wait=longest_wait, read_seconds=read_seconds)
-        self.asking, self.of_contact = "", False
+        super().__init__(requester, limiter, max_tries=max_tries, max_wait=max_wait, read_timeout=read_timeout)
+        self._single_contact = single_contact
 
-    def _refused(self, response: requests.Response) -> bool:
-        status, said = response.status_code, _message(response)
+    def _is_throttled(self, response: requests.Response, subject: str) -> bool:
+        status, text = response.status_code, _message(response)
         if status in (requests.codes.bad_request, requests.codes.unprocessable_entity):
-            reason = _ADDRESS.sub("...", said)[:_LONGEST_REASON] if said and not self.of_contact else "without a reason"
-            raise _refusal(
-                f"Wicked Reports refused {self.asking} ({reason}): check start_date and end_date; if they are "
-                "right, the vendor's limits may have changed: report this line."
+            quotable = text and not self._single_contact
+            reason = _EMAIL.sub("...", text)[:_MAX_REASON_CHARS] if quotable else "no reason given"
+            raise _rejected(
+                f"Wicked Reports rejected {subject} ({reason}). Check start_date and end_date. If they are right, the "
+                "vendor's limits may have changed: report this message."
             )
-        if status == requests.codes.not_found and self.of_contact and _NO_CONTACT.search(said):
+        if status == requests.codes.not_found and self._single_contact and _NO_CONTACT.search(text):
             raise UnknownContactError
-        return super()._refused(response)
+        return super()._is_throttled(response, subject)
 
-    def _throttled_pause(self, response: requests.Response, attempt: int) -> float:
-        """Put the wait into the one form that is understood: seconds for Retry-After, UNIX time for the reset."""
+    def _throttled_wait(self, response: requests.Response, attempt: int) -> float:
+        """Rewrite the headers in the base class's units: seconds for Retry-After, UNIX seconds for the reset."""
         now, headers = rate_limit.CLOCK.now(), response.headers
-        later, reset = (reset_time(headers.get(name), now) for name in ("Retry-After", "x-ratelimit-reset"))
-        if later is not None:
-            headers["Retry-After"] = str(max(math.ceil(later - now), 0))
+        retry_at, reset = (reset_time(headers.get(name), now) for name in ("Retry-After", "x-ratelimit-reset"))
+        if retry_at is not None:
+            headers["Retry-After"] = str(max(math.ceil(retry_at - now), 0))
         if reset is not None:
             headers["x-ratelimit-reset"] = str(max(math.ceil(reset), 0))
-        return super()._throttled_pause(response, attempt)
+        return super()._throttled_wait(response, attempt)
 
 
-def listed(body: Any, clean: Callable[[Row], Row], *, needs_hash: bool) -> Page:
-    """Read one page of a list; a body that lacks any of its numbers does not count.
+def parse_list(body: Any, clean: Callable[[Row], Row], *, needs_hash: bool) -> Page:
+    """Return one page of a list; raise `BadResponseError` if the body lacks any of its numbers.
 
-    With `needs_hash` (there was none before this page) a page that more should follow must tell how to get them.
+    With `needs_hash`, a page that is not the last must have `next`; set it if no earlier page had one.
     """
-    _successful(body)
-    number, last, total = (_count(body.get(name)) for name in ("page", "totalPages", "total"))
+    _require_success(body)
+    number, last, total = (_parse_number(body.get(name)) for name in ("page", "totalPages", "total"))
     if number is None or last is None or total is None:
-        raise BadReplyError("the body lacks page, totalPages or total")
+        raise BadResponseError("the body has no page, totalPages or total")
     rows = [clean(row) for row in rows_of(body, "results")]
-    following = body.get("next")
-    if following is not None and not isinstance(following, (str, int)):
-        raise BadReplyError("next is no text")
-    if needs_hash and number < last and rows and following in (None, ""):
-        raise BadReplyError(f"page {number} of {last} comes without next")
-    return Page(number, last, total, None if following in (None, "") else str(following), rows)
+    next_hash = body.get("next")
+    if next_hash is not None and not isinstance(next_hash, (str, int)):
+        raise BadResponseError("next is not text")
+    if needs_hash and number < last and rows and next_hash in (None, ""):
+        raise BadResponseError(f"page {number} of {last} has no next")
+    return Page(number, last, total, None if next_hash in (None, "") else str(next_hash), rows)
 
 
-def single(body: Any, clean: Callable[[Row], Row]) -> Row:
-    """Read the reply for one contact."""
-    _successful(body)
+def parse_single(body: Any, clean: Callable[[Row], Row]) -> Row:
+    """Return the contact of a response for one contact."""
+    _require_success(body)
     if not isinstance(body.get("result"), dict):
-        raise BadReplyError("the body holds no 'result'")
+        raise BadResponseError("the body has no object 'result'")
     return clean(body["result"])
 
 
-def _successful(body: Any) -> None:
+def _require_success(body: Any) -> None:
     if not isinstance(body, dict):
-        raise BadReplyError("the body is no object")
+        raise BadResponseError("the body is not an object")
     if body.get("status") != "success":
-        raise BadReplyError("the body does not say status: success")
+        raise BadResponseError("the body has no status: success")
 
 
-def _count(value: Any) -> int | None:
-    """The reference types the counts as "number", so 1.0 is one as well."""
-    return int(value) if type(value) is float and value.is_integer() and value >= 0 else natural_number(value)
+def _parse_number(value: Any) -> int | None:
+    """Return a count; the reference types counts as "number", so 1.0 is valid."""
+    return int(value) if type(value) is float and value.is_integer() and value >= 0 else parse_count(value)
 
 
-def _refusal(message: str) -> RefusedError:
-    return RefusedError(message=message, internal_message=message, failure_type=FailureType.config_error)
+def _rejected(message: str) -> RejectedError:
+    return RejectedError(message=message, internal_message=message, failure_type=FailureType.config_error)
 
 
 def _message(response: requests.Response) -> str:

@@ -1,16 +1,13 @@
-"""Errors say what to do; check is one request and names key, plan or network; the first failure ends the run."""
+"""Error messages, `check` with one request, and that the first failure ends the run."""
 
 import socket
 
 import pytest
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
-from source_wicked_reports import SourceWickedReports
 
-from .conftest import CHOSEN, LISTS, LOGGER, catalog_of, fill
+from .conftest import LISTS, SELECTED, SUBJECT, fill
 
-
-def check(config):
-    return SourceWickedReports(config=config).check(LOGGER, config)
+check = SUBJECT.check
 
 
 def test_check_is_one_cheap_request(sim, config):
@@ -29,12 +26,12 @@ def test_check_passes_on_an_account_without_rows(sim, config):
 def test_check_names_the_key(how, sim, config):
     sim.switch("wicked.key_refused", how)
     status = check({**config, "api_key": "wrong"})
-    assert status.message.startswith("Wicked Reports does not accept the API key: copy it again")
+    assert status.message.startswith("Wicked Reports does not accept the API key. Copy it again")
     assert len(sim.requests()) == 1
 
 
 @pytest.mark.parametrize("more", [{}, {"end_date": "2031-02-01"}])
-def test_check_names_the_key_when_the_start_lies_ahead(more, sim, config):
+def test_check_names_the_key_when_the_start_is_in_the_future(more, sim, config):
     config = {**config, "start_date": "2031-01-01", **more}
     config.pop("end_date" if not more else "", None)
     assert check({**config, "api_key": "wrong"}).message.startswith("Wicked Reports does not accept the API key")
@@ -47,15 +44,15 @@ def test_an_id_that_would_lead_to_another_address_is_refused(sim, config, read):
     assert sim.requests() == []
 
 
-def test_a_start_that_lies_ahead_is_told(sim, config, read, caplog):
+def test_a_start_in_the_future_is_reported(sim, config, read, caplog):
     config = {**config, "start_date": "2031-01-01", "end_date": "2031-02-01"}
     with caplog.at_level("INFO"):
         assert read(config).rows() == []
-    assert "no day is left to read" in caplog.text
+    assert "leave no day to read" in caplog.text
 
 
 @pytest.mark.parametrize("key", ["12e34", "0012", "1_000", "'ab'", '"ab"', "[1]", "a'b\\<&>", "{{1}}"])
-def test_a_key_of_any_look_arrives_as_it_is(key, sim, config):
+def test_a_key_of_any_form_arrives_as_it_is(key, sim, config):
     sim.key("wicked", key, "accepted")
     assert check({**config, "api_key": key}).status.value == "SUCCEEDED"
 
@@ -72,7 +69,7 @@ def test_check_names_the_network_without_long_retries(sim, config, clock):
         unused.bind(("127.0.0.1", 0))
         status = check({**config, "api_url": f"http://127.0.0.1:{unused.getsockname()[1]}"})
     assert status.message.startswith("127.0.0.1 could not be reached in 2 attempts")
-    assert status.message.endswith("check this machine's network, firewall and proxy.")
+    assert status.message.endswith("Check this machine's network, firewall and proxy.")
     assert sum(clock.slept) <= 2
 
 
@@ -80,9 +77,9 @@ BAD = ["html_200", "empty_200", "null_200", "list_200", "object_200", "error_200
 
 
 @pytest.mark.parametrize("fault", BAD)
-def test_check_fails_on_a_bad_reply(fault, sim, config):
+def test_check_fails_on_a_bad_response(fault, sim, config):
     sim.fault(fault, "/orders", times=0)
-    assert "no usable answer" in check(config).message
+    assert "no valid response" in check(config).message
 
 
 RETRIED = [*BAD, "half_body_longer_length", "broken_chunked", "reset_mid_body", "close_before_answer", "nan_in_json"]
@@ -106,7 +103,7 @@ def test_a_fault_that_stays_is_a_transient_error_and_never_an_empty_window(fault
 
 
 @pytest.mark.parametrize("missing", ["page", "totalPages", "total", "results", "status"])
-def test_a_reply_that_lacks_a_part_does_not_count(missing, sim, config, read):
+def test_a_response_that_lacks_a_part_does_not_count(missing, sim, config, read):
     import json
 
     body = {"status": "success", "results": [], "page": 1, "totalPages": 0, "total": 0, "next": ""}
@@ -138,8 +135,8 @@ def test_given_a_revoked_key_when_read_then_one_request_and_one_error(sim, confi
 
 
 @pytest.mark.parametrize("how", ["404", "400", "empty"])
-@pytest.mark.parametrize("stream", CHOSEN)
-def test_an_unknown_chosen_contact_is_reported_by_its_place_and_skipped(stream, how, sim, config, read, caplog):
+@pytest.mark.parametrize("stream", SELECTED)
+def test_an_unknown_selected_contact_is_reported_by_its_place_and_skipped(stream, how, sim, config, read, caplog):
     fill(sim, clicks=300, orders=300)
     sim.switch("outbound.unknown_contact", how)
     config = {**config, "contact_ids": ["nobody@example.com", "c000001"]}
@@ -163,11 +160,11 @@ def test_a_refused_window_of_a_known_contact_ends_the_run_without_naming_the_con
 def test_a_missing_path_is_not_a_missing_contact(sim, config, read):
     sim.fault("status", "/contacts/c1", status=404, body="<html>nothing here</html>", html=True, times=0)
     error = read({**config, "contact_ids": ["c1"]}, "selected_contacts").error
-    assert error.message.startswith("There is no such API at this address")
+    assert error.message.startswith("The API was not found at this address")
 
 
 @pytest.mark.parametrize("chosen", ["a/b", "a?b=1", "a#b", "1e5", "0012", "a b", "{{ 1 }}", "é"])
-def test_an_id_of_any_look_is_asked_for_as_it_is(chosen, sim, config, read, caplog):
+def test_an_id_of_any_form_is_requested_as_it_is(chosen, sim, config, read, caplog):
     with caplog.at_level("WARNING"):
         assert read({**config, "contact_ids": [chosen]}, "selected_contacts").error is None
     assert "entry 1 of 1" in caplog.text
@@ -180,11 +177,11 @@ def test_a_redirect_is_not_followed(sim, config, read):
     assert len(sim.requests()) == 1
 
 
-def test_no_chosen_contacts_are_no_requests(sim, config, read):
-    outcome = read(config, *CHOSEN)
+def test_no_selected_contacts_are_no_requests(sim, config, read):
+    outcome = read(config, *SELECTED)
     assert outcome.error is None
     assert sim.requests() == []
-    assert catalog_of(*CHOSEN)["streams"][0]["sync_mode"] == "full_refresh"
+    assert SUBJECT.catalog(*SELECTED)["streams"][0]["sync_mode"] == "full_refresh"
 
 
 ORDERS = '{{"status":"success","results":[{}],"page":1,"totalPages":1,"total":1}}'
@@ -195,12 +192,12 @@ ORDERS = '{{"status":"success","results":[{}],"page":1,"totalPages":1,"total":1}
 def test_an_id_that_may_have_lost_digits_does_not_count(stream, wrong, sim, config, read):
     sim.fault("status", f"/{stream}", status=200, body=ORDERS.format(f'{{"id":{wrong}}}'), times=0)
     outcome = read({**config, "max_tries": 1}, stream)
-    assert "id is neither text nor a whole number of 64 bits" in outcome.error.message
+    assert "id that is neither text nor a 64-bit integer" in outcome.error.message
     assert outcome.states(stream) == []
 
 
 @pytest.mark.parametrize("date", ['{"date":"2026-01-02"}', "[]", "5", "null"])
-def test_a_date_of_a_payment_that_is_no_text_has_no_instant(date, sim, config, read):
+def test_a_date_of_a_payment_that_is_not_text_has_no_instant(date, sim, config, read):
     body = ORDERS.format(f'{{"id":"1","payments":[{{"date":{date}}}],"attributions":{{"first":{{"date":{date}}}}}}}')
     sim.fault("status", "/orders", status=200, body=body, times=1)
     (row,) = read(config).rows()

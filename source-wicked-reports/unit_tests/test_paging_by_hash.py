@@ -1,4 +1,4 @@
-"""Pages along the hash: where a list ends, and that what moves under the reader is noticed and read again."""
+"""Paging by hash: where a list ends, and that lists which change during a read are read again."""
 
 import json
 import random
@@ -7,7 +7,7 @@ import pytest
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from source_wicked_reports.hash_pages import HashedPages, Page, SeenRows
+from source_wicked_reports.hash_pages import MAX_PASSES, HashedPages, Page, SeenRows
 
 from .conftest import LISTS, fill, ids
 
@@ -28,7 +28,7 @@ def test_the_list_ends_at_its_last_page_whatever_next_says(look, next_, at_end, 
 @pytest.mark.parametrize(
     "hash_", ["0012", "12e34", "1234567890123456e789", "a'b", 'a"b\\', "[1]", "None", "{{ 1 }}", "é€"]
 )
-def test_a_hash_of_any_look_comes_back_as_it_was(hash_, sim, config, read):
+def test_a_hash_of_any_form_comes_back_as_it_was(hash_, sim, config, read):
     body = '{"status":"success","results":[{"id":"%s"}],"page":%d,"totalPages":2,"total":2,"next":%s}'
     sim.fault("status", "/orders", status=200, body=body % ("a", 1, json.dumps(hash_)), nth=1, times=1)
     sim.fault("status", "/orders", status=200, body=body % ("b", 2, json.dumps(hash_)), nth=2, times=1)
@@ -49,7 +49,7 @@ def test_an_empty_window_is_one_request(empty, sim, config, read):
 @pytest.mark.parametrize("number", ["own", "expected"])
 @pytest.mark.parametrize("serve", ["again", "skip", "first"])
 @pytest.mark.parametrize("next_", ["constant", "per_page"])
-def test_a_page_that_comes_twice_or_out_of_turn_is_noticed(next_, serve, number, sim, config, read, caplog):
+def test_a_page_that_comes_twice_or_out_of_order_is_detected(next_, serve, number, sim, config, read, caplog):
     rows = fill(sim)
     sim.switch("outbound.next", next_)
     sim.outbound.mutate(before_page=3, serve=serve, number=number, kind="orders")
@@ -79,7 +79,7 @@ def test_rows_that_come_change_or_go_between_pages_hide_no_others(kind, change, 
         assert set(outcome.keys(kind)) >= ids(before) & ids(after)
 
 
-def test_a_reply_that_was_lost_after_the_server_moved_on_starts_the_window_again(sim, config, read):
+def test_a_response_that_was_lost_after_the_server_moved_on_starts_the_window_again(sim, config, read):
     rows = fill(sim)
     sim.fault("store_then_close", "/orders", nth=2, times=1)
     outcome = read({**config, "page_size": 10})
@@ -99,8 +99,8 @@ def test_a_hash_that_is_refused_in_every_pass_ends_the_run_with_the_refusal(sim,
     sim.fault("status", "/orders", status=400, query="next=", times=0)
     outcome = read({**config, "page_size": 10})
     assert outcome.error is not None
-    assert "Wicked Reports refused the window from" in outcome.error.message
-    assert len(sim.requests("/orders")) == 2 * 5
+    assert "Wicked Reports rejected the window from" in outcome.error.message
+    assert len(sim.requests("/orders")) == 2 * MAX_PASSES
 
 
 @pytest.mark.parametrize(("size", "seconds"), [(25, 43_200), (10, 86_400), (40, 21_600)])
@@ -123,7 +123,7 @@ def test_a_list_that_does_not_hold_still_is_read_in_windows_of_one_page(sim, con
         outcome = read({**config, "page_size": 40}, "orders")
     assert outcome.error is None
     assert set(outcome.keys()) >= ids(sim.outbound.rows("orders"))
-    assert "did not hold still" in caplog.text
+    assert "kept changing" in caplog.text
     assert "Reading it in shorter windows" in caplog.text
 
 
@@ -153,7 +153,7 @@ def test_flags_that_change_do_not_change_the_key(sim, config, read):
 
 
 def listing(pages, total=None, last=None):
-    """Return a fetch over fixed pages that are served in turn, again from the first one when asked for it."""
+    """Return a fetch over fixed pages, served in order; None starts over."""
     turn = iter(())
 
     def fetch(hash_):
@@ -171,7 +171,7 @@ def by_id(row):
     return str(row["id"])
 
 
-def mark(row, name, ordinal):
+def set_key(row, name, ordinal):
     row["key"] = f"{name}#{ordinal}"
 
 
@@ -190,22 +190,22 @@ def test_a_list_without_an_end_is_an_error_not_a_loop():
 
 def test_fewer_rows_than_the_total_says_are_an_error_after_five_passes():
     fetch = listing([[{"id": 1}], [{"id": 2}]], total=3)
-    with pytest.raises(AirbyteTracedException, match="did not hold still in 5 passes"):
+    with pytest.raises(AirbyteTracedException, match=f"kept changing in {MAX_PASSES} passes"):
         read_ids(fetch)
 
 
 def test_a_server_that_repeats_page_1_under_new_numbers_is_an_error():
     page = [{"id": 1}, {"id": 2}]
-    for more in ({}, {"mark": mark}):
+    for more in ({}, {"set_key": set_key}):
         with pytest.raises(AirbyteTracedException, match="same as an earlier one"):
             read_ids(listing([page, page]), **more)
 
 
-def test_the_same_id_twice_with_other_content_is_given_and_warned_of(caplog):
+def test_the_same_id_twice_with_other_content_is_emitted_with_a_warning(caplog):
     pages = [[{"id": 1, "n": 1}], [{"id": 1, "n": 2}], [{"id": 2, "n": 1}]]
     with caplog.at_level("WARNING"):
         assert read_ids(listing(pages)) == [1, 1, 2]
-    assert "have the id of another" in caplog.text
+    assert "have the same id as another one" in caplog.text
 
 
 def test_an_empty_page_before_the_last_ends_the_list_and_is_counted():
@@ -213,7 +213,7 @@ def test_an_empty_page_before_the_last_ends_the_list_and_is_counted():
 
 
 class Moving:
-    """A list of clicks or orders that changes between any two pages, read by offsets."""
+    """A list read by offsets that changes between any two pages."""
 
     def __init__(self, rows, size, events, chance):
         self.rows, self.size, self.events, self.chance = list(rows), size, events, chance
@@ -246,19 +246,19 @@ EVENTS = st.lists(st.sampled_from(["", "", "leave", "enter_first", "enter_last",
 
 
 @settings(max_examples=400, deadline=None)
-@given(count=st.integers(0, 40), size=st.integers(1, 9), events=EVENTS, seed=st.integers(0, 9), marked=st.booleans())
-def test_a_row_that_stays_is_never_lost_while_others_move(count, size, events, seed, marked):
-    if "leave" in events:  # one that leaves while another enters keeps the total: see the next test
+@given(count=st.integers(0, 40), size=st.integers(1, 9), events=EVENTS, seed=st.integers(0, 9), with_key=st.booleans())
+def test_a_row_that_stays_is_never_lost_while_others_move(count, size, events, seed, with_key):
+    if "leave" in events:  # one that leaves while another enters keeps the total
         events = [event for event in events if not event.startswith("enter")]
     moving = Moving([{"id": n, "v": 0} for n in range(count)], size, events, random.Random(seed))
     seen = []
     try:
-        pages = HashedPages(moving.fetch, by_id, SeenRows(), mark=mark if marked else None, passes=20)
+        pages = HashedPages(moving.fetch, by_id, SeenRows(), set_key=set_key if with_key else None, max_passes=20)
         seen.extend((row["id"], row.get("key")) for row in pages.rows())
     except AirbyteTracedException:
         return
     assert {id_ for id_, _ in seen} >= moving.always
-    if marked:
+    if with_key:
         assert all(key.endswith("#0") for _, key in seen)
 
 
@@ -267,21 +267,21 @@ def test_a_row_that_stays_is_never_lost_while_others_move(count, size, events, s
     names=st.lists(st.integers(0, 6), max_size=30),
     size=st.integers(2, 9),
 )
-def test_every_one_of_several_alike_is_given_once_on_whichever_pages_they_stand(names, size):
+def test_every_one_of_several_equal_rows_is_emitted_once_on_whichever_pages_they_stand(names, size):
     rows = [{"id": name} for name in sorted(names)]
     pages = [rows[n : n + size] for n in range(0, len(rows), size)] or [[]]
-    seen = [row["key"] for row in HashedPages(listing(pages), by_id, SeenRows(), mark=mark).rows()]
+    seen = [row["key"] for row in HashedPages(listing(pages), by_id, SeenRows(), set_key=set_key).rows()]
     assert sorted(seen) == sorted({f"{name}#{n}" for name in names for n in range(names.count(name))})
 
 
 @settings(max_examples=200, deadline=None)
 @given(count=st.integers(1, 30), overlap=st.integers(0, 30), size=st.integers(1, 9))
-def test_rows_of_overlapping_windows_are_given_once(count, overlap, size):
+def test_rows_of_overlapping_windows_are_emitted_once(count, overlap, size):
     rows = [{"id": n} for n in range(2 * count)]
     given_ = SeenRows()
     seen = []
     for part in (rows[:count], rows[max(0, count - overlap) :]):
         pages = [part[n : n + size] for n in range(0, len(part), size)] or [[]]
-        given_.turn()
+        given_.next_window()
         seen += [row["id"] for row in HashedPages(listing(pages), by_id, given_).rows()]
     assert seen == list(range(2 * count))

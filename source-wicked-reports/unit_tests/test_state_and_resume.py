@@ -1,13 +1,12 @@
-"""State follows the closed window; what changes late is read again; the configuration is checked first."""
+"""State and resume, late changes, validation of the configuration, and record cleaning."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from source_wicked_reports import SourceWickedReports
 from source_wicked_reports.config import account_zone
 from source_wicked_reports.records import click_identity, order
 
-from .conftest import LOGGER, fill, ids, windows
+from .conftest import SUBJECT, fill, ids, windows
 
 
 @pytest.mark.parametrize(("lookback", "first"), [(30, "2025-12-10"), (0, "2026-01-07"), (5, "2026-01-04")])
@@ -31,9 +30,9 @@ def test_a_refund_within_the_lookback_comes_with_the_next_sync(sim, config, read
     read(config)
     second = read(config, state=first.states()[-1])
     assert ids(second.rows()) == ids(rows["orders"])
-    told = {row["id"]: [payment["amount"] for payment in row["payments"]] for row in second.rows()}
-    assert told == {row["id"]: [p["amount"] for p in row["payments"]] for row in sim.outbound.rows("orders")}
-    assert any(0.01 in amounts for amounts in told.values())
+    sent = {row["id"]: [payment["amount"] for payment in row["payments"]] for row in second.rows()}
+    assert sent == {row["id"]: [p["amount"] for p in row["payments"]] for row in sim.outbound.rows("orders")}
+    assert any(0.01 in amounts for amounts in sent.values())
 
 
 @pytest.mark.parametrize("cut", range(1, 7))
@@ -49,21 +48,21 @@ def test_a_run_cut_off_anywhere_and_run_again_gives_the_same_set(cut, sim, confi
 
 
 @pytest.mark.parametrize(
-    ("wrong", "told"),
+    ("wrong", "message"),
     [
-        ({"start_date": "2026-02-30"}, "start_date is not a day of the calendar"),
-        ({"start_date": "1901-01-01"}, "start_date lies before 1970"),
-        ({"end_date": "2025-01-01"}, "end_date lies before start_date"),
-        ({"account_time_zone": "Mars/Base"}, "account_time_zone is no time zone"),
-        ({"account_time_zone": "../etc/passwd"}, "account_time_zone is no time zone"),
+        ({"start_date": "2026-02-30"}, "start_date is not a valid date"),
+        ({"start_date": "1901-01-01"}, "start_date is before 1970"),
+        ({"end_date": "2025-01-01"}, "end_date is before start_date"),
+        ({"account_time_zone": "Mars/Base"}, "account_time_zone is not a time zone"),
+        ({"account_time_zone": "../etc/passwd"}, "account_time_zone is not a time zone"),
         ({"api_key": " "}, "The API key is empty"),
-        ({"api_url": "http://elsewhere.example"}, "api_url must be an https address"),
+        ({"api_url": "http://elsewhere.example"}, "api_url must be an https URL"),
     ],
 )
-def test_a_wrong_setting_is_refused_before_a_request(wrong, told, sim, config):
+def test_a_wrong_setting_is_refused_before_a_request(wrong, message, sim, config):
     config = {**config, **wrong}
-    status = SourceWickedReports(config=config).check(LOGGER, config)
-    assert status.message.startswith(told)
+    status = SUBJECT.check(config)
+    assert status.message.startswith(message)
     assert sim.requests() == []
 
 
@@ -78,7 +77,7 @@ def test_a_date_that_is_not_there_is_null_whatever_it_is_sent_as(no_date, sim, c
     assert outcome.rows("orders")
 
 
-def test_dates_without_a_zone_stay_and_get_their_utc_beside_them():
+def test_dates_without_a_zone_stay_and_get_their_utc_next_to_them():
     zone = account_zone({})
     row = order(
         {

@@ -1,4 +1,4 @@
-"""What is asked for, and that no reading of `from` and `to` loses a row or gives one twice."""
+"""Request windows, and that no reading of `from` and `to` loses or duplicates a row."""
 
 from datetime import date, timedelta
 from itertools import pairwise
@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from source_wicked_reports.windows import Days
 
-from .conftest import LISTS, fill, ids, windows
+from .conftest import LISTS, SUBJECT, fill, ids, windows
 
 FROM = ["inclusive", "after_midnight", "exclusive"]
 TO = ["inclusive", "exclusive", "at_midnight"]
@@ -18,9 +18,9 @@ EPOCH = date(2020, 1, 1)
 HOUR = 1.0 / 24
 
 
-def covered(asked, starts, ends, shift):
-    """Return the instants, in days since EPOCH, that a range stands for."""
-    first, last = ((date.fromisoformat(asked[name]) - EPOCH).days for name in ("from", "to"))
+def covered(requested, starts, ends, shift):
+    """Return the range of time, in days since EPOCH, that the parameters cover."""
+    first, last = ((date.fromisoformat(requested[name]) - EPOCH).days for name in ("from", "to"))
     return first + (starts == "exclusive") + shift, last + (ends == "inclusive") + shift
 
 
@@ -35,7 +35,7 @@ def test_windows_meet_without_a_gap_in_every_reading_and_zone(first, lengths, st
     day, spans = EPOCH + first * DAY, []
     for length in lengths:
         days = Days(day, day + (length - 1) * DAY)
-        spans.append(covered(days.asked, starts, ends, shift))
+        spans.append(covered(days.query_params, starts, ends, shift))
         day += length * DAY
     assert all(later[0] <= earlier[1] for earlier, later in pairwise(spans))
     assert spans[0][0] <= first + max(shift, 0)
@@ -44,8 +44,8 @@ def test_windows_meet_without_a_gap_in_every_reading_and_zone(first, lengths, st
 
 @given(st.integers(1, 28))
 def test_no_window_is_wider_than_30_days_however_they_are_counted(count):
-    asked = Days(EPOCH, EPOCH + (count - 1) * DAY).asked
-    assert (date.fromisoformat(asked["to"]) - date.fromisoformat(asked["from"])).days + 1 <= 30
+    requested = Days(EPOCH, EPOCH + (count - 1) * DAY).query_params
+    assert (date.fromisoformat(requested["to"]) - date.fromisoformat(requested["from"])).days + 1 <= 30
 
 
 @given(st.integers(1, 200), st.integers(1, 60))
@@ -60,12 +60,12 @@ def test_parts_are_the_same_days_in_order(count, longest):
 @given(st.integers(2, 200), st.integers(1, 10**7), st.integers(1, 10**5))
 def test_a_window_with_too_many_rows_is_always_cut_into_shorter_ones(count, total, most):
     days = Days(EPOCH, EPOCH + (count - 1) * DAY)
-    assert 1 <= days.fitting(total, most) < days.count
+    assert 1 <= days.max_days(total, most) < days.count
 
 
 @given(st.sampled_from(["inclusive", "exclusive"]), st.sampled_from(["inclusive", "exclusive"]))
 def test_one_of_the_narrow_windows_is_the_day_itself_unless_both_ends_are_outside(starts, ends):
-    spans = [covered(asked, starts, ends, 0) for asked in Days(EPOCH, EPOCH).narrow]
+    spans = [covered(requested, starts, ends, 0) for requested in Days(EPOCH, EPOCH).exact_params]
     assert ((0, 1) in spans) == (starts == "inclusive" or ends == "inclusive")
     assert (spans[0] == (0, 1)) == (starts == ends == "inclusive")
 
@@ -105,7 +105,10 @@ def test_a_day_whose_last_pages_are_refused_is_a_plain_error(sim, config, read):
     sim.switch("outbound.most_rows", "refuse_past_10000")
     outcome = read({**config, "end_date": "2026-01-03"}, "clicks")
     assert outcome.error is not None
-    assert "has 10500 rows, and Wicked Reports refuses the pages behind the first 10000" in outcome.error.message
+    assert (
+        f"has 10500 rows, and Wicked Reports rejects the pages after the first {SUBJECT.default('rows_per_window')}"
+        in outcome.error.message
+    )
     assert outcome.error.failure_type.value == "config_error"
     assert outcome.states("clicks") == []
 
@@ -127,26 +130,26 @@ def test_days_of_4000_clicks_are_read_whole_though_lists_end_at_10000(most_rows,
     assert len(outcome.keys("clicks")) == len(set(outcome.keys("clicks"))) == 12_000
 
 
-def test_windows_are_28_days_of_a_fixed_grid_asked_for_with_a_day_more_at_either_end(sim, config, read):
+def test_windows_are_28_days_of_a_fixed_grid_requested_with_a_day_more_at_either_end(sim, config, read):
     outcome = read({**config, "start_date": "2025-11-15", "end_date": "2026-01-31"})
-    asked = windows(sim)
-    assert (asked[0][0], asked[-1][1]) == ("2025-11-13", "2026-02-01")
-    ends = [date.fromisoformat(to) - DAY for _, to in asked]
-    assert [date.fromisoformat(start) + 2 * DAY for start, _ in asked[1:]] == [end + DAY * 2 for end in ends[:-1]]
+    requested = windows(sim)
+    assert (requested[0][0], requested[-1][1]) == ("2025-11-13", "2026-02-01")
+    ends = [date.fromisoformat(to) - DAY for _, to in requested]
+    assert [date.fromisoformat(start) + 2 * DAY for start, _ in requested[1:]] == [end + DAY * 2 for end in ends[:-1]]
     assert {(end - date(1970, 1, 1)).days % 28 for end in ends[:-1]} == {27}
     assert [state["date"] for state in outcome.states()] == [end.isoformat() for end in ends]
 
 
-def test_a_contacts_clicks_are_asked_for_within_180_days_of_each_other(sim, config, read):
+def test_a_contacts_clicks_are_requested_within_180_days_of_each_other(sim, config, read):
     fill(sim)
     sim.switch("outbound.range", "days_counted")
     config = {**config, "start_date": "2024-01-01", "contact_ids": ["c000001"]}
     outcome = read(config, "selected_contact_clicks")
     assert outcome.error is None
-    asked = windows(sim, "/contacts/c000001/clicks")
-    spans = [(date.fromisoformat(to) - date.fromisoformat(start)).days for start, to in asked]
+    requested = windows(sim, "/contacts/c000001/clicks")
+    spans = [(date.fromisoformat(to) - date.fromisoformat(start)).days for start, to in requested]
     assert max(spans) == 179
-    assert (asked[0][0], asked[-1][1]) == ("2023-12-30", "2026-01-21")
+    assert (requested[0][0], requested[-1][1]) == ("2023-12-30", "2026-01-21")
     assert outcome.rows("selected_contact_clicks")
 
 

@@ -15,7 +15,7 @@ from destination_wicked_reports.api.rows import FieldChecker, RowMaker
 from destination_wicked_reports.delivery.dead_letters import FACTS, RECORD, REJECTED, ROW
 from destination_wicked_reports.errors import FieldError, ReplayError
 from destination_wicked_reports.ledger.outbox import decode_order_state
-from destination_wicked_reports.mappings.order_payments import after
+from destination_wicked_reports.mappings.payments_and_refunds import apply_payment
 from destination_wicked_reports.model import IN_DOUBT, OrderState, Record, Row
 
 _NAMES = frozenset(
@@ -146,7 +146,7 @@ def rebase(dead_letter: DeadLetter, known: OrderState | None) -> Row | None:
     else:
         return row
     for status, amount in payments:
-        state = after(state, status, amount)
+        state = apply_payment(state, status, amount)
     return replace(row, order=replace(state, currency=order.currency, source_updated_at=order.source_updated_at))
 
 

@@ -1,1 +1,1 @@
-"""Records of one source system to rows for Wicked's endpoints, one module per source system."""
+"""The mappings: each turns the records of one source system into rows for Wicked Reports."""

@@ -1,8 +1,7 @@
-"""Streams that are already in Wicked's own fields: one per inbound endpoint, checked and sent as they are.
+"""Maps streams that already use the field names of Wicked Reports: one stream per inbound endpoint.
 
-An order may carry OrderItems and OrderPayments. They leave as rows of their own, on /orderitems and /orderpayments:
-an order is sent once and then known by its key, so a payment that is nested in it on a later read would never be
-sent if it could only travel inside the order.
+OrderItems and OrderPayments nested in an order become rows of their own, for /orderitems and /orderpayments. An order
+is sent only once, so a payment that is nested in it on a later read could not be sent otherwise.
 """
 
 from __future__ import annotations
@@ -21,19 +20,19 @@ from destination_wicked_reports.mappings.base import Normalizer
 from destination_wicked_reports.model import Record, Reject, Row, Skip
 
 _CHILDREN = {"OrderItems": ORDER_ITEMS.name, "OrderPayments": ORDER_PAYMENTS.name}
-_PLACES = {fold(name): name for name in ENDPOINTS}
-#: Fields of the standalone rows that integrations also put into nested ones, where they say nothing new
-#: (wicked-facts 2.1).
+_ENDPOINTS_BY_STREAM = {fold(name): name for name in ENDPOINTS}
+#: Fields of standalone rows that integrations repeat in nested ones, where they are redundant
+#: (docs/vendors/wicked-reports.md 2.1).
 _INHERITED = ("SourceSystem", "OrderID", "SourceID")
 _INHERITED_FOLDED = frozenset(fold(name) for name in _INHERITED)
 _LINE_ID = fold("OrderItemID")
-_MOST_SHAPES = 64
+_MAX_SHAPES = 64
 
 
 class NativeNormalizer(Normalizer):
-    """Checks records that already have Wicked's field names.
+    """Validates records that already use the field names of Wicked Reports.
 
-    `unknown_fields` gathers, per stream, the names that no document knows; they are not sent.
+    `unknown_fields` collects, per stream, the names of undocumented fields; they are not sent.
     """
 
     streams = frozenset(ENDPOINTS)
@@ -48,11 +47,11 @@ class NativeNormalizer(Normalizer):
         self._nested: dict[tuple[str, ...], dict[str, str]] = {}
 
     def route(self, stream: str, namespace: str = "", object_name: str = "") -> str | None:
-        """Return the endpoint that the catalog asks for, else the one that is called like the stream."""
-        return _PLACES.get(fold(object_name or stream))
+        """Return the endpoint that the catalog requests, else the one with the stream's name, in any spelling."""
+        return _ENDPOINTS_BY_STREAM.get(fold(object_name or stream))
 
     def normalize(self, records: Sequence[Record], orders: OrderBook) -> Iterator[Row | Reject | Skip]:
-        """Yield a row per record, and one per line and payment nested in an order."""
+        """Yield one row per record, plus one per item and payment nested in an order."""
         makers, names, nested = self._makers, None, dict[str, str]()
         for record in records:
             stream, data = record.stream, record.data
@@ -75,23 +74,23 @@ class NativeNormalizer(Normalizer):
                         yield from self._explode(name, data[column], inherited, record)
 
     def notes(self) -> Iterator[str]:
-        """Yield which fields were not sent because no document knows them."""
+        """Yield the undocumented fields of each stream, which were not sent."""
         for stream, names in self.unknown_fields.items():
             if names:
                 yield f"{stream}: fields unknown to Wicked Reports were not sent: {', '.join(sorted(names))}"
 
     def _nested_columns(self, names: tuple[str, ...]) -> dict[str, str]:
-        """Return which columns hold nested rows, by their name at Wicked; found once per set of names."""
+        """Return the columns that hold nested rows, by their Wicked Reports name; cached per set of columns."""
         nested = self._nested.get(names)
         if nested is None:
-            if len(self._nested) >= _MOST_SHAPES:
+            if len(self._nested) >= _MAX_SHAPES:
                 self._nested.clear()
             found = {name: find_column(name, names) for name in _CHILDREN}
             nested = self._nested[names] = {name: column for name, column in found.items() if column is not None}
         return nested
 
     def _explode(self, name: str, nested: Any, inherited: dict[str, str], record: Record) -> Iterator[Row | Reject]:
-        """Yield the lines or payments of one order; a bad one is rejected alone, the order stays."""
+        """Yield the items or payments of one order. An invalid one is rejected without its order."""
         maker = self._makers[_CHILDREN[name]]
         seen: Counter[str] = Counter()
         for child in _listed(nested):
@@ -102,11 +101,11 @@ class NativeNormalizer(Normalizer):
                 fields = self._children[name].check(child)
                 row = maker.encode(_standalone(inherited, fields), record.stream, record.sequence)
             except FieldError as error:
-                # The row is kept in the form its own stream takes, so that it can be repaired and replayed there.
+                # Write the standalone form to the dead-letter file, so that the row can be fixed and replayed.
                 yield Reject(error.reason, error.field, maker.endpoint, maker.endpoint, standalone, record.sequence)
                 continue
-            # Payments have no id. Two equal ones in one list are two payments; in two reads of the list they are the
-            # same two again, so counting within the list gives each its lasting name.
+            # Payments have no id. Equal payments in one list are separate payments, and reading the list again repeats
+            # them, so the position among equals completes the key.
             seen[row.key] += 1
             if seen[row.key] > 1 and name == "OrderPayments":
                 row.key = f"{row.key}#{seen[row.key]}"
@@ -114,7 +113,7 @@ class NativeNormalizer(Normalizer):
 
 
 def _listed(nested: Any) -> list[Any]:
-    """Return the nested rows; a warehouse may hand the list over as JSON text."""
+    """Return the nested rows as a list, which a warehouse may have stored as JSON text."""
     if isinstance(nested, str):
         try:
             nested = orjson.loads(nested)
@@ -124,7 +123,10 @@ def _listed(nested: Any) -> list[Any]:
 
 
 def _standalone(inherited: dict[str, Any], child: Any) -> dict[str, Any]:
-    """Return a nested row as its own endpoint wants it: OrderItemID is called SourceID there (wicked-facts 2.4)."""
+    """Return a nested row in the form of its own endpoint, where OrderItemID is called SourceID.
+
+    See docs/vendors/wicked-reports.md 2.4.
+    """
     if not isinstance(child, dict):
         return {**inherited, "value": child}
     row = dict(inherited)

@@ -14,8 +14,8 @@ from decimal import Decimal
 from typing import Any
 
 from destination_wicked_reports.api.fields import NUMBER_LIMIT, decimal
+from destination_wicked_reports.api.json_text import decode_json_text
 from destination_wicked_reports.errors import FieldError
-from destination_wicked_reports.mappings.affiliate.contacts import unpacked
 from destination_wicked_reports.model import Record
 
 #: Only records from a cache have this column.
@@ -75,7 +75,7 @@ def _decoder(known: Any) -> Decode | None:
     if "number" in kinds and kinds <= {"number", "integer"}:
         return _number
     # A single scalar type is unchanged. Objects, lists and columns with several types or none may be JSON text.
-    return None if kinds and kinds <= {"string", "integer", "boolean"} and len(kinds) == 1 else unpacked
+    return None if kinds and kinds <= {"string", "integer", "boolean"} and len(kinds) == 1 else decode_json_text
 
 
 def _number(value: Any) -> Any:

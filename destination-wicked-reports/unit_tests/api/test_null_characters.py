@@ -5,8 +5,9 @@ from builders import affiliate as affiliate_builders
 from builders import bigcommerce as bigcommerce_builders
 from builders import sovrn as sovrn_builders
 from destination_wicked_reports.api.fields import NULL_CHARACTER
+from destination_wicked_reports.config.mappings import BigcommerceMapping
 from destination_wicked_reports.ledger.order_book import OrderBook
-from destination_wicked_reports.mappings.bigcommerce.normalizer import BigcommerceNormalizer, BigcommerceRules
+from destination_wicked_reports.mappings.bigcommerce.normalizer import BigcommerceNormalizer
 from destination_wicked_reports.mappings.native import NativeNormalizer
 from destination_wicked_reports.model import Record, Reject
 
@@ -24,7 +25,7 @@ def wecantrack(**changes):
 
 
 def bigcommerce(make):
-    return lambda: (BigcommerceNormalizer(BigcommerceRules(source_system="shop")), make(id=ID))
+    return lambda: (BigcommerceNormalizer(BigcommerceMapping(source_system="shop")), make(id=ID))
 
 
 @pytest.mark.parametrize(

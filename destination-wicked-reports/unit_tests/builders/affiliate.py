@@ -6,12 +6,11 @@ from collections.abc import Iterable
 from typing import Any
 
 import orjson
-from destination_wicked_reports.mappings.affiliate.base import AffiliateRules
-from destination_wicked_reports.mappings.affiliate.contacts import ContactRule
+from destination_wicked_reports.config.mappings import ContactRule, WecantrackMapping
 from destination_wicked_reports.mappings.affiliate.wecantrack import WecantrackNormalizer
 from destination_wicked_reports.model import OrderState, Record, Reject, Row, Skip, Unchanged
 
-BY_USER = ContactRule("sub_ids.*", r"^(?P<contact_id>U\d+)-")
+BY_USER = ContactRule(field="sub_ids.*", pattern=r"^(?P<contact_id>U\d+)-")
 ORDER_KEY = "wecantrack\x1fwct-7-T1"
 
 
@@ -31,7 +30,7 @@ class Book:
 
 
 def transaction(**changes: Any) -> dict[str, Any]:
-    """One transaction as the vendor's page shows it, with a user's id in front of the click id (A9)."""
+    """Return a transaction as documented, with a user's id before the click id (docs/vendors/wecantrack.md A9)."""
     return {
         "transaction_id": "T1",
         "user_network_account_id": 7,
@@ -58,20 +57,21 @@ def transaction(**changes: Any) -> dict[str, Any]:
     }
 
 
-def make_normalizer(**rules: Any) -> WecantrackNormalizer:
-    return WecantrackNormalizer(AffiliateRules(**{"source_system": "wecantrack", "contact_rules": [BY_USER], **rules}))
+def make_normalizer(**settings: Any) -> WecantrackNormalizer:
+    """Return a normalizer with default settings, a contact rule and `settings`."""
+    return WecantrackNormalizer(WecantrackMapping(**{"contact_rules": [BY_USER], **settings}))
 
 
 def feed(normalizer: WecantrackNormalizer, book: Book, *transactions: dict[str, Any]) -> list[Row | Reject | Skip]:
-    """Normalize the records in one call; the book then knows what the rows have told, and how many said nothing new."""
+    """Normalize the records in one call, update the book's states, and return everything except unchanged records."""
     records = [Record("transactions", data, place) for place, data in enumerate(transactions)]
     made = list(normalizer.normalize(records, book))
     for row in made:
         if isinstance(row, Row) and row.order_key and row.order:
             book.states[row.order_key] = row.order
-    told = [one for one in made if not isinstance(one, Unchanged)]
-    book.unchanged += len(made) - len(told)
-    return told
+    changes = [one for one in made if not isinstance(one, Unchanged)]
+    book.unchanged += len(made) - len(changes)
+    return changes
 
 
 def bodies(made: Iterable[Row | Reject | Skip], endpoint: str) -> list[dict[str, Any]]:

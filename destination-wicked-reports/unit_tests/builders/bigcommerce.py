@@ -7,17 +7,18 @@ from decimal import Decimal
 from typing import Any
 
 import orjson
+from destination_wicked_reports.config.mappings import BigcommerceMapping
 from destination_wicked_reports.ledger.ledger import Ledger
 from destination_wicked_reports.ledger.order_book import OrderBook
 from destination_wicked_reports.ledger.outbox import Batch
-from destination_wicked_reports.mappings.bigcommerce.normalizer import BigcommerceNormalizer, BigcommerceRules
+from destination_wicked_reports.mappings.bigcommerce.normalizer import BigcommerceNormalizer
 from destination_wicked_reports.model import OrderState, Record, Reject, Row, Skip
 
 Made = list[Row | Reject | Skip]
-Said = tuple[str, dict[str, Any]]
+StreamRecord = tuple[str, dict[str, Any]]
 
 
-def customer(number: int = 7, **changes: Any) -> Said:
+def customer(number: int = 7, **changes: Any) -> StreamRecord:
     """A customer of the v3 API: numbers, ISO dates."""
     data = {
         "id": number,
@@ -32,12 +33,12 @@ def customer(number: int = 7, **changes: Any) -> Said:
     return "customers", {**data, **changes}
 
 
-def product(number: int = 55, **changes: Any) -> Said:
+def product(number: int = 55, **changes: Any) -> StreamRecord:
     """A product of the v3 API."""
     return "products", {"id": number, "name": "Kettle", "price": 25.5, **changes}
 
 
-def order(number: int = 100, total: str = "100.0000", **changes: Any) -> Said:
+def order(number: int = 100, total: str = "100.0000", **changes: Any) -> StreamRecord:
     """An order of the v2 API as the source hands it on: money as text, one date in ISO, the other in RFC 2822."""
     data = {
         "id": number,
@@ -68,11 +69,11 @@ def order(number: int = 100, total: str = "100.0000", **changes: Any) -> Said:
     return "orders", {**data, **changes}
 
 
-def guest_order(number: int = 100, total: str = "100.0000", **changes: Any) -> Said:
+def guest_order(number: int = 100, total: str = "100.0000", **changes: Any) -> StreamRecord:
     return order(number, total, **{"customer_id": 0, **changes})
 
 
-def line(number: int = 1, order_id: int = 100, **changes: Any) -> Said:
+def line(number: int = 1, order_id: int = 100, **changes: Any) -> StreamRecord:
     """A line of an order, of the v2 API."""
     data = {
         "id": number,
@@ -88,7 +89,7 @@ def line(number: int = 1, order_id: int = 100, **changes: Any) -> Said:
     return "order_products", {**data, **changes}
 
 
-def transaction(number: int, event: str = "purchase", amount: float = 100.0, **changes: Any) -> Said:
+def transaction(number: int, event: str = "purchase", amount: float = 100.0, **changes: Any) -> StreamRecord:
     """A transaction of the v3 API: a number as amount, the order's id as text."""
     data = {
         "id": number,
@@ -109,21 +110,21 @@ EDIT_TIME = "2024-06-01 09:00:00"
 
 
 class Shop:
-    """A ledger and a Wicked that accepts everything at once; calling it is one run with its end."""
+    """A ledger, and a Wicked Reports that accepts every row at once; calling it is one whole run."""
 
     def __init__(self, **rules: Any) -> None:
         self.ledger = rules.pop("ledger", None) or Ledger.in_memory("live")
         self.rules = rules
         self.lost: set[str] = set()
 
-    def __call__(self, *said: Said, calls: int = 1) -> Made:
-        """Read these records, in this many calls, with a normalizer that remembers nothing of former runs."""
-        normalizer, book = BigcommerceNormalizer(BigcommerceRules(**self.rules)), OrderBook(self.ledger)
-        records = [Record(stream, data, place) for place, (stream, data) in enumerate(said)]
-        size = max(1, -(-len(records) // calls))
+    def __call__(self, *records: StreamRecord, calls: int = 1) -> Made:
+        """Read these records, in this many calls, with a new normalizer."""
+        normalizer, book = BigcommerceNormalizer(BigcommerceMapping(**self.rules)), OrderBook(self.ledger)
+        messages = [Record(stream, data, place) for place, (stream, data) in enumerate(records)]
+        size = max(1, -(-len(messages) // calls))
         made: Made = []
-        for start in range(0, len(records), size):
-            made += self._accept(normalizer.normalize(records[start : start + size], book), book)
+        for start in range(0, len(messages), size):
+            made += self._accept(normalizer.normalize(messages[start : start + size], book), book)
         return made + self._accept(normalizer.finish(book), book)
 
     def _accept(self, normalized: Iterable[Row | Reject | Skip], book: OrderBook) -> Made:
@@ -134,7 +135,7 @@ class Shop:
                 known = self.ledger.known(row.endpoint, [row.key]).get(row.key)
                 if row.endpoint in self.lost or known == row.digest:
                     continue
-                assert row.endpoint in ("contacts", "products") or known is None, f"{row.key} was told twice"
+                assert row.endpoint in ("contacts", "products") or known is None, f"{row.key} was sent twice"
                 book.queue(row)
                 batch = Batch(row.endpoint, [row])
                 self.ledger.begin(batch)
@@ -161,6 +162,6 @@ def reasons(made: Made) -> list[str]:
 
 
 def paid(made: Made) -> list[tuple[str, float]]:
-    """Status and amount of every payment told, nested or not, in their order."""
+    """Return status and amount of every payment, nested or not, in their order."""
     nested = [payment for row in bodies(made, "orders") for payment in row.get("OrderPayments", ())]
     return [(payment["Status"], payment["Amount"]) for payment in nested + bodies(made, "order_payments")]

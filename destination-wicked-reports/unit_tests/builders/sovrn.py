@@ -7,15 +7,14 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
+from destination_wicked_reports.config.mappings import ContactRule, SovrnMapping
 from destination_wicked_reports.ledger.ledger import Ledger
 from destination_wicked_reports.ledger.order_book import OrderBook
 from destination_wicked_reports.ledger.outbox import Batch
-from destination_wicked_reports.mappings.affiliate.contacts import ContactRule
 from destination_wicked_reports.mappings.affiliate.sovrn import SovrnNormalizer
-from destination_wicked_reports.mappings.affiliate.sovrn_records import SovrnRules
 from destination_wicked_reports.model import OrderState, Record, Reject, Row, Skip, Unchanged
 
-BY_CUID = ContactRule("cuid", r"^(?P<contact_id>U\d+)")
+BY_CUID = ContactRule(field="cuid", pattern=r"^(?P<contact_id>U\d+)")
 ORDER_KEY = "sovrn\x1fsovrn-1234-R1-C1"
 SOLD, CHANGED = "2024-05-14", "2024-06-20"
 NOON_SOLD, NOON_CHANGED = f"{SOLD} 12:00:00", f"{CHANGED} 12:00:00"
@@ -25,7 +24,7 @@ Made = list[Row | Reject | Skip]
 
 
 def transaction(amount: str = "10.00", **changes: Any) -> dict[str, Any]:
-    """One flat record of source-sovrn, with a user's id as its CUID (B5, B10)."""
+    """Return a flat record of source-sovrn, with a user's id as CUID (docs/vendors/sovrn.md B5)."""
     return {
         "transaction_key": "R1:C1",
         "account_id": "1234",
@@ -53,23 +52,22 @@ def transaction(amount: str = "10.00", **changes: Any) -> dict[str, Any]:
 
 
 def taken_back(amount: str, **changes: Any) -> dict[str, Any]:
-    """One separate negative row for the same click and merchant, with ids of its own (B6)."""
+    """Return a separate return for the same click and merchant, with its own ids (docs/vendors/sovrn.md B6)."""
     return transaction(amount, **{"revenue_id": "R9", "commission_id": "C9", **changes})
 
 
 def click(number: int, amount: str = "0.0075", **changes: Any) -> dict[str, Any]:
-    """One CPC row: its ids are those of its click (B6)."""
+    """Return a CPC row, whose ids are those of its click (docs/vendors/sovrn.md B6)."""
     ids = {"revenue_id": f"K{number}", "commission_id": f"K{number}", "click_id": f"k{number}"}
     return transaction(amount, **{**ids, "order_value": "0", "program_type": "cpc", "cuid": "", **changes})
 
 
 def make_normalizer(today: date = TODAY, **rules: Any) -> SovrnNormalizer:
-    made = SovrnRules(**{"source_system": "sovrn", "contact_rules": [BY_CUID], **rules})
-    return SovrnNormalizer(made, lambda: today)
+    return SovrnNormalizer(SovrnMapping(**{"contact_rules": [BY_CUID], **rules}), lambda: today)
 
 
 class Desk:
-    """A ledger and a Wicked that accepts everything at once; `run` is one run with its end, `feed` one call of it."""
+    """A ledger, and a Wicked Reports that accepts every row at once; `run` is one whole run."""
 
     def __init__(self, **rules: Any) -> None:
         self.ledger = Ledger.in_memory("live")
@@ -77,7 +75,7 @@ class Desk:
         self.unchanged = 0
 
     def run(self, *calls: list[dict[str, Any]], today: date = TODAY, **rules: Any) -> Made:
-        """Read these records, a list a call, with a normalizer that remembers nothing of former runs."""
+        """Read these records, a list a call, with a new normalizer."""
         normalizer, book = make_normalizer(today, **{**self.rules, **rules}), OrderBook(self.ledger)
         made: Made = []
         for call in calls:
@@ -93,15 +91,15 @@ class Desk:
         for row in made:
             if isinstance(row, Row):
                 known = self.ledger.known(row.endpoint, [row.key])
-                assert row.endpoint != "order_payments" or not known, "a payment was told twice"
+                assert row.endpoint != "order_payments" or not known, "a payment was sent twice"
                 book.queue(row)
                 batch = Batch(row.endpoint, [row])
                 self.ledger.begin(batch)
                 self.ledger.commit(batch, [row])
                 book.release([row])
-        told = [one for one in made if not isinstance(one, Unchanged)]
-        self.unchanged += len(made) - len(told)
-        return told
+        changes = [one for one in made if not isinstance(one, Unchanged)]
+        self.unchanged += len(made) - len(changes)
+        return changes
 
     def state(self, key: str = ORDER_KEY) -> OrderState | None:
         return self.ledger.orders([key]).get(key)
@@ -112,5 +110,5 @@ class Desk:
 
 
 def reasons(made: Made) -> list[str]:
-    """Why records made no row."""
+    """Return the reasons of records that made no row."""
     return [one.reason for one in made if not isinstance(one, Row)]

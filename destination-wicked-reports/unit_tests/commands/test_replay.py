@@ -13,12 +13,12 @@ from destination_wicked_reports.api.endpoints import ENDPOINTS
 from destination_wicked_reports.api.rows import RowMaker
 from destination_wicked_reports.commands.dead_letter_reader import DeadLetter, DeadLetterReader
 from destination_wicked_reports.commands.replay import NOT_ASKED_FOR, OUTDATED, Replay, check_file, read_dead_letters
+from destination_wicked_reports.config.mappings import WecantrackMapping
 from destination_wicked_reports.config.spec import Config
 from destination_wicked_reports.delivery.dead_letters import TOO_DEEP, DeadLetterFile
 from destination_wicked_reports.delivery.session import open_session
 from destination_wicked_reports.errors import ConfigurationError, ReplayError
 from destination_wicked_reports.ledger.outbox import Batch
-from destination_wicked_reports.mappings.affiliate.base import AffiliateRules
 from destination_wicked_reports.mappings.affiliate.wecantrack import WecantrackNormalizer
 from destination_wicked_reports.mappings.native import NativeNormalizer
 from destination_wicked_reports.model import IN_DOUBT, OrderState, Reject, Row
@@ -249,7 +249,7 @@ def test_a_shops_order_with_several_payments_is_sent_after_a_fix(bench):
 
 def test_after_a_replay_the_next_sync_sends_only_the_difference(bench):
     """The order was refused, fixed and replayed; the sale is then declined: one refund, and no second order."""
-    rules = AffiliateRules(source_system="wecantrack", without_contact="synthetic")
+    rules = WecantrackMapping(without_contact="synthetic")
     sale = {
         "user_network_account_id": 1,
         "transaction_id": "A",

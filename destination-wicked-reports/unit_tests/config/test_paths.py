@@ -1,4 +1,4 @@
-"""Where the files of a run lie when nobody says, and whether they outlive the container they are in."""
+"""Default paths of the files of a run, and whether they outlive their container."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ NOWHERE = Path("/nowhere/at/all")
 POSTGRES = {"type": "postgres", "url": "postgresql://user:password@localhost/wicked"}
 
 
-def config(**said):
-    return Config.parse({"api_key": "k", **said})
+def config(**settings):
+    return Config.parse({"api_key": "k", **settings})
 
 
 @pytest.fixture
@@ -65,22 +65,22 @@ def test_airbytes_volume_is_taken_where_it_is_mounted_and_writable(machine):
     assert data_folder() == machine.airbyte_volume / "wicked-reports"
 
 
-def test_an_airbyte_volume_that_may_not_be_written_is_passed_over(machine, monkeypatch):
+def test_an_airbyte_volume_that_is_not_writable_is_ignored(machine, monkeypatch):
     machine.airbyte_volume.mkdir()
     asked = []
-    # Said, not made: whoever runs the tests as root may write everywhere.
+    # Patched rather than made read-only, since root may write everywhere.
     monkeypatch.setattr(paths.os, "access", lambda path, mode: asked.append((path, mode)))
     assert data_folder() == machine.home / "destination-wicked-reports"
     assert asked == [(machine.airbyte_volume, paths.os.W_OK)]
 
 
-def test_a_file_called_like_airbytes_volume_is_no_volume(machine):
+def test_a_file_with_the_name_of_airbytes_volume_is_not_a_volume(machine):
     machine.airbyte_volume.touch()
     assert data_folder() == machine.home / "destination-wicked-reports"
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="where the others keep it is platformdirs' to know")
-def test_on_linux_the_users_data_folder_is_where_the_desktop_standard_says(monkeypatch, tmp_path):
+def test_on_linux_the_data_folder_follows_the_xdg_standard(monkeypatch, tmp_path):
     monkeypatch.setattr(paths, "AIRBYTE_VOLUME", NOWHERE)
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "share"))
     assert data_folder() == tmp_path / "share" / "destination-wicked-reports"
@@ -90,7 +90,7 @@ def test_on_linux_the_users_data_folder_is_where_the_desktop_standard_says(monke
 
 
 @pytest.mark.parametrize(
-    ("said", "ledger", "rejects"),
+    ("settings", "ledger", "rejects"),
     [
         ({}, "DATA/ledger.sqlite", "DATA/rejected_records.jsonl"),
         ({"ledger": {"path": "/x/l.db", "type": "sqlite"}}, "/x/l.db", "/x/rejected_records.jsonl"),
@@ -102,13 +102,13 @@ def test_on_linux_the_users_data_folder_is_where_the_desktop_standard_says(monke
         ({"ledger": {"type": "none"}, "rejected_records_path": "/y/bad.jsonl"}, None, "/y/bad.jsonl"),
     ],
 )
-def test_rejected_rows_lie_beside_the_ledger_unless_somebody_says_where(machine, monkeypatch, said, ledger, rejects):
+def test_rejected_rows_go_next_to_the_ledger_unless_configured(machine, monkeypatch, settings, ledger, rejects):
     monkeypatch.setenv("HOME", str(machine.home))
 
     def meant(path: str) -> Path:
         return Path(path.replace("DATA", str(data_folder())).replace("HOME", str(machine.home)))
 
-    parsed = config(**said)
+    parsed = config(**settings)
     assert ledger_path(parsed) == (None if ledger is None else meant(ledger))
     assert rejects_path(parsed) == meant(rejects)
 
@@ -138,13 +138,13 @@ def test_the_default_folder_is_made_for_its_owner_alone(machine):
         ("kubernetes", ["/data"], False),
     ],
 )
-def test_a_file_dies_with_its_container_unless_a_folder_above_it_is_a_volume(machine, where, mounted, lost):
+def test_a_file_is_lost_with_its_container_unless_a_folder_above_it_is_a_volume(machine, where, mounted, lost):
     machine.be_in(where)
     machine.mount(*map(Path, mounted))
     assert is_ephemeral(Path("/data/wicked/deep/ledger.sqlite")) is lost
 
 
-def test_a_relative_path_is_looked_at_from_where_the_run_is(machine, monkeypatch, tmp_path):
+def test_a_relative_path_is_resolved_against_the_working_folder(machine, monkeypatch, tmp_path):
     machine.be_in("docker")
     monkeypatch.chdir(tmp_path)
     assert is_ephemeral(Path("ledger.sqlite"))
@@ -152,7 +152,7 @@ def test_a_relative_path_is_looked_at_from_where_the_run_is(machine, monkeypatch
     assert not is_ephemeral(Path("ledger.sqlite"))
 
 
-# -- what is said of it -----------------------------------------------------------------------------------------------
+# -- warnings -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -167,7 +167,7 @@ def test_a_relative_path_is_looked_at_from_where_the_run_is(machine, monkeypatch
         ("docker", "rejects", "ledger"),
     ],
 )
-def test_a_run_in_a_container_without_a_volume_is_warned_once_and_told_what_to_do(
+def test_a_run_in_a_container_without_a_volume_warns_once_and_names_the_fix(
     machine, tmp_path, caplog, where, volumes, warned_of
 ):
     folders = {"ledger": tmp_path / "ledger", "rejects": tmp_path / "rejects"}
@@ -175,11 +175,11 @@ def test_a_run_in_a_container_without_a_volume_is_warned_once_and_told_what_to_d
         folder.mkdir()
     machine.be_in(where)
     machine.mount(*(folders[name] for name in volumes.split()))
-    said = config(
+    settings = config(
         ledger={"type": "sqlite", "path": str(folders["ledger"] / "l.sqlite")},
         rejected_records_path=str(folders["rejects"] / "bad.jsonl"),
     )
-    warnings = told(said, caplog)
+    warnings = warnings_of(settings, caplog)
     if not warned_of:
         assert warnings == []
         return
@@ -189,16 +189,16 @@ def test_a_run_in_a_container_without_a_volume_is_warned_once_and_told_what_to_d
     assert ("use the ledger `postgres`" in warning) == (warned_of == "ledger")
 
 
-def test_without_a_ledger_the_run_is_warned_of_that_wherever_it_is(machine, caplog):
-    (warning,) = told(config(ledger={"type": "none"}), caplog)
+def test_without_a_ledger_every_run_warns(machine, caplog):
+    (warning,) = warnings_of(config(ledger={"type": "none"}), caplog)
     assert warning.startswith("Without a ledger nothing is remembered")
 
 
-def told(said: Config, caplog: pytest.LogCaptureFixture) -> list[str]:
-    ledger: Ledger = open_ledger(said)
-    dead_letters: DeadLetterFile = open_dead_letters(said)
+def warnings_of(settings: Config, caplog: pytest.LogCaptureFixture) -> list[str]:
+    ledger: Ledger = open_ledger(settings)
+    dead_letters: DeadLetterFile = open_dead_letters(settings)
     with caplog.at_level(logging.INFO, logger="airbyte"):
-        log_locations(said, ledger, dead_letters)
+        log_locations(settings, ledger, dead_letters)
     ledger.close()
     dead_letters.close()
     return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]

@@ -1,13 +1,16 @@
-"""What a configuration may leave out."""
+"""Validation of the configuration, and its JSON schema."""
+
+import json
+from importlib.resources import files
 
 import pytest
-from destination_wicked_reports.config.spec import Config
+from destination_wicked_reports.config.spec import Config, specification
 from destination_wicked_reports.errors import ConfigurationError
 
 LEFT_OUT = {"api_key": "k", "mapping": {"type": "wecantrack"}, "ledger": {"type": "sqlite"}}
 
 
-def test_an_optional_key_that_is_null_counts_as_left_out():
+def test_an_optional_key_that_is_null_counts_as_missing():
     nulls = {
         **LEFT_OUT,
         "api_url": None,
@@ -59,30 +62,35 @@ def test_an_address_to_which_the_key_may_not_go_is_refused(url):
 @pytest.mark.parametrize(
     ("wrong", "right"), [("tst_mode", "test_mode"), ("batchRows", "batch_rows"), ("Ledger", "ledger")]
 )
-def test_a_misspelt_key_is_refused_for_it_would_do_nothing(wrong, right):
+def test_a_misspelled_key_is_refused(wrong, right):
     with pytest.raises(ConfigurationError, match=f"Unknown setting `{wrong}`. Did you mean `{right}`"):
         Config.parse({"api_key": "k", wrong: True})
 
 
-def test_a_key_of_the_hosts_own_is_let_pass():
+def test_an_unknown_key_of_the_orchestrator_is_allowed():
     assert Config.parse({"api_key": "k", "__injected": 1, "load_schema": "x"}).api_key == "k"
 
 
 @pytest.mark.parametrize("key", ["", " ", "k\u200b", "k y", "schl\u00fcssel", "k\x00"])
-def test_a_key_that_no_header_can_carry_is_refused_without_a_word_of_it(key):
+def test_an_api_key_that_no_header_can_carry_is_refused_without_quoting_it(key):
     with pytest.raises(ConfigurationError, match="api_key: ") as refused:
         Config.parse({"api_key": key})
     assert "\u200b" not in str(refused.value)
     assert "schl" not in str(refused.value)
 
 
-def test_blanks_around_a_key_are_what_copying_adds():
+def test_spaces_around_an_api_key_are_stripped():
     assert Config.parse({"api_key": " k\n"}).api_key == "k"
 
 
-def test_a_null_anywhere_counts_as_left_out():
+def test_a_null_anywhere_counts_as_missing():
     def parsed(**more):
         stream = {"stream": "s", "endpoint": "orders", "fields": {"SourceID": "id", **more.pop("fields", {})}, **more}
         return Config.parse({"api_key": "k", "mapping": {"type": "custom", "streams": [stream]}})
 
     assert parsed(filter=None, fields={"City": None}) == parsed()
+
+
+def test_spec_json_is_the_one_that_the_models_generate():
+    stored = files("destination_wicked_reports").joinpath("spec.json").read_text(encoding="utf-8")
+    assert json.loads(stored) == specification(), "run `make spec`"

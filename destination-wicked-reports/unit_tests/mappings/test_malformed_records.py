@@ -14,8 +14,9 @@ from builders import sovrn
 from builders.affiliate import Book, feed, make_normalizer
 from builders.affiliate import transaction as wecantrack_transaction
 from builders.pyairbyte_cache import CACHED, SCHEMA, SENT, cache, schema_of
+from destination_wicked_reports.config.mappings import CustomStream
 from destination_wicked_reports.destination import DestinationWickedReports
-from destination_wicked_reports.mappings.custom.normalizer import CustomNormalizer, StreamRule
+from destination_wicked_reports.mappings.custom.normalizer import CustomNormalizer
 from destination_wicked_reports.mappings.native import NativeNormalizer
 from destination_wicked_reports.model import Record, Row
 from destination_wicked_reports.protocol.messages import Output
@@ -173,7 +174,7 @@ class TestRows:
         assert {row[0] for row in rows(shop.Shop()(*came))} >= {"contacts", "products", "orders"}
 
     def test_custom(self):
-        rule = StreamRule(
+        rule = CustomStream(
             stream="Invoices",
             endpoint="order_payments",
             for_each="Lines",

@@ -276,7 +276,7 @@ class TestNestedRows:
         assert isinstance(bad, Reject)
         assert bad.field == "OrderItemID"
 
-    def test_a_child_belongs_to_its_order_whatever_it_says_itself(self):
+    def test_a_nested_row_belongs_to_its_order_whatever_ids_it_carries(self):
         payment = {**PAYMENT, "SourceSystem": "stripe", "OrderID": "x"}
         _, child = normalize("orders", {**COMPLETE["orders"], "OrderPayments": [payment]})
         assert body(child)["SourceSystem"] == "shop"
@@ -292,7 +292,7 @@ class TestNestedRows:
         _, child = normalize("orders", {**COMPLETE["orders"], column: [line]})
         assert (child.body, child.key) == (one("order_items").body, one("order_items").key)
 
-    def test_a_bad_line_in_another_spelling_can_be_mended_and_replayed(self):
+    def test_a_bad_line_in_another_spelling_can_be_fixed_and_replayed(self):
         line = {"order_item_id": "1", "product_id": "p1", "qty": "two", "ppu": "59.90"}
         _, bad = normalize("orders", {**COMPLETE["orders"], "order_items": [line]})
         (replayed,) = normalize("order_items", {**bad.row, "qty": 1})

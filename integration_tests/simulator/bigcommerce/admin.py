@@ -1,46 +1,47 @@
-"""The admin API of the BigCommerce side, under /_sim/bigcommerce/: rows, scenario, truth."""
+"""The BigCommerce part of the admin API, under /_sim/bigcommerce/: rows, scenario, oracle."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from starlette.requests import Request
 from starlette.routing import Route
 
-from ..admin import Body, handled
+from ..admin_routes import Body, routes
 from ..clock import parse_instant
-from ..world import World
 from .oracle import expected
 from .scenario import ShopSettings, build_shop
+from .state import Bigcommerce
 
 
 class BigcommerceAdmin:
-    """One method per path and verb; a bad call is answered with 400 and the reason."""
+    """Handlers of the BigCommerce side."""
 
-    def __init__(self, world: World) -> None:
-        self._world = world
+    def __init__(self, state: Bigcommerce) -> None:
+        self._state = state
 
     def post_rows(self, _request: Request, body: Body) -> Any:
         """Insert or change rows of one kind, at an instant or now: `{"kind": ..., "rows": [...], "at": ...}`."""
-        at = parse_instant(body["at"]) if "at" in body else self._world.clock.second()
-        steps = self._world.bigcommerce.script((at, body["kind"], row, row.pop("_worth", None)) for row in body["rows"])
-        self._world.advance()
+        at = parse_instant(body["at"]) if "at" in body else self._state.clock.second()
+        steps = self._state.store.script((at, body["kind"], row, row.pop("_worth", None)) for row in body["rows"])
+        self._state.advance()
         return {"steps": steps}
 
     def post_scenario(self, _request: Request, body: Body) -> Any:
-        """Make up a shop and add it to the script."""
+        """Generate a shop and add it to the script."""
         start = body.pop("start", None)
-        settings = ShopSettings(start=self._world.clock.second() if start is None else parse_instant(start), **body)
-        steps = self._world.bigcommerce.script(build_shop(settings))
-        self._world.advance()
+        settings = ShopSettings(start=self._state.clock.second() if start is None else parse_instant(start), **body)
+        steps = self._state.store.script(build_shop(settings))
+        self._state.advance()
         return {"steps": steps}
 
     def get_truth(self, request: Request, _body: Body) -> Any:
-        """Compute what Wicked must hold after syncs at the instants `at` (default: one, now)."""
+        """Compute what Wicked Reports must store after syncs at the instants `at` (default: one, now)."""
         instants = [parse_instant(text) for text in request.query_params.getlist("at")]
-        shown = self._world.switches["bigcommerce.deleted"] == "listed"
-        found = expected(self._world.bigcommerce, instants or [self._world.clock.second()], deleted_shown=shown)
-        return {order_id: order.shown() for order_id, order in found.items()}
+        listed = self._state.switches["bigcommerce.deleted"] == "listed"
+        orders = expected(self._state.store, instants or [self._state.clock.second()], deleted_listed=listed)
+        return {order_id: order.as_json() for order_id, order in orders.items()}
 
 
 BIGCOMMERCE_ADMIN: dict[str, tuple[str, ...]] = {
@@ -50,11 +51,6 @@ BIGCOMMERCE_ADMIN: dict[str, tuple[str, ...]] = {
 }
 
 
-def bigcommerce_routes(world: World) -> list[Route]:
-    """Make one route per path and verb."""
-    admin = BigcommerceAdmin(world)
-    return [
-        handled(world, path, name.split("_", maxsplit=1)[0].upper(), getattr(admin, name))
-        for path, names in BIGCOMMERCE_ADMIN.items()
-        for name in names
-    ]
+def bigcommerce_routes(state: Bigcommerce, advance: Callable[[], None]) -> list[Route]:
+    """Return one route per path and verb."""
+    return routes(BigcommerceAdmin(state), BIGCOMMERCE_ADMIN, advance)

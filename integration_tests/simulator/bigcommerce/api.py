@@ -1,7 +1,7 @@
-"""BigCommerce's store API, as far as Airbyte's source-bigcommerce reads it (`airbyte/conventions.md` 5.2 and 5.3).
+"""The part of BigCommerce's store API that Airbyte's source-bigcommerce reads (docs/vendors/bigcommerce.md 5.2, 5.3).
 
-v2 lists are bare and, when empty, a 204 without a body; dates are RFC 2822 and money is text of four decimals. v3
-lists come as `data` and `meta`; dates are ISO and money is a number. Pages hold 250 rows at most.
+v2 lists are bare arrays, or 204 without a body if empty; dates are RFC 2822, amounts are text with four decimals. v3
+lists are objects with `data` and `meta`; dates are ISO, amounts are numbers. A page has at most 250 rows.
 """
 
 from __future__ import annotations
@@ -9,17 +9,15 @@ from __future__ import annotations
 from datetime import datetime, timezone
 from decimal import Decimal
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
 from ..clock import iso
+from .state import Bigcommerce
 from .store import Row, rfc_2822
-
-if TYPE_CHECKING:
-    from ..world import World
 
 STORE = "/stores/{store_hash}"
 PATHS = (
@@ -30,14 +28,14 @@ PATHS = (
     f"{STORE}/v2/orders/{{order_id:int}}/transactions",
 )
 STORE_HASH = "simstore"
-_MOST = 250
+_MAX_LIMIT = 250
 _ORDER_MONEY = ("total_inc_tax", "total_ex_tax", "refunded_amount")
 _LINE_MONEY = ("base_price", "price_inc_tax", "price_ex_tax")
 _SORTS = frozenset({"date_modified", "date_modified:asc", "id", "id:asc", "date_created:asc"})
 
 
-class Refused(Exception):
-    """A request that BigCommerce would refuse."""
+class RefusedError(Exception):
+    """A request that BigCommerce refuses."""
 
     def __init__(self, status: int, title: str) -> None:
         super().__init__(title)
@@ -45,65 +43,65 @@ class Refused(Exception):
         self.title = title
 
 
-def answer(world: World, request: Request, _body: bytes) -> Response:
+def answer(state: Bigcommerce, request: Request, _body: bytes) -> Response:
     """Check the token, then the parameters."""
     v2 = "/v2/" in request.url.path and not request.url.path.endswith("/transactions")
     try:
         token = request.headers.get("x-auth-token", "")
-        if world.keys.state("bigcommerce", token) == "unknown" or request.path_params["store_hash"] != STORE_HASH:
-            raise Refused(401, "Unauthorized")
+        if state.keys.state("bigcommerce", token) == "unknown" or request.path_params["store_hash"] != STORE_HASH:
+            raise RefusedError(401, "Unauthorized")
         sort = request.query_params.get("sort")
         if sort is not None and sort not in _SORTS:
-            raise Refused(422, "sort is not a field to sort by")
-        return _listing(world, request, v2)
-    except Refused as refused:
+            raise RefusedError(422, "sort is not a field to sort by")
+        return _listing(state, request, v2)
+    except RefusedError as refused:
         body: Any = {"status": refused.status, "title": refused.title, "type": "about:blank"}
         if v2:
             body = [{"status": refused.status, "message": refused.title}]
         return Response(orjson.dumps(body), refused.status, media_type="application/json")
 
 
-def _listing(world: World, request: Request, v2: bool) -> Response:
-    store, path, query = world.bigcommerce, request.url.path, request.query_params
-    page, limit = _number(query.get("page", "1")), min(_number(query.get("limit", "50")), _MOST)
+def _listing(state: Bigcommerce, request: Request, v2: bool) -> Response:
+    store, path, query = state.store, request.url.path, request.query_params
+    page, limit = _number(query.get("page", "1")), min(_number(query.get("limit", "50")), _MAX_LIMIT)
     if path.endswith("/customers"):
         rows = [_customer(row) for row in store.listed("customers", _instant(query.get("date_modified:min")))]
     elif path.endswith("/catalog/products"):
         rows = [_product(row) for row in store.listed("products", _instant(query.get("date_modified:min")))]
     elif path.endswith("/orders"):
-        shown = store.listed("orders", _instant(query.get("min_date_modified")))
-        hidden = world.switches["bigcommerce.deleted"] == "hidden"
-        rows = [_order(row) for row in shown if not (hidden and row.get("is_deleted"))]
+        orders = store.listed("orders", _instant(query.get("min_date_modified")))
+        hidden = state.switches["bigcommerce.deleted"] == "hidden"
+        rows = [_order(row) for row in orders if not (hidden and row.get("is_deleted"))]
     else:
         order_id = int(request.path_params["order_id"])
         if order_id not in store.rows["orders"]:
-            raise Refused(404, "The requested resource was not found.")
+            raise RefusedError(404, "The requested resource was not found.")
         kind, write = ("transactions", _transaction) if path.endswith("/transactions") else ("order_products", _line)
         rows = [write(row) for row in store.of_order(kind, order_id)]
-    shown = rows[(page - 1) * limit : page * limit]
+    served = rows[(page - 1) * limit : page * limit]
     if v2:
-        if not shown:
+        if not served:
             return Response(status_code=204)
-        return Response(orjson.dumps(shown), media_type="application/json")
-    meta = {"total": len(rows), "count": len(shown), "per_page": limit, "current_page": page}
+        return Response(orjson.dumps(served), media_type="application/json")
+    meta = {"total": len(rows), "count": len(served), "per_page": limit, "current_page": page}
     meta["total_pages"] = -(-len(rows) // limit)
-    return Response(orjson.dumps({"data": shown, "meta": {"pagination": meta}}), media_type="application/json")
+    return Response(orjson.dumps({"data": served, "meta": {"pagination": meta}}), media_type="application/json")
 
 
 def _number(text: str) -> int:
     if not text.isdigit() or int(text) < 1:
-        raise Refused(422, "page and limit are numbers from 1 on")
+        raise RefusedError(422, "page and limit are numbers from 1 on")
     return int(text)
 
 
 def _instant(text: str | None) -> int | None:
-    """Read a filter: a date, or a moment in either form."""
+    """Parse a date filter in either format."""
     if text is None:
         return None
     try:
         moment = parsedate_to_datetime(text) if "," in text else datetime.fromisoformat(text.replace("Z", "+00:00"))
     except ValueError:
-        raise Refused(422, "a date filter cannot be read") from None
+        raise RefusedError(422, "a date filter cannot be read") from None
     return int(moment.replace(tzinfo=moment.tzinfo or timezone.utc).timestamp())
 
 
@@ -112,14 +110,14 @@ def _text(amount: Any) -> str:
 
 
 def _customer(row: Row) -> Row:
-    shown = _public(row, {"company": "", "phone": "", "address_count": 0, "authentication": {}})
-    return {**shown, "date_created": iso(row["_created"]), "date_modified": iso(row["_modified"])}
+    fields = _public(row, {"company": "", "phone": "", "address_count": 0, "authentication": {}})
+    return {**fields, "date_created": iso(row["_created"]), "date_modified": iso(row["_modified"])}
 
 
 def _product(row: Row) -> Row:
-    shown = _public(row, {"type": "physical", "is_visible": True, "variants": [], "custom_url": {"url": "/p/"}})
+    fields = _public(row, {"type": "physical", "is_visible": True, "variants": [], "custom_url": {"url": "/p/"}})
     return {
-        **shown,
+        **fields,
         "price": float(row["price"]),
         "date_created": iso(row["_created"]),
         "date_modified": iso(row["_modified"]),
@@ -142,21 +140,21 @@ def _order(row: Row) -> Row:
         "staff_notes": "",
         "products": {"url": f"https://api.bigcommerce.com/v2/orders/{row['id']}/products", "resource": "/products"},
     }
-    shown = _public(row, defaults)
-    shown.setdefault("total_ex_tax", shown["total_inc_tax"])
-    money = {name: _text(shown[name]) for name in _ORDER_MONEY}
+    fields = _public(row, defaults)
+    fields.setdefault("total_ex_tax", fields["total_inc_tax"])
+    money = {name: _text(fields[name]) for name in _ORDER_MONEY}
     dates = {
-        "date_created": rfc_2822(row.get("_placed", row["_created"])),
+        "date_created": rfc_2822(row["_placed"] if "_placed" in row else row["_created"]),
         "date_modified": rfc_2822(row["_modified"]),
     }
-    return {**shown, **money, **dates}
+    return {**fields, **money, **dates}
 
 
 def _line(row: Row) -> Row:
-    shown = _public(row, {"quantity": 1, "parent_order_product_id": None, "applied_discounts": []})
-    shown.setdefault("price_ex_tax", shown["price_inc_tax"])
-    shown.setdefault("base_price", shown["price_inc_tax"])
-    return {**shown, **{name: _text(shown[name]) for name in _LINE_MONEY}}
+    fields = _public(row, {"quantity": 1, "parent_order_product_id": None, "applied_discounts": []})
+    fields.setdefault("price_ex_tax", fields["price_inc_tax"])
+    fields.setdefault("base_price", fields["price_inc_tax"])
+    return {**fields, **{name: _text(fields[name]) for name in _LINE_MONEY}}
 
 
 def _transaction(row: Row) -> Row:
@@ -170,10 +168,10 @@ def _transaction(row: Row) -> Row:
         "fraud_review": False,
         "reference_transaction_id": None,
     }
-    shown = _public(row, defaults)
+    fields = _public(row, defaults)
     return {
-        **shown,
-        "order_id": str(row["order_id"]),  # text here, a number in the order itself (conventions 5.4)
+        **fields,
+        "order_id": str(row["order_id"]),  # text here, a number in the order (5.4)
         "amount": float(row["amount"]),
         "date_created": iso(row["_created"]).replace("Z", "+00:00"),
     }

@@ -12,7 +12,7 @@ Json = Any
 
 
 class BigcommerceClient:
-    """Moves the simulated shop. `token` and `store_hash` are fake and public."""
+    """Controls the simulated shop; `token` and `store_hash` are fake and public."""
 
     token = BIGCOMMERCE_TOKEN
     store_hash = STORE_HASH
@@ -21,16 +21,16 @@ class BigcommerceClient:
         self._call = call
 
     def upsert(self, kind: str, rows: Iterable[dict[str, Any]], *, at: str | int | None = None) -> int:
-        """Write rows of `customers`, `products`, `orders`, `order_products` or `transactions`; returns the steps."""
+        """Write rows of one of `store.KINDS`; return the number of steps in the script."""
         body: dict[str, Any] = {"kind": kind, "rows": list(rows)}
         if at is not None:
             body["at"] = at
         return int(self._call("POST", "bigcommerce/rows", json=body)["steps"])
 
     def generate(self, **settings: Any) -> int:
-        """Make up a shop; the settings are those of `ShopSettings`. Returns the steps of its script."""
+        """Generate a shop; the settings are those of `ShopSettings`. Return the number of steps in the script."""
         return int(self._call("POST", "bigcommerce/scenario", json=settings)["steps"])
 
     def truth(self, at: Iterable[str | int] = ()) -> dict[str, dict[str, Any]]:
-        """Return, by order id, what Wicked must hold after syncs at these instants: gross, net, number of lines."""
+        """Return what Wicked Reports must store after syncs at these instants: gross, net and `lines` by order id."""
         return dict(self._call("GET", "bigcommerce/truth", params={"at": list(at)}))

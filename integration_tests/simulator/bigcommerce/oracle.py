@@ -1,6 +1,6 @@
-"""What Wicked must hold of a shop, from its script alone: which orders, their total when first seen, their net now.
+"""What Wicked Reports must store of a shop, computed from its script alone.
 
-Every step says what its order is worth (`bigcommerce_scenario.py`), so no rule of the connector is repeated here.
+Every step states the net value of its order (see `scenario.py`), so none of the connector's rules is repeated here.
 """
 
 from __future__ import annotations
@@ -10,39 +10,43 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from ..wecantrack.oracle import cents
+from ..oracle import cents
 from .store import BigcommerceStore, Step
 
 
 @dataclass
-class OrderTruth:
-    """One order as the syncs have seen it; amounts in the order's currency."""
+class ExpectedOrder:
+    """One order: total when first read, net now, number of lines; amounts in the order's currency."""
 
     gross: Decimal
     net: Decimal
     lines: int
 
-    def shown(self) -> dict[str, Any]:
-        """Return it for the admin API."""
+    def as_json(self) -> dict[str, Any]:
+        """Return the order for the admin API."""
         return {"gross": str(cents(self.gross)), "net": str(cents(self.net)), "lines": self.lines}
 
 
-def expected(store: BigcommerceStore, instants: Sequence[int], *, deleted_shown: bool) -> dict[str, OrderTruth]:
-    """Return what syncs at these instants must have led to, by order id."""
+def expected(store: BigcommerceStore, instants: Sequence[int], *, deleted_listed: bool) -> dict[str, ExpectedOrder]:
+    """Return the orders that syncs at these instants must have made, by order id."""
     by_order: dict[int, list[Step]] = {}
     for step in store.steps:
         if step.order_id is not None:
             by_order.setdefault(step.order_id, []).append(step)
-    found: dict[str, OrderTruth] = {}
+    found: dict[str, ExpectedOrder] = {}
     for order_id, steps in by_order.items():
-        order: OrderTruth | None = None
+        order: ExpectedOrder | None = None
         for instant in sorted(instants):
             past = [step for step in steps if step.at <= instant]
             row, worth = _row(past), _worth(past)
-            if not row or row.get("status_id") == 0 or (row.get("is_deleted") and (order is None or not deleted_shown)):
+            if (
+                not row
+                or row.get("status_id") == 0
+                or (row.get("is_deleted") and (order is None or not deleted_listed))
+            ):
                 continue
             if order is None:
-                order = OrderTruth(Decimal(row["total_inc_tax"]), Decimal(0), 0)
+                order = ExpectedOrder(Decimal(row["total_inc_tax"]), Decimal(0), 0)
             order.net = Decimal(worth)
             order.lines = len({s.row["id"] for s in past if s.kind == "order_products" and not _inside(s)})
         if order is not None:

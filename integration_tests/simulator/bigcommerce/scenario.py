@@ -1,6 +1,6 @@
-"""A made-up shop: customers and guests, orders that are paid, edited, refunded, voided, deleted or never completed.
+"""Generates a shop: customers and guests; orders paid, edited, refunded, voided, deleted or never completed.
 
-Every step says what its order is worth afterwards, so that the truth is written down where it is made.
+Every step states the net value of its order from then on, which is what the oracle reads.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _FIRST_ORDER = 100
 
 @dataclass(frozen=True)
 class ShopSettings:
-    """How big the shop is, and how long; `start` is the first order's day in epoch seconds, `later_days` follow."""
+    """Size of the shop. Orders are placed in the `days` from `start` (epoch seconds) and change in `later_days`."""
 
     start: int
     orders: int = 200
@@ -30,17 +30,17 @@ class ShopSettings:
 
 
 def build_shop(settings: ShopSettings) -> list[Step]:
-    """Return the shop's script in its order of time."""
+    """Return the shop's script sorted by time."""
     rng = random.Random(settings.seed)
     steps = [*_catalog(settings, rng), *_people(settings, rng)]
     for number in range(settings.orders):
-        steps += _Life(settings, rng, _FIRST_ORDER + number).steps()
+        steps += _OrderScript(settings, rng, _FIRST_ORDER + number).steps()
     return sorted(steps, key=lambda step: step[0])
 
 
 def _catalog(settings: ShopSettings, rng: random.Random) -> Iterator[Step]:
     for number in range(1, settings.products + 1):
-        # Every third was there long before anybody asks, and is never read.
+        # Every third is older than any start date, and is never read.
         at = settings.start - (400 * DAY if number % 3 == 0 else DAY)
         yield at, "products", {"id": number, "name": f"Product {number}", "price": rng.randint(100, 9900) / 100}, None
 
@@ -56,11 +56,20 @@ def _money(cents: int) -> str:
     return f"{cents // 100}.{cents % 100:02d}"
 
 
-class _Life:
-    """One order from its first minute to its last change."""
+class _OrderScript:
+    """Everything that happens to one order; each outcome is a method of that name."""
 
-    _FATES = ("kept", "kept", "kept", "part", "whole", "parts", "raised", "lowered", "void", "offline", "incomplete")
-    _MORE = ("declined_first", "test_only", "bundle", "late_line", "back_dated", "deleted", "captured", "settled_later")
+    _OUTCOMES = ("kept", "kept", "kept", "part", "whole", "parts", "raised", "lowered", "void", "offline", "incomplete")
+    _MORE_OUTCOMES = (
+        "declined_first",
+        "test_only",
+        "bundle",
+        "late_line",
+        "back_dated",
+        "deleted",
+        "captured",
+        "settled_later",
+    )
 
     def __init__(self, settings: ShopSettings, rng: random.Random, order_id: int) -> None:
         self._rng = rng
@@ -73,10 +82,10 @@ class _Life:
         self._total = rng.randint(500, 40_000)
 
     def steps(self) -> Iterator[Step]:
-        """Yield everything that happens to the order."""
-        fate = self._rng.choice(self._FATES + self._MORE)
+        """Yield the order's steps."""
+        outcome = self._rng.choice(self._OUTCOMES + self._MORE_OUTCOMES)
         line = self._line(self._rng.randint(1, self._settings.products))
-        yield from getattr(self, f"_{fate}", self._kept)(self._base(), line)
+        yield from getattr(self, f"_{outcome}")(self._base(), line)
 
     def _base(self, **changes: object) -> Row:
         guest = self._rng.random() < 0.4
@@ -136,7 +145,7 @@ class _Life:
         yield from self._paid(order, line)
         new = _money(self._total + 1500)
         yield self._later, "orders", {"id": self._id, "total_inc_tax": new}, new
-        if self._id % 2:  # the rest is paid by card a day later, else by hand, which no transaction tells
+        if self._id % 2:  # the rest is paid by card a day later, else by hand, without a transaction
             yield self._later + DAY, "transactions", self._transaction(1500), None
 
     def _lowered(self, order: Row, line: Row) -> Iterator[Step]:
@@ -190,8 +199,8 @@ class _Life:
         yield self._later, "orders", {"id": self._id, "is_deleted": True}, "0"
 
     def _captured(self, order: Row, line: Row) -> Iterator[Step]:
-        held = {**order, "payment_status": "authorized", "status_id": 7}
-        yield self._placed, "orders", held, "0"
+        authorized = {**order, "payment_status": "authorized", "status_id": 7}
+        yield self._placed, "orders", authorized, "0"
         yield self._placed, "order_products", line, None
         yield self._placed, "transactions", self._transaction(self._total, event="authorization"), None
         capture = self._transaction(self._total, event="capture", reference_transaction_id=self._transactions)

@@ -1,6 +1,6 @@
-"""What a BigCommerce store holds, and the script of what will happen to it; `bigcommerce.py` shows it to the source.
+"""A BigCommerce store: its rows, and the script of their changes.
 
-A step changes one row at an instant, and says what the order it belongs to is worth from then on, if that changed.
+A step changes one row at an instant, and states the net value of its order from then on, if that changes.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 Row = dict[str, Any]
 
 KINDS = ("customers", "products", "orders", "order_products", "transactions")
-#: Rows that carry the time of their last change; lines and transactions have none.
+#: kinds whose rows have a modification date; lines and transactions have none
 _DATED = ("customers", "products", "orders")
 
 
@@ -26,7 +26,7 @@ def rfc_2822(epoch: int) -> str:
 
 @dataclass(order=True)
 class Step:
-    """One change: fields of a row (`id` names it), and the net value of its order afterwards, None if it stays."""
+    """One change: fields of the row named by `id`, and the net value of its order from then on (None: unchanged)."""
 
     at: int
     number: int
@@ -36,14 +36,14 @@ class Step:
 
     @property
     def order_id(self) -> int | None:
-        """Return the order that the row belongs to."""
+        """The order that the row belongs to, if any."""
         if self.kind == "orders":
             return int(self.row["id"])
         return int(self.row["order_id"]) if "order_id" in self.row else None
 
 
 class BigcommerceStore:
-    """All rows as they stand now, by kind and id."""
+    """The current rows by kind and id."""
 
     def __init__(self) -> None:
         self.rows: dict[str, dict[int, Row]] = {kind: {} for kind in KINDS}
@@ -53,17 +53,17 @@ class BigcommerceStore:
         self._numbers = count()
 
     def script(self, steps: Iterable[tuple[int, str, Row, str | None]]) -> int:
-        """Add what will happen; return how many steps there are now. Nothing may be added to the past."""
+        """Add steps; return their number in all. ValueError for one earlier than a step already applied."""
         for at, kind, row, worth in steps:
             if kind not in KINDS:
                 raise ValueError(f"kind is one of {', '.join(KINDS)}")
             if self._done and at < self.steps[self._done - 1].at:
-                raise ValueError("the past cannot be changed: choose a later instant")
+                raise ValueError("a step cannot be added before one that was already applied: choose a later instant")
             insort(self.steps, Step(at, next(self._numbers), kind, row, worth), lo=self._done)
         return len(self.steps)
 
     def advance(self, now: int) -> None:
-        """Let everything happen that is scripted up to now."""
+        """Apply every step up to `now`."""
         while self._done < len(self.steps) and self.steps[self._done].at <= now:
             self._apply(self.steps[self._done])
             self._done += 1
@@ -79,10 +79,10 @@ class BigcommerceStore:
         row["_modified"] = step.at
         order_id = step.order_id
         if step.kind not in _DATED and order_id in self.rows["orders"]:
-            self.rows["orders"][order_id]["_modified"] = step.at  # a payment or a line changes its order
+            self.rows["orders"][order_id]["_modified"] = step.at  # a payment or a line modifies its order
 
     def listed(self, kind: str, since: int | None) -> list[Row]:
-        """Return the rows changed at or after an instant, the longest unchanged first."""
+        """Return the rows modified at or after `since`, the least recently modified first."""
         rows = [row for row in self.rows[kind].values() if since is None or row["_modified"] >= since]
         return sorted(rows, key=lambda row: (row["_modified"], row["id"]))
 

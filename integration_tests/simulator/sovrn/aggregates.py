@@ -1,4 +1,4 @@
-"""Sovrn's aggregates: sums over the very rows that the transactions report serves (affiliate-facts B4, B9, [spec])."""
+"""Sovrn's aggregates: sums over the rows that the transactions report serves (docs/vendors/sovrn.md B4, B9, [spec])."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ import orjson
 
 from .transactions import SovrnRow, day_of
 
-_CLICKS_PER_SALE = 20  # [guess]; clicks that led to nothing are in no row, and only make the numbers plausible
+_CLICKS_PER_SALE = 20  # [guess]; clicks without a sale are in no row, this makes the numbers plausible
 _VIEWS_PER_CLICK = 25  # [guess]
-#: how much the control total is off in one place when the switch `sovrn.aggregates` says `mismatch`
+#: the error in one sum when the switch `sovrn.aggregates` is `mismatch`
 MISMATCH = Decimal("1.25")
 
 
 @dataclass(frozen=True)
 class Grouping:
-    """One aggregate: what a row of it is about, its noun in the 404, and which totals count its keys."""
+    """One aggregate: the noun in its 404, its key fields, and (key field, total that counts its values) pairs."""
 
     noun: str
     keys: Callable[[SovrnRow, str], dict[str, Any]]
@@ -36,7 +36,7 @@ def _merchant_by_date(row: SovrnRow, zone: str) -> dict[str, Any]:
 
 
 _MERCHANT_COUNTS = (("merchantGroupId", "merchantGroupIdsTotal"), ("merchantGroupName", "merchantGroupNameTotal"))
-#: only merchantsbydate has a date; the key fields of links, networks and cuids follow B5's names [guess]
+#: only merchantsbydate has a date; the key fields of links, networks and cuids are named as in B5 [guess]
 GROUPINGS: dict[str, Grouping] = {
     "merchantsbydate": Grouping("Merchant", _merchant_by_date, _MERCHANT_COUNTS),
     "merchants": Grouping("Merchant", _merchant, _MERCHANT_COUNTS),
@@ -57,11 +57,11 @@ class _Sum:
     actions: int = 0
 
     def add(self, row: SovrnRow) -> None:
-        assert row.shown is not None
-        self.revenue += Decimal(row.shown.revenue)
+        assert row.current is not None
+        self.revenue += Decimal(row.current.revenue)
         if row.program_type.lower() == "cpc":
             self.clicks += 1
-        elif Decimal(row.shown.revenue) > 0:
+        elif Decimal(row.current.revenue) > 0:
             self.clicks += _CLICKS_PER_SALE
             self.sales += 1
             self.actions += 1
@@ -72,7 +72,7 @@ class _Sum:
         self.sales += other.sales
         self.actions += other.actions
 
-    def shown(self, *, views: bool) -> dict[str, Any]:
+    def as_json(self, *, views: bool) -> dict[str, Any]:
         clicks = Decimal(max(self.clicks, 1))
         fields: dict[str, Any] = {
             "revenue": _plain(self.revenue),
@@ -92,8 +92,8 @@ def _plain(number: Decimal) -> orjson.Fragment:
     return orjson.Fragment(format(number, "f"))
 
 
-def aggregate(grouping: Grouping, rows: Sequence[SovrnRow], zone: str, spoiled: int | None) -> dict[str, Any]:
-    """Sum up rows by the grouping's keys; `spoiled` is the seed that picks the one sum that is to be wrong."""
+def aggregate(grouping: Grouping, rows: Sequence[SovrnRow], zone: str, mismatch_seed: int | None) -> dict[str, Any]:
+    """Sum up rows by the grouping's keys; with `mismatch_seed`, which picks it, one sum is off by `MISMATCH`."""
     sums: dict[tuple[Any, ...], _Sum] = {}
     keys: dict[tuple[Any, ...], dict[str, Any]] = {}
     for row in rows:
@@ -101,15 +101,15 @@ def aggregate(grouping: Grouping, rows: Sequence[SovrnRow], zone: str, spoiled: 
         key = tuple(fields.values())
         keys.setdefault(key, fields)
         sums.setdefault(key, _Sum()).add(row)
-    if sums and spoiled is not None:
-        sums[sorted(sums, key=repr)[spoiled % len(sums)]].revenue += MISMATCH
+    if sums and mismatch_seed is not None:
+        sums[sorted(sums, key=repr)[mismatch_seed % len(sums)]].revenue += MISMATCH
     total = _Sum()
     for part in sums.values():
         total.include(part)
-    totals = {f"{name}Total": value for name, value in total.shown(views=grouping.views).items()}
+    totals = {f"{name}Total": value for name, value in total.as_json(views=grouping.views).items()}
     for name, counted in grouping.counted:
         totals[counted] = len({fields[name] for fields in keys.values()})
     return {
-        "data": [{**keys[key], **sums[key].shown(views=grouping.views)} for key in sorted(sums, key=repr)],
+        "data": [{**keys[key], **sums[key].as_json(views=grouping.views)} for key in sorted(sums, key=repr)],
         "totals": totals,
     }

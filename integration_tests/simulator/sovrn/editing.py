@@ -1,4 +1,4 @@
-"""Sovrn rows written by hand: insert or update one transaction with explicit fields (admin API)."""
+"""Insert or update one Sovrn transaction with explicit fields, for the admin API."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import re
 from typing import Any
 
 from ..clock import parse_instant
-from ..world import World
+from .state import Sovrn
 from .store import Campaign
-from .transactions import COMMON, UTM_FIELDS, SovrnRow, SovrnState, Wire, money
+from .transactions import COMMON, UTM_FIELDS, RowFormat, SovrnRow, SovrnState, money
 
 _DATE_ONLY = re.compile(r"\d{4}-\d{2}-\d{2}")
-_NOON = 12 * 3600  # a date without a time is noon UTC, which is the same day in both zones of the switch
+_NOON = 12 * 3600  # a date without a time is noon UTC: the same day in both zones of the switch
 _BLOCKS = ("account", "commission", "click", "merchant")
 _OWN = (
     "revenueId", "commissionId", "clickId", "cuid", "programType", "clickDate", "commissionDate", "updateDate",
@@ -37,14 +37,14 @@ DEFAULTS: dict[str, Any] = {
 
 
 def _instant(value: Any) -> int:
-    """Read an instant, or a day as its noon."""
+    """Parse an instant, or a day as its noon."""
     if isinstance(value, str) and _DATE_ONLY.fullmatch(value):
         return parse_instant(value) + _NOON
     return parse_instant(value)
 
 
 def _leaves(row: dict[str, Any]) -> dict[str, Any]:
-    """Take the vendor's nested shape, its leaves alone, or a mixture; refuse what is neither."""
+    """Flatten the vendor's nested shape, its fields alone, or a mixture; ValueError for an unknown field."""
     leaves = {name: value for name, value in row.items() if name not in _BLOCKS}
     for block in _BLOCKS:
         leaves.update(row.get(block, {}))
@@ -53,47 +53,47 @@ def _leaves(row: dict[str, Any]) -> dict[str, Any]:
     return leaves
 
 
-def upsert(world: World, row: dict[str, Any], at: int) -> dict[str, Any]:
-    """Write one row so that it is visible from `at` on; what is not given stays, or takes a plain default.
+def upsert(state: Sovrn, fields: dict[str, Any], at: int) -> dict[str, Any]:
+    """Write one row, visible from `at` on; a missing field keeps its value or takes a default.
 
-    Unless the row says otherwise its `updateDate` is the day of `at`: a change moves it (B6). A click field that is
-    given as None is missing on the wire. Returns the row in its nested shape, as it is visible now.
+    Unless given, `updateDate` becomes the day of `at`: every change moves it (docs/vendors/sovrn.md B6). A click field
+    given as None is left out of the response. Returns the row as now visible, in its nested shape.
     """
-    leaves = _leaves(row)
+    leaves = _leaves(fields)
     if "revenueId" not in leaves:
         raise ValueError("a row needs a revenueId")
     revenue_id = str(leaves["revenueId"])
     commission_id = str(leaves.get("commissionId", f"c{revenue_id}"))
-    store = world.sovrn
-    life = store.find(revenue_id, commission_id)
-    common = {**(DEFAULTS if life is None else life.common), **{n: v for n, v in leaves.items() if n in COMMON}}
+    store = state.store
+    row = store.find(revenue_id, commission_id)
+    common = {**(DEFAULTS if row is None else row.common), **{n: v for n, v in leaves.items() if n in COMMON}}
     common = {name: value for name, value in common.items() if value is not None}
     if common["campaignId"] not in store.campaigns:
         store.add_campaigns([Campaign(common["campaignId"], common["campaignName"])])
-    committed_at = _instant(leaves.get("commissionDate", at if life is None else life.committed_at))
-    before = None if life is None else life.state_at(at)
-    if life is None:
-        life = SovrnRow(revenue_id, commission_id, f"k{revenue_id}", "", "cpa", committed_at, committed_at, common)
-    life.common, life.committed_at = common, committed_at
-    life.click_id = str(leaves.get("clickId", life.click_id))
-    life.cuid = str(leaves.get("cuid", life.cuid))
-    life.program_type = str(leaves.get("programType", life.program_type))
-    life.clicked_at = _instant(leaves.get("clickDate", life.clicked_at))
+    committed_at = _instant(leaves.get("commissionDate", at if row is None else row.committed_at))
+    before = None if row is None else row.state_at(at)
+    if row is None:
+        row = SovrnRow(revenue_id, commission_id, f"k{revenue_id}", "", "cpa", committed_at, committed_at, common)
+    row.common, row.committed_at = common, committed_at
+    row.click_id = str(leaves.get("clickId", row.click_id))
+    row.cuid = str(leaves.get("cuid", row.cuid))
+    row.program_type = str(leaves.get("programType", row.program_type))
+    row.clicked_at = _instant(leaves.get("clickDate", row.clicked_at))
     store.refresh()
-    state = SovrnState(
+    new = SovrnState(
         at,
         _instant(leaves.get("updateDate", at)),
         money(leaves.get("orderValue", before.order_value if before else "0")),
         money(leaves.get("publisherNetRevenue", before.revenue if before else "0")),
     )
-    store.write(life, state)
-    return shown(world, life)
+    store.write(row, new)
+    return served(state, row)
 
 
-def shown(world: World, life: SovrnRow) -> dict[str, Any]:
-    """Return a row in its nested shape with amounts as text, or, while it is not visible, only its key."""
-    if life.shown is None:
-        return {"commission": {"revenueId": life.revenue_id, "commissionId": life.commission_id}}
-    fields = life.nested(Wire(zone=world.switches["sovrn.day_zone"]))
-    fields["commission"] |= {"orderValue": life.shown.order_value, "publisherNetRevenue": life.shown.revenue}
+def served(state: Sovrn, row: SovrnRow) -> dict[str, Any]:
+    """Return a row in its nested shape with amounts as text, or only its key while it is not visible."""
+    if row.current is None:
+        return {"commission": {"revenueId": row.revenue_id, "commissionId": row.commission_id}}
+    fields = row.nested(RowFormat(zone=state.switches["sovrn.day_zone"]))
+    fields["commission"] |= {"orderValue": row.current.order_value, "publisherNetRevenue": row.current.revenue}
     return fields

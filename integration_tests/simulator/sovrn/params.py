@@ -1,4 +1,4 @@
-"""The query parameters of Sovrn's reports: what they must look like and what they ask for (affiliate-facts B4)."""
+"""The query parameters of Sovrn's reports: checks and meaning (docs/vendors/sovrn.md B4)."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ _DEVICES = ("DSK", "MBL", "TBL", "UKN")
 _PRODUCTS = ("UNK", "ORG", "INS", "WRA", "RAC", "RAL", "CUP", "TPA", "PCR", "TXT", "SHG", "PRF")
 
 
-class BadRequest(Exception):
-    """A parameter is missing or wrong; the text says which. Sovrn's own words are not known."""
+class BadRequestError(Exception):
+    """A parameter is missing or wrong; the text is invented, for Sovrn publishes none."""
 
 
 def _day(parameters: Mapping[str, str], name: str) -> str:
@@ -28,33 +28,33 @@ def _day(parameters: Mapping[str, str], name: str) -> str:
             return date.fromisoformat(text).isoformat()
     except ValueError:
         pass
-    raise BadRequest(f"{name} must be a date as yyyy-mm-dd")
+    raise BadRequestError(f"{name} must be a date as yyyy-mm-dd")
 
 
 def _ids(parameters: Mapping[str, str], name: str) -> frozenset[int] | None:
-    """Read a comma list; "must only contain numeric values, greater than 0" (sovrn-transactions, "Campaigns")."""
+    """Parse a comma-separated list of ids; each must be a number above 0 (B4)."""
     if name not in parameters:
         return None
     if not _IDS.fullmatch(parameters[name]):
-        raise BadRequest(f"{name} must match ^[0-9,]+$")
+        raise BadRequestError(f"{name} must match ^[0-9,]+$")
     ids = frozenset(int(part) for part in parameters[name].split(",") if part)
     if not ids or 0 in ids:
-        raise BadRequest(f"{name} must be greater than 0")
+        raise BadRequestError(f"{name} must be greater than 0")
     return ids
 
 
 def _choice(parameters: Mapping[str, str], name: str, choices: tuple[str, ...]) -> str | None:
     value = parameters.get(name)
     if value is not None and value not in choices:
-        raise BadRequest(f"{name} must be one of {', '.join(choices)}")
+        raise BadRequestError(f"{name} must be one of {', '.join(choices)}")
     return value
 
 
 def transactions_query(parameters: Mapping[str, str]) -> SovrnQuery:
-    """Read the parameters of the transactions report; unknown ones are ignored."""
+    """Parse the parameters of the transactions report; unknown ones are ignored."""
     days = tuple((name, _day(parameters, name)) for name in DATES if name in parameters)
     if not days:
-        raise BadRequest("at least one of clickDate, commissionDate and updateDate is required")
+        raise BadRequestError("at least one of clickDate, commissionDate and updateDate is required")
     return SovrnQuery(
         days,
         _ids(parameters, "campaignIds"),
@@ -64,21 +64,21 @@ def transactions_query(parameters: Mapping[str, str]) -> SovrnQuery:
 
 
 def click_window(parameters: Mapping[str, str]) -> tuple[str, str]:
-    """Read the window of an aggregate: the end is exclusive, and 31 days are the most."""
+    """Parse the window of an aggregate: the end is exclusive, at most 31 days."""
     for name in ("clickDateStart", "clickDateEnd"):
         if name not in parameters:
-            raise BadRequest(f"{name} is required")
+            raise BadRequestError(f"{name} is required")
     start, end = _day(parameters, "clickDateStart"), _day(parameters, "clickDateEnd")
     days = (date.fromisoformat(end) - date.fromisoformat(start)).days
     if days < 1:  # [guess]
-        raise BadRequest("clickDateEnd must be after clickDateStart")
+        raise BadRequestError("clickDateEnd must be after clickDateStart")
     if days > MAX_DAYS:
-        raise BadRequest(f"the date range must not exceed {MAX_DAYS} days")
+        raise BadRequestError(f"the date range must not exceed {MAX_DAYS} days")
     return start, end
 
 
 def aggregate_filter(parameters: Mapping[str, str]) -> Callable[[SovrnRow], bool]:
-    """Read the filters of an aggregate. `subIds` has no counterpart in the rows and is ignored."""
+    """Parse the filters of an aggregate; `subIds` has no counterpart in the rows and is ignored."""
     tests: list[Callable[[SovrnRow], bool]] = []
     campaigns, merchants = _ids(parameters, "campaignIds"), _ids(parameters, "merchantGroupIds")
     if campaigns is not None:
@@ -93,7 +93,7 @@ def aggregate_filter(parameters: Mapping[str, str]) -> Callable[[SovrnRow], bool
         tests.append(lambda row: DEVICE_CODES.get(row.common.get("device", ""), "UKN") == device)
     if (country := parameters.get("country")) is not None:
         if not _COUNTRY.fullmatch(country):
-            raise BadRequest("country must match ^[A-Z]{2}$")
+            raise BadRequestError("country must match ^[A-Z]{2}$")
         tests.append(lambda row: str(row.common.get("country", "")).upper() == country)
     if "cuids" in parameters:
         cuids = set(parameters["cuids"].split(","))

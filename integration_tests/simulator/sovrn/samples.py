@@ -1,4 +1,4 @@
-"""What Sovrn rows are made of: invented sites, merchants, clicks and amounts (affiliate-facts B5)."""
+"""Sample values for Sovrn rows: invented sites, merchants, clicks and amounts (docs/vendors/sovrn.md B5)."""
 
 from __future__ import annotations
 
@@ -10,44 +10,44 @@ from .transactions import UTM_FIELDS, SovrnState
 
 ACCOUNT_ID = 1234
 CAMPAIGNS = ((9000001, "PRIMARY"), (9000002, "site-2.example"), (9000003, "site-3.example"))
-#: a network other than Sovrn is one of the publisher's own accounts there (B5)
+#: another network than Sovrn means one of the publisher's own accounts there (B5)
 _NETWORKS = ("Sovrn", "Sovrn", "Sovrn", "Sovrn", "Sovrn", "Awin", "CJ")
 _SOURCES = ("google", "facebook", "bing", "newsletter")
 _DEVICES = ("Mobile", "Desktop", "Tablet", None)
 _COUNTRIES = ("us", "us", "us", "gb", "de", "ca")
 
 
-class Pool:
-    """Draws the parts of rows from one stream of chance."""
+class Samples:
+    """Draws the parts of rows from one random generator."""
 
-    def __init__(self, chance: random.Random) -> None:
-        self._chance = chance
+    def __init__(self, rng: random.Random) -> None:
+        self._rng = rng
 
     def state(self, at: int, *, cpc: bool) -> SovrnState:
-        """Draw first amounts: four and more decimals for sales, fractions of a cent for clicks."""
+        """Draw the first amounts: four or more decimals for sales, fractions of a cent for clicks."""
         if cpc:
-            return SovrnState(at, at, "0", f"{self._chance.randrange(5, 900) / 10000:.4f}")
-        cents = 800 + int(self._chance.expovariate(1 / 9000))
+            return SovrnState(at, at, "0", f"{self._rng.randrange(5, 900) / 10000:.4f}")
+        cents = 800 + int(self._rng.expovariate(1 / 9000))
         sale = Decimal(cents) / 100
-        revenue = sale * self._chance.randrange(200, 1200) / 10000  # 2 % to 12 %: at least 16 cents
-        digits = self._chance.choice((4, 4, 4, 6))
+        revenue = sale * self._rng.randrange(200, 1200) / 10000  # 2 % to 12 %: at least 16 cents
+        digits = self._rng.choice((4, 4, 4, 6))
         return SovrnState(at, at, f"{sale:.2f}", f"{revenue:.{digits}f}")
 
     @staticmethod
     def scaled(state: SovrnState, percent: int) -> tuple[str, str]:
-        """Return sale and revenue at so many percent; 100 keeps every digit."""
+        """Return sale and revenue at a percentage; 100 keeps every digit."""
         if percent == 100:
             return state.order_value, state.revenue
         sale, revenue = Decimal(state.order_value) * percent / 100, Decimal(state.revenue) * percent / 100
-        if abs(revenue - Decimal(state.revenue)) < Decimal("0.02"):  # a change must be one after rounding too
+        if abs(revenue - Decimal(state.revenue)) < Decimal("0.02"):  # the change must survive rounding
             revenue = Decimal(state.revenue) + (Decimal("0.02") if percent > 100 else Decimal("-0.02"))
         return f"{sale:.2f}", f"{revenue:.4f}"
 
     def common(self, *, cpc: bool, sale: str = "0") -> dict[str, Any]:
-        """Draw the unchanging part of a row; details of the click are sometimes empty and sometimes missing (FAQ)."""
-        chance = self._chance
-        campaign_id, campaign_name = chance.choice(CAMPAIGNS)
-        merchant = int(chance.paretovariate(1.1)) % 30 + 1
+        """Draw the fixed fields of a row; details of the click are sometimes empty or missing (FAQ)."""
+        rng = self._rng
+        campaign_id, campaign_name = rng.choice(CAMPAIGNS)
+        merchant = int(rng.paretovariate(1.1)) % 30 + 1
         common: dict[str, Any] = {
             "accountId": ACCOUNT_ID,
             "campaignId": campaign_id,
@@ -57,34 +57,34 @@ class Pool:
             "network": _NETWORKS[merchant % len(_NETWORKS)],
             "linkUtmInfo": self._utm(0.3, "affiliate"),
             "pageUtmInfo": self._utm(0.6, "cpc"),
-            "sovrnProduct": chance.choice(("Link", "Link", "JavaScript", "Product API")),
-            "country": chance.choice(_COUNTRIES),
-            "product": [] if cpc or chance.random() < 0.6 else self._products(merchant, sale),
+            "sovrnProduct": rng.choice(("Link", "Link", "JavaScript", "Product API")),
+            "country": rng.choice(_COUNTRIES),
+            "product": [] if cpc or rng.random() < 0.6 else self._products(merchant, sale),
         }
-        if (device := chance.choice(_DEVICES)) is not None:
+        if (device := rng.choice(_DEVICES)) is not None:
             common["device"] = device
-        post = chance.randrange(50)
+        post = rng.randrange(50)
         urls = {"pageUrl": f"www.{campaign_name.lower()}/post-{post}", "linkUrl": f"click.example/m{merchant}?p={post}"}
         for name, url in urls.items():
-            kind = chance.random()
+            kind = rng.random()
             if kind < 0.95:
                 common[name] = url if kind < 0.9 else ""
         return common
 
     def _utm(self, share: float, medium: str) -> dict[str, str]:
         utm = dict.fromkeys(UTM_FIELDS, "")
-        if self._chance.random() < share:
+        if self._rng.random() < share:
             utm |= {
-                "utmSource": self._chance.choice(_SOURCES),
+                "utmSource": self._rng.choice(_SOURCES),
                 "utmMedium": medium,
-                "utmCampaign": f"campaign-{self._chance.randrange(12)}",
+                "utmCampaign": f"campaign-{self._rng.randrange(12)}",
             }
         return utm
 
     def _products(self, merchant: int, sale: str) -> list[dict[str, Any]]:
-        """List what was bought; the prices sum to the sale, in the fields of the flat schema's ProductModel."""
+        """Draw products whose prices add up to the sale, in the fields of the flat schema's ProductModel."""
         cents = int(Decimal(sale) * 100)
-        first = self._chance.randrange(1, max(2, cents))
+        first = self._rng.randrange(1, max(2, cents))
         prices = [first, cents - first] if cents - first > 0 else [cents]
         return [
             {

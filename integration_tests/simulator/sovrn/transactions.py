@@ -1,7 +1,7 @@
-"""A Sovrn transaction's life: facts that never change, and states that come into force at scripted instants.
+"""A Sovrn transaction: fixed fields, and states that take effect at scripted instants.
 
-Sovrn edits a row in place or adds another one (the FAQ of sovrn-transactions; affiliate-facts B6, B7). An edit moves
-`updateDate`, so a row is found only under its latest one. Instants are kept; which day they are is the zone's affair.
+Sovrn edits a row in place or adds another one (docs/vendors/sovrn.md B6, B7). An edit moves `updateDate`, so a row is
+found only on its latest one. Rows hold instants; the zone decides the day.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import orjson
 from ..clock import stamp
 
 _PACIFIC = ZoneInfo("America/Los_Angeles")
-_QUARTER = 900  # seconds; no zone of the United States changes its offset within a quarter of an hour
+_QUARTER = 900  # seconds; time zones of the United States change their offset on a quarter of an hour
 UTM_FIELDS = ("utmSource", "utmMedium", "utmCampaign", "utmTerm", "utmContent")
 #: display name of the nested shape -> code of the flat one (B5, [code labels])
 PRODUCT_CODES = {"Link": "WRA", "JavaScript": "ORG", "Insert": "INS", "Product API": "TPA", "Unknown": "UNK"}
@@ -46,24 +46,24 @@ def bounds_of(day: str, zone: str) -> tuple[int, int]:
     """Return the first and the last second of a day."""
     tz = timezone.utc if zone == "utc" else _PACIFIC
     start = datetime.fromisoformat(day).replace(tzinfo=tz)
-    after = (start.replace(tzinfo=None) + timedelta(days=1)).replace(tzinfo=tz)  # by the wall: days may have 23 hours
+    after = (start.replace(tzinfo=None) + timedelta(days=1)).replace(tzinfo=tz)  # local time: a day may have 23 hours
     return int(start.timestamp()), int(after.timestamp()) - 1
 
 
 def money(amount: Any) -> str:
-    """Write an amount as plain decimal text, so that no float ever stands between the script and the wire."""
+    """Return an amount as plain decimal text, exact to the last digit; ValueError if it is not a number."""
     try:
         number = Decimal(str(amount))
     except InvalidOperation:
-        raise ValueError(f"{amount!r} is no number") from None
+        raise ValueError(f"{amount!r} is not a number") from None
     if not number.is_finite():
-        raise ValueError(f"{amount!r} is no number")
+        raise ValueError(f"{amount!r} is not a number")
     return format(number, "f")
 
 
 @dataclass(slots=True)
 class SovrnState:
-    """What the row says from `visible_at` on; amounts are decimal text."""
+    """The changing fields from `visible_at` on; amounts are decimal text."""
 
     visible_at: int
     updated_at: int
@@ -72,8 +72,8 @@ class SovrnState:
 
 
 @dataclass(frozen=True, slots=True)
-class Wire:
-    """How rows are written: the switches that decide it (B5: example and schema of one page contradict each other)."""
+class RowFormat:
+    """The switches that decide how rows are written (B5: the page's example and schema contradict each other)."""
 
     shape: str = "nested"
     ids: str = "string"
@@ -81,22 +81,22 @@ class Wire:
     zone: str = "utc"
 
     def number(self, text: str) -> Any:
-        """Write an amount; Java writes a double below a thousandth as 7.5E-4 [guess: that Sovrn ever does]."""
+        """Write an amount; Java writes a double below a thousandth as 7.5E-4 [guess: so may Sovrn]."""
         if self.numbers == "exponent" and 0 < abs(Decimal(text)) < Decimal("0.001"):
             mantissa, exponent = f"{Decimal(text).normalize():E}".split("E")
             text = f"{mantissa if '.' in mantissa else mantissa + '.0'}E{int(exponent)}"
         return orjson.Fragment(text)
 
     def revenue_id(self, text: str) -> Any:
-        """Write the one id that is text in the example and a number in the schema."""
+        """Write the revenue id, which is text in the example and a number in the schema."""
         return int(text) if self.ids == "number" and text.isdigit() else text
 
 
 @dataclass(slots=True)
 class SovrnRow:
-    """One row. `common` holds the unchanging leaves by the nested shape's names and may be shared between rows.
+    """One row. `common` holds the fixed fields by the nested shape's names; rows may share it.
 
-    A leaf of `common` that is not there is missing on the wire too: `device`, `pageUrl` and others sometimes are.
+    A field missing from `common` is left out of the response, as `device`, `pageUrl` and others sometimes are.
     """
 
     revenue_id: str
@@ -108,7 +108,7 @@ class SovrnRow:
     committed_at: int
     common: dict[str, Any]
     states: list[SovrnState] = field(default_factory=list)
-    shown: SovrnState | None = None
+    current: SovrnState | None = None
 
     @property
     def account_id(self) -> int:
@@ -121,38 +121,39 @@ class SovrnRow:
         return self.states[position - 1] if position else None
 
     def add(self, state: SovrnState) -> None:
-        """Put a state into its place in time; of two for one instant the later added wins."""
+        """Insert a state by time; of two for one instant the later added wins."""
         self.states.insert(bisect_right(self.states, state.visible_at, key=lambda other: other.visible_at), state)
 
     def instants(self) -> tuple[int, int, int]:
-        """Return the visible click, commission and update instants, in the order of `sovrn_store.DATES`."""
-        assert self.shown is not None
-        return self.clicked_at, self.committed_at, self.shown.updated_at
+        """Return the current click, commission and update instants, in the order of `store.DATES`."""
+        assert self.current is not None
+        return self.clicked_at, self.committed_at, self.current.updated_at
 
-    def encoded(self, wire: Wire) -> bytes:
-        """Return the visible row as JSON. `mixed` gives every row one of the two shapes for good."""
-        flat = wire.shape == "flat" or (wire.shape == "mixed" and zlib.crc32(self.revenue_id.encode()) & 1)
-        return orjson.dumps(self._flat(wire) if flat else self.nested(wire))
+    def encoded(self, row_format: RowFormat) -> bytes:
+        """Return the visible row as JSON; with `mixed`, the revenue id decides the row's shape."""
+        shape = row_format.shape
+        flat = shape == "flat" or (shape == "mixed" and zlib.crc32(self.revenue_id.encode()) & 1)
+        return orjson.dumps(self._flat(row_format) if flat else self.nested(row_format))
 
-    def nested(self, wire: Wire) -> dict[str, Any]:
-        """Write the shape of the vendor's example (B5, left column)."""
-        assert self.shown is not None
+    def nested(self, row_format: RowFormat) -> dict[str, Any]:
+        """Return the shape of the vendor's example (B5, left column)."""
+        assert self.current is not None
         common = self.common
         click: dict[str, Any] = {
             "clickId": self.click_id,
-            "clickDate": day_of(self.clicked_at, wire.zone),
+            "clickDate": day_of(self.clicked_at, row_format.zone),
             "cuid": self.cuid,
             **{name: common[name] for name in _CLICK if name in common},
         }
         return {
             "account": {name: common[name] for name in _ACCOUNT},
             "commission": {
-                "revenueId": wire.revenue_id(self.revenue_id),
+                "revenueId": row_format.revenue_id(self.revenue_id),
                 "commissionId": self.commission_id,
-                "commissionDate": day_of(self.committed_at, wire.zone),
-                "updateDate": day_of(self.shown.updated_at, wire.zone),
-                "orderValue": wire.number(self.shown.order_value),
-                "publisherNetRevenue": wire.number(self.shown.revenue),
+                "commissionDate": day_of(self.committed_at, row_format.zone),
+                "updateDate": day_of(self.current.updated_at, row_format.zone),
+                "orderValue": row_format.number(self.current.order_value),
+                "publisherNetRevenue": row_format.number(self.current.revenue),
                 "programType": self.program_type,
             },
             "click": click,
@@ -160,12 +161,12 @@ class SovrnRow:
             "product": common["product"],
         }
 
-    def _flat(self, wire: Wire) -> dict[str, Any]:
-        """Write the shape of the vendor's schema (B5, middle column): other names, and codes for product and device."""
-        assert self.shown is not None
+    def _flat(self, row_format: RowFormat) -> dict[str, Any]:
+        """Return the shape of the vendor's schema (B5, middle column): other names, codes for product and device."""
+        assert self.current is not None
         common = self.common
         row: dict[str, Any] = {
-            "revenueId": wire.revenue_id(self.revenue_id),
+            "revenueId": row_format.revenue_id(self.revenue_id),
             "clickSid": self.click_id,
             "accountId": common["accountId"],
             "commissionId": self.commission_id,
@@ -173,11 +174,11 @@ class SovrnRow:
             "merchantGroupName": common["merchantGroupName"],
             "campaignId": common["campaignId"],
             "campaignName": common["campaignName"],
-            "clickDate": day_of(self.clicked_at, wire.zone),
-            "commissionDate": day_of(self.committed_at, wire.zone),
-            "updateDate": day_of(self.shown.updated_at, wire.zone),
-            "publisherRevenue": wire.number(self.shown.revenue),
-            "orderValue": wire.number(self.shown.order_value),
+            "clickDate": day_of(self.clicked_at, row_format.zone),
+            "commissionDate": day_of(self.committed_at, row_format.zone),
+            "updateDate": day_of(self.current.updated_at, row_format.zone),
+            "publisherRevenue": row_format.number(self.current.revenue),
+            "orderValue": row_format.number(self.current.order_value),
             "cuid": self.cuid,
             "programType": self.program_type,
             "networkName": common["network"],

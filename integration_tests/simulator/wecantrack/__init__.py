@@ -1,1 +1,1 @@
-"""wecantrack's API."""
+"""wecantrack's reporting API."""

@@ -1,4 +1,4 @@
-"""wecantrack's small lists: networks, network accounts and websites (affiliate-facts A2)."""
+"""wecantrack's small lists: networks, network accounts and websites (docs/vendors/wecantrack.md A2)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Account:
     tags: tuple[str, ...] = ()
 
     def row(self) -> dict[str, Any]:
-        """Return the row of /api/v2/network_accounts, in the fields of the newest sighting (A2)."""
+        """Return the row of /api/v2/network_accounts, with the fields most recently observed (A2)."""
         return {
             "id": self.id,
             "created_at": "2024-01-15T09:00:00.000000Z",
@@ -43,25 +43,25 @@ class Website:
 
 
 @dataclass
-class Directory:
-    """Everything that transactions refer to by id."""
+class Accounts:
+    """Everything that transactions refer to by id; `networks` are names by slug."""
 
     networks: dict[str, str] = field(default_factory=dict)
-    accounts: dict[int, Account] = field(default_factory=dict)
+    by_id: dict[int, Account] = field(default_factory=dict)
     websites: dict[int, Website] = field(default_factory=dict)
 
     def add(self, accounts: Iterable[Account], websites: Iterable[Website] = ()) -> None:
         """Add accounts, with their networks, and websites."""
         for account in accounts:
-            self.accounts[account.id] = account
+            self.by_id[account.id] = account
             self.networks.setdefault(account.network_id, account.network_id.replace("-", " ").title())
         self.websites.update({website.id: website for website in websites})
 
-    def account_ids(self, *, network_id: str | None, account_id: int | None, tags: frozenset[str]) -> frozenset[int]:
-        """Return the accounts that pass the three account filters of A3; tags are any-of [guess]."""
+    def matching_ids(self, *, network_id: str | None, account_id: int | None, tags: frozenset[str]) -> frozenset[int]:
+        """Return the accounts that pass the three account filters of A3; one matching tag is enough [guess]."""
         return frozenset(
             account.id
-            for account in self.accounts.values()
+            for account in self.by_id.values()
             if (network_id is None or account.network_id == network_id)
             and (account_id is None or account.id == account_id)
             and (not tags or not tags.isdisjoint(account.tags))

@@ -1,11 +1,11 @@
-"""The read side of wecantrack's API (affiliate-facts A2 to A10): five GET endpoints behind one key check."""
+"""wecantrack's API (docs/vendors/wecantrack.md A2 to A10): five GET endpoints behind one key check."""
 
 from __future__ import annotations
 
 import time
 from collections import Counter
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 from starlette.requests import Request
@@ -13,15 +13,13 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from .laravel import Paginator, PhpQuery, page_number, parse_query, validation_body
 from .params import MAX_LIMIT, TransactionParameters
+from .state import Wecantrack
 from .store import Query
 from .throttle import Allowance
 
-if TYPE_CHECKING:
-    from ..world import World
-
 TRANSACTIONS = "/api/v3/transactions"
 HTML_PAGE = "<!DOCTYPE html><html><head><title>wecantrack (simulated)</title></head><body>Log in</body></html>"
-_CLICKS_PER_SALE = 30  # [guess]; only gives the aggregation plausible numbers
+_CLICKS_PER_SALE = 30  # [guess]; makes the aggregation's numbers plausible
 _GROUPS = ("networks", "network_accounts", *(f"custom_index_{n}" for n in range(1, 6)))
 
 
@@ -31,65 +29,65 @@ def json_response(body: Any, status: int = 200, headers: dict[str, str] | None =
     return Response(content, status, {"Cache-Control": "no-cache, private", **(headers or {})}, "application/json")
 
 
-def answer(world: World, request: Request, _body: bytes) -> Response:
-    """Check the key, the plan and the throttle, then answer; the order is Laravel's middleware priority."""
+def answer(state: Wecantrack, request: Request, _body: bytes) -> Response:
+    """Check the key, the throttle and the plan, in the order of Laravel's middleware, then answer."""
     path = request.url.path
     query = parse_query(request.url.query)
     key = request.headers.get("x-api-key")
-    if key is None and world.switches["wecantrack.key_in"] == "header_or_query":
+    if key is None and state.switches["wecantrack.key_in"] == "header_or_query":
         key = str(query.get("api_key", ""))
-    state = world.keys.state("wecantrack", key or "")
-    if state == "unknown":
-        laravel = world.switches["wecantrack.unauthorised_body"] == "laravel"
+    access = state.keys.state("wecantrack", key or "")
+    if access == "unknown":
+        laravel = state.switches["wecantrack.unauthorised_body"] == "laravel"
         return json_response({"message": "Unauthenticated."} if laravel else {"error": "Unauthorised"}, 401)
-    allowance = world.throttle.hit(key or "", path)
+    allowance = state.throttle.hit(key or "", path)
     if allowance.retry_after is not None:
-        return _too_many(world, allowance)
-    if state == "plan_off":  # [guess]: the feature "Reporting API & Webhook" is off (A8)
+        return _too_many(state, allowance)
+    if access == "plan_off":  # [guess]: the feature "Reporting API & Webhook" is off (A8)
         response = json_response({"message": "This action is unauthorized."}, 403)
     else:
-        response = _ENDPOINTS[path](world, request, query)
+        response = _ENDPOINTS[path](state, request, query)
     response.headers["X-RateLimit-Limit"] = str(allowance.limit)
     response.headers["X-RateLimit-Remaining"] = str(allowance.remaining)
     return response
 
 
-def _too_many(world: World, allowance: Allowance) -> Response:
+def _too_many(state: Wecantrack, allowance: Allowance) -> Response:
     assert allowance.retry_after is not None
-    now = world.clock.second() if world.switches["wecantrack.throttle_reset"] == "simulated" else int(time.time())
+    now = state.clock.second() if state.switches["wecantrack.throttle_reset"] == "simulated" else int(time.time())
     headers = {
         "X-RateLimit-Limit": str(allowance.limit),
         "X-RateLimit-Remaining": "0",
         "Retry-After": str(allowance.retry_after),
         "X-RateLimit-Reset": str(now + allowance.retry_after),
     }
-    if world.switches["wecantrack.throttle_headers"] == "no_retry_after":
+    if state.switches["wecantrack.throttle_headers"] == "no_retry_after":
         del headers["Retry-After"]
-    elif world.switches["wecantrack.throttle_headers"] == "none":
+    elif state.switches["wecantrack.throttle_headers"] == "none":
         headers = {}
-    if world.switches["wecantrack.throttle_body"] == "html":
+    if state.switches["wecantrack.throttle_body"] == "html":
         return HTMLResponse("<!DOCTYPE html><html><body>429 | Too Many Requests</body></html>", 429, headers)
     return json_response({"message": "Too Many Attempts."}, 429, headers)
 
 
 def _invalid(request: Request, errors: dict[str, list[str]]) -> Response:
-    """Answer 422, or send whoever does not ask for JSON back to a page, as stock Laravel does (A8)."""
+    """Answer 422, or redirect a client that does not accept JSON to a page, as stock Laravel does (A8)."""
     first = request.headers.get("accept", "").split(",")[0]
     if "/json" in first or "+json" in first:
         return json_response(validation_body(errors), 422)
     return RedirectResponse(f"{str(request.base_url).rstrip('/')}/", 302)
 
 
-def _transactions(world: World, request: Request, query: PhpQuery) -> Response:
-    parameters = TransactionParameters(query, world.switches)
+def _transactions(state: Wecantrack, request: Request, query: PhpQuery) -> Response:
+    parameters = TransactionParameters(query, state.switches)
     if parameters.errors:
         return _invalid(request, parameters.errors)
     accounts = None
     if parameters.network_id is not None or parameters.account_id is not None or parameters.tags:
-        accounts = world.directory.account_ids(
+        accounts = state.accounts.matching_ids(
             network_id=parameters.network_id, account_id=parameters.account_id, tags=parameters.tags
         )
-    exclusive = world.switches["wecantrack.bounds"] == "end_exclusive"
+    exclusive = state.switches["wecantrack.bounds"] == "end_exclusive"
     page = page_number(query.get("page"))
     wanted = Query(
         parameters.date_type,
@@ -98,11 +96,11 @@ def _transactions(world: World, request: Request, query: PhpQuery) -> Response:
         parameters.statuses,
         accounts,
         parameters.website_id,
-        world.switches["wecantrack.order"],
+        state.switches["wecantrack.order"],
     )
-    store = world.transactions
-    world.mutations.before_page(wanted, page, parameters.limit)
-    rows = store.select(wanted)  # counted anew on every request: `total` may move between two pages (A4)
+    store = state.transactions
+    state.mutations.before_page(wanted, page, parameters.limit)
+    rows = store.select(wanted)  # counted again on every request: `total` can change between two pages (A4)
     first = (page - 1) * parameters.limit
     paginator = Paginator(
         path=str(request.url.replace(query=None)),
@@ -110,36 +108,36 @@ def _transactions(world: World, request: Request, query: PhpQuery) -> Response:
         page=page,
         per_page=parameters.limit,
         total=len(rows),
-        links=world.switches["wecantrack.links"],
+        links=state.switches["wecantrack.links"],
     )
     body = paginator.body([store.transactions[row].encoded() for row in rows[first : first + parameters.limit]])
-    world.mutations.after_page(wanted, page, parameters.limit)
+    state.mutations.after_page(wanted, page, parameters.limit)
     return json_response(body)
 
 
-def _network_accounts(world: World, request: Request, query: PhpQuery) -> Response:
+def _network_accounts(state: Wecantrack, request: Request, query: PhpQuery) -> Response:
     ids = query.get("ids", {})
     if isinstance(ids, str):
         return _invalid(request, {"ids": ["The ids field must be an array."]})
     wanted = set(ids.values())
-    rows = [account.row() for account in world.directory.accounts.values() if not wanted or str(account.id) in wanted]
+    rows = [account.row() for account in state.accounts.by_id.values() if not wanted or str(account.id) in wanted]
     return json_response(rows)
 
 
-def _networks(world: World, _request: Request, _query: PhpQuery) -> Response:
-    return json_response([{"id": slug, "name": name} for slug, name in world.directory.networks.items()])
+def _networks(state: Wecantrack, _request: Request, _query: PhpQuery) -> Response:
+    return json_response([{"id": slug, "name": name} for slug, name in state.accounts.networks.items()])
 
 
-def _websites(world: World, _request: Request, query: PhpQuery) -> Response:
-    rows = [{"id": site.id, "url": site.url, "active": site.active} for site in world.directory.websites.values()]
+def _websites(state: Wecantrack, _request: Request, query: PhpQuery) -> Response:
+    rows = [{"id": site.id, "url": site.url, "active": site.active} for site in state.accounts.websites.values()]
     wanted_id, wanted_url = query.get("id"), query.get("url")
     return json_response([
         row for row in rows if wanted_id in (None, str(row["id"])) and wanted_url in (None, row["url"])
     ])  # fmt: skip
 
 
-def _clicks_aggregation(world: World, request: Request, query: PhpQuery) -> Response:
-    """Sum up the last N clicks (A10); a bare array. The clicks behind the sales are a constant rate [guess]."""
+def _clicks_aggregation(state: Wecantrack, request: Request, query: PhpQuery) -> Response:
+    """Aggregate the last N clicks as a bare array (A10), at a constant number of clicks per sale [guess]."""
     last_clicks = str(query.get("last_clicks", ""))
     if not last_clicks.isdigit() or not 1 <= int(last_clicks) <= 75000:
         required = "last_clicks" not in query
@@ -151,30 +149,30 @@ def _clicks_aggregation(world: World, request: Request, query: PhpQuery) -> Resp
     limit = str(query.get("limit", MAX_LIMIT))
     if not limit.isdigit() or not 1 <= int(limit) <= MAX_LIMIT:
         return _invalid(request, {"limit": [f"The limit field must be an integer between 1 and {MAX_LIMIT}."]})
-    rows = _aggregate(world, int(last_clicks), groups, query)
+    rows = _aggregate(state, int(last_clicks), groups, query)
     order_by = {"clicks": "clicks", "sales": "sales"}.get(str(query.get("order_by")), "total_commission_EUR")
     rows.sort(key=lambda row: row[order_by], reverse=query.get("order_direction") != "asc")
     first = (page_number(query.get("page")) - 1) * int(limit)
     return json_response(rows[first : first + int(limit)])
 
 
-def _aggregate(world: World, last_clicks: int, groups: list[str], query: PhpQuery) -> list[dict[str, Any]]:
-    accounts = world.directory.accounts
+def _aggregate(state: Wecantrack, last_clicks: int, groups: list[str], query: PhpQuery) -> list[dict[str, Any]]:
+    accounts = state.accounts.by_id
     networks = set(str(query["networks"]).split(",")) if "networks" in query else None
     wanted = set(str(query["network_accounts"]).split(",")) if "network_accounts" in query else None
     sales: Counter[tuple[Any, ...]] = Counter()
     euros: dict[tuple[Any, ...], Decimal] = {}
-    shown = [life for life in world.transactions.transactions if life.shown is not None]
-    shown.sort(key=lambda life: life.clicked_at or life.ordered_at, reverse=True)
-    for life in shown[: max(1, last_clicks // _CLICKS_PER_SALE)]:
-        network_id = accounts[life.account_id].network_id
-        if (networks and network_id not in networks) or (wanted and str(life.account_id) not in wanted):
+    visible = [row for row in state.transactions.transactions if row.current is not None]
+    visible.sort(key=lambda row: row.clicked_at or row.ordered_at, reverse=True)
+    for row in visible[: max(1, last_clicks // _CLICKS_PER_SALE)]:
+        network_id = accounts[row.account_id].network_id
+        if (networks and network_id not in networks) or (wanted and str(row.account_id) not in wanted):
             continue
-        values = {"networks": network_id, "network_accounts": life.account_id}
+        values = {"networks": network_id, "network_accounts": row.account_id}
         group = tuple(values.get(name) for name in groups)
         sales[group] += 1
-        assert life.shown is not None
-        euros[group] = euros.get(group, Decimal(0)) + Decimal(life.shown.commission_amount_euro)
+        assert row.current is not None
+        euros[group] = euros.get(group, Decimal(0)) + Decimal(row.current.commission_amount_euro)
     return [
         {
             "total_commission_USD": float(round(euros[group] * Decimal("1.09"), 2)),

@@ -1,4 +1,4 @@
-"""Rows written by hand: insert or update one transaction with explicit fields (admin API)."""
+"""Insert or update one transaction with explicit fields, for the admin API."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any
 import orjson
 
 from ..clock import parse_instant, stamp
-from ..world import World
 from .accounts import Account
+from .state import Wecantrack
 from .transactions import CHANGING, State, Transaction
 
 _REQUIRED = ("transaction_id", "user_network_account_id")
-_DEFAULT_FACTS: dict[str, Any] = {
+_DEFAULT_FIELDS: dict[str, Any] = {
     "reference": None,
     "sub_ids": None,
     "currency_id": "EUR",
@@ -25,35 +25,36 @@ _DEFAULT_FACTS: dict[str, Any] = {
 }
 
 
-def upsert(world: World, row: dict[str, Any], at: int, website_id: int | None = None) -> dict[str, Any]:
-    """Write one row so that it is visible from `at` on; what is not given stays, or takes a plain default.
+def upsert(state: Wecantrack, row: dict[str, Any], at: int, website_id: int | None = None) -> dict[str, Any]:
+    """Write one row, visible from `at` on; a missing field keeps its value or takes a default.
 
-    Unless the row says otherwise, `last_wct_update` and `modified_date` are `at`: a change moves the cursor (A7).
+    Unless given, `last_wct_update` and `modified_date` become `at`: every change moves the cursor
+    (docs/vendors/wecantrack.md A7). Returns the row as the API now serves it.
     """
     if missing := [name for name in _REQUIRED if name not in row]:
         raise ValueError(f"a row needs {', '.join(missing)}")
     account_id, transaction_id = int(row["user_network_account_id"]), str(row["transaction_id"])
-    if account_id not in world.directory.accounts:
-        world.directory.add([Account(account_id, str(row.get("network_id", "awin")), f"Account {account_id}")])
-    store = world.transactions
-    place = store.find(account_id, transaction_id)
-    facts = {name: value for name, value in row.items() if name not in CHANGING}
-    if place is None:
-        facts = {"order_date": stamp(at), **_DEFAULT_FACTS, **facts}
-        life = Transaction(
-            account_id, transaction_id, website_id, facts["currency_id"], parse_instant(facts["order_date"]),
-            parse_instant(facts["click_date"]) if facts["click_date"] else None, orjson.dumps(facts),
+    if account_id not in state.accounts.by_id:
+        state.accounts.add([Account(account_id, str(row.get("network_id", "awin")), f"Account {account_id}")])
+    store = state.transactions
+    number = store.find(account_id, transaction_id)
+    fixed = {name: value for name, value in row.items() if name not in CHANGING}
+    if number is None:
+        fixed = {"order_date": stamp(at), **_DEFAULT_FIELDS, **fixed}
+        transaction = Transaction(
+            account_id, transaction_id, website_id, fixed["currency_id"], parse_instant(fixed["order_date"]),
+            parse_instant(fixed["click_date"]) if fixed["click_date"] else None, orjson.dumps(fixed),
             [_state(row, at, None)],
         )  # fmt: skip
-        store.append(life)
+        store.append(transaction)
     else:
-        life = store.transactions[place]
-        if facts.keys() - set(_REQUIRED):
-            life.change_facts({**life.fact(), **facts})
-            store.refresh(place)
-        store.write(place, _state(row, at, life.state_at(at)))
-    shown: dict[str, Any] = orjson.loads(life.encoded()) if life.shown else {**life.fact()}
-    return shown
+        transaction = store.transactions[number]
+        if fixed.keys() - set(_REQUIRED):
+            transaction.replace_fixed({**transaction.fields(), **fixed})
+            store.refresh(number)
+        store.write(number, _state(row, at, transaction.state_at(at)))
+    served: dict[str, Any] = orjson.loads(transaction.encoded()) if transaction.current else transaction.fields()
+    return served
 
 
 def _state(row: dict[str, Any], at: int, before: State | None) -> State:
@@ -65,7 +66,7 @@ def _state(row: dict[str, Any], at: int, before: State | None) -> State:
     }
     for name in ("sale_amount", "commission_amount"):
         if name in row and f"{name}_euro" not in row:
-            money[f"{name}_euro"] = money[name]  # one for one: rows by hand are about behaviour, not about rates
+            money[f"{name}_euro"] = money[name]  # at a rate of 1: such rows test behavior, not exchange rates
     validated = row.get("validation_date", before.validated_at)
     return State(
         visible_at=at,

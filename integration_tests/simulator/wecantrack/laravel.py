@@ -1,6 +1,6 @@
-"""What every Laravel application does alike: query strings, validation replies and paginated bodies.
+"""What every Laravel application does: query strings, validation errors and paginated bodies.
 
-That wecantrack is one is an inference (affiliate-facts 0.1, [derived]); the rules themselves were read in
+That wecantrack uses Laravel is an inference (docs/vendors/wecantrack.md 0.1, [derived]); the rules were read in
 `laravel/framework` (A4, A8, [laravel]).
 """
 
@@ -12,14 +12,14 @@ from urllib.parse import parse_qsl, quote
 
 import orjson
 
-#: a parsed query: text, or for `name[]=` and `name[0]=` forms the items under PHP's keys.
+#: a parsed query: text, or for `name[]=` and `name[0]=` the items by PHP's keys.
 PhpQuery = dict[str, "str | dict[str, str]"]
 
 _BRACKETED = re.compile(r"([^\[]+)\[([^\]]*)\]")
 
 
 def parse_query(query_string: str) -> PhpQuery:
-    """Read a query string as PHP does; `status=[]=approved`, the typo of the vendor's page, becomes plain text."""
+    """Parse a query string as PHP does; `status=[]=approved`, a typo on the vendor's page, becomes plain text."""
     parsed: PhpQuery = {}
     for name, value in parse_qsl(query_string, keep_blank_values=True):
         match = _BRACKETED.match(name)
@@ -30,7 +30,7 @@ def parse_query(query_string: str) -> PhpQuery:
         if isinstance(items, str):
             items = parsed[match[1]] = {}
         items[match[2] or str(len(items))] = value
-    # the ConvertEmptyStringsToNull middleware: an empty parameter is a missing one
+    # the ConvertEmptyStringsToNull middleware treats an empty parameter as missing
     return {name: value for name, value in parsed.items() if value not in ("", {})}
 
 
@@ -46,7 +46,7 @@ def build_query(parameters: PhpQuery) -> str:
 
 
 def validation_body(errors: dict[str, list[str]]) -> dict[str, Any]:
-    """Build the body of a 422: the first message, how many more, and all of them by parameter."""
+    """Build the body of a 422: the first message, the number of further ones, and all of them by parameter."""
     messages = [message for group in errors.values() for message in group]
     more = len(messages) - 1
     suffix = f" (and {more} more error{'s' if more > 1 else ''})" if more else ""
@@ -54,12 +54,12 @@ def validation_body(errors: dict[str, list[str]]) -> dict[str, Any]:
 
 
 def page_number(text: str | dict[str, str] | None) -> int:
-    """Resolve `?page`: what is no integer or below 1 is page 1; beyond the last page is not corrected."""
+    """Parse `?page`: anything but an integer of 1 or more is page 1; pages after the last are not corrected."""
     return int(text) if isinstance(text, str) and re.fullmatch(r"\s*\+?\d{1,18}\s*", text) and int(text) >= 1 else 1
 
 
 class Paginator:
-    """`LengthAwarePaginator::toArray()` around rows that are already encoded."""
+    """Does what `LengthAwarePaginator::toArray()` does, around rows that are already encoded."""
 
     def __init__(self, *, path: str, parameters: PhpQuery, page: int, per_page: int, total: int, links: str) -> None:
         self._path = path
@@ -107,7 +107,7 @@ class Paginator:
 
 
 def _window(page: int, last: int) -> list[int | None]:
-    """Return the numbers of Laravel's `UrlWindow` with three on each side; None stands for the dots."""
+    """Return the page numbers of Laravel's `UrlWindow` with three on each side; None stands for the ellipsis."""
     if last < 14:
         return list(range(1, last + 1))
     if page <= 7:

@@ -1,4 +1,4 @@
-"""The parameters of GET /api/v3/transactions, checked as Laravel's validator would (affiliate-facts A3, A8)."""
+"""The parameters of GET /api/v3/transactions, checked as by Laravel (docs/vendors/wecantrack.md A3, A8)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _DATE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d")
 
 
 class TransactionParameters:
-    """One request's parameters; `errors` is empty when they are good, and only then the rest is set."""
+    """One request's parameters, valid only if `errors` is empty."""
 
     def __init__(self, query: PhpQuery, switches: Mapping[str, str]) -> None:
         self._query = query
@@ -26,9 +26,9 @@ class TransactionParameters:
         if self.start > self.end and not self.errors:  # [guess]
             self._refuse("end_date", "The end date field must be a date after or equal to start date.")
         statuses = self._items("status")
-        for place, status in enumerate(statuses):
+        for index, status in enumerate(statuses):
             if status not in STATUSES:
-                self._refuse(f"status.{place}", f"The selected status.{place} is invalid.")
+                self._refuse(f"status.{index}", f"The selected status.{index} is invalid.")
         self.statuses = frozenset(statuses) or None
         self.tags = frozenset(self._items("network_account_tags"))
         self.network_id = self._text("network_id")
@@ -48,7 +48,7 @@ class TransactionParameters:
         return str(value)
 
     def _date(self, name: str) -> int:
-        """Read `Y-m-d\\TH:i:s` exactly; no zone, no fraction, no missing zero. Read as UTC [guess]."""
+        """Parse `Y-m-d\\TH:i:s` exactly, without zone or fraction and with all zeros, as UTC [guess]."""
         label, value = name.replace("_", " "), self._query.get(name)
         if value is None:
             self._refuse(name, f"The {label} field is required.")

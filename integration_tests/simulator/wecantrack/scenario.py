@@ -1,7 +1,7 @@
-"""Made-up months of affiliate sales, the same for the same seed: rows that appear, and what becomes of them.
+"""Generates months of affiliate sales and their later changes, reproducibly from a seed.
 
-The shapes are those of affiliate-facts A5, the lives those of A7; names, shops, sites and people are obviously
-invented (`.example`, `.invalid`). How often each outcome occurs is a [guess]; that each occurs is the point.
+Shapes and changes follow docs/vendors/wecantrack.md A5 and A7; names, shops, sites and people are invented (`.example`,
+`.invalid`). The shares of the outcomes are a [guess]; every outcome occurs.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from typing import Any
 import orjson
 
 from ..clock import iso, stamp
-from .accounts import Account, Directory, Website
+from .accounts import Account, Accounts, Website
 from .transactions import State, Transaction
 
 DAY = 86400
-#: account -> currency of most of its sales; the sub id slots of its network (A5: network-named keys)
+#: account, currency of most of its sales, sub id keys of its network (A5: keys are named by the network)
 _ACCOUNTS: tuple[tuple[Account, str, tuple[str, ...]], ...] = (
     (Account(101, "awin", "Awin UK", ("main", "uk")), "GBP", ("clickRef",)),
     (Account(102, "awin", "Awin DE", ("main", "de")), "EUR", ("clickRef",)),
@@ -29,7 +29,7 @@ _ACCOUNTS: tuple[tuple[Account, str, tuple[str, ...]], ...] = (
     (Account(401, "tradedoubler", "Tradedoubler", ()), "EUR", ("epi", "epi2")),
     (Account(501, "impact", "Impact", ("us", "test")), "USD", ("subid1", "subid2", "subid3")),
 )
-_NAMES_ITS_NETWORK = frozenset({"awin", "cj"})  # `network_id` is in some sightings of the record and not in others
+_WITH_NETWORK_ID = frozenset({"awin", "cj"})  # `network_id` is in some published records and not in others
 _WEBSITES = tuple(Website(10 + n, f"https://blog-{n}.example") for n in (1, 2, 3))
 _CENTS_TO_EURO = {"EUR": 100, "USD": 92, "GBP": 117}  # percent; rates and their date are undocumented (A5)
 _SOURCES = ("google", "facebook", "bing", "newsletter")
@@ -37,7 +37,7 @@ _ALPHANUMERIC = "abcdefghijklmnopqrstuvwxyz0123456789"
 _PAIRS = [first + second for first in _ALPHANUMERIC for second in _ALPHANUMERIC]
 _NO_PUNCTUATION = str.maketrans("", "", "- :")
 _REASONS = ("returned", "order cancelled", "duplicate order", "voucher not allowed")
-#: what becomes of a pending row, with its share among those that change: the steps are taken in order
+#: share among the pending rows that change, and the steps of the change in order
 _OUTCOMES: tuple[tuple[int, tuple[str, ...]], ...] = (
     (60, ("approve",)),
     (14, ("decline",)),
@@ -54,11 +54,11 @@ _OUTCOME_ENDS = list(accumulate(share for share, _steps in _OUTCOMES))
 
 @dataclass(frozen=True)
 class ScenarioSettings:
-    """How much happens. `start` None lets the first period end now.
+    """Size and shares of a scenario; without `start`, the first period ends now.
 
-    `transactions` appear in the first `days`, and at the same rate in the `later_days` after them. `identified` is
-    the share with a publisher's user id in a sub id, `changing` the share of pending rows that do not stay so.
-    `declined_amounts`: whether a declined row keeps its amounts or loses them (A7: undocumented; kept [guess]).
+    `transactions` appear in the first `days`, then more at the same rate in the `later_days` after them. `identified`
+    is the share with a publisher's user id in a sub id, `changing` the share of pending rows that change later.
+    `declined_amounts` says whether a declined row keeps its amounts (A7: undocumented; kept [guess]).
     """
 
     seed: int = 7
@@ -80,37 +80,38 @@ class Scenario:
     """What was generated."""
 
     start: int
-    turn: int
-    directory: Directory
+    first_period_ends: int
+    accounts: Accounts
     transactions: list[Transaction] = field(default_factory=list)
 
     def summary(self) -> dict[str, Any]:
-        """Say what was made, for the admin API."""
+        """Return the periods and counts for the admin API."""
         return {
             "start": iso(self.start),
-            "first_period_ends": iso(self.turn),
+            "first_period_ends": iso(self.first_period_ends),
             "transactions": len(self.transactions),
-            "states": sum(len(life.states) for life in self.transactions),
+            "states": sum(len(transaction.states) for transaction in self.transactions),
         }
 
 
 def build_scenario(settings: ScenarioSettings, now: int) -> Scenario:
-    """Generate all lives, in the order in which their rows appear."""
+    """Generate all transactions, in the order in which they appear."""
     start = now - settings.days * DAY if settings.start is None else settings.start
-    directory = Directory()
-    directory.add([account for account, _currency, _slots in _ACCOUNTS], _WEBSITES)
+    accounts = Accounts()
+    accounts.add([account for account, _currency, _keys in _ACCOUNTS], _WEBSITES)
     generator = _Generator(settings)
-    chance = generator.chance
-    turn = start + settings.days * DAY
+    rng = generator.rng
+    first_period_ends = start + settings.days * DAY
     later = settings.transactions * settings.later_days // max(settings.days, 1)
-    appearances = [chance.randrange(start, turn) for _ in range(settings.transactions)]
-    appearances += [chance.randrange(turn + 1, turn + 1 + settings.later_days * DAY) for _ in range(later)]
-    lives = [generator.life(number, at) for number, at in enumerate(sorted(appearances))]
-    return Scenario(start, turn, directory, lives)
+    appearances = [rng.randrange(start, first_period_ends) for _ in range(settings.transactions)]
+    later_start = first_period_ends + 1
+    appearances += [rng.randrange(later_start, later_start + settings.later_days * DAY) for _ in range(later)]
+    transactions = [generator.transaction(number, at) for number, at in enumerate(sorted(appearances))]
+    return Scenario(start, first_period_ends, accounts, transactions)
 
 
 def _digits(instant: int) -> str:
-    """Write the click's time as a reference does: `yymmddHHMMSS` (A5)."""
+    """Format a click's time as in a reference: `yymmddHHMMSS` (A5)."""
     return stamp(instant)[2:].translate(_NO_PUNCTUATION)
 
 
@@ -119,34 +120,34 @@ def _money(cents: int) -> str:
 
 
 class _Generator:
-    """Draws one life after the other from one seeded stream of chance."""
+    """Draws transactions one by one from one seeded generator."""
 
     def __init__(self, settings: ScenarioSettings) -> None:
         self._settings = settings
-        self.chance = random.Random(settings.seed)
+        self.rng = random.Random(settings.seed)
         self._used: list[str] = []
         self._taken: Counter[str] = Counter()
         self._people = max(10, settings.transactions // 3)
 
     def _below(self, limit: int, least: int = 0) -> int:
-        """Draw a whole number from `least` to below `limit`; four times as fast as `randrange`."""
-        return least + int(self.chance.random() * (limit - least))
+        """Draw an integer from `least` to below `limit`, four times as fast as `randrange`."""
+        return least + int(self.rng.random() * (limit - least))
 
-    def life(self, number: int, appears_at: int) -> Transaction:
-        """Generate one transaction that wecantrack first shows at `appears_at`."""
-        chance = self.chance
-        account, currency, slots = _ACCOUNTS[self._below(len(_ACCOUNTS))]
-        if chance.random() < 0.1:
-            currency = chance.choice(("EUR", "USD", "GBP"))
-        lag = int(chance.expovariate(1 / 7200)) + 600 if chance.random() < 0.97 else self._below(10 * DAY)
+    def transaction(self, number: int, appears_at: int) -> Transaction:
+        """Generate one transaction that becomes visible at `appears_at`."""
+        rng = self.rng
+        account, currency, keys = _ACCOUNTS[self._below(len(_ACCOUNTS))]
+        if rng.random() < 0.1:
+            currency = rng.choice(("EUR", "USD", "GBP"))
+        lag = int(rng.expovariate(1 / 7200)) + 600 if rng.random() < 0.97 else self._below(10 * DAY)
         ordered_at = appears_at - lag
-        clicked_at = ordered_at - 60 - int(chance.expovariate(1 / 20000))
+        clicked_at = ordered_at - 60 - int(rng.expovariate(1 / 20000))
         reference = "WCT" + _digits(clicked_at) + self._pair() + self._pair()
-        sub_ids, metadata, reference_or_none = self._identity(slots, reference)
+        sub_ids, metadata, reference_or_none = self._identity(keys, reference)
         transaction_id = self._transaction_id(number, account.id)
-        reports_click = chance.random() < 0.65  # many networks do not report the click date (A5)
-        shop = int(chance.paretovariate(1.1)) % 40 + 1
-        facts: dict[str, Any] = {
+        reports_click = rng.random() < 0.65  # many networks do not report the click date (A5)
+        shop = int(rng.paretovariate(1.1)) % 40 + 1
+        fixed: dict[str, Any] = {
             "transaction_id": transaction_id,
             "user_network_account_id": account.id,
             "reference": reference_or_none,
@@ -160,12 +161,12 @@ class _Generator:
             "clickout_url": f"https://blog-{number % 3 + 1}.example/post-{shop}" if number % 4 else None,
             "click_metadata": metadata,
         }
-        if account.network_id in _NAMES_ITS_NETWORK:
-            facts["network_id"] = account.network_id
+        if account.network_id in _WITH_NETWORK_ID:
+            fixed["network_id"] = account.network_id
         if number % 7 == 0:
-            facts["gcid"] = f"{100000 + number}.{clicked_at}"
+            fixed["gcid"] = f"{100000 + number}.{clicked_at}"
         if number % 10 == 0:
-            facts["paid_to_publisher"] = 0
+            fixed["paid_to_publisher"] = 0
         return Transaction(
             account_id=account.id,
             transaction_id=transaction_id,
@@ -173,7 +174,7 @@ class _Generator:
             currency=currency,
             ordered_at=ordered_at,
             clicked_at=clicked_at if reports_click else None,
-            facts=orjson.dumps(facts),
+            fixed=orjson.dumps(fixed),
             states=self._states(appears_at, currency),
         )
 
@@ -181,34 +182,34 @@ class _Generator:
         return _PAIRS[self._below(len(_PAIRS))]
 
     def _transaction_id(self, number: int, account_id: int) -> str:
-        """Make an id that is unique within its account only: some are used again in another account (A5)."""
-        chance = self.chance
-        if self._used and chance.random() < 0.01:
-            again = chance.choice(self._used)
-            if f"{account_id}/{again}" not in self._taken:
-                self._taken[f"{account_id}/{again}"] += 1
-                return again
-        fresh = f"T{number:07d}{self._below(1000):03d}"
-        self._used.append(fresh)
-        self._taken[f"{account_id}/{fresh}"] += 1
-        return fresh
+        """Return an id that is unique within its account; some are reused in another account (A5)."""
+        rng = self.rng
+        if self._used and rng.random() < 0.01:
+            reused = rng.choice(self._used)
+            if f"{account_id}/{reused}" not in self._taken:
+                self._taken[f"{account_id}/{reused}"] += 1
+                return reused
+        new = f"T{number:07d}{self._below(1000):03d}"
+        self._used.append(new)
+        self._taken[f"{account_id}/{new}"] += 1
+        return new
 
-    def _identity(self, slots: tuple[str, ...], reference: str) -> tuple[Any, Any, str | None]:
-        """Draw sub ids, click metadata and the reference; PHP writes an empty map as `[]` (A5)."""
-        chance = self.chance
+    def _identity(self, keys: tuple[str, ...], reference: str) -> tuple[Any, Any, str | None]:
+        """Draw sub ids, click metadata and the reference; PHP encodes an empty map as `[]` (A5)."""
+        rng = self.rng
         metadata: dict[str, Any] = {"title": "Example post", "webshop_name": "Example Shop"}
-        if chance.random() < 0.45:
+        if rng.random() < 0.45:
             metadata |= {
                 "utm_source": _SOURCES[self._below(len(_SOURCES))],
                 "utm_medium": "cpc",
                 "utm_campaign": f"campaign-{self._below(12)}",
             }
-        kind = chance.random()
+        kind = rng.random()
         share = self._settings.identified
         rest = (kind - share) / (1 - share) if kind >= share else -1.0
-        if rest < 0:  # the vendor's own picture of a user id in front of the click id (A9)
+        if rest < 0:  # a user id before the click id, as in the vendor's example (A9)
             value = f"U{self._below(self._people):05d}-DEAL{self._below(30)}-{reference.lower()}"
-        elif rest < 0.5:  # the default: the click id after the publisher's own sub id and a space (A9)
+        elif rest < 0.5:  # the default: the publisher's own sub id, a space, the click id (A9)
             value = f"sidebar {reference}"
         elif rest < 0.8:
             value = reference
@@ -216,17 +217,17 @@ class _Generator:
             return ([] if rest < 0.9 else None), ([] if rest < 0.85 or rest > 0.95 else None), None
         if rest > 0.7:
             metadata["user_id"] = f"U{self._below(self._people):05d}"
-        sub_ids = {slots[0]: value}
-        if len(slots) > 1:
-            sub_ids[slots[1]] = "post"
-        extra = chance.random()
+        sub_ids = {keys[0]: value}
+        if len(keys) > 1:
+            sub_ids[keys[1]] = "post"
+        extra = rng.random()
         return sub_ids, (metadata if extra < 0.85 else [] if extra < 0.93 else None), reference
 
     def _states(self, appears_at: int, currency: str) -> list[State]:
-        chance = self.chance
-        sale = 500 + int(chance.expovariate(1 / 8000))
+        rng = self.rng
+        sale = 500 + int(rng.expovariate(1 / 8000))
         commission = max(1, sale * self._below(150, 20) // 1000)
-        kind = chance.random()
+        kind = rng.random()
         status = "pending" if kind < 0.9 else "approved" if kind < 0.97 else "declined"
         modified_at = appears_at - self._below(6 * 3600, 60)
         validated_at = None if status == "pending" else modified_at
@@ -236,7 +237,7 @@ class _Generator:
             decline_reason=reason,
         )  # fmt: skip
         states = [state]
-        if status == "pending" and chance.random() < self._settings.changing:
+        if status == "pending" and rng.random() < self._settings.changing:
             steps = _OUTCOMES[bisect_right(_OUTCOME_ENDS, self._below(_OUTCOME_ENDS[-1]))][1]
             at = appears_at + self._below(100 * DAY, 10 * DAY)  # validation takes weeks to months (A11)
             for step in steps:
@@ -252,7 +253,7 @@ class _Generator:
         rate = _CENTS_TO_EURO[currency]
         commission_text = _money(commission)
         if commission % 97 == 5:
-            commission_text += "5"  # a share with a third decimal: whoever rounds must round half up
+            commission_text += "5"  # a third decimal, to test rounding half up
         return {
             "sale_amount": _money(sale),
             "commission_amount": commission_text,
@@ -263,14 +264,14 @@ class _Generator:
     def _step(
         self, step: str, at: int, sale: int, commission: int, currency: str, before: State
     ) -> tuple[int, int, State]:
-        """Take one step of a life; every step is a write, so it moves the cursor."""
-        chance = self.chance
+        """Apply one step of a change; every step is a write, so it moves the cursor."""
+        rng = self.rng
         modified_at = at - self._below(6 * 3600, 60)
         state = before.touched(at)
         state.modified_at = modified_at
         if step == "approve":
-            # the webhook's sample is an approved row without a validation date (A5)
-            state.status, state.validated_at = "approved", modified_at if chance.random() < 0.95 else None
+            # the webhook's sample row is approved and has no validation date (A5)
+            state.status, state.validated_at = "approved", modified_at if rng.random() < 0.95 else None
         elif step == "decline":
             state.status, state.validated_at, state.decline_reason = (
                 "declined",
@@ -284,6 +285,6 @@ class _Generator:
         return sale, commission, state
 
     def _moved(self, commission: int, percent: int) -> int:
-        """Change a commission by at least two cents, never to nothing: a change must be one after rounding too."""
+        """Change a commission by at least two cents, never to zero, so that the change survives rounding."""
         moved = commission * percent // 100
         return max(moved, commission + 2) if percent > 100 else max(1, min(moved, commission - 2))

@@ -1,46 +1,21 @@
-"""The transactions that wecantrack holds, as far as they have happened, indexed by every date one may ask for."""
+"""wecantrack's transactions, indexed by every date that a request may name."""
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from ..date_index import DateIndex
 from .transactions import State, Transaction
 
 DATE_TYPES = ("order_date", "modified_date", "click_date", "validation_date", "last_wct_update")
-_SHIFT = 24  # 16 million rows share one integer with their date, which sorts and bisects without tuples
-_MASK = (1 << _SHIFT) - 1
-_ANSWERS = 200  # windows remembered between two changes; a read asks for the pages of one window in a row
-_BULK = 2000  # from here on, sorting everything once is cheaper than moving keys one by one
-
-
-class DateIndex:
-    """Which rows carry which date, sorted, so that a window is two bisections."""
-
-    def __init__(self) -> None:
-        self._keys: list[int] = []
-
-    def rebuild(self, dated: Iterable[tuple[int, int]]) -> None:
-        """Start again from (date, row) pairs."""
-        self._keys = sorted((date << _SHIFT) | row for date, row in dated)
-
-    def move(self, row: int, old: int | None, new: int | None) -> None:
-        """Follow one row from one date to another."""
-        if old is not None:
-            del self._keys[bisect_left(self._keys, (old << _SHIFT) | row)]
-        if new is not None:
-            insort(self._keys, (new << _SHIFT) | row)
-
-    def between(self, start: int, end: int) -> list[int]:
-        """Return the rows from `start` to `end`, both included, by date and then by id."""
-        low, high = bisect_left(self._keys, start << _SHIFT), bisect_left(self._keys, (end + 1) << _SHIFT)
-        return [key & _MASK for key in self._keys[low:high]]
+_CACHED_QUERIES = 200  # a reader requests the pages of one window in a row
+_BULK = 2000  # from this many changed rows on, sorting everything once is cheaper than moving single keys
 
 
 @dataclass(frozen=True)
 class Query:
-    """What one request asks for; the key of the cache of answers."""
+    """One request's filters and order, both bounds included; the key of the result cache."""
 
     date_type: str
     start: int
@@ -52,7 +27,7 @@ class Query:
 
 
 class TransactionStore:
-    """All lives, and what of them is visible now. A row's id is its place in the list, as an auto-increment is."""
+    """All transactions with their scripted states. A row's number is its position, like an auto-increment id."""
 
     def __init__(self) -> None:
         self.load([])
@@ -60,118 +35,116 @@ class TransactionStore:
     def load(self, transactions: list[Transaction]) -> None:
         """Replace everything; nothing is visible until `advance`."""
         self.transactions = transactions
-        self._ids = {(life.account_id, life.transaction_id): row for row, life in enumerate(transactions)}
+        self._numbers = {(row.account_id, row.transaction_id): number for number, row in enumerate(transactions)}
         self._indexes = {date_type: DateIndex() for date_type in DATE_TYPES}
-        self._answers: dict[Query, list[int]] = {}
-        self._pending: list[int] = sorted(
-            (state.visible_at << _SHIFT) | row for row, life in enumerate(transactions) for state in life.states
+        self._results: dict[Query, list[int]] = {}
+        self._script = DateIndex(
+            (state.visible_at, number) for number, row in enumerate(transactions) for state in row.states
         )
         self._now = 0
         self.visible = 0
         self.revision = 0
 
     def advance(self, now: int) -> None:
-        """Let everything scripted up to `now` happen; when the clock went back, let it un-happen."""
+        """Apply everything scripted up to `now`, or undo what is scripted after it if the clock was set back."""
         if now == self._now:
             return
-        if now < self._now:
-            due: set[int] | range = range(len(self.transactions))
-        else:
-            first, last = (bisect_left(self._pending, (instant + 1) << _SHIFT) for instant in (self._now, now))
-            due = {key & _MASK for key in self._pending[first:last]}
+        past = now < self._now
+        due = range(len(self.transactions)) if past else set(self._script.between(self._now + 1, now))
         self._now = now
-        self._show(due)
+        self._update(due)
 
-    def _show(self, rows: Iterable[int]) -> None:
-        rows = list(rows)
-        if not rows:
+    def _update(self, numbers: Iterable[int]) -> None:
+        """Set the current state of these rows, and index them by it."""
+        numbers = list(numbers)
+        if not numbers:
             return
         self.revision += 1
-        self._answers.clear()
-        if len(rows) > _BULK:
-            for row in rows:
-                life = self.transactions[row]
-                life.show(life.state_at(self._now))
+        self._results.clear()
+        if len(numbers) > _BULK:
+            for number in numbers:
+                row = self.transactions[number]
+                row.set_current(row.state_at(self._now))
             self._rebuild()
             return
-        for row in rows:
-            life = self.transactions[row]
-            before = life.dates() if life.shown else dict.fromkeys(DATE_TYPES)
-            self.visible -= life.shown is not None
-            life.show(life.state_at(self._now))
-            after = life.dates() if life.shown else dict.fromkeys(DATE_TYPES)
-            self.visible += life.shown is not None
+        for number in numbers:
+            row = self.transactions[number]
+            before = row.dates() if row.current else dict.fromkeys(DATE_TYPES)
+            self.visible -= row.current is not None
+            row.set_current(row.state_at(self._now))
+            after = row.dates() if row.current else dict.fromkeys(DATE_TYPES)
+            self.visible += row.current is not None
             for date_type, index in self._indexes.items():
                 if before[date_type] != after[date_type]:
-                    index.move(row, before[date_type], after[date_type])
+                    index.move(number, before[date_type], after[date_type])
 
     def _rebuild(self) -> None:
-        dates = [(row, life.dates()) for row, life in enumerate(self.transactions) if life.shown]
+        dates = [(number, row.dates()) for number, row in enumerate(self.transactions) if row.current]
         self.visible = len(dates)
         for date_type, index in self._indexes.items():
-            index.rebuild((date, row) for row, all_dates in dates if (date := all_dates[date_type]) is not None)
+            index.rebuild((date, number) for number, of_row in dates if (date := of_row[date_type]) is not None)
 
     def select(self, query: Query) -> list[int]:
-        """Return the ids of all visible rows that match, in page order; the same list until something changes."""
-        answer = self._answers.get(query)
-        if answer is None:
-            rows = self._indexes[query.date_type].between(query.start, query.end)
+        """Return the numbers of all visible rows that match, in page order; the same list until something changes."""
+        result = self._results.get(query)
+        if result is None:
+            numbers = self._indexes[query.date_type].between(query.start, query.end)
             if (query.statuses, query.accounts, query.website_id) != (None, None, None):
-                rows = list(self._filtered(rows, query))
-            if len(self._answers) >= _ANSWERS:
-                self._answers.clear()
-            answer = self._answers[query] = self._ordered(rows, query.order)
-        return answer
+                numbers = list(self._filtered(numbers, query))
+            if len(self._results) >= _CACHED_QUERIES:
+                self._results.clear()
+            result = self._results[query] = self._ordered(numbers, query.order)
+        return result
 
-    def _filtered(self, rows: Iterable[int], query: Query) -> Iterator[int]:
-        for row in rows:
-            life = self.transactions[row]
-            assert life.shown is not None
-            if query.statuses is not None and life.shown.status not in query.statuses:
+    def _filtered(self, numbers: Iterable[int], query: Query) -> Iterator[int]:
+        for number in numbers:
+            row = self.transactions[number]
+            assert row.current is not None
+            if query.statuses is not None and row.current.status not in query.statuses:
                 continue
-            if query.accounts is not None and life.account_id not in query.accounts:
+            if query.accounts is not None and row.account_id not in query.accounts:
                 continue
-            if query.website_id is None or life.website_id == query.website_id:
-                yield row
+            if query.website_id is None or row.website_id == query.website_id:
+                yield number
 
-    def _ordered(self, rows: list[int], order: str) -> list[int]:
+    def _ordered(self, numbers: list[int], order: str) -> list[int]:
         if order == "id":
-            rows.sort()
+            numbers.sort()
         elif order == "unordered":
-            # stable while nothing changes, and somewhere else after any change: the worst a database may do
-            rows.sort(key=lambda row: (row + self.revision) * 2654435761 & 0xFFFFFFFF)
-        return rows
+            # stable while nothing changes, and different after any change: the worst that a database may do
+            numbers.sort(key=lambda number: (number + self.revision) * 2654435761 & 0xFFFFFFFF)
+        return numbers
 
     def find(self, account_id: int, transaction_id: str) -> int | None:
-        """Return the id of a row by its natural key, or None."""
-        return self._ids.get((account_id, transaction_id))
+        """Return the number of a row by its natural key, or None."""
+        return self._numbers.get((account_id, transaction_id))
 
-    def append(self, life: Transaction) -> int:
-        """Add a row; it shows itself when its first state comes into force."""
-        row = len(self.transactions)
-        self.transactions.append(life)
-        self._ids[life.account_id, life.transaction_id] = row
-        self._note(row, life.states)
-        return row
+    def append(self, row: Transaction) -> int:
+        """Add a row, visible from its first state on; return its number."""
+        number = len(self.transactions)
+        self.transactions.append(row)
+        self._numbers[row.account_id, row.transaction_id] = number
+        self._add_to_script(number, row.states)
+        return number
 
-    def write(self, row: int, state: State) -> None:
+    def write(self, number: int, state: State) -> None:
         """Add a state to an existing row."""
-        self.transactions[row].add(state)
-        self._note(row, [state])
+        self.transactions[number].add(state)
+        self._add_to_script(number, [state])
 
-    def refresh(self, row: int) -> None:
-        """Serve a row's facts anew after they were edited."""
+    def refresh(self, number: int) -> None:
+        """Serve a row again after its fixed fields were edited."""
         self._rebuild()
-        self.transactions[row].show(self.transactions[row].shown)
+        self.transactions[number].set_current(self.transactions[number].current)
         self.revision += 1
-        self._answers.clear()
+        self._results.clear()
 
-    def _note(self, row: int, states: list[State]) -> None:
+    def _add_to_script(self, number: int, states: list[State]) -> None:
         for state in states:
-            insort(self._pending, (state.visible_at << _SHIFT) | row)
+            self._script.add(number, state.visible_at)
         if any(state.visible_at <= self._now for state in states):
-            self._show([row])
+            self._update([number])
 
-    def to_come(self) -> int:
-        """Count the scripted states that have not come into force yet."""
-        return len(self._pending) - bisect_left(self._pending, (self._now + 1) << _SHIFT)
+    def states_to_come(self) -> int:
+        """Count the scripted states that are not in force yet."""
+        return self._script.count_after(self._now)

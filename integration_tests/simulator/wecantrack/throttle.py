@@ -1,4 +1,4 @@
-"""Stock Laravel throttling: a fixed window of 60 s, started by the first hit (affiliate-facts A8, [laravel])."""
+"""Stock Laravel throttling: fixed windows of 60 s from the first hit (docs/vendors/wecantrack.md A8, [laravel])."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from ..clock import Clock
 
 WINDOW_SECONDS = 60
-#: wecantrack publishes no limit (A8); high by default, so that only tests that ask for a throttle meet one.
+#: wecantrack publishes no limit (A8); high by default, so that only tests that lower it are throttled.
 DEFAULT_LIMIT = 600
 
 
 @dataclass(frozen=True)
 class Allowance:
-    """What one hit was told: the limit, what is left, and, when refused, the seconds until the window ends."""
+    """The outcome of one hit; `retry_after` is set if it was refused: seconds until the window ends."""
 
     limit: int
     remaining: int
@@ -28,14 +28,14 @@ class Throttle:
         self.reset()
 
     def reset(self) -> None:
-        """Forget every window and every changed limit."""
+        """Clear every window and every changed limit."""
         self.default = DEFAULT_LIMIT
         self.limits: dict[str, int] = {}
         self.refused: dict[str, int] = {}
         self._windows: dict[tuple[str, str], tuple[float, int]] = {}
 
     def set_limit(self, limit: int, path: str | None = None) -> None:
-        """Change the limit of one path, or of all that have none of their own; windows start afresh."""
+        """Change the limit of one path, or of all without a limit of their own, and restart the windows."""
         if path is None:
             self.default = limit
         else:
@@ -43,7 +43,7 @@ class Throttle:
         self._windows.clear()
 
     def hit(self, key: str, path: str) -> Allowance:
-        """Count one request; a refused request costs nothing, as in Laravel."""
+        """Count one request; as in Laravel, a refused request does not count."""
         now = self._clock.now()
         limit = self.limits.get(path, self.default)
         started, hits = self._windows.get((key, path), (now, 0))

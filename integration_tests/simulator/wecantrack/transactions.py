@@ -1,7 +1,7 @@
-"""A transaction's life: facts that never change, and states that come into force at scripted instants.
+"""A transaction: fixed fields, and states that take effect at scripted instants.
 
-wecantrack keeps one row per transaction and edits it in place (affiliate-facts A7), so a life is the list of
-what that row says over time; only the last state that has come into force can be read.
+wecantrack keeps one row per transaction and edits it in place (docs/vendors/wecantrack.md A7), so only the latest state
+in force can be read.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import orjson
 
 from ..clock import parse_instant, stamp
 
-#: the fields of a row that a state decides; everything else is a fact.
+#: the fields that a state sets; all others are fixed.
 CHANGING = frozenset(
     {
         "last_wct_update", "modified_date", "validation_date", "status", "sale_amount", "commission_amount",
@@ -25,7 +25,7 @@ CHANGING = frozenset(
 
 @dataclass(slots=True)
 class State:
-    """What the row says from `visible_at` on. A late-committed write is visible after its `last_wct_update`."""
+    """The changing fields from `visible_at` on, which is later than `last_wct_update` for a write committed late."""
 
     visible_at: int
     last_wct_update: int
@@ -39,7 +39,7 @@ class State:
     decline_reason: str | None = None
 
     def fields(self) -> dict[str, Any]:
-        """Return the changing fields as they go on the wire (A5: money as text, dates in seconds)."""
+        """Return the changing fields as the API serves them (A5: money as text, dates to the second)."""
         return {
             "last_wct_update": stamp(self.last_wct_update),
             "modified_date": stamp(self.modified_at),
@@ -53,7 +53,7 @@ class State:
         }
 
     def touched(self, at: int) -> State:
-        """Return the same state written again at `at`: no money moves, but the row leaves its old window."""
+        """Return the same state written again at `at`: no amount changes, but the row leaves its old window."""
         return State(
             at, at, at, self.validated_at, self.status, self.sale_amount, self.commission_amount,
             self.sale_amount_euro, self.commission_amount_euro, self.decline_reason,
@@ -62,7 +62,7 @@ class State:
 
 @dataclass(slots=True)
 class Transaction:
-    """One row of wecantrack. `facts` is encoded JSON, because 200,000 dictionaries would be half a gigabyte."""
+    """One row. `fixed` is encoded JSON, because 200,000 dictionaries would take half a gigabyte."""
 
     account_id: int
     transaction_id: str
@@ -70,9 +70,9 @@ class Transaction:
     currency: str
     ordered_at: int
     clicked_at: int | None
-    facts: bytes
+    fixed: bytes
     states: list[State] = field(default_factory=list)
-    shown: State | None = None
+    current: State | None = None
     _encoded: bytes | None = None
 
     def state_at(self, instant: int) -> State | None:
@@ -83,40 +83,40 @@ class Transaction:
         return self.states[position - 1] if position else None
 
     def add(self, state: State) -> None:
-        """Put a state into its place in time; of two for one instant the later added wins."""
+        """Insert a state by time; of two for one instant the later added wins."""
         self.states.insert(bisect_right(self.states, state.visible_at, key=lambda other: other.visible_at), state)
 
-    def show(self, state: State | None) -> None:
-        """Make `state` the one that readers see."""
-        self.shown = state
+    def set_current(self, state: State | None) -> None:
+        """Make `state` the one that the API serves."""
+        self.current = state
         self._encoded = None
 
     def encoded(self) -> bytes:
-        """Return the visible row as JSON; encoded once per state, so that serving a page is a join."""
+        """Return the visible row as JSON, encoded once per state."""
         if self._encoded is None:
-            assert self.shown is not None
-            self._encoded = self.facts[:-1] + b"," + orjson.dumps(self.shown.fields())[1:]
+            assert self.current is not None
+            self._encoded = self.fixed[:-1] + b"," + orjson.dumps(self.current.fields())[1:]
         return self._encoded
 
-    def fact(self) -> dict[str, Any]:
-        """Decode the unchanging fields."""
-        decoded: dict[str, Any] = orjson.loads(self.facts)
+    def fields(self) -> dict[str, Any]:
+        """Decode the fixed fields."""
+        decoded: dict[str, Any] = orjson.loads(self.fixed)
         return decoded
 
-    def change_facts(self, facts: dict[str, Any]) -> None:
-        """Replace the unchanging fields, for rows that a test edits by hand."""
-        self.facts = orjson.dumps(facts)
-        self.clicked_at = parse_instant(facts["click_date"]) if facts.get("click_date") else None
-        self.ordered_at = parse_instant(facts["order_date"])
+    def replace_fixed(self, fields: dict[str, Any]) -> None:
+        """Replace the fixed fields, for rows that a test edits."""
+        self.fixed = orjson.dumps(fields)
+        self.clicked_at = parse_instant(fields["click_date"]) if fields.get("click_date") else None
+        self.ordered_at = parse_instant(fields["order_date"])
         self._encoded = None
 
     def dates(self) -> dict[str, int | None]:
         """Return the visible value of each `date_type` of A3."""
-        assert self.shown is not None
+        assert self.current is not None
         return {
-            "last_wct_update": self.shown.last_wct_update,
-            "modified_date": self.shown.modified_at,
-            "validation_date": self.shown.validated_at,
+            "last_wct_update": self.current.last_wct_update,
+            "modified_date": self.current.modified_at,
+            "validation_date": self.current.validated_at,
             "order_date": self.ordered_at,
             "click_date": self.clicked_at,
         }

@@ -1,1 +1,1 @@
-"""Wicked Reports' inbound API."""
+"""Wicked Reports' inbound API, and in `outbound` its outbound API."""

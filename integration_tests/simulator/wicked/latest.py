@@ -1,4 +1,4 @@
-"""GET /latest, the inbound API's one read (wicked-facts 2.9): the newest row, a maximum, or a count."""
+"""GET /latest, the inbound API's only read: newest row, maximum or count (docs/vendors/wicked-reports.md 2.9)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Any
 
 from .store import Row, WickedStore
 
-_DATATYPES = {
+#: the API's name of a data type -> its endpoint
+DATATYPES = {
     "contacts": "contacts",
     "orders": "orders",
     "orderitems": "orderitems",
@@ -18,11 +19,11 @@ _OPTIONS = {"sourcesystem", "datatype", "sortby", "order", "max", "offset", "lik
 
 
 def latest(store: WickedStore, query: dict[str, str], max_order: str) -> Any:
-    """Answer one call, or raise ValueError; nothing stored is an empty value, for which PHP writes `[]` [guess]."""
+    """Return the response body, `[]` if nothing is stored (PHP's empty value) [guess]; ValueError for a bad call."""
     system, datatype = query.get("sourcesystem", ""), query.get("datatype", "")
-    if datatype not in _DATATYPES:
-        raise ValueError(f"datatype must be one of {', '.join(_DATATYPES)}.")
-    rows = [row for row in store.listed(_DATATYPES[datatype]) if _matches(row, system, query)]
+    if datatype not in DATATYPES:
+        raise ValueError(f"datatype must be one of {', '.join(DATATYPES)}.")
+    rows = [row for row in store.listed(DATATYPES[datatype]) if _matches(row, system, query)]
     if query.get("offset") == "1":
         return {"offset": len(rows), "sourceSystem": system, "dataType": datatype}
     if not rows:
@@ -31,7 +32,7 @@ def latest(store: WickedStore, query: dict[str, str], max_order: str) -> Any:
         field = query["max"]
         return {field: max((str(row.get(field, "")) for row in rows), key=_numeric if max_order == "numeric" else str)}
     date = "PaymentDate" if datatype == "payments" else "CreateDate"
-    field = query.get("sortby", date)  # newest first unless told otherwise [guess]
+    field = query.get("sortby", date)  # newest first by default [guess]
     rows.sort(key=lambda row: str(row.get(field, "")), reverse=query.get("order", "desc").lower() != "asc")
     return {name: value for name, value in rows[0].items() if not isinstance(value, list)}
 

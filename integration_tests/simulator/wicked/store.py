@@ -1,7 +1,4 @@
-"""What Wicked holds: every accepted row, and counters for everything that should not have been sent.
-
-There are two: the live store and the one behind the `test: 1` header, which never shows in reports (wicked-facts 1).
-"""
+"""The rows that Wicked Reports accepted, and counters of rows that should not have been sent."""
 
 from __future__ import annotations
 
@@ -12,14 +9,14 @@ from typing import Any
 from .validation import KNOWN_FIELDS, NESTED, RULES
 
 ENDPOINTS = tuple(RULES)
-#: what makes a row the same row again: the vendor's ids, or, where there is none, every field (2.5, 2.7, 2.8).
+#: endpoints whose rows have the vendor's ids; rows of others repeat if all fields are equal (2.5, 2.7, 2.8)
 KEYED = ("contacts", "orders", "orderitems", "products")
 
 Row = dict[str, Any]
 
 
 def identity(endpoint: str, row: Row) -> tuple[Any, ...]:
-    """Return what a repeat of this row would share with it."""
+    """Return the key that two rows share if one repeats the other."""
     if endpoint == "orderitems":
         return (row["SourceSystem"], row["OrderID"], row["SourceID"])
     if endpoint in KEYED:
@@ -30,23 +27,27 @@ def identity(endpoint: str, row: Row) -> tuple[Any, ...]:
 
 
 class WickedStore:
-    """Rows by endpoint, in the order of their arrival; nested rows are also kept as what they stand for."""
+    """Rows by endpoint and row number, in order of arrival; nested rows are stored under their own endpoint, too."""
 
     def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Remove every row and counter."""
         self.rows: dict[str, dict[int, Row]] = {endpoint: {} for endpoint in ENDPOINTS}
         self.counters: Counter[str] = Counter()
-        #: how often each key came, for those that came more than once
+        #: number of repetitions by key
         self.repeated: dict[str, Counter[tuple[Any, ...]]] = {endpoint: Counter() for endpoint in ENDPOINTS}
-        self._places: dict[str, dict[tuple[Any, ...], int]] = {endpoint: {} for endpoint in ENDPOINTS}
+        self._numbers: dict[str, dict[tuple[Any, ...], int]] = {endpoint: {} for endpoint in ENDPOINTS}
         self._emails: dict[str, int] = {}
         self._contact_ids: set[str] = set()
         self._children: dict[int, list[tuple[str, int]]] = {}
-        self._next = 0
-        #: moves with every change, so that the outbound side knows when its book is out of date
+        self._last = 0
+        #: increases with every change; tells the outbound side whether its snapshot is current
         self.revision = 0
 
     def add(self, endpoint: str, row: Row, switches: Mapping[str, str]) -> str | None:
-        """Store one good row, or say why it is refused after all."""
+        """Store one valid row, or return why it is refused."""
         refusal = self._refusal(endpoint, row, switches)
         if refusal is not None:
             return refusal
@@ -54,20 +55,20 @@ class WickedStore:
         self.counters[f"{endpoint}.received"] += 1
         self.counters[f"{endpoint}.unknown_fields"] += len(row.keys() - KNOWN_FIELDS[endpoint])
         key = identity(endpoint, row)
-        place = self._places[endpoint].get(key)
-        if place is not None:
+        number = self._numbers[endpoint].get(key)
+        if number is not None:
             self.counters[f"{endpoint}.duplicates"] += 1
             self.repeated[endpoint][key] += 1
             policy = switches["wicked.duplicates" if endpoint in KEYED else "wicked.payments_repeated"]
             if policy in ("first_kept", "collapse"):
                 return None
             if policy == "last_wins":
-                self._drop(endpoint, place)
-        self._keep(endpoint, key, row)
+                self._drop(endpoint, number)
+        self._insert(endpoint, key, row)
         if endpoint == "contacts":
-            self._note_contact(row, switches)
+            self._index_contact(row, switches)
         elif endpoint == "orders":
-            self._note_order(row, switches)
+            self._index_order(row, switches)
         return None
 
     def _refusal(self, endpoint: str, row: Row, switches: Mapping[str, str]) -> str | None:
@@ -82,58 +83,57 @@ class WickedStore:
         return None
 
     def has_order(self, row: Row) -> bool:
-        """Tell whether the order that an item or a payment names is here; SourceSystem is part of its name."""
-        return (row["SourceSystem"], str(row["OrderID"])) in self._places["orders"]
+        """Return whether the order of an item or a payment is stored; SourceSystem is part of its key."""
+        return (row["SourceSystem"], str(row["OrderID"])) in self._numbers["orders"]
 
     def _knows_contact(self, row: Row) -> bool:
         email = str(row.get("ContactEmail") or "").lower()
         return (row.get("ContactID") or None) in self._contact_ids or email in self._emails
 
-    def _keep(self, endpoint: str, key: tuple[Any, ...], row: Row) -> None:
-        self._next += 1
-        self.rows[endpoint][self._next] = row
-        self._places[endpoint][key] = self._next
+    def _insert(self, endpoint: str, key: tuple[Any, ...], row: Row) -> None:
+        self._last += 1
+        self.rows[endpoint][self._last] = row
+        self._numbers[endpoint][key] = self._last
         self.counters[f"{endpoint}.stored"] += 1
 
-    def _drop(self, endpoint: str, place: int) -> None:
-        del self.rows[endpoint][place]
+    def _drop(self, endpoint: str, number: int) -> None:
+        del self.rows[endpoint][number]
         self.counters[f"{endpoint}.stored"] -= 1
-        for child_endpoint, child in self._children.pop(place, ()):
+        for child_endpoint, child in self._children.pop(number, ()):
             self._drop(child_endpoint, child)
 
-    def remove(self, endpoint: str, place: int) -> None:
-        """Delete one row and what was nested in it, as if the vendor had; a later row may have its key again."""
+    def remove(self, endpoint: str, number: int) -> None:
+        """Delete one row and its nested rows; a later row may use its key again."""
         self.revision += 1
-        key = identity(endpoint, self.rows[endpoint][place])
-        if self._places[endpoint].get(key) == place:
-            del self._places[endpoint][key]
-        self._drop(endpoint, place)
+        key = identity(endpoint, self.rows[endpoint][number])
+        if self._numbers[endpoint].get(key) == number:
+            del self._numbers[endpoint][key]
+        self._drop(endpoint, number)
 
-    def amend(self, endpoint: str, place: int, **fields: Any) -> None:
+    def amend(self, endpoint: str, number: int, **fields: Any) -> None:
         """Change fields of one row in place."""
         self.revision += 1
-        self.rows[endpoint][place].update(fields)
+        self.rows[endpoint][number].update(fields)
 
-    def _note_contact(self, row: Row, switches: Mapping[str, str]) -> None:
+    def _index_contact(self, row: Row, switches: Mapping[str, str]) -> None:
         email = str(row["Email"]).lower()
         known = self._emails.get(email)
         if known in self.rows["contacts"] and switches["wicked.known_email"] == "update_names":
             names = {name: row[name] for name in ("FirstName", "LastName") if row.get(name)}
             self.rows["contacts"][known].update(names)
-        self._emails[email] = self._next
+        self._emails[email] = self._last
         self._contact_ids.add(str(row["SourceID"]))
 
-    def _note_order(self, order: Row, switches: Mapping[str, str]) -> None:
-        """File nested rows, and create the contact of an order that brings only an e-mail (native rule, [guess])."""
-        place = self._next
-        children = self._children[place] = []
+    def _index_order(self, order: Row, switches: Mapping[str, str]) -> None:
+        """Store nested rows, and create the contact of an order with an unknown e-mail address [guess]."""
+        children = self._children[self._last] = []
         for name, (endpoint, _fields) in NESTED.items():
             for inner in order.get(name) or ():
                 row = {**inner, "SourceSystem": order["SourceSystem"], "OrderID": order["SourceID"], "nested": True}
                 if endpoint == "orderitems":
                     row["SourceID"] = row.pop("OrderItemID")
-                self._keep(endpoint, identity(endpoint, row), row)
-                children.append((endpoint, self._next))
+                self._insert(endpoint, identity(endpoint, row), row)
+                children.append((endpoint, self._last))
         email = order.get("ContactEmail")
         if email and not self._knows_contact(order):
             contact = {
@@ -143,16 +143,16 @@ class WickedStore:
                 "Email": email,
                 "created_from_order": True,
             }
-            self._keep("contacts", identity("contacts", contact), contact)
+            self._insert("contacts", identity("contacts", contact), contact)
             self.counters["contacts.created_from_orders"] += 1
-            self._note_contact(contact, switches)
+            self._index_contact(contact, switches)
 
     def listed(self, endpoint: str) -> list[Row]:
-        """Return the rows of one endpoint in the order of their arrival."""
+        """Return the rows of one endpoint in order of arrival."""
         return list(self.rows[endpoint].values())
 
     def repeats(self, most: int = 100) -> dict[str, dict[str, int]]:
-        """Return how often the rows that came more than once came again, by endpoint; at most `most` of each."""
+        """Return the number of repetitions by endpoint and key, at most `most` keys of each endpoint."""
         return {
             endpoint: {"/".join(map(str, key)): count for key, count in counter.most_common(most)}
             for endpoint, counter in self.repeated.items()

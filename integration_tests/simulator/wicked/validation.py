@@ -1,7 +1,7 @@
-"""What Wicked demands of each inbound field (wicked-facts 2.2 to 2.8), as a table and its checks.
+"""The inbound fields and their checks (docs/vendors/wicked-reports.md 2.2 to 2.8).
 
-Written from the facts alone and independently of the destination's own table: two readings of one document that
-must agree in the tests. The strict reading is the default: what the vendor's SDK would refuse is refused.
+Written independently of the destination's table in `api/endpoints.py`: two readings of one document, which
+`integration_tests/test_field_tables.py` compares. By default, whatever the vendor's SDK refuses is refused.
 """
 
 from __future__ import annotations
@@ -21,8 +21,11 @@ _MISSING = object()
 
 @dataclass(frozen=True)
 class Field:
-    """One field. `need` is `filled` (a value), `present` (the key; "" or null will do), `free` (may be missing)
-    or `not_blank` (may be missing, but if it is there it must have a value)."""
+    """One field; `longest` counts characters.
+
+    `need` is `filled` (a value is required), `present` (the key is required, "" and null are accepted), `free` (may be
+    missing or empty), `not_blank` (may be missing, but not empty) or `one_of` (one of an order's two needs a value).
+    """
 
     name: str
     kind: str
@@ -38,16 +41,16 @@ def _texts(names: str, longest: int = 500, need: str = "free") -> tuple[Field, .
 _SYSTEM = Field("SourceSystem", "text", 255, "filled")
 _ID = Field("SourceID", "id", 500, "filled")
 _ORDER_ID = Field("OrderID", "id", 500, "filled")
-_CREATED = Field("CreateDate", "datetime", need="filled")
-#: 2.4: ProductID must be there but may be empty; Qty and PPU take 0.
+_CREATED = Field("CreateDate", "datetime", 19, "filled")
+#: 2.4: ProductID must be present but may be empty; Qty and PPU may be 0
 _LINE = (
     Field("ProductID", "text", 500, "present"),
     Field("Qty", "integer", 18, "filled"),
     Field("PPU", "number", 18, "filled"),
 )
-#: 2.5: a refund is a positive amount with a refund status; an empty status counts as APPROVED.
+#: 2.5: a refund is a positive amount with a refund status; an empty status counts as APPROVED
 _PAYMENT = (
-    Field("PaymentDate", "datetime", need="filled"),
+    Field("PaymentDate", "datetime", 19, "filled"),
     Field("Amount", "number", 18, "filled", least=0),
     Field("Status", "text", 500, "present"),
     Field("Currency", "currency", 3),
@@ -65,8 +68,8 @@ RULES: dict[str, tuple[Field, ...]] = {
         _SYSTEM,
         _ID,
         _CREATED,
-        Field("ContactID", "text", 500),
-        Field("ContactEmail", "email", 500),
+        Field("ContactID", "text", 500, "one_of"),
+        Field("ContactEmail", "email", 500, "one_of"),
         Field("OrderTotal", "number", 18, "filled"),
         Field("OrderCurrency", "currency", 3),
         *_texts("Country City State", 255),
@@ -81,28 +84,28 @@ RULES: dict[str, tuple[Field, ...]] = {
         Field("ProductPrice", "number", 18, "filled"),
     ),
     "marketing": (
-        Field("Date_Time", "datetime", need="filled"),
+        Field("Date_Time", "datetime", 19, "filled"),
         Field("Clicks", "integer", 18, "filled", least=0),
         Field("Cost", "number", 18, "filled", least=0),
         *_texts("AdId AccountId", need="filled"),
         *_texts("Source Medium Campaign Content Term SourceSystem", need="not_blank"),
-        Field("LastUpdatedDate", "datetime"),
+        Field("LastUpdatedDate", "datetime", 19),
         Field("ConversionCount", "integer", 18, least=0),
         Field("ConversionValue", "number", 18, least=0),
         *_texts("AdStatus CampaignStatus AdGroupStatus AdSetStatus AdType CampaignId AdGroupId"),
     ),
     "clicks": (
         Field("Email", "email", 255, "filled"),
-        Field("Date_Time", "datetime", need="filled"),
+        Field("Date_Time", "datetime", 19, "filled"),
         Field("Timezone", "text", 10, "filled"),
         Field("ConversionType", "text", 50, "filled"),
         Field("IP_Address", "text", 50, "not_blank"),
-        Field("TimeOffset", "integer", 18),  # negative allowed: the FAQ says so, the SDK does not ([seed] wins)
+        Field("TimeOffset", "integer", 18),  # may be negative: the FAQ allows it, the SDK does not ([seed] wins)
         *_texts("Source Medium Campaign Content Term OrderID"),
         *_texts("WickedId WickedSource", 100),
     ),
 }
-#: nested rows inherit SourceSystem and OrderID; the line's id has another name there (2.4).
+#: nested rows inherit SourceSystem and OrderID; the line's id has another name there (2.4)
 NESTED: dict[str, tuple[str, tuple[Field, ...]]] = {
     "OrderItems": ("orderitems", (Field("OrderItemID", "id", 500, "filled"), *_LINE)),
     "OrderPayments": ("orderpayments", _PAYMENT),
@@ -120,10 +123,10 @@ def _text(value: Any, field: Field) -> str | None:
 
 
 def _email(value: Any, field: Field) -> str | None:
-    wrong = _text(value, field)
-    if wrong is None and ("@" not in value[1:-1] or any(character.isspace() for character in value)):
+    problem = _text(value, field)
+    if problem is None and ("@" not in value[1:-1] or any(character.isspace() for character in value)):
         return "is not an e-mail address"
-    return wrong
+    return problem
 
 
 def _currency(value: Any, _field: Field) -> str | None:
@@ -142,7 +145,7 @@ def _datetime(value: Any, _field: Field) -> str | None:
 
 
 def _integer(value: Any, field: Field) -> str | None:
-    text = str(value)  # a decimal such as 1.0 keeps its point, and with it is no whole number
+    text = str(value)  # a decimal such as 1.0 keeps its point, so it is not a whole number
     if isinstance(value, bool) or not re.fullmatch(r"-?\d+", text):
         return "must be a whole number"
     return _within(text, field)
@@ -174,8 +177,8 @@ _CHECKS: dict[str, Callable[[Any, Field], str | None]] = {
 }
 
 
-class RowRules:
-    """The table, read with the switches as they stand."""
+class RowValidator:
+    """Checks rows with the current switches."""
 
     def __init__(self, switches: Mapping[str, str]) -> None:
         self._lenient_ids = switches["wicked.ids"] == "lenient"
@@ -185,35 +188,35 @@ class RowRules:
             self._checks["email"] = _text
 
     def problem(self, endpoint: str, row: Any) -> str | None:
-        """Return the first thing that is wrong with a row, or None."""
+        """Return the first error of a row, or None."""
         if not isinstance(row, dict):
             return "The row must be an object"
         problems = self._problems(RULES[endpoint], row)
-        wrong = next(problems, None)
-        if wrong is None and endpoint == "orders":
-            wrong = self._contact_problem(row) or next(self._nested_problems(row), None)
-        return wrong
+        problem = next(problems, None)
+        if problem is None and endpoint == "orders":
+            problem = self._contact_problem(row) or next(self._nested_problems(row), None)
+        return problem
 
     def _problems(self, fields: tuple[Field, ...], row: dict[str, Any], prefix: str = "") -> Iterator[str]:
         for field in fields:
             value = row.get(field.name, _MISSING)
-            wrong = self._missing(field, value)
-            if wrong is None and value is not _MISSING and value not in _NO_VALUE:
+            problem = self._missing(field, value)
+            if problem is None and value is not _MISSING and value not in _NO_VALUE:
                 if field.kind == "id" and self._lenient_ids:
                     value = str(value)
-                wrong = self._checks[field.kind](value, field)
-            if wrong is not None:
-                yield f"{prefix}{field.name} {wrong}"
+                problem = self._checks[field.kind](value, field)
+            if problem is not None:
+                yield f"{prefix}{field.name} {problem}"
 
     def _missing(self, field: Field, value: Any) -> str | None:
-        if field.need == "free" or (field.need == "not_blank" and value is _MISSING):
+        if field.need in ("free", "one_of") or (field.need == "not_blank" and value is _MISSING):
             return None
         if value is _MISSING:
             return "is missing"
         if field.need == "present":
             return None
         blank = value in _NO_VALUE or (isinstance(value, str) and not value.strip())
-        # the SDK's notEmpty is PHP's `empty`, for which the text "0" is empty too (2.1)
+        # the SDK's notEmpty is PHP's `empty`, which is true for the text "0" as well (2.1)
         return "is empty" if blank or (field.kind == "id" and value == "0" and not self._lenient_ids) else None
 
     def _contact_problem(self, row: dict[str, Any]) -> str | None:
@@ -231,8 +234,8 @@ class RowRules:
             if not isinstance(nested, list):
                 yield f"{name} must be an array"
                 continue
-            for place, inner in enumerate(nested):
+            for index, inner in enumerate(nested):
                 if not isinstance(inner, dict):
-                    yield f"{name}[{place}] must be an object"
+                    yield f"{name}[{index}] must be an object"
                 else:
-                    yield from self._problems(fields, inner, f"{name}[{place}].")
+                    yield from self._problems(fields, inner, f"{name}[{index}].")

@@ -1,1 +1,1 @@
-"""Commissions of affiliate networks as orders and payments."""
+"""The mappings `wecantrack` and `sovrn`: commissions of affiliate networks as orders and payments."""

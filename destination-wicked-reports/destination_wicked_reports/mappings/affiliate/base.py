@@ -1,18 +1,17 @@
-"""Affiliate revenue in Wicked: the rules that hold for every affiliate source (`apis/affiliate-facts.md` D2 to D6).
+"""Revenue rules of all affiliate mappings: sales as orders and payments (docs/vendors/affiliate-revenue.md D5).
 
-A sale becomes one order, keyed, with its first payment nested in it, so that both arrive or neither does and a lost
-reply may be answered by sending the row again. Later changes become payments, computed from what the ledger says
-Wicked was told, never from an earlier record.
+A sale becomes one order with its first payment nested in it: one row with a key, so it is safe to send again after a
+lost reply. Later changes become payments, computed from the order's state in the ledger and never from an earlier
+record; `mappings/payments_and_refunds.py` decides which.
 
-A record counts if it is not older than the last one that counted, by the source's own time of the change. A source
-that reads a window again gets the present state; a file that is written twice, or a host that buffers, brings former
-ones.
+A record is skipped if its own update time is older than that of the last record sent for the order. Files that were
+written twice and orchestrators that buffer deliver such records.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, ClassVar, Literal
@@ -20,44 +19,32 @@ from typing import Any, ClassVar, Literal
 from destination_wicked_reports.api.endpoints import CLICKS, CONTACTS, ORDER_PAYMENTS, ORDERS, PRODUCTS
 from destination_wicked_reports.api.fields import NUMBER_LIMIT, decimal, identity
 from destination_wicked_reports.api.rows import FieldChecker, RowMaker
+from destination_wicked_reports.config.mappings import AffiliateMapping
 from destination_wicked_reports.errors import FieldError
-from destination_wicked_reports.mappings.affiliate.contacts import Contact, ContactRule, find_contact, synthetic_contact
+from destination_wicked_reports.mappings.affiliate.contacts import Contact, ContactFinder, synthetic_contact
 from destination_wicked_reports.mappings.base import BoundedSet, Normalizer
-from destination_wicked_reports.mappings.order_payments import APPROVED, CLOSING, after, next_payment
+from destination_wicked_reports.mappings.payments_and_refunds import APPROVED, CLOSING, apply_payment, next_payment
 from destination_wicked_reports.model import ZERO, OrderState, Record, Reject, Row, Skip, Unchanged
 
 NO_CONTACT = "no contact rule matched"
-REVIVED = "declined or refunded before, and live again"
+REINSTATED = "reinstated after a decline or refund"
 EXCLUDED_NETWORK = "network excluded by configuration"
-OUTDATED = "older than what Wicked was told of the order"
-KNOWN = "Wicked was told of it already"
+OUTDATED = "older than the version already sent"
+ALREADY_SENT = "already sent"
 
-#: [guess] Wicked publishes one value for clicks; what a sale's click should be called is not known (wicked-facts 2.8).
+#: [guess] The only documented value for clicks; none is documented for the click of a sale
+#: (docs/vendors/wicked-reports.md 2.8).
 CONVERSION_TYPE = "NEW_LEAD"
 
 Status = Literal["pending", "approved", "declined"]
 
 
-@dataclass(slots=True, frozen=True, kw_only=True)
-class AffiliateRules:
-    """What the user decides about affiliate revenue; a contact rule may also be given as its two texts."""
-
-    source_system: str
-    revenue_basis: Literal["commission", "sale_amount"] = "commission"
-    recognize: Literal["pending", "approved"] = "pending"
-    contact_rules: Sequence[ContactRule | Mapping[str, str]] = ()
-    without_contact: Literal["skip", "synthetic"] = "skip"
-    currency: Literal["transaction", "euro"] = "transaction"
-    on_reinstatement: Literal["new_order", "skip"] = "new_order"
-    exclude_networks: Collection[str] = ()
-
-
 @dataclass(slots=True)
 class Sale:
-    """One affiliate sale as its source shows it now. Values of type Any are checked when they go on the wire.
+    """One affiliate sale in its present state. Values of type Any are not validated yet.
 
-    `ordered`, `approved` and `changed` are the dates of a sale, of its approval and of its last change;
-    `click` names the click behind it, or the sale itself where no click is known.
+    `ordered_at`, `approved_at` and `updated_at` are the times of the sale, of its approval and of its last change.
+    `click_id` identifies the click, or the sale itself if the source names no click.
     """
 
     record: Record
@@ -65,27 +52,25 @@ class Sale:
     status: Status
     amount: Decimal
     currency: str
-    ordered: Any
-    approved: Any
-    changed: Any
+    ordered_at: Any
+    approved_at: Any
+    updated_at: Any
     product_id: Any
     product_name: str
-    click: str
+    click_id: str
 
 
 class AffiliateNormalizer(Normalizer):
-    """Turns sales into products, contacts, orders, payments and clicks; a subclass finds them in a source's records."""
+    """Turns sales into products, contacts, orders, payments and clicks. A subclass reads the sales from records."""
 
-    #: The domain of synthetic contacts: <click>@<source>.invalid
+    #: the domain of synthetic contacts: <click id>@<source>.invalid
     source: ClassVar[str]
 
-    def __init__(self, rules: AffiliateRules) -> None:
-        self.rules = rules
-        #: Orders that came back after a decline or refund had been told, and were sent anew.
-        self.revivals = 0
-        self._contact_rules = [
-            rule if isinstance(rule, ContactRule) else ContactRule(**rule) for rule in rules.contact_rules
-        ]
+    def __init__(self, mapping: AffiliateMapping) -> None:
+        self.mapping = mapping
+        #: the number of sales sent as new orders after a decline or refund
+        self.reinstated = 0
+        self._contact_finder = ContactFinder(mapping.contact_rules)
         self._orders = RowMaker(ORDERS)
         self._product_id = FieldChecker([field for field in ORDERS.nested["OrderItems"] if field.name == "ProductID"])
         self._nested_payments = FieldChecker(ORDERS.nested["OrderPayments"])
@@ -93,22 +78,22 @@ class AffiliateNormalizer(Normalizer):
         self._products = RowMaker(PRODUCTS)
         self._contacts = RowMaker(CONTACTS)
         self._clicks = RowMaker(CLICKS)
-        self._recent = BoundedSet()
+        self._already_made = BoundedSet()
 
     @abstractmethod
-    def clicked(self, sale: Sale) -> tuple[Any, Mapping[str, Any]]:
-        """Return when the click behind a sale happened, None if unknown, and its UTMs in Wicked's names."""
+    def click_details(self, sale: Sale) -> tuple[Any, Mapping[str, Any]]:
+        """Return the time of the sale's click, None if unknown, and its UTMs by their Wicked Reports field names."""
 
     def notes(self) -> Iterator[str]:
-        """Yield how many sales came back."""
-        if self.revivals:
-            yield f"{self.revivals:,} sales came back after a decline or refund and were sent as new orders"
+        """Yield the number of reinstated sales."""
+        if self.reinstated:
+            yield f"{self.reinstated:,} sales were reinstated after a decline or refund and sent as new orders"
 
     def _target(self, sale: Sale, net: Decimal) -> Decimal:
-        """Return what Wicked should count for a sale now."""
+        """Return the net that Wicked Reports should count for the sale now; `net` is what it counts so far."""
         if sale.status == "declined":
             return ZERO
-        if sale.status == "pending" and self.rules.recognize == "approved" and net <= 0:
+        if sale.status == "pending" and self.mapping.recognize == "approved" and net <= 0:
             return ZERO
         return sale.amount
 
@@ -116,34 +101,37 @@ class AffiliateNormalizer(Normalizer):
         if state is None:
             return self._new_order(sale, key, OrderState(total=sale.amount, currency=sale.currency))
         if state.currency != sale.currency:
-            raise FieldError("OrderCurrency", "the order was sent in another currency, and amounts cannot be mixed")
+            raise FieldError("OrderCurrency", "the order was sent in another currency")
         target = self._target(sale, state.net)
         if target > 0 and state.status in CLOSING:
-            return self._revive(sale, key, state)
+            return self._reinstate(sale, key, state)
         payment = next_payment(state, target, sale.amount if sale.status == "declined" else None)
         rows: list[Row | Reject | Skip] = [
-            Unchanged(KNOWN, sale.record.sequence, ORDERS.name)
+            Unchanged(ALREADY_SENT, sale.record.sequence, ORDERS.name)
             if payment is None
             else self._payment(sale, key, state, *payment)
         ]
-        if self.rules.without_contact == "synthetic":
-            # The order may have been accepted and the run then killed before the click was: it is told again, under
-            # the same key, and the ledger knows whether that is needed.
+        if self.mapping.without_contact == "synthetic":
+            # A run may have ended between the order and its click. Make the click again, under the same key: the
+            # ledger drops it if it was sent.
             contact = self._contact(sale)
             if contact is not None and contact.synthetic:
                 rows.extend(self._click(sale, key, _order_id(sale, state), contact))
         return rows
 
-    def _revive(self, sale: Sale, key: str, state: OrderState) -> list[Row | Reject | Skip]:
-        """A sale is live again after Wicked was told that it is lost; only a new order can say that (D5)."""
-        if self.rules.on_reinstatement == "skip":
-            return [Skip(REVIVED, sale.record.sequence)]
-        fresh = OrderState(
+    def _reinstate(self, sale: Sale, key: str, state: OrderState) -> list[Row | Reject | Skip]:
+        """Return the new order of a sale reinstated after a decline or refund, which cannot be undone.
+
+        See docs/vendors/affiliate-revenue.md D5.
+        """
+        if self.mapping.on_reinstatement == "skip":
+            return [Skip(REINSTATED, sale.record.sequence)]
+        new_state = OrderState(
             total=sale.amount, payments=state.payments, revision=state.revision + 1, currency=state.currency
         )
-        rows = self._new_order(sale, key, fresh)
+        rows = self._new_order(sale, key, new_state)
         if any(isinstance(row, Row) for row in rows):
-            self.revivals += 1
+            self.reinstated += 1
         return rows
 
     def _new_order(self, sale: Sale, key: str, state: OrderState) -> list[Row | Reject | Skip]:
@@ -154,22 +142,22 @@ class AffiliateNormalizer(Normalizer):
         order_id = _order_id(sale, state)
         order = self._orders.check(
             {
-                "SourceSystem": self.rules.source_system,
+                "SourceSystem": self.mapping.source_system,
                 "SourceID": order_id,
-                "CreateDate": sale.ordered,
+                "CreateDate": sale.ordered_at,
                 "ContactID": contact.contact_id,
                 "ContactEmail": contact.email,
                 "OrderTotal": state.total,
                 "OrderCurrency": state.currency,
             }
         )
-        # The line takes the order's own id: ids of transactions repeat in other accounts and in revived orders.
-        line = self._product_id.check({"ProductID": sale.product_id})
-        order["OrderItems"] = [{"OrderItemID": order_id, **line, "Qty": 1, "PPU": order["OrderTotal"]}]
+        # Use the order's id for the item: transaction ids repeat across accounts and in reinstated orders.
+        product = self._product_id.check({"ProductID": sale.product_id})
+        order["OrderItems"] = [{"OrderItemID": order_id, **product, "Qty": 1, "PPU": order["OrderTotal"]}]
         payment = next_payment(state, self._target(sale, ZERO), sale.amount if sale.status == "declined" else None)
         if payment is not None:
             order["OrderPayments"] = [self._nested_payments.check(_payment_fields(sale, *payment))]
-            state = after(state, *payment)
+            state = apply_payment(state, *payment)
         order_row = self._orders.encode(order, record.stream, record.sequence, order_key=key, order=state)
         return [
             *self._product(sale),
@@ -181,28 +169,31 @@ class AffiliateNormalizer(Normalizer):
     def _payment(self, sale: Sale, key: str, state: OrderState, status: str, amount: Decimal) -> Row:
         fields = self._payments.check(
             {
-                "SourceSystem": self.rules.source_system,
+                "SourceSystem": self.mapping.source_system,
                 "OrderID": _order_id(sale, state),
                 **_payment_fields(sale, status, amount),
             }
         )
-        state = after(state, status, amount)
-        # Two equal payments are two, so the number is what tells them apart.
-        name = f"{key}#{state.payments}"
-        return self._payments.encode(fields, sale.record.stream, sale.record.sequence, name, key, state)
+        state = apply_payment(state, status, amount)
+        # The payment's number keeps two equal payments of one order apart.
+        payment_key = f"{key}#{state.payments}"
+        return self._payments.encode(fields, sale.record.stream, sale.record.sequence, payment_key, key, state)
 
     def _contact(self, sale: Sale) -> Contact | None:
-        contact = find_contact(self._contact_rules, sale.record.data)
-        if contact is None and self.rules.without_contact == "synthetic":
-            return synthetic_contact(sale.click, self.source)
+        contact = self._contact_finder.find(sale.record.data)
+        if contact is None and self.mapping.without_contact == "synthetic":
+            return synthetic_contact(sale.click_id, self.source)
         return contact
 
     def _product(self, sale: Sale) -> Iterator[Row | Reject]:
-        """The advertiser as a product, for the report per merchant (D4); a bad one does not hold up the order."""
-        if sale.product_id in NO_ID or not self._recent.add(f"{PRODUCTS.name} {sale.product_id}"):
+        """Yield the advertiser as a product, so that reports can group by merchant.
+
+        See docs/vendors/affiliate-revenue.md D4. An invalid product does not stop the order.
+        """
+        if sale.product_id in EMPTY_IDS or not self._already_made.add(f"{PRODUCTS.name} {sale.product_id}"):
             return
         product = {
-            "SourceSystem": self.rules.source_system,
+            "SourceSystem": self.mapping.source_system,
             "SourceID": sale.product_id,
             "ProductName": sale.product_name.strip() or f"Advertiser {sale.product_id}",
             "ProductPrice": 0,
@@ -210,29 +201,32 @@ class AffiliateNormalizer(Normalizer):
         try:
             yield self._products.make(product, sale.record.stream, sale.record.sequence)
         except FieldError as error:
-            yield rejected(error, PRODUCTS.name, sale.record)
+            yield reject(error, PRODUCTS.name, sale.record)
 
     def _synthetic_contact(self, sale: Sale, contact: Contact) -> Iterator[Row]:
-        when, _ = self.clicked(sale)
+        clicked_at, _ = self.click_details(sale)
         fields = {
-            "SourceSystem": self.rules.source_system,
+            "SourceSystem": self.mapping.source_system,
             "SourceID": contact.email,
-            "CreateDate": when or sale.ordered,
+            "CreateDate": clicked_at or sale.ordered_at,
             "Email": contact.email,
         }
         row = self._contacts.make(fields, sale.record.stream, sale.record.sequence)
-        if self._recent.add(f"{CONTACTS.name} {row.key}"):
+        if self._already_made.add(f"{CONTACTS.name} {row.key}"):
             yield row
 
     def _click(self, sale: Sale, key: str, order_id: str, contact: Contact) -> Iterator[Row | Reject]:
-        """The click behind a synthetic contact, so that Wicked can credit the ad; a bad one leaves the order alone."""
-        name = f"{key}#click" if order_id == sale.source_id else f"{key}#click {order_id}"
-        if not self._recent.add(f"{CLICKS.name} {name}"):
+        """Yield the click of a synthetic contact, so that Wicked Reports can credit the ad.
+
+        An invalid click does not stop the order.
+        """
+        click_key = f"{key}#click" if order_id == sale.source_id else f"{key}#click {order_id}"
+        if not self._already_made.add(f"{CLICKS.name} {click_key}"):
             return
-        when, utms = self.clicked(sale)
+        clicked_at, utms = self.click_details(sale)
         fields = {
             "Email": contact.email,
-            "Date_Time": when or sale.ordered,
+            "Date_Time": clicked_at or sale.ordered_at,
             "Timezone": "UTC",
             "ConversionType": CONVERSION_TYPE,
             "OrderID": order_id,
@@ -240,9 +234,9 @@ class AffiliateNormalizer(Normalizer):
         }
         try:
             click = self._clicks.check(fields)
-            yield self._clicks.encode(click, sale.record.stream, sale.record.sequence, name)
+            yield self._clicks.encode(click, sale.record.stream, sale.record.sequence, click_key)
         except FieldError as error:
-            yield rejected(error, CLICKS.name, sale.record)
+            yield reject(error, CLICKS.name, sale.record)
 
 
 def _order_id(sale: Sale, state: OrderState) -> str:
@@ -250,36 +244,41 @@ def _order_id(sale: Sale, state: OrderState) -> str:
 
 
 def _payment_fields(sale: Sale, status: str, amount: Decimal) -> dict[str, Any]:
-    """Money that falls is dated by the change; money that comes by the sale while pending, else by the approval."""
-    live = sale.ordered if sale.status == "pending" else sale.approved
-    when = live if status == APPROVED else sale.changed
-    return {"PaymentDate": when, "Amount": amount, "Status": status}
+    """Return the payment's fields. Approvals carry the time of the sale while pending, then that of its approval.
+
+    All other payments carry the time of the change.
+    """
+    if status == APPROVED:
+        paid_at = sale.ordered_at if sale.status == "pending" else sale.approved_at
+    else:
+        paid_at = sale.updated_at
+    return {"PaymentDate": paid_at, "Amount": amount, "Status": status}
 
 
-def rejected(error: FieldError, endpoint: str, record: Record) -> Reject:
-    """Return the dead letter of a record that cannot make a row."""
+def reject(error: FieldError, endpoint: str, record: Record) -> Reject:
+    """Return the dead letter of a record that makes no valid row."""
     return Reject(error.reason, error.field, endpoint, record.stream, record.data, record.sequence)
 
 
-#: What a source writes where there is no id; "0" counts as empty for Wicked, too.
-NO_ID = (None, "", 0, "0")
-_id = identity("SourceID", 500)
+#: Values that sources use for a missing id. Wicked Reports also treats "0" as empty.
+EMPTY_IDS = (None, "", 0, "0")
+_check_id = identity("SourceID", 500)
 
 
 def read_id(data: Mapping[str, Any], name: str) -> str:
-    """Return an id of the source's that becomes part of an order's, or raise FieldError."""
+    """Return an id that becomes part of an order's SourceID; raises FieldError."""
     value = data.get(name)
     if value is None:
         raise FieldError("SourceID", f"{name} is missing")
     try:
-        checked: str = _id(value)
+        checked: str = _check_id(value)
     except FieldError as error:
         raise FieldError(error.field, f"{name}: {error.reason}") from None
     return checked
 
 
 def read_amount(data: Mapping[str, Any], name: str) -> Decimal:
-    """Return an amount digit for digit, of any sign, or raise FieldError."""
+    """Return an amount without rounding; it may be negative. Raises FieldError."""
     value = data.get(name)
     if value is None or value == "":
         raise FieldError("OrderTotal", f"{name} is missing")

@@ -1,11 +1,14 @@
-"""Sovrn Commerce's transactions as affiliate sales (`apis/affiliate-facts.md` B5 to B7, D4, second half of D5).
+"""Reads Sovrn Commerce's transactions as affiliate sales.
 
-Only the stream `transactions` carries sales. Sovrn knows no status, no currency and no time of day: what is there is
-revenue until it is taken back, dollars are inferred from how Sovrn pays, and a day is written as its noon in UTC,
-which is the same day in the US Eastern time that Wicked reports in.
+See docs/vendors/sovrn.md B5 to B7 for the records and docs/vendors/affiliate-revenue.md D5 for the rules.
 
-A sale is the sum of its rows: its own, which is edited in place, and the negative ones that `adjustments.py` finds to
-belong to it; or the CPC rows of one group in `rollups.py`. What Wicked should count is that sum, and never below zero.
+Only the stream `transactions` has sales. Sovrn reports no status, no currency and no time of day: a row is revenue
+until it is taken back, the currency is a setting, and a day is sent as its noon in UTC, which is the same day in the US
+Eastern time of Wicked Reports.
+
+A sale is the sum of its rows: its own row, which Sovrn edits in place, and the separate returns matched with it
+(`sovrn_returns.py`), or the CPC rows of one group and day (`sovrn_cpc.py`). Wicked Reports should count that sum, but
+never less than zero.
 """
 
 from __future__ import annotations
@@ -19,28 +22,36 @@ import orjson
 
 from destination_wicked_reports.api.endpoints import ORDER_PAYMENTS, ORDERS
 from destination_wicked_reports.api.rows import SEPARATOR
+from destination_wicked_reports.config.mappings import SovrnMapping
 from destination_wicked_reports.errors import FieldError
 from destination_wicked_reports.ledger.order_book import OrderBook
 from destination_wicked_reports.ledger.sale_totals import SaleTotals
-from destination_wicked_reports.mappings.affiliate.base import OUTDATED, AffiliateNormalizer, Sale, rejected
-from destination_wicked_reports.mappings.affiliate.sovrn_cpc import CPC_WAITING, is_rollup, last_complete_day, utms
-from destination_wicked_reports.mappings.affiliate.sovrn_records import Entry, SovrnReader, SovrnRules, day_of, noon
+from destination_wicked_reports.mappings.affiliate.base import OUTDATED, AffiliateNormalizer, Sale, reject
+from destination_wicked_reports.mappings.affiliate.sovrn_cpc import (
+    CPC_WAITING,
+    is_rollup,
+    last_complete_day,
+    read_utms,
+)
+from destination_wicked_reports.mappings.affiliate.sovrn_records import SovrnReader, SovrnRow, noon, read_day
 from destination_wicked_reports.mappings.affiliate.sovrn_returns import (
     AT_ONCE,
     EXCESS,
     UNMATCHED,
+    StateOf,
     aliases,
-    orphans,
-    parent,
+    find_sale,
+    waiting_returns,
 )
-from destination_wicked_reports.mappings.order_payments import cents
+from destination_wicked_reports.mappings.payments_and_refunds import cents
 from destination_wicked_reports.model import LAST_SEQUENCE, ZERO, OrderState, Record, Reject, Row, SaleTotal, Skip
 
 STREAM = "transactions"
-WORTHLESS = "worth less than a cent so far, which makes no order"
+WORTHLESS = "worth less than one cent so far"
 
-Made = list[Row | Reject | Skip]
-Told = dict[str, OrderState]
+Output = list[Row | Reject | Skip]
+#: The states of orders after the rows made in this call, by ledger key.
+LatestStates = dict[str, OrderState]
 
 
 def utc_today() -> date:
@@ -49,180 +60,187 @@ def utc_today() -> date:
 
 
 class SovrnNormalizer(AffiliateNormalizer):
-    """Reads Sovrn's transactions. `today` tells which days are complete."""
+    """Reads Sovrn's transactions. `today` determines which days of CPC rows are complete."""
 
     streams = frozenset({STREAM})
     source = "sovrn"
 
-    def __init__(self, rules: SovrnRules, today: Callable[[], date] = utc_today) -> None:
-        super().__init__(rules)
+    def __init__(self, mapping: SovrnMapping, today: Callable[[], date] = utc_today) -> None:
+        super().__init__(mapping)
         self._today = today
-        self._start = rules.source_system + SEPARATOR
-        self._currency = rules.order_currency
-        self._rolls_up = rules.cpc == "rollup"
-        self._reader = SovrnReader(rules, self._contact_rules)
+        self._key_prefix = mapping.source_system + SEPARATOR
+        self._currency = mapping.order_currency
+        self._rolls_up = mapping.cpc == "rollup"
+        self._reader = SovrnReader(mapping)
 
     def normalize(self, records: Sequence[Record], orders: OrderBook) -> Iterator[Row | Reject | Skip]:
-        """Return the rows of these records: sales first, so that a return finds its sale wherever it stands."""
-        made: Made = []
-        entries: list[Entry] = []
+        """Return the rows of these records. Sales are processed first, so that each return finds its sale."""
+        output: Output = []
+        rows: list[SovrnRow] = []
         for record in records:
             try:
-                entry = self._reader.read(record)
+                row = self._reader.read(record)
             except FieldError as error:
-                made.append(rejected(error, ORDERS.name, record))
+                output.append(reject(error, ORDERS.name, record))
                 continue
-            if isinstance(entry, Skip):
-                made.append(entry)
+            if isinstance(row, Skip):
+                output.append(row)
             else:
-                entries.append(entry)
+                rows.append(row)
         sums = orders.sale_totals
-        parts = [entry.part for entry in entries]
-        sales = [entry.part for entry in entries if not entry.cpc]
-        sums.load({part.key for part in parts}, {part.sale_key for part in parts}, aliases(sales))
-        orders.load(sums.loaded_keys() + [part.sale_key for part in sales])
-        entries, outdated = _present(entries, sums)
-        made += outdated
-        read = {entry.part.key for entry in entries}
-        told: Told = {}
-        late: dict[str, list[Entry]] = {}
-        for entry in entries:
-            if entry.cpc:
-                made += self._roll_up(entry, orders, told)
-            elif entry.part.amount < 0 or entry.part.key in late:  # the words of one row keep their order
-                late.setdefault(entry.part.key, []).append(entry)
+        contributions = [row.contribution for row in rows]
+        sales = [row.contribution for row in rows if not row.is_cpc]
+        sums.load({one.key for one in contributions}, {one.sale_key for one in contributions}, aliases(sales))
+        orders.load(sums.loaded_keys() + [one.sale_key for one in sales])
+        rows, outdated = _drop_outdated(rows, sums)
+        output += outdated
+        present_keys = {row.contribution.key for row in rows}
+        latest: LatestStates = {}
+        returns: dict[str, list[SovrnRow]] = {}
+        for row in rows:
+            key = row.contribution.key
+            if row.is_cpc:
+                output += self._add_cpc(row, orders, latest)
+            elif row.contribution.amount < 0 or key in returns:  # keep the order of the versions of one row
+                returns.setdefault(key, []).append(row)
             else:
-                made += self._sell(entry, orders, told, read)
-        for entry in (entry for words in late.values() for entry in words):
-            if entry.part.amount < 0:
-                made += self._take_back(entry, orders, told)
+                output += self._add_sale(row, orders, latest, present_keys)
+        for row in (row for versions in returns.values() for row in versions):
+            if row.contribution.amount < 0:
+                output += self._add_return(row, orders, latest)
             else:
-                made += self._sell(entry, orders, told, set())
+                output += self._add_sale(row, orders, latest, set())
         sums.save()
-        return iter(_in_sequence(made))
+        return iter(_order_sequences(output))
 
     def finish(self, orders: OrderBook) -> Iterator[Row | Reject | Skip]:
-        """Yield the rolled-up orders of the days that are complete by now, and the returns that found no sale.
+        """Yield the CPC orders of complete days, and dead letters for the returns without a sale.
 
-        A rollup stays due until it is seen to have been told, so that one which did not arrive is told by a later run.
+        A CPC order stays due until a later run finds it sent, so one that did not arrive is sent again.
         """
         limit = last_complete_day(self._today()) if self._rolls_up else AT_ONCE
-        for wholes in orders.sale_totals.pending(self._start, limit):
-            orders.load([whole.key for whole in wholes])
-            for whole in wholes:
-                made = self._due(whole, orders)
-                if not any(isinstance(row, Row) and row.order for row in made):
-                    orders.sale_totals.update(whole.key, pending="")
-                    if is_rollup(whole.key) and cents(whole.amount) < 0:
-                        made.append(replace(_lost(EXCESS, "Amount", _record(whole)), from_ledger=True))
-                yield from made
+        for totals in orders.sale_totals.pending(self._key_prefix, limit):
+            orders.load([total.key for total in totals])
+            for total in totals:
+                output = self._finish_total(total, orders)
+                if not any(isinstance(row, Row) and row.order for row in output):
+                    orders.sale_totals.update(total.key, pending="")
+                    if is_rollup(total.key) and cents(total.amount) < 0:
+                        output.append(replace(_dead_letter(EXCESS, "Amount", _stored_record(total)), from_ledger=True))
+                yield from output
             orders.sale_totals.save()
 
-    def clicked(self, sale: Sale) -> tuple[Any, Mapping[str, Any]]:
-        """Return the click's day as its noon, and the UTMs of the page, else those of the link (B5, B10)."""
+    def click_details(self, sale: Sale) -> tuple[Any, Mapping[str, Any]]:
+        """Return the noon of the click's day, and the UTMs of the page, else those of the link.
+
+        See docs/vendors/sovrn.md B5 and docs/vendors/sovrn.md B10.
+        """
         data = sale.record.data
         try:
-            when = noon(day_of(data, "click_date"))
+            clicked_at = noon(read_day(data, "click_date"))
         except FieldError:
-            when = None
-        return when, utms(data, "page") or utms(data, "link")
+            clicked_at = None
+        return clicked_at, read_utms(data, "page") or read_utms(data, "link")
 
-    # -- counting ---------------------------------------------------------------------------------------------------
+    # -- contributions ----------------------------------------------------------------------------------------------
 
-    def _home(self, entry: Entry, orders: OrderBook) -> str:
-        """Return the whole that a row counts for: once matched, always that one."""
-        known = orders.sale_totals.contribution(entry.part.key)
-        return entry.part.sale_key if known is None or is_rollup(known.sale_key) else known.sale_key
+    def _sale_of(self, row: SovrnRow, orders: OrderBook) -> str:
+        """Return the key of the sale that a row contributes to; a match made earlier stays."""
+        known = orders.sale_totals.contribution(row.contribution.key)
+        return row.contribution.sale_key if known is None or is_rollup(known.sale_key) else known.sale_key
 
-    def _sell(self, entry: Entry, orders: OrderBook, told: Told, read: set[str]) -> Made:
-        """Count a row that takes nothing back, and the returns that were waiting for it, unless they are read anew."""
-        made = self._count(entry, self._home(entry, orders), orders, told)
-        for part in orphans(entry.part, orders.sale_totals, _states(orders, told)):
-            whole = orders.sale_totals.total(part.sale_key)
-            if whole is not None and part.key not in read:
-                record = replace(_record(whole), sequence=entry.record.sequence)
-                made += self._take_back(Entry.kept(record, part, whole.facts), orders, told)
-        return made
+    def _add_sale(self, row: SovrnRow, orders: OrderBook, latest: LatestStates, present_keys: set[str]) -> Output:
+        """Add a sale, and the returns that waited for it except those in `present_keys`, which are read again now."""
+        output = self._add(row, self._sale_of(row, orders), orders, latest)
+        for waiting in waiting_returns(row.contribution, orders.sale_totals, _state_of(orders, latest)):
+            total = orders.sale_totals.total(waiting.sale_key)
+            if total is not None and waiting.key not in present_keys:
+                record = replace(_stored_record(total), sequence=row.record.sequence)
+                output += self._add_return(SovrnRow.stored(record, waiting, total.facts), orders, latest)
+        return output
 
-    def _take_back(self, entry: Entry, orders: OrderBook, told: Told) -> Made:
-        """Count a negative row for the sale it belongs to; without one it waits, and `finish` reports it."""
-        state = _states(orders, told)
-        own = entry.part.key
-        home = self._home(entry, orders)
-        if home == own and state(own) is None:
-            found = parent(entry.part, orders.sale_totals, state)
+    def _add_return(self, row: SovrnRow, orders: OrderBook, latest: LatestStates) -> Output:
+        """Add a negative row to the sale it belongs to. Without a sale it waits, and `finish` reports it."""
+        state_of = _state_of(orders, latest)
+        own_key = row.contribution.key
+        sale_key = self._sale_of(row, orders)
+        if sale_key == own_key and state_of(own_key) is None:
+            found = find_sale(row.contribution, orders.sale_totals, state_of)
             if found is None:
-                self._move(entry, own, orders, AT_ONCE)
+                self._assign(row, own_key, orders, AT_ONCE)
                 return []
-            home = found
-        return self._count(entry, home, orders, told)
+            sale_key = found
+        return self._add(row, sale_key, orders, latest)
 
-    def _count(self, entry: Entry, home: str, orders: OrderBook, told: Told) -> Made:
-        """Let a row count for a whole, and tell what this changes there and where it counted before."""
-        made: Made = []
-        for key in self._move(entry, home, orders, ""):
-            whole, state = orders.sale_totals.total(key), _states(orders, told)(key)
-            if whole is None or (key != home and state is None):
+    def _add(self, row: SovrnRow, sale_key: str, orders: OrderBook, latest: LatestStates) -> Output:
+        """Assign a row to a sale; return the rows for that sale and for the one it was assigned to before."""
+        output: Output = []
+        for key in self._assign(row, sale_key, orders, ""):
+            total, state = orders.sale_totals.total(key), _state_of(orders, latest)(key)
+            if total is None or (key != sale_key and state is None):
                 continue
-            made += self._tell(whole, state, entry.record, entry.changed, told)
-            if entry.part.amount < 0 and state is not None and cents(whole.amount) < 0:
-                made.append(_lost(EXCESS, "Amount", entry.record))
-        return made
+            output += self._update_order(total, state, row.record, row.changed_at, latest)
+            if row.contribution.amount < 0 and state is not None and cents(total.amount) < 0:
+                output.append(_dead_letter(EXCESS, "Amount", row.record))
+        return output
 
-    def _move(self, entry: Entry, home: str, orders: OrderBook, due: str) -> list[str]:
-        """Let a row count for a whole; return the wholes that must be told now, the one it counted for before included.
+    def _assign(self, row: SovrnRow, sale_key: str, orders: OrderBook, due: str) -> list[str]:
+        """Assign a row to a sale; return the keys of the sales that changed, without CPC orders.
 
-        A rollup is never told now: it is made due again.
+        A CPC order that changed becomes due again instead.
         """
         sums = orders.sale_totals
-        known = sums.contribution(entry.part.key)
+        contribution = row.contribution
+        known = sums.contribution(contribution.key)
         sums.put(
-            replace(entry.part, sale_key=home),
-            entry.facts if home == entry.part.sale_key else None,
-            due if home == entry.part.sale_key else None,
+            replace(contribution, sale_key=sale_key),
+            row.facts if sale_key == contribution.sale_key else None,
+            due if sale_key == contribution.sale_key else None,
         )
-        touched = [home]
-        if known is not None and known.sale_key != home:
-            touched.append(known.sale_key)
-            before = sums.total(known.sale_key)
-            if before is not None:
-                again = orjson.loads(before.facts).get("commission_date") if is_rollup(before.key) else ""
-                sums.update(before.key, pending=again)
-        return [key for key in touched if not is_rollup(key)]
+        changed_keys = [sale_key]
+        if known is not None and known.sale_key != sale_key:
+            changed_keys.append(known.sale_key)
+            former = sums.total(known.sale_key)
+            if former is not None:
+                due_again = orjson.loads(former.facts).get("commission_date") if is_rollup(former.key) else ""
+                sums.update(former.key, pending=due_again)
+        return [key for key in changed_keys if not is_rollup(key)]
 
-    def _roll_up(self, entry: Entry, orders: OrderBook, told: Told) -> Made:
-        """Add a CPC row to its group, which `finish` tells once its day is complete."""
-        whole = orders.sale_totals.total(entry.part.sale_key)
-        if whole is not None:
-            facts, before = orjson.loads(entry.facts), orjson.loads(whole.facts)
-            facts["update_date"] = max(facts["update_date"], before["update_date"])
-            entry = replace(entry, facts=orjson.dumps(facts))
-        made: Made = []
-        for key in self._move(entry, entry.part.sale_key, orders, entry.day):
+    def _add_cpc(self, row: SovrnRow, orders: OrderBook, latest: LatestStates) -> Output:
+        """Add a CPC row to its group, which `finish` sends once the day is complete."""
+        total = orders.sale_totals.total(row.contribution.sale_key)
+        if total is not None:
+            facts, known_facts = orjson.loads(row.facts), orjson.loads(total.facts)
+            facts["update_date"] = max(facts["update_date"], known_facts["update_date"])
+            row = replace(row, facts=orjson.dumps(facts))
+        output: Output = []
+        for key in self._assign(row, row.contribution.sale_key, orders, row.day):
             former = orders.sale_totals.total(key)
-            state = _states(orders, told)(key)
-            if former is not None and state is not None:  # a row that was no CPC row before
-                made += self._tell(former, state, entry.record, entry.changed, told)
-        if entry.day > last_complete_day(self._today()):
-            made.append(Skip(CPC_WAITING, entry.record.sequence))
-        return made
+            state = _state_of(orders, latest)(key)
+            if former is not None and state is not None:  # the row was not a CPC row before
+                output += self._update_order(former, state, row.record, row.changed_at, latest)
+        if row.day > last_complete_day(self._today()):
+            output.append(Skip(CPC_WAITING, row.record.sequence))
+        return output
 
-    # -- telling ----------------------------------------------------------------------------------------------------
+    # -- orders -----------------------------------------------------------------------------------------------------
 
-    def _due(self, whole: SaleTotal, orders: OrderBook) -> Made:
-        record = _record(whole)
-        if whole.pending == AT_ONCE:
-            return [_lost(UNMATCHED, "OrderID", record)]
-        return self._tell(whole, orders.get(whole.key), record, noon(record.data["update_date"]), {})
+    def _finish_total(self, total: SaleTotal, orders: OrderBook) -> Output:
+        record = _stored_record(total)
+        if total.pending == AT_ONCE:
+            return [_dead_letter(UNMATCHED, "OrderID", record)]
+        return self._update_order(total, orders.get(total.key), record, noon(record.data["update_date"]), {})
 
-    def _tell(self, whole: SaleTotal, state: OrderState | None, record: Record, changed: str, told: Told) -> Made:
-        """Return the rows that bring Wicked from what it was told to what the whole is worth now."""
-        amount = max(cents(whole.amount), ZERO)
+    def _update_order(
+        self, total: SaleTotal, state: OrderState | None, record: Record, changed_at: str, latest: LatestStates
+    ) -> Output:
+        """Return the rows that change the order from `state` to what the sale is worth now."""
+        amount = max(cents(total.amount), ZERO)
         if state is None and not amount:
             return [Skip(WORTHLESS, record.sequence)]
-        data = orjson.loads(whole.facts)
-        source_id = whole.key.removeprefix(self._start)
-        ordered = noon(data["commission_date"][:10])
+        data = orjson.loads(total.facts)
+        source_id = total.key.removeprefix(self._key_prefix)
+        ordered_at = noon(data["commission_date"][:10])
         merchant = data.get("merchant_group_name")
         sale = Sale(
             record=Record(record.stream, data, record.sequence),
@@ -230,60 +248,60 @@ class SovrnNormalizer(AffiliateNormalizer):
             status="approved",
             amount=amount,
             currency=self._currency,
-            ordered=ordered,
-            approved=ordered if state is None else changed,
-            changed=changed,
+            ordered_at=ordered_at,
+            approved_at=ordered_at if state is None else changed_at,
+            updated_at=changed_at,
             product_id=data.get("merchant_group_id"),
             product_name=merchant if isinstance(merchant, str) else "",
-            click=str(data.get("click_id") or source_id),
+            click_id=str(data.get("click_id") or source_id),
         )
         try:
-            rows = self._rows(sale, whole.key, state)
+            rows = self._rows(sale, total.key, state)
         except FieldError as error:
-            return [rejected(error, ORDERS.name, record)]
+            return [reject(error, ORDERS.name, record)]
         for row in rows:
             if isinstance(row, Row) and row.order is not None:
-                told[whole.key] = row.order
+                latest[total.key] = row.order
         return rows
 
 
-def _present(entries: Sequence[Entry], sums: SaleTotals) -> tuple[list[Entry], list[Skip]]:
-    """Part the rows from former states of rows that counted already; of one day, the later word is the present one.
+def _drop_outdated(rows: Sequence[SovrnRow], sums: SaleTotals) -> tuple[list[SovrnRow], list[Skip]]:
+    """Drop rows older than the version already counted; on equal dates the later row wins.
 
-    Of a row without a date of its change nobody knows, so it counts, and what is known of the row's date stays known.
+    A row without an update date always counts, and the update date known so far is kept for it.
     """
-    present: list[Entry] = []
-    former: list[Skip] = []
+    present: list[SovrnRow] = []
+    outdated: list[Skip] = []
     latest: dict[str, str] = {}
-    for entry in entries:
-        part = entry.part
-        known = sums.contribution(part.key)
-        last = latest.get(part.key, known.source_updated_at if known is not None else "")
-        if part.source_updated_at and part.source_updated_at < last:
-            former.append(Skip(OUTDATED, entry.record.sequence))
+    for row in rows:
+        contribution = row.contribution
+        known = sums.contribution(contribution.key)
+        last = latest.get(contribution.key, known.source_updated_at if known is not None else "")
+        if contribution.source_updated_at and contribution.source_updated_at < last:
+            outdated.append(Skip(OUTDATED, row.record.sequence))
             continue
-        latest[part.key] = part.source_updated_at or last
-        present.append(replace(entry, part=replace(part, source_updated_at=latest[part.key])))
-    return present, former
+        latest[contribution.key] = contribution.source_updated_at or last
+        present.append(replace(row, contribution=replace(contribution, source_updated_at=latest[contribution.key])))
+    return present, outdated
 
 
-def _states(orders: OrderBook, told: Told) -> Callable[[str], OrderState | None]:
-    return lambda key: told.get(key) or orders.get(key)
+def _state_of(orders: OrderBook, latest: LatestStates) -> StateOf:
+    return lambda key: latest.get(key) or orders.get(key)
 
 
-def _in_sequence(made: Made) -> Made:
-    """Let no row stand before one of an earlier record: the delivery looks at the first of a queue for the oldest."""
+def _order_sequences(output: Output) -> Output:
+    """Lower sequences so that none is above a later one: delivery takes a queue's first row for its oldest."""
     lowest = LAST_SEQUENCE
-    for row in reversed(made):
+    for row in reversed(output):
         if isinstance(row, Row):
             lowest = row.sequence = min(row.sequence, lowest)
-    return made
+    return output
 
 
-def _record(whole: SaleTotal) -> Record:
-    """Return the record that the ledger kept of a sale; what is made of it holds no STATE back."""
-    return Record(STREAM, orjson.loads(whole.facts), LAST_SEQUENCE)
+def _stored_record(total: SaleTotal) -> Record:
+    """Return the record that the ledger stores of a sale. Rows made from it do not block any STATE."""
+    return Record(STREAM, orjson.loads(total.facts), LAST_SEQUENCE)
 
 
-def _lost(reason: str, field: str, record: Record) -> Reject:
+def _dead_letter(reason: str, field: str, record: Record) -> Reject:
     return Reject(reason, field, ORDER_PAYMENTS.name, record.stream, record.data, record.sequence)

@@ -1,8 +1,9 @@
-"""Clicks that are paid by the click: rows of fractions of a cent, which count only together.
+"""Adds up Sovrn's CPC rows, which pay fractions of a cent per click, to one order per group and day.
 
-They are added up per day, campaign, page UTM and merchant before anything is rounded, and each sum is one order
-(`apis/affiliate-facts.md` D5). Sovrn's revenue is usually complete after five days (B7), so a day is told when it is
-older than that. What comes later moves the sum, and the difference becomes a payment as it does for any sale.
+A group is account, campaign, page UTMs and merchant. Amounts are added exactly and rounded once
+(docs/vendors/affiliate-revenue.md D5). Sovrn's revenue is usually complete after five days
+(docs/vendors/sovrn.md B7), so an order is sent once its day is older than that. Rows that arrive or change later
+change the sum, and the difference is sent as a payment, as for any sale.
 """
 
 from __future__ import annotations
@@ -14,18 +15,19 @@ from typing import Any
 
 import orjson
 
+from destination_wicked_reports.api.json_text import decode_json_text
 from destination_wicked_reports.api.rows import SEPARATOR
-from destination_wicked_reports.mappings.affiliate.contacts import unpacked
 
-CPC_SKIPPED = "CPC row, left out by configuration"
-CPC_WAITING = "CPC row that waits in the ledger until its day is older than 5 days"
+CPC_SKIPPED = "CPC row, excluded by configuration"
+CPC_WAITING = "CPC row, waiting in the ledger until its day is more than 5 days old"
 WAIT_DAYS = 5
 
-_START = "sovrn-cpc-"
+_ID_PREFIX = "sovrn-cpc-"
 _DIGEST_SIZE = 12
+#: Sovrn's UTM names, and the field names of Wicked Reports.
 UTMS = {"source": "Source", "medium": "Medium", "campaign": "Campaign", "content": "Content", "term": "Term"}
-#: What all rows of one sum have in common, and so what its order can tell.
-SHARED = (
+#: The fields that all rows of a group share; the group's order is made from them.
+SHARED_FIELDS = (
     "account_id",
     "campaign_id",
     "merchant_group_id",
@@ -36,32 +38,35 @@ SHARED = (
 )
 
 
-def utms(data: Mapping[str, Any], side: str) -> dict[str, str]:
-    """Return the UTMs of one side, `page` or `link`, in Wicked's names: from columns, or from one object."""
-    found = {}
-    kept = unpacked(data.get(f"{side}_utm"))
+def read_utms(data: Mapping[str, Any], side: str) -> dict[str, str]:
+    """Return the UTMs of one side, `page` or `link`, by Wicked Reports field name.
+
+    They arrive either as columns or as one object.
+    """
+    utms = {}
+    nested = decode_json_text(data.get(f"{side}_utm"))
     for name, field in UTMS.items():
         value = data.get(f"{side}_utm_{name}")
-        if not value and isinstance(kept, dict):
-            value = kept.get(name) or kept.get(f"utm_{name}") or kept.get(f"utm{name.capitalize()}")
+        if not value and isinstance(nested, dict):
+            value = nested.get(name) or nested.get(f"utm_{name}") or nested.get(f"utm{name.capitalize()}")
         if isinstance(value, str) and value:
-            found[field] = value
-    return found
+            utms[field] = value
+    return utms
 
 
 def rollup_id(data: Mapping[str, Any], account: str, day: str) -> str:
-    """Return the SourceID of the order that a CPC row counts for."""
-    page = utms(data, "page")
+    """Return the SourceID of the order to which a CPC row contributes."""
+    page = read_utms(data, "page")
     group = [account, data.get("campaign_id"), data.get("merchant_group_id"), *map(page.get, UTMS.values())]
-    named = orjson.dumps(["" if part is None else str(part) for part in group])
-    return f"{_START}{account}-{day}-{blake2b(named, digest_size=_DIGEST_SIZE).hexdigest()}"
+    encoded = orjson.dumps(["" if value is None else str(value) for value in group])
+    return f"{_ID_PREFIX}{account}-{day}-{blake2b(encoded, digest_size=_DIGEST_SIZE).hexdigest()}"
 
 
 def is_rollup(key: str) -> bool:
-    """Tell whether this is the key of a rolled-up order."""
-    return key.partition(SEPARATOR)[2].startswith(_START)
+    """Return whether this is the ledger key of a CPC order."""
+    return key.partition(SEPARATOR)[2].startswith(_ID_PREFIX)
 
 
 def last_complete_day(today: date) -> str:
-    """Return the last day that is older than five days."""
+    """Return the last day that is more than five days old."""
     return (today - timedelta(days=WAIT_DAYS + 1)).isoformat()

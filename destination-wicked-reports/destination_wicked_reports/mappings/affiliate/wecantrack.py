@@ -1,7 +1,7 @@
-"""wecantrack's transactions as affiliate sales (`apis/affiliate-facts.md` A5 to A9, D4).
+"""Reads wecantrack's transactions as affiliate sales (docs/vendors/wecantrack.md A5, docs/vendors/wecantrack.md A7).
 
-Only the stream `transactions` carries sales. A transaction is edited in place and comes again on every change;
-its dates are UTC as documented (A6), its amounts decimal text (A5).
+Only the stream `transactions` has sales. wecantrack edits a transaction in place and lists it again after each change.
+Dates are documented as UTC (docs/vendors/wecantrack.md A6); amounts are decimal text.
 """
 
 from __future__ import annotations
@@ -14,27 +14,27 @@ from typing import Any
 
 from destination_wicked_reports.api.endpoints import ORDERS
 from destination_wicked_reports.api.fields import utc
+from destination_wicked_reports.api.json_text import decode_json_text
 from destination_wicked_reports.api.rows import SEPARATOR
+from destination_wicked_reports.config.mappings import WecantrackMapping
 from destination_wicked_reports.errors import FieldError
 from destination_wicked_reports.ledger.order_book import OrderBook
 from destination_wicked_reports.mappings.affiliate.base import (
     EXCLUDED_NETWORK,
     OUTDATED,
     AffiliateNormalizer,
-    AffiliateRules,
     Sale,
     Status,
     read_amount,
     read_id,
-    rejected,
+    reject,
 )
-from destination_wicked_reports.mappings.affiliate.contacts import unpacked
-from destination_wicked_reports.mappings.order_payments import cents
+from destination_wicked_reports.mappings.payments_and_refunds import cents
 from destination_wicked_reports.model import OrderState, Record, Reject, Row, Skip
 
 _STATUSES: Mapping[str, Status] = {"pending": "pending", "approved": "approved", "declined": "declined"}
 _CURRENCY = re.compile(r"[A-Z]{3}").fullmatch
-#: wecantrack's click id holds the time of the click as yymmddHHMMSS (A5).
+#: A click id of wecantrack contains the time of the click as yymmddHHMMSS (docs/vendors/wecantrack.md A5).
 _CLICK_ID = re.compile(r"(?:WCT|wct)([0-9]{12})[A-Za-z0-9]{1,5}").fullmatch
 _UTMS = {
     "utm_source": "Source",
@@ -44,7 +44,7 @@ _UTMS = {
     "utm_term": "Term",
 }
 
-_time = utc("Date_Time")
+_utc_time = utc("Date_Time")
 
 
 class WecantrackNormalizer(AffiliateNormalizer):
@@ -53,101 +53,103 @@ class WecantrackNormalizer(AffiliateNormalizer):
     streams = frozenset({"transactions"})
     source = "wecantrack"
 
-    def __init__(self, rules: AffiliateRules) -> None:
-        super().__init__(rules)
-        basis = "commission_amount" if rules.revenue_basis == "commission" else "sale_amount"
-        self._amount = f"{basis}_euro" if rules.currency == "euro" else basis
-        self._excluded = frozenset(network.casefold() for network in rules.exclude_networks)
+    def __init__(self, mapping: WecantrackMapping) -> None:
+        super().__init__(mapping)
+        self._in_euro = mapping.currency == "euro"
+        amount = "commission_amount" if mapping.revenue_basis == "commission" else "sale_amount"
+        self._amount_field = f"{amount}_euro" if self._in_euro else amount
+        self._excluded = frozenset(network.casefold() for network in mapping.exclude_networks)
 
     def normalize(self, records: Sequence[Record], orders: OrderBook) -> Iterator[Row | Reject | Skip]:
-        """Yield the rows of each record; a record sees what those before it have made of its order."""
+        """Yield the rows of each record. Earlier records of the same call count for the later ones."""
         sales = [self._read(record) for record in records]
-        # The ledger's name for a sale is that of its first order, whatever later orders it may get.
-        start = self.rules.source_system + SEPARATOR
-        keys = [start + sale.source_id if isinstance(sale, Sale) else "" for sale in sales]
+        # The ledger key of a sale is that of its first order; later orders of the sale share it.
+        key_prefix = self.mapping.source_system + SEPARATOR
+        keys = [key_prefix + sale.source_id if isinstance(sale, Sale) else "" for sale in sales]
         orders.load([key for key in keys if key])
-        told: dict[str, OrderState] = {}
+        latest: dict[str, OrderState] = {}
         for sale, key in zip(sales, keys, strict=True):
             if not isinstance(sale, Sale):
                 yield sale
                 continue
-            state, changed = told.get(key) or orders.get(key), _stamp(sale)
-            if state is not None and changed and changed < state.source_updated_at:
+            state, updated_at = latest.get(key) or orders.get(key), _updated_at(sale)
+            if state is not None and updated_at and updated_at < state.source_updated_at:
                 yield Skip(OUTDATED, sale.record.sequence)
                 continue
             try:
                 rows = self._rows(sale, key, state)
             except FieldError as error:
-                yield rejected(error, ORDERS.name, sale.record)
+                yield reject(error, ORDERS.name, sale.record)
                 continue
             for row in rows:
                 if isinstance(row, Row) and row.order is not None:
-                    row.order = told[key] = replace(row.order, source_updated_at=changed)
+                    row.order = latest[key] = replace(row.order, source_updated_at=updated_at)
                 yield row
 
     def _read(self, record: Record) -> Sale | Skip | Reject:
         try:
             return self.read(record)
         except FieldError as error:
-            return rejected(error, ORDERS.name, record)
+            return reject(error, ORDERS.name, record)
 
     def read(self, record: Record) -> Sale | Skip:
-        """Return the sale, or a Skip for a network that another source brings already (affiliate-facts 0.10).
-
-        Raises FieldError for a record that is no sale.
-        """
+        """Return the sale, or a Skip for an excluded network; raises FieldError for an invalid record."""
         data = record.data
-        # wecantrack does not always send network_id (A5); the account id is always there
-        names = {str(data.get("network_id")).casefold(), str(data.get("user_network_account_id")).casefold()}
-        if not self._excluded.isdisjoint(names):
+        # wecantrack does not always send network_id, but always the account id (docs/vendors/wecantrack.md A5).
+        ids = {str(data.get("network_id")).casefold(), str(data.get("user_network_account_id")).casefold()}
+        if not self._excluded.isdisjoint(ids):
             return Skip(EXCLUDED_NETWORK, record.sequence)
-        # A transaction id is unique within an account only (A5).
-        name = f"{read_id(data, 'user_network_account_id')}-{read_id(data, 'transaction_id')}"
+        # Transaction ids are unique per account only (docs/vendors/wecantrack.md A5).
+        transaction_id = f"{read_id(data, 'user_network_account_id')}-{read_id(data, 'transaction_id')}"
         status = _STATUSES.get(str(data.get("status")).lower())
         if status is None:
-            raise FieldError("Status", "status is none of pending, approved, declined")
+            raise FieldError("Status", "status is not pending, approved or declined")
         advertiser = data.get("advertiser_name")
         reference = data.get("reference")
         return Sale(
             record=record,
-            source_id=f"wct-{name}",
+            source_id=f"wct-{transaction_id}",
             status=status,
-            amount=_cents(data, self._amount),
+            amount=_cents(data, self._amount_field),
             currency=self._currency(data),
-            ordered=data.get("order_date"),
-            approved=data.get("validation_date") or data.get("last_wct_update"),
-            changed=data.get("last_wct_update"),
+            ordered_at=data.get("order_date"),
+            approved_at=data.get("validation_date") or data.get("last_wct_update"),
+            updated_at=data.get("last_wct_update"),
             product_id=data.get("advertiser_id"),
             product_name=advertiser if isinstance(advertiser, str) else "",
-            click=reference if isinstance(reference, str) and reference else name,
+            click_id=reference if isinstance(reference, str) and reference else transaction_id,
         )
 
-    def clicked(self, sale: Sale) -> tuple[Any, Mapping[str, Any]]:
-        """Return the time in the click id, else the network's, which is often missing and not always UTC (A5, A6)."""
+    def click_details(self, sale: Sale) -> tuple[Any, Mapping[str, Any]]:
+        """Return the click's time and UTMs.
+
+        The time comes from the click id, else from `click_date`, which is often missing and not always UTC
+        (docs/vendors/wecantrack.md A6).
+        """
         data = sale.record.data
-        metadata = unpacked(data.get("click_metadata"))
+        metadata = decode_json_text(data.get("click_metadata"))
         utms = {}
         if isinstance(metadata, dict):
             for name, field in _UTMS.items():
                 if isinstance(metadata.get(name), str):
                     utms[field] = metadata[name]
-        match = _CLICK_ID(sale.click)
+        match = _CLICK_ID(sale.click_id)
         if match:
             try:
-                year, month, day, hour, minute, second = (match[1][place : place + 2] for place in range(0, 12, 2))
-                return _time(f"20{year}-{month}-{day} {hour}:{minute}:{second}"), utms
+                year, month, day, hour, minute, second = (match[1][start : start + 2] for start in range(0, 12, 2))
+                return _utc_time(f"20{year}-{month}-{day} {hour}:{minute}:{second}"), utms
             except FieldError:
-                pass  # twelve digits that are no time: an id of the publisher's own making
+                pass  # The digits are not a time: the publisher set an id of its own.
         return data.get("click_date"), utms
 
     def _currency(self, data: Mapping[str, Any]) -> str:
-        if self.rules.currency == "euro":
+        if self._in_euro:
             return "EUR"
         currency = data.get("currency_id")
         if not currency:
-            raise FieldError("OrderCurrency", "currency_id is missing, and amounts of unknown currency cannot be added")
+            raise FieldError("OrderCurrency", "currency_id is missing")
         if not isinstance(currency, str) or not _CURRENCY(currency.upper()):
-            raise FieldError("OrderCurrency", "currency_id is not a currency code of three letters")
+            raise FieldError("OrderCurrency", "currency_id is not a three-letter currency code")
         return currency.upper()
 
 
@@ -158,9 +160,9 @@ def _cents(data: Mapping[str, Any], name: str) -> Decimal:
     return cents(amount)
 
 
-def _stamp(sale: Sale) -> str:
-    """Return when wecantrack last wrote the transaction, in a form that sorts; "" if that is no date."""
+def _updated_at(sale: Sale) -> str:
+    """Return when wecantrack last updated the transaction, in a sortable form; "" if the date is invalid."""
     try:
-        return str(_time(sale.changed))
+        return str(_utc_time(sale.updated_at))
     except FieldError:
         return ""

@@ -1,1 +1,1 @@
-"""A BigCommerce shop's streams as contacts, products, orders, lines and payments."""
+"""The mapping `bigcommerce`: a shop's streams as contacts, products, orders, items and payments."""

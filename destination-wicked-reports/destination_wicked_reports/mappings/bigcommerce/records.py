@@ -1,74 +1,141 @@
-"""What one record of Airbyte's source-bigcommerce says (`airbyte/conventions.md` 5.3 and 5.4).
+"""Reads the records of Airbyte's source-bigcommerce (docs/vendors/bigcommerce.md 5.5).
 
-Of the v2 API (orders, their lines) dates are RFC 2822 and money is text; of v3 (customers, products, transactions)
-dates are ISO 8601 and money is a number; the source turns one date of an order, `date_modified`, into ISO. Ids are
-numbers in one stream and text in the other. Everything is read in either form.
+The v2 API (orders and their items) has RFC 2822 dates and money as text; the v3 API (customers, products,
+transactions) has ISO 8601 dates and money as numbers. The source converts one date of an order, `date_modified`, to
+ISO. Ids are numbers in one stream and text in another. This module reads every value in either form.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timezone
 from decimal import Decimal
 from email.utils import parsedate_to_datetime
 from typing import Any, Literal
 
 from destination_wicked_reports.api.fields import YEARS, decimal, identity, utc, whole
+from destination_wicked_reports.api.json_text import decode_json_text
 from destination_wicked_reports.errors import FieldError
-from destination_wicked_reports.mappings.affiliate.contacts import unpacked, values_at
+from destination_wicked_reports.mappings.field_rules import FieldRule
 
 TEST_TRANSACTION = "transaction in the gateway's test mode"
-NO_MONEY_YET = "transaction that moved no money: an authorization, or one that is pending"
-FAILED_RETURN = "refund or void that did not succeed"
-INCOMPLETE = "incomplete order: the shopper left the checkout"
-BUNDLED = "line inside a bundle, whose price the bundle's own line holds"
+NO_MONEY_MOVED = "transaction that moved no money (authorization or pending)"
+FAILED_REFUND = "refund or void that failed"
+INCOMPLETE = "incomplete order (abandoned checkout)"
+BUNDLED = "item inside a bundle; the bundle's own item carries the price"
 
-#: How an order's own words say whether it is paid, where no transaction does (`payment_status` of BigCommerce's v2).
+#: Values of an order's `payment_status` (v2) that mean it is paid, for orders without transactions.
 _PAID = frozenset({"captured", "paid", "partially refunded", "refunded"})
-#: `status_id` of orders that are paid by other means than a gateway: shipped, refunded, awaiting pickup, awaiting
-#: shipment, completed, awaiting fulfillment, disputed, partially refunded. Their `payment_status` is empty.
+#: `status_id` of paid orders without a gateway, whose `payment_status` is empty: shipped, partially shipped, refunded,
+#: awaiting pickup, awaiting shipment, completed, awaiting fulfillment, disputed, partially refunded.
 _PAID_STATUS_IDS = frozenset({"2", "3", "4", "8", "9", "10", "11", "13", "14"})
-_GOOD = frozenset({"", "ok", "success", "succeeded", "approved", "complete", "completed", "settled"})
+_SUCCEEDED = frozenset({"", "ok", "success", "succeeded", "approved", "complete", "completed", "settled"})
 _MONEY_IN = frozenset({"purchase", "capture", "settled"})
 _MONEY_BACK = frozenset({"refund", "void"})
-#: Fields of a person, which the ledger forgets once Wicked has the order.
-PERSONAL = frozenset({"email", "first", "last", "city", "state", "country", "ip", "subscription"})
 
-#: The kind of a transaction that cannot be added to its order, because it is in another currency.
-FOREIGN = "foreign"
-#: The kind of a transaction in the gateway's test mode.
-TEST = "test"
 _RFC_2822 = re.compile(
     r"(?:[A-Za-z]{3}, )?[0-9]{1,2} [A-Za-z]{3} [0-9]{4} [0-9:]{5,8} (?:[+-][0-9]{4}|[A-Z]{2,4})"
 ).fullmatch
 _CURRENCY = re.compile(r"[A-Z]{3}").fullmatch
 _quantity = whole("Qty", 0)
 
-Facts = dict[str, Any]
-Kind = Literal["purchase", "capture", "settled", "refund", "void", "FAILED", "DECLINED"]
+#: How an order describes its own payment; "" if nothing was paid yet. `refunded` means refunded in full, without an
+#: amount.
+PaymentState = Literal["paid", "refunded", "DECLINED", "VOIDED", ""]
+#: What a transaction did. `test` was made in the gateway's test mode, `foreign` is in another currency than its order.
+TransactionKind = Literal["purchase", "capture", "settled", "refund", "void", "FAILED", "DECLINED", "test", "foreign"]
 
 
 @dataclass(slots=True, frozen=True)
-class SubscriptionRule:
-    """Where an order names its subscription: a path as in contact rules, a pattern with a group `subscription_id`."""
+class ShopOrder:
+    """An order without its items. Amounts are decimal text in the order's currency, times are UTC, "" is unknown.
 
-    field: str
-    pattern: str
+    `exchange_rate` converts from the store's currency to the order's. `was_unpaid` if any version of the order was
+    read as unpaid.
+    """
 
-    def find(self, data: Mapping[str, Any]) -> str:
-        """Return the subscription this rule finds in an order, "" if none."""
-        name, *path = self.field.split(".")
-        for value in values_at(data.get(name), tuple(path)):
-            match = re.search(self.pattern, value)
-            if match and match["subscription_id"]:
+    created: str
+    modified: str
+    customer_id: str
+    email: str
+    first_name: str
+    last_name: str
+    city: str
+    state: str
+    country: str
+    ip_address: str
+    total: str
+    total_ex_tax: str
+    refunded: str
+    currency: str
+    exchange_rate: str
+    store_currency: str
+    payment_state: PaymentState
+    deleted: bool
+    subscription_id: str
+    was_unpaid: bool = False
+
+    @property
+    def buyer_email(self) -> str:
+        """Return the buyer's address, lower-cased for a guest, who has no other id."""
+        return self.email if self.customer_id else self.email.lower()
+
+    @property
+    def buyer_id(self) -> str:
+        """Return the SourceID of the contact: the customer id, a guest's address, or "" if there is neither."""
+        return self.customer_id or self.buyer_email
+
+    def without_personal_data(self) -> ShopOrder:
+        """Return the order without the data of a person; the ledger deletes it once the order is sent."""
+        return replace(
+            self,
+            email="",
+            first_name="",
+            last_name="",
+            city="",
+            state="",
+            country="",
+            ip_address="",
+            subscription_id="",
+        )
+
+
+@dataclass(slots=True, frozen=True)
+class OrderItem:
+    """An item of an order. Prices are decimal text per unit in the order's currency, "" if unknown."""
+
+    product_id: str
+    name: str
+    quantity: int
+    price: str
+    price_ex_tax: str
+    base_price: str
+
+
+@dataclass(slots=True, frozen=True)
+class Transaction:
+    """A transaction of an order. `amount` is positive decimal text; `reference` is the id of the one it completes."""
+
+    kind: TransactionKind
+    amount: str
+    when: str
+    reference: str
+    currency: str
+
+
+def find_subscription(rules: Sequence[FieldRule], data: Mapping[str, Any]) -> str:
+    """Return the subscription id that the first matching rule finds in an order, "" if none matches."""
+    for rule in rules:
+        for match in rule.matches(data):
+            if match["subscription_id"]:
                 return match["subscription_id"]
-        return ""
+    return ""
 
 
 def moment(data: Mapping[str, Any], name: str, field: str) -> str:
-    """Return a date as `YYYY-MM-DD HH:MM:SS` in UTC, or raise FieldError; RFC 2822 and ISO 8601 are both read."""
+    """Return an RFC 2822 or ISO 8601 time as `YYYY-MM-DD HH:MM:SS` in UTC; raises FieldError."""
     value = data.get(name)
     if value is None or value == "":
         raise FieldError(field, f"{name} is missing")
@@ -90,7 +157,7 @@ def moment(data: Mapping[str, Any], name: str, field: str) -> str:
 
 
 def identifier(data: Mapping[str, Any], name: str, field: str) -> str:
-    """Return an id as text, or raise FieldError."""
+    """Return an id as text; raises FieldError."""
     value = data.get(name)
     if value is None:
         raise FieldError(field, f"{name} is missing")
@@ -102,14 +169,14 @@ def identifier(data: Mapping[str, Any], name: str, field: str) -> str:
 
 
 def optional_id(data: Mapping[str, Any], name: str, field: str) -> str:
-    """Return an id as text; "" for the 0 that BigCommerce writes where there is none."""
+    """Return an id as text, "" if there is none, which BigCommerce writes as 0; raises FieldError."""
     if data.get(name) in (None, "", 0, "0"):
         return ""
     return identifier(data, name, field)
 
 
 def amount(data: Mapping[str, Any], name: str, field: str, missing: str | None = None) -> str:
-    """Return an amount as decimal text, or raise FieldError; `missing` stands in for one that is not there."""
+    """Return an amount as decimal text, or `missing` if it is absent; raises FieldError."""
     value = data.get(name)
     if value is None or value == "":
         if missing is not None:
@@ -125,84 +192,83 @@ def amount(data: Mapping[str, Any], name: str, field: str, missing: str | None =
 
 
 def flag(value: Any) -> bool:
-    """Return a truth value, also as the text or number that a cache makes of it."""
+    """Return a boolean, which a cache may have stored as text or as a number."""
     return value in (True, 1) or (isinstance(value, str) and value.strip().lower() in ("true", "1"))
 
 
 def currency(data: Mapping[str, Any], name: str) -> str:
-    """Return a currency code, "" if there is none; anything else is refused."""
+    """Return a currency code, "" if there is none; raises FieldError."""
     value = data.get(name)
     if value is None or value == "":
         return ""
     if not isinstance(value, str) or not _CURRENCY(value.upper()):
-        raise FieldError("OrderCurrency", f"{name} is not a currency code of three letters")
+        raise FieldError("OrderCurrency", f"{name} is not a three-letter currency code")
     return value.upper()
 
 
-def words(data: Mapping[str, Any], name: str) -> str:
-    """Return free text, "" for anything else."""
+def text(data: Mapping[str, Any], name: str) -> str:
+    """Return stripped text, "" for any other value."""
     value = data.get(name)
     return value.strip() if isinstance(value, str) else ""
 
 
-def read_order(data: Mapping[str, Any], rules: Sequence[SubscriptionRule]) -> Facts:
-    """Return what is kept of an order, amounts in the order's own currency; raises FieldError.
+def read_order(data: Mapping[str, Any], subscription_rules: Sequence[FieldRule]) -> ShopOrder:
+    """Return an order; raises FieldError.
 
-    That currency is the transactional one, `default_currency_code`: `currency_code` is what the shopper saw, and
-    `store_default_to_transactional_exchange_rate` is what the store's currency is multiplied by to get it
-    (BigCommerce's reference of v2 orders, "Order Currency Fields").
+    Its currency is `default_currency_code`, the transactional one; `currency_code` is what the shopper saw.
+    `store_default_to_transactional_exchange_rate` converts from the store's currency to it (BigCommerce's reference of
+    v2 orders, "Order Currency Fields").
     """
-    address = unpacked(data.get("billing_address"))
+    address = decode_json_text(data.get("billing_address"))
     if not isinstance(address, dict):
         address = {}
     created = moment(data, "date_created", "CreateDate")
-    shown = currency(data, "currency_code")
-    money = currency(data, "default_currency_code") or shown
+    shown_currency = currency(data, "currency_code")
+    order_currency = currency(data, "default_currency_code") or shown_currency
     rate = amount(data, "store_default_to_transactional_exchange_rate", "OrderTotal", missing="")
-    if not rate and shown == money:
+    if not rate and shown_currency == order_currency:
         rate = amount(data, "currency_exchange_rate", "OrderTotal", missing="")
-    return {
-        "created": created,
-        "modified": moment(data, "date_modified", "CreateDate") if data.get("date_modified") else created,
-        "customer": optional_id(data, "customer_id", "ContactID"),
-        "email": words(address, "email"),
-        "first": words(address, "first_name"),
-        "last": words(address, "last_name"),
-        "city": words(address, "city"),
-        "state": words(address, "state"),
-        "country": words(address, "country") or words(address, "country_iso2"),
-        "ip": words(data, "ip_address"),
-        "total": amount(data, "total_inc_tax", "OrderTotal"),
-        "total_ex": amount(data, "total_ex_tax", "OrderTotal", missing=""),
-        "refunded": amount(data, "refunded_amount", "OrderTotal", missing="0"),
-        "currency": money,
-        "rate": rate,
-        "store_currency": currency(data, "store_default_currency_code"),
-        "paid": _paid(data),
-        "deleted": flag(data.get("is_deleted")),
-        "subscription": next(filter(None, (rule.find(data) for rule in rules)), ""),
-    }
+    return ShopOrder(
+        created=created,
+        modified=moment(data, "date_modified", "CreateDate") if data.get("date_modified") else created,
+        customer_id=optional_id(data, "customer_id", "ContactID"),
+        email=text(address, "email"),
+        first_name=text(address, "first_name"),
+        last_name=text(address, "last_name"),
+        city=text(address, "city"),
+        state=text(address, "state"),
+        country=text(address, "country") or text(address, "country_iso2"),
+        ip_address=text(data, "ip_address"),
+        total=amount(data, "total_inc_tax", "OrderTotal"),
+        total_ex_tax=amount(data, "total_ex_tax", "OrderTotal", missing=""),
+        refunded=amount(data, "refunded_amount", "OrderTotal", missing="0"),
+        currency=order_currency,
+        exchange_rate=rate,
+        store_currency=currency(data, "store_default_currency_code"),
+        payment_state=_payment_state(data),
+        deleted=flag(data.get("is_deleted")),
+        subscription_id=find_subscription(subscription_rules, data),
+    )
 
 
 def is_incomplete(data: Mapping[str, Any]) -> bool:
-    """Tell whether this is an abandoned checkout, which BigCommerce lists among the orders as status 0."""
+    """Return whether this is an abandoned checkout, which BigCommerce lists as an order with status 0."""
     return str(data.get("status_id")) == "0"
 
 
-def _paid(data: Mapping[str, Any]) -> str:
-    """Return `paid`, `DECLINED`, `VOIDED` or "" (nothing was paid yet), by the order's own words."""
-    said = words(data, "payment_status").lower()
-    status = str(data.get("status_id"))
-    if said in _PAID or (not said and status in _PAID_STATUS_IDS):
-        everything = said == "refunded" or (not said and status == "4")
-        return "refunded" if everything and not Decimal(amount(data, "refunded_amount", "", "0")) else "paid"
-    if said == "declined" or (not said and status == "6"):
+def _payment_state(data: Mapping[str, Any]) -> PaymentState:
+    payment_status = text(data, "payment_status").lower()
+    status_id = str(data.get("status_id"))
+    if payment_status in _PAID or (not payment_status and status_id in _PAID_STATUS_IDS):
+        in_full = payment_status == "refunded" or (not payment_status and status_id == "4")
+        return "refunded" if in_full and not Decimal(amount(data, "refunded_amount", "", "0")) else "paid"
+    if payment_status == "declined" or (not payment_status and status_id == "6"):
         return "DECLINED"
-    return "VOIDED" if said == "void" else ""
+    return "VOIDED" if payment_status == "void" else ""
 
 
-def read_line(data: Mapping[str, Any]) -> Facts:
-    """Return what is kept of a line of an order; raises FieldError."""
+def read_item(data: Mapping[str, Any]) -> OrderItem:
+    """Return an item of an order; raises FieldError."""
     quantity = data.get("quantity")
     if quantity is None or quantity == "":
         raise FieldError("Qty", "quantity is missing")
@@ -210,47 +276,47 @@ def read_line(data: Mapping[str, Any]) -> Facts:
         quantity = _quantity(quantity)
     except FieldError as error:
         raise FieldError("Qty", f"quantity: {error.reason}") from None
-    return {
-        "product": optional_id(data, "product_id", "ProductID"),
-        "name": words(data, "name"),
-        "quantity": quantity,
-        "price": amount(data, "price_inc_tax", "PPU"),
-        "price_ex": amount(data, "price_ex_tax", "PPU", missing=""),
-        "base": amount(data, "base_price", "ProductPrice", missing="0"),
-    }
+    return OrderItem(
+        product_id=optional_id(data, "product_id", "ProductID"),
+        name=text(data, "name"),
+        quantity=quantity,
+        price=amount(data, "price_inc_tax", "PPU"),
+        price_ex_tax=amount(data, "price_ex_tax", "PPU", missing=""),
+        base_price=amount(data, "base_price", "ProductPrice", missing="0"),
+    )
 
 
 def is_bundled(data: Mapping[str, Any]) -> bool:
-    """Tell whether this line is part of a bundle, which is a line of its own."""
+    """Return whether this item is part of a bundle, which has an item of its own."""
     return data.get("parent_order_product_id") not in (None, "", 0, "0")
 
 
-def read_transaction(data: Mapping[str, Any]) -> Facts | str:
-    """Return what is kept of a transaction, or why nothing is; raises FieldError.
+def read_transaction(data: Mapping[str, Any]) -> Transaction | str:
+    """Return a transaction, or the reason to skip it; raises FieldError.
 
-    The events and the two words of `status` are those of BigCommerce's v3 order transactions. [guess] `settled`
-    completes what was `pending`, and a missing status means that all went well.
+    The events and the statuses ok and error are those of BigCommerce's v3 order transactions. [guess] `settled`
+    completes a transaction that was `pending`, and a missing status means success.
     """
     if flag(data.get("test")):
-        return {"kind": TEST, "amount": "0", "when": "", "reference": "", "currency": ""}
-    event, status = words(data, "event").lower(), words(data, "status").lower()
+        return Transaction(kind="test", amount="0", when="", reference="", currency="")
+    event, status = text(data, "event").lower(), text(data, "status").lower()
     if event not in _MONEY_IN | _MONEY_BACK | {"authorization", "pending"}:
-        raise FieldError("Status", "event is none that BigCommerce names, so the money's direction is not known")
+        raise FieldError("Status", "event is unknown, so it is unclear whether money came in or went back")
     if event == "pending" or status == "pending":
-        return NO_MONEY_YET
-    kind: str = event
+        return NO_MONEY_MOVED
+    kind: Any = event
     if status in ("error", "failed", "declined"):
         if event in _MONEY_BACK:
-            return FAILED_RETURN
+            return FAILED_REFUND
         kind = "DECLINED" if status == "declined" else "FAILED"
-    elif status not in _GOOD:
-        raise FieldError("Status", "status is neither ok, pending, declined nor error")
+    elif status not in _SUCCEEDED:
+        raise FieldError("Status", "status is not ok, pending, declined or error")
     elif event == "authorization":
-        return NO_MONEY_YET
-    return {
-        "kind": kind,
-        "amount": amount(data, "amount", "Amount").lstrip("-"),  # Wicked's refunds are positive, too
-        "when": moment(data, "date_created", "PaymentDate"),
-        "reference": optional_id(data, "reference_transaction_id", "OrderID"),
-        "currency": currency(data, "currency"),
-    }
+        return NO_MONEY_MOVED
+    return Transaction(
+        kind=kind,
+        amount=amount(data, "amount", "Amount").lstrip("-"),  # Wicked Reports expects positive refunds
+        when=moment(data, "date_created", "PaymentDate"),
+        reference=optional_id(data, "reference_transaction_id", "OrderID"),
+        currency=currency(data, "currency"),
+    )

@@ -1,4 +1,4 @@
-"""The rows of one BigCommerce order, its people and its products, in Wicked's fields (`airbyte/conventions.md` 5.5)."""
+"""Makes the rows of BigCommerce customers, products and orders (docs/vendors/bigcommerce.md 5.5)."""
 
 from __future__ import annotations
 
@@ -7,17 +7,15 @@ from decimal import Decimal
 from typing import Any
 
 from destination_wicked_reports.api.endpoints import CONTACTS, ORDER_ITEMS, ORDER_PAYMENTS, ORDERS, PRODUCTS
+from destination_wicked_reports.api.json_text import decode_json_text
 from destination_wicked_reports.api.rows import SEPARATOR, FieldChecker, RowMaker
-from destination_wicked_reports.mappings.affiliate.contacts import unpacked
-from destination_wicked_reports.mappings.bigcommerce.payments import Money, Payment
-from destination_wicked_reports.mappings.bigcommerce.records import identifier, moment, words
+from destination_wicked_reports.mappings.bigcommerce.payments_and_refunds import Money, Payment
+from destination_wicked_reports.mappings.bigcommerce.records import OrderItem, ShopOrder, identifier, moment, text
 from destination_wicked_reports.model import LAST_SEQUENCE, OrderState, Row
-
-Facts = Mapping[str, Any]
 
 
 class Shop:
-    """Makes the rows of one shop, which is one SourceSystem in Wicked. Every method raises FieldError."""
+    """Makes the rows of one shop, which is one SourceSystem. Methods that make a row raise FieldError."""
 
     def __init__(self, source_system: str) -> None:
         self.source_system = source_system
@@ -26,18 +24,18 @@ class Shop:
         self._orders = RowMaker(ORDERS)
         self._items = RowMaker(ORDER_ITEMS)
         self._payments = RowMaker(ORDER_PAYMENTS)
-        self._nested_line = FieldChecker(ORDERS.nested["OrderItems"])
+        self._nested_item = FieldChecker(ORDERS.nested["OrderItems"])
         self._nested_payment = FieldChecker(ORDERS.nested["OrderPayments"])
 
     def key(self, *parts: str) -> str:
-        """Return the ledger's name for what has these ids in the shop."""
+        """Return the ledger key of these ids of the shop."""
         return SEPARATOR.join((self.source_system, *parts))
 
     # -- people and products ----------------------------------------------------------------------------------------
 
-    def customer(self, data: Facts, sequence: int) -> Row:
+    def customer(self, data: Mapping[str, Any], sequence: int) -> Row:
         """Return the contact of a registered customer."""
-        addresses = unpacked(data.get("addresses"))
+        addresses = decode_json_text(data.get("addresses"))
         first = addresses[0] if isinstance(addresses, list) and addresses else None
         address = first if isinstance(first, dict) else {}
         fields = {
@@ -45,126 +43,122 @@ class Shop:
             "SourceID": identifier(data, "id", "SourceID"),
             "CreateDate": moment(data, "date_created", "CreateDate"),
             "Email": data.get("email"),
-            "FirstName": words(data, "first_name"),
-            "LastName": words(data, "last_name"),
-            "City": words(address, "city"),
-            "State": words(address, "state_or_province"),
-            "Country": words(address, "country") or words(address, "country_code"),
-            "IP_Address": words(data, "registration_ip_address"),
+            "FirstName": text(data, "first_name"),
+            "LastName": text(data, "last_name"),
+            "City": text(address, "city"),
+            "State": text(address, "state_or_province"),
+            "Country": text(address, "country") or text(address, "country_code"),
+            "IP_Address": text(data, "registration_ip_address"),
         }
         return self._contacts.make(fields, "customers", sequence)
 
-    def buyer(self, order: Facts, contact_id: str) -> Row:
-        """Return the contact of whoever placed an order: a guest, or a customer whose own record was not read."""
+    def buyer(self, order: ShopOrder) -> Row:
+        """Return the contact of an order's buyer: a guest, or a customer whose own record was not read."""
         fields = {
             "SourceSystem": self.source_system,
-            "SourceID": contact_id,
-            "CreateDate": order["created"],
-            "Email": email(order),
-            "FirstName": order["first"],
-            "LastName": order["last"],
-            "City": order["city"],
-            "State": order["state"],
-            "Country": order["country"],
-            "IP_Address": order["ip"],
+            "SourceID": order.buyer_id,
+            "CreateDate": order.created,
+            "Email": order.buyer_email,
+            "FirstName": order.first_name,
+            "LastName": order.last_name,
+            "City": order.city,
+            "State": order.state,
+            "Country": order.country,
+            "IP_Address": order.ip_address,
         }
         return self._contacts.make(fields, "orders", LAST_SEQUENCE)
 
-    def product(self, data: Facts, sequence: int) -> Row:
-        """Return a product of the catalog."""
+    def product(self, data: Mapping[str, Any], sequence: int) -> Row:
+        """Return the product of a product record."""
         fields = {
             "SourceSystem": self.source_system,
             "SourceID": identifier(data, "id", "SourceID"),
-            "ProductName": words(data, "name"),
+            "ProductName": text(data, "name"),
             "ProductPrice": data.get("price"),
         }
         return self._products.make(fields, "products", sequence)
 
-    def sold_product(self, line: Facts) -> Row:
-        """Return the product of a line, as it was when it was sold, where its own record was not read."""
+    def sold_product(self, item: OrderItem) -> Row:
+        """Return the product of an item as it was sold, for a product whose own record was not read."""
         fields = {
             "SourceSystem": self.source_system,
-            "SourceID": line["product"],
-            "ProductName": line["name"] or f"Product {line['product']}",
-            "ProductPrice": Decimal(line["base"]),
+            "SourceID": item.product_id,
+            "ProductName": item.name or f"Product {item.product_id}",
+            "ProductPrice": Decimal(item.base_price),
         }
         return self._products.make(fields, "order_products", LAST_SEQUENCE)
 
     # -- orders -----------------------------------------------------------------------------------------------------
 
     def order(
-        self, key: str, order: Facts, lines: list[dict[str, Any]], payments: list[Payment], state: OrderState
+        self, key: str, order: ShopOrder, items: list[dict[str, Any]], payments: list[Payment], state: OrderState
     ) -> Row:
-        """Return an order with its lines and payments nested, so that all of it arrives or nothing does."""
+        """Return an order with its items and payments nested, so that it is stored as a whole or not at all."""
         fields = self._orders.check(
             {
                 "SourceSystem": self.source_system,
                 "SourceID": order_id(key),
-                "CreateDate": order["created"],
-                "ContactID": order["customer"],
-                "ContactEmail": email(order),
+                "CreateDate": order.created,
+                "ContactID": order.customer_id,
+                "ContactEmail": order.buyer_email,
                 "OrderTotal": state.total,
                 "OrderCurrency": state.currency,
-                "Country": order["country"],
-                "City": order["city"],
-                "State": order["state"],
-                "SubscriptionID": order["subscription"],
-                "IP_Address": order["ip"],
+                "Country": order.country,
+                "City": order.city,
+                "State": order.state,
+                "SubscriptionID": order.subscription_id,
+                "IP_Address": order.ip_address,
             }
         )
-        if lines:
-            fields["OrderItems"] = lines
+        if items:
+            fields["OrderItems"] = items
         if payments:
-            fields["OrderPayments"] = [self._nested_payment.check(_payment(payment)) for payment in payments]
+            fields["OrderPayments"] = [self._nested_payment.check(_payment_fields(payment)) for payment in payments]
         return self._orders.encode(fields, "orders", LAST_SEQUENCE, order_key=key, order=state)
 
-    def nested_line(self, name: str, line: Facts, money: Money) -> dict[str, Any]:
-        """Return a line as it goes inside its order."""
-        return self._nested_line.check({"OrderItemID": name, **_line(line, money)})
+    def nested_item(self, name: str, item: OrderItem, money: Money) -> dict[str, Any]:
+        """Return the fields of an item nested in its order."""
+        return self._nested_item.check({"OrderItemID": name, **_item_fields(item, money)})
 
-    def line_key(self, key: str, name: str) -> str:
-        """Return the ledger's name for a line of an order."""
+    def item_key(self, key: str, name: str) -> str:
+        """Return the ledger key of an item."""
         return SEPARATOR.join((key, name))
 
-    def line(self, key: str, name: str, line: Facts, money: Money) -> Row:
-        """Return a line that became known after its order was sent."""
+    def item(self, key: str, name: str, item: OrderItem, money: Money) -> Row:
+        """Return an item that was read after its order was sent."""
         fields = {
             "SourceSystem": self.source_system,
             "OrderID": order_id(key),
             "SourceID": name,
-            **_line(line, money),
+            **_item_fields(item, money),
         }
         return self._items.make(fields, "order_products", LAST_SEQUENCE)
 
-    def payment_key(self, key: str, event: str) -> str:
-        """Return the ledger's name for the payment of a transaction."""
-        return f"{key}#t{event}"
+    def payment_key(self, key: str, transaction_id: str) -> str:
+        """Return the ledger key of a transaction's payment."""
+        return f"{key}#t{transaction_id}"
 
     def payment(self, key: str, payment: Payment) -> Row:
         """Return a payment that became known after its order was sent."""
         fields = self._payments.check(
-            {"SourceSystem": self.source_system, "OrderID": order_id(key), **_payment(payment)}
+            {"SourceSystem": self.source_system, "OrderID": order_id(key), **_payment_fields(payment)}
         )
-        # Two equal payments are two: a transaction's id tells them apart, else their number.
-        name = self.payment_key(key, payment.event) if payment.event else f"{key}#{payment.state.payments}"
-        stream = "transactions" if payment.event else "orders"
-        return self._payments.encode(fields, stream, LAST_SEQUENCE, name, key, payment.state)
+        # The transaction's id keeps two equal payments apart; without a transaction, the payment's number does.
+        if payment.transaction_id:
+            stream, payment_key = "transactions", self.payment_key(key, payment.transaction_id)
+        else:
+            stream, payment_key = "orders", f"{key}#{payment.state.payments}"
+        return self._payments.encode(fields, stream, LAST_SEQUENCE, payment_key, key, payment.state)
 
 
 def order_id(key: str) -> str:
-    """Return the shop's own id of the order that the ledger knows by this key."""
+    """Return the shop's order id from the order's ledger key."""
     return key.partition(SEPARATOR)[2]
 
 
-def email(order: Facts) -> str:
-    """Return the buyer's address; a guest is known by it alone, so there it is written in one way."""
-    address: str = order["email"]
-    return address if order["customer"] else address.lower()
+def _item_fields(item: OrderItem, money: Money) -> dict[str, Any]:
+    return {"ProductID": item.product_id, "Qty": item.quantity, "PPU": money.price(item)}
 
 
-def _line(line: Facts, money: Money) -> dict[str, Any]:
-    return {"ProductID": line["product"], "Qty": line["quantity"], "PPU": money.price(line)}
-
-
-def _payment(payment: Payment) -> dict[str, Any]:
+def _payment_fields(payment: Payment) -> dict[str, Any]:
     return {"PaymentDate": payment.when, "Amount": payment.amount, "Status": payment.status}

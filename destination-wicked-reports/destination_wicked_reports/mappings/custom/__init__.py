@@ -1,1 +1,1 @@
-"""Any stream to any endpoint, by JMESPath expressions."""
+"""The mapping `custom`: any stream to any endpoint, by JMESPath expressions."""

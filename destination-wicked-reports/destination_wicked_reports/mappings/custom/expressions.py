@@ -1,11 +1,11 @@
-"""JMESPath expressions over records, with the few functions that a mapping to Wicked needs.
+"""Compiles JMESPath expressions with additional functions for mappings.
 
-The language and its own functions are those of https://jmespath.org/specification.html. Added are `utc`, `money`,
-`lower`, `concat`, `regex` and `coalesce`; a missing value makes them null, never an error. Amounts are decimals all
-the way: `money` makes them, comparisons, `sum` and `abs` keep them exact.
+Language and built-in functions follow https://jmespath.org/specification.html. `functions.py` adds `utc`, `money`,
+`lower`, `concat`, `regex` and `coalesce`, which return null for a missing value. Amounts stay decimals: `money` returns
+them, and comparisons, `sum` and `abs` keep them exact.
 
-What can be known to be wrong before a record is seen, is: the syntax, names of functions and how many values they
-take, patterns, units and time zones, and whatever consists of constants alone.
+Compiling finds errors of syntax, unknown functions, wrong numbers of arguments, invalid patterns, units and time zones,
+and any error in a part that consists of constants.
 """
 
 from __future__ import annotations
@@ -21,14 +21,20 @@ from jmespath.exceptions import ArityError, JMESPathError, JMESPathTypeError, Le
 from jmespath.visitor import Options, TreeInterpreter
 
 from destination_wicked_reports.errors import ExpressionError, FieldError, SettingError
-from destination_wicked_reports.mappings.custom.functions import MANY, SETTINGS, TAKES, WickedFunctions, number
+from destination_wicked_reports.mappings.custom.functions import (
+    ARGUMENT_COUNTS,
+    MANY,
+    SETTINGS,
+    WickedFunctions,
+    number,
+)
 
 
 @dataclass(slots=True, frozen=True)
 class Expression:
-    """One compiled expression; `roots` are the names it looks up in the record itself, none for a constant.
+    """A compiled expression. `roots` are the top-level names it reads; a constant has none.
 
-    `evaluate` takes the record (or, for an exploded list, the scope) and raises FieldError without quoting values.
+    `evaluate` takes a record, or the scope of an entry with `for_each`. It raises FieldError without quoting values.
     """
 
     evaluate: Callable[[Mapping[str, Any]], Any]
@@ -36,23 +42,26 @@ class Expression:
 
     @property
     def constant(self) -> bool:
-        """Whether the value is the same for every record."""
+        """Return whether the value is the same for every record."""
         return not self.roots
 
 
 def compile_expression(text: str) -> Expression:
-    """Return the expression ready for use, or raise ExpressionError."""
+    """Compile an expression; raises ExpressionError."""
     try:
         tree: Any = jmespath.compile(text).parsed
     except LexerError as error:
-        raise ExpressionError(f"is no JMESPath expression: {error.message}") from None
+        raise ExpressionError(f"is not a valid JMESPath expression: {error.message}") from None
     except ParseError as error:
-        where = f" at character {error.lex_position + 1}" if error.lex_position < len(text) else ", which ends too soon"
-        raise ExpressionError(f"is no JMESPath expression: something is wrong{where}") from None
+        if error.lex_position < len(text):
+            where = f"syntax error at character {error.lex_position + 1}"
+        else:
+            where = "it ends too early"
+        raise ExpressionError(f"is not a valid JMESPath expression: {where}") from None
     except RecursionError:
-        raise ExpressionError("is nested too deep") from None
+        raise ExpressionError("is nested too deeply") from None
     except JMESPathError:
-        raise ExpressionError("is empty; write a JMESPath expression such as email or 'a text'") from None
+        raise ExpressionError("is empty; write a JMESPath expression such as email or 'a constant'") from None
     for node in _nodes(tree):
         if node["type"] == "function_expression":
             _check_function(node)
@@ -66,7 +75,7 @@ def compile_expression(text: str) -> Expression:
     return Expression(lambda _: value, roots)
 
 
-#: What follows the first part of these looks at that part, not at the record.
+#: Only the first part of these reads the record; the others read the result of the part before.
 _CHAINS = frozenset(
     {"subexpression", "index_expression", "pipe", "projection", "filter_projection", "value_projection", "flatten"}
 )
@@ -96,16 +105,17 @@ def _check_function(node: Mapping[str, Any]) -> None:
     known = WickedFunctions.FUNCTION_TABLE.get(name)
     if known is None:
         close = get_close_matches(name, WickedFunctions.FUNCTION_TABLE, 1)
-        raise ExpressionError(f"there is no function {name}()" + (f"; did you mean {close[0]}()?" if close else ""))
+        raise ExpressionError(f"unknown function {name}()" + (f"; did you mean {close[0]}()?" if close else ""))
     parts = known["signature"]
-    least, most = TAKES.get(name) or (len(parts), MANY if parts and parts[-1].get("variadic") else len(parts))
+    least, most = ARGUMENT_COUNTS.get(name) or (len(parts), MANY if parts and parts[-1].get("variadic") else len(parts))
     if not least <= len(values) <= most:
         number = str(least) if least == most else f"{least} or more" if most == MANY else f"{least} to {most}"
-        raise ExpressionError(f"{name}() takes {number} values and was given {len(values)}")
+        noun = "argument" if most == 1 else "arguments"
+        raise ExpressionError(f"{name}() takes {number} {noun}, not {len(values)}")
     settings = SETTINGS.get(name)
     if settings is not None and len(values) == 2:
         if values[1]["type"] != "literal" or not isinstance(values[1]["value"], str):
-            raise ExpressionError(f"the second value of {name}() must be a text in single quotes")
+            raise ExpressionError(f"the second argument of {name}() must be a text in single quotes")
         try:
             settings(values[1]["value"])
         except SettingError as error:
@@ -113,13 +123,13 @@ def _check_function(node: Mapping[str, Any]) -> None:
 
 
 def _evaluator(tree: Any) -> Callable[[Mapping[str, Any]], Any]:
-    """Return what finds the value. Names, paths of names and our functions over them need no interpreter."""
+    """Return a function that evaluates the tree. Names, paths and our own functions skip the slow interpreter."""
     kind, named = tree["type"], tree.get("value")
     if kind == "field":
         return lambda data: data.get(named)
     if kind == "literal":
         return lambda _: named
-    if kind == "function_expression" and named in TAKES:
+    if kind == "function_expression" and named in ARGUMENT_COUNTS:
         function = WickedFunctions.FUNCTION_TABLE[named]["function"]
         arguments = [_evaluator(argument) for argument in tree["children"]]
         return lambda data: function(_FUNCTIONS, *[argument(data) for argument in arguments])
@@ -139,11 +149,13 @@ def _evaluator(tree: Any) -> Callable[[Mapping[str, Any]], Any]:
         except FieldError:
             raise
         except JMESPathTypeError as error:
-            raise FieldError("", f"{error.function_name}() cannot take {error.actual_type} values") from None
+            raise FieldError(
+                "", f"{error.function_name}() does not accept values of type {error.actual_type}"
+            ) from None
         except ArityError as error:
-            raise FieldError("", f"{error.function_name}() was given too few or too many values") from None
+            raise FieldError("", f"{error.function_name}() has the wrong number of arguments") from None
         except (JMESPathError, ArithmeticError, ValueError, TypeError, AttributeError, RecursionError) as error:
-            raise FieldError("", f"the expression cannot be worked out ({type(error).__name__})") from None
+            raise FieldError("", f"the expression failed ({type(error).__name__})") from None
 
     return follow if path else interpret
 
@@ -153,7 +165,7 @@ def _is_path(tree: Mapping[str, Any]) -> bool:
 
 
 class _Interpreter(TreeInterpreter):
-    """JMESPath's interpreter, which compares decimals with other numbers, too."""
+    """JMESPath's interpreter, extended to compare decimals with other numbers."""
 
     def visit_comparator(self, node: Any, value: Any) -> Any:
         left, right = (self.visit(child, value) for child in node["children"])

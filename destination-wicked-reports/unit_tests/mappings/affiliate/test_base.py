@@ -1,4 +1,4 @@
-"""The rules of affiliate revenue: an order once, then payments for the differences, whatever the records do."""
+"""The rules of affiliate revenue: one order, then payments for the differences, in whatever order records arrive."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 from builders.affiliate import BY_USER, ORDER_KEY, Book, bodies, feed, make_normalizer, payments, transaction
-from destination_wicked_reports.mappings.affiliate.base import NO_CONTACT, REVIVED, AffiliateRules
-from destination_wicked_reports.mappings.base import BoundedSet
-from destination_wicked_reports.mappings.order_payments import after, next_payment
+from destination_wicked_reports.config.mappings import WecantrackMapping
+from destination_wicked_reports.mappings.affiliate.base import NO_CONTACT, REINSTATED
+from destination_wicked_reports.mappings.affiliate.wecantrack import WecantrackNormalizer
 from destination_wicked_reports.model import OrderState, Reject, Row, Skip
 from hypothesis import given
 from hypothesis import strategies as st
@@ -55,9 +55,9 @@ class TestFirstSight:
             }
         ]
         assert made[1].key == made[1].order_key == ORDER_KEY
-        told = book.states[ORDER_KEY]
-        assert (told.total, told.approved, told.refunded) == (Decimal("10.00"), Decimal("10.00"), Decimal(0))
-        assert (told.status, told.payments, told.revision, told.currency) == ("APPROVED", 1, 1, "USD")
+        state = book.states[ORDER_KEY]
+        assert (state.total, state.approved, state.refunded) == (Decimal("10.00"), Decimal("10.00"), Decimal(0))
+        assert (state.status, state.payments, state.revision, state.currency) == ("APPROVED", 1, 1, "USD")
 
     def test_the_merchant_is_a_product_sent_once(self):
         made = feed(make_normalizer(), Book(), transaction(transaction_id="T1"), transaction(transaction_id="T2"))
@@ -66,7 +66,7 @@ class TestFirstSight:
         ]
 
     @pytest.mark.parametrize("name", [None, "", " "])
-    def test_a_merchant_without_a_name_is_called_by_its_id(self, name):
+    def test_a_merchant_without_a_name_is_named_by_its_id(self, name):
         made = feed(make_normalizer(), Book(), transaction(advertiser_name=name))
         assert bodies(made, "products")[0]["ProductName"] == "Advertiser A1"
 
@@ -76,7 +76,7 @@ class TestFirstSight:
         assert bodies(made, "products") == []
         assert bodies(made, "orders")[0]["OrderItems"][0]["ProductID"] == ""
 
-    def test_a_product_that_may_not_be_sent_does_not_hold_up_the_order(self):
+    def test_an_invalid_product_does_not_stop_the_order(self):
         reject, order = feed(make_normalizer(), Book(), transaction(advertiser_name="x" * 501))
         assert isinstance(reject, Reject)
         assert (reject.endpoint, reject.field, order.endpoint) == ("products", "ProductName", "orders")
@@ -188,7 +188,7 @@ class TestLaterChanges:
         made = feed(make_normalizer(), book, record("declined", "10.00", sub_ids=None))
         assert payments(made) == [("REFUNDED", 10, CHANGED)]
 
-    def test_a_bad_record_changes_nothing_and_the_next_good_one_makes_up_for_it(self):
+    def test_a_bad_record_changes_nothing_and_the_next_valid_one_sends_the_difference(self):
         normalizer, book = make_normalizer(), Book()
         feed(normalizer, book, record("approved", "10.00"))
         (reject,) = feed(normalizer, book, record("declined", "10.00", last_wct_update="soon"))
@@ -201,11 +201,11 @@ class TestRecognition:
         steps = story(("pending", "10.00"), ("pending", "11.00"), ("approved", "12.00"), recognize="approved")
         assert steps == [[], [], [("APPROVED", 12, APPROVED_ON)]]
 
-    def test_a_decline_before_approval_is_told_once_with_the_last_amount(self):
+    def test_a_decline_before_approval_is_sent_once_with_the_last_amount(self):
         steps = story(("pending", "10.00"), ("declined", "11.00"), ("declined", "11.00"), recognize="approved")
         assert steps == [[], [("DECLINED", 11, CHANGED)], []]
 
-    def test_a_decline_that_zeroes_the_amount_is_told_with_the_orders(self):
+    def test_a_decline_that_zeroes_the_amount_is_sent_with_the_orders_total(self):
         assert story(("pending", "10.00"), ("declined", "0.00"), recognize="approved")[1] == [("DECLINED", 10, CHANGED)]
 
     def test_an_approved_sale_that_turns_pending_again_stays_counted(self):
@@ -220,8 +220,8 @@ class TestRecognition:
         assert bodies(feed(normalizer, book, record("approved", "10.00")), "orders")[0]["SourceID"] == "wct-7-T1-r2"
 
 
-class TestRevival:
-    def test_a_sale_live_again_after_its_decline_was_told_is_a_new_order(self):
+class TestReinstatement:
+    def test_a_sale_reinstated_after_its_decline_was_sent_is_a_new_order(self):
         normalizer, book = make_normalizer(), Book()
         for status in ("approved", "declined"):
             feed(normalizer, book, record(status, "10.00"))
@@ -233,7 +233,7 @@ class TestRevival:
         assert [row.order_key for row in made] == [ORDER_KEY]
         assert made[0].key == f"{ORDER_KEY}-r2"
         assert book.states[ORDER_KEY].revision == 2
-        assert normalizer.revivals == 1
+        assert normalizer.reinstated == 1
 
     def test_payments_of_the_new_order_name_it_and_have_keys_of_their_own(self):
         normalizer, book = make_normalizer(), Book()
@@ -243,23 +243,23 @@ class TestRevival:
         assert [payment["OrderID"] for payment in bodies(rows, "order_payments")] == ["wct-7-T1", "wct-7-T1-r2"]
         assert len({row.key for row in rows}) == len(rows)
 
-    def test_by_choice_a_revived_sale_is_skipped_and_counted(self):
+    def test_a_reinstated_sale_can_be_skipped_and_counted(self):
         normalizer, book = make_normalizer(on_reinstatement="skip"), Book()
         for status in ("approved", "declined"):
             feed(normalizer, book, record(status, "10.00"))
-        assert feed(normalizer, book, record("approved", "10.00")) == [Skip(REVIVED, 0)]
-        assert normalizer.revivals == 0
+        assert feed(normalizer, book, record("approved", "10.00")) == [Skip(REINSTATED, 0)]
+        assert normalizer.reinstated == 0
 
-    def test_a_decline_that_was_never_told_is_no_revival(self):
+    def test_a_sale_whose_decline_was_never_sent_is_not_reinstated(self):
         steps = story(("declined", "0.00"), ("approved", "10.00"))
         assert steps == [[], [("APPROVED", 10, APPROVED_ON)]]
 
-    def test_a_revived_sale_needs_its_contact_again(self):
+    def test_a_reinstated_sale_needs_its_contact_again(self):
         normalizer, book = make_normalizer(), Book()
         for status in ("approved", "declined"):
             feed(normalizer, book, record(status, "10.00"))
         assert feed(normalizer, book, record("approved", "10.00", sub_ids=[])) == [Skip(NO_CONTACT, 0)]
-        assert normalizer.revivals == 0
+        assert normalizer.reinstated == 0
 
     def test_a_later_state_has_the_greater_version_even_if_its_row_is_accepted_first(self):
         normalizer, book = make_normalizer(recognize="approved"), Book()
@@ -304,10 +304,10 @@ class TestInvariants:
                 self.check(book, [(status, amount, 1)], recognize, before)
                 assert [feed(normalizer, book, record(status, amount)) for _ in range(times - 1)] == [[]] * (times - 1)
                 rows += made
-        told = payments(rows)
-        assert all(Decimal(str(amount)) > 0 for _, amount, _ in told)
+        sent = payments(rows)
+        assert all(Decimal(str(amount)) > 0 for _, amount, _ in sent)
         balance = {"APPROVED": 1, "REFUNDED": -1, "PARTIALLY REFUNDED": -1, "DECLINED": 0}
-        total = sum(balance[status] * Decimal(str(amount)) for status, amount, _ in told)
+        total = sum(balance[status] * Decimal(str(amount)) for status, amount, _ in sent)
         assert total == book.states[ORDER_KEY].net
         keys = [row.key for row in rows if row.endpoint in ("orders", "order_payments")]
         assert len(set(keys)) == len(keys)
@@ -334,7 +334,7 @@ class TestInvariants:
         assert [(row.key, row.body) for row in together] == [(row.key, row.body) for row in one_by_one]
 
     @given(steps)
-    def test_skipping_revivals_never_counts_a_lost_sale_again(self, steps):
+    def test_skipping_reinstated_sales_never_counts_a_lost_sale_again(self, steps):
         normalizer, book = make_normalizer(on_reinstatement="skip"), Book()
         lost = False
         for status, amount, _ in steps:
@@ -345,22 +345,7 @@ class TestInvariants:
             lost = book.states[ORDER_KEY].status in ("REFUNDED", "DECLINED")
 
 
-def test_a_payment_leads_to_the_state_it_was_computed_for():
-    state = OrderState(total=Decimal(10), approved=Decimal(10), status="APPROVED", payments=1, currency="USD")
-    payment = next_payment(state, Decimal(4), None)
-    assert payment == ("PARTIALLY REFUNDED", Decimal(6))
-    assert after(state, *payment).net == 4
-    assert next_payment(after(state, *payment), Decimal(4), None) is None
-
-
 def test_contact_rules_may_be_given_as_their_two_texts():
-    rules = AffiliateRules(
-        source_system="wecantrack", contact_rules=[{"field": BY_USER.field, "pattern": BY_USER.pattern}]
-    )
-    made = feed(type(make_normalizer())(rules), Book(), transaction())
+    mapping = WecantrackMapping(contact_rules=[{"field": BY_USER.field, "pattern": BY_USER.pattern}])
+    made = feed(WecantrackNormalizer(mapping), Book(), transaction())
     assert bodies(made, "orders")[0]["ContactID"] == "U42"
-
-
-def test_the_short_memory_is_bounded_and_forgets_the_oldest():
-    recent = BoundedSet(size=2)
-    assert [recent.add(name) for name in "abacab"] == [True, True, False, True, True, True]

@@ -1,4 +1,4 @@
-"""Sovrn's transactions: sales and their edits, contacts, amounts, dates, and what may not pass."""
+"""Sovrn's transactions: sales and their edits, contacts, amounts, dates, and invalid records."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from builders.affiliate import bodies, payments
 from builders.sovrn import NOON_CHANGED, NOON_SOLD, ORDER_KEY, SOLD, Desk, reasons, taken_back, transaction
 from destination_wicked_reports.config.spec import Config
 from destination_wicked_reports.errors import ConfigurationError
-from destination_wicked_reports.mappings.affiliate.base import EXCLUDED_NETWORK, NO_CONTACT, REVIVED
+from destination_wicked_reports.mappings.affiliate.base import EXCLUDED_NETWORK, NO_CONTACT, REINSTATED
 from destination_wicked_reports.mappings.affiliate.sovrn import WORTHLESS, SovrnNormalizer
 from destination_wicked_reports.mappings.affiliate.sovrn_cpc import CPC_SKIPPED
+from destination_wicked_reports.mappings.affiliate.sovrn_returns import EXCESS
 from destination_wicked_reports.mappings.factory import make_normalizer as wire
 from destination_wicked_reports.model import Reject, Row, Skip
 from hypothesis import given, settings
@@ -76,7 +77,7 @@ class TestFirstSight:
         assert reasons(desk(transaction(amount))) == [WORTHLESS]
         assert payments(desk(transaction("0.0050"))) == [("APPROVED", 0.01, NOON_SOLD)]
 
-    def test_a_date_that_a_warehouse_gave_a_midnight_is_a_date(self):
+    def test_a_date_with_an_added_midnight_is_a_date(self):
         assert order_of(commission_date=f"{SOLD}T00:00:00.000000Z")["CreateDate"] == NOON_SOLD
 
     @pytest.mark.parametrize("status", [None, "cpx", "CPA"])
@@ -95,14 +96,14 @@ class TestLaterChanges:
             [("REFUNDED", 8, NOON_CHANGED)],
         ]
 
-    def test_an_edit_below_zero_refunds_what_stands_and_reports_the_rest(self):
+    def test_an_edit_below_zero_refunds_what_is_left_and_reports_the_excess(self):
         desk = Desk()
         desk(transaction())
         made = desk(transaction("-3.00"))
         assert payments(made) == [("REFUNDED", 10, NOON_CHANGED)]
-        assert "more is taken back" in reasons(made)[0]
+        assert reasons(made) == [EXCESS]
 
-    def test_a_sale_that_comes_back_is_a_new_order(self):
+    def test_a_reinstated_sale_is_a_new_order(self):
         desk = Desk()
         desk(transaction("10.00"))
         desk(transaction("0"))
@@ -111,17 +112,17 @@ class TestLaterChanges:
         assert (order["CreateDate"], order["OrderPayments"][0]["PaymentDate"]) == (NOON_SOLD, NOON_CHANGED)
         assert desk.net() == 4
 
-    def test_by_choice_a_sale_that_comes_back_is_skipped_and_counted(self):
+    def test_a_reinstated_sale_can_be_skipped_and_counted(self):
         desk = Desk(on_reinstatement="skip")
         desk(transaction("10.00"), transaction("0"))
-        assert reasons(desk(transaction("4.00"))) == [REVIVED]
+        assert reasons(desk(transaction("4.00"))) == [REINSTATED]
 
     def test_a_known_order_needs_no_contact_any_more(self):
         desk = Desk()
         desk(transaction())
         assert payments(desk(transaction("6.00", cuid=""))) == [("PARTIALLY REFUNDED", 4, NOON_CHANGED)]
 
-    def test_without_a_date_of_change_the_sales_own_stands_in(self):
+    def test_without_a_date_of_change_the_sales_own_date_is_used(self):
         desk = Desk()
         desk(transaction())
         assert payments(desk(transaction("6.00", update_date=None))) == [("PARTIALLY REFUNDED", 4, NOON_SOLD)]
@@ -135,7 +136,7 @@ class TestAmounts:
         assert order_of(publisher_net_revenue=amount)["OrderTotal"] == cents
 
     @pytest.mark.parametrize("amount", [None, "", "ten", True, [], "NaN", float("inf"), "1e20"])
-    def test_an_amount_that_is_no_amount_is_rejected(self, amount):
+    def test_an_invalid_amount_is_rejected(self, amount):
         reject = rejected(publisher_net_revenue=amount)
         assert (reject.field, reject.endpoint) == ("OrderTotal", "orders")
         assert reject.reason.startswith("publisher_net_revenue")
@@ -157,7 +158,7 @@ class TestAmounts:
 
     @pytest.mark.parametrize("name", ["commission_date", "update_date"])
     @pytest.mark.parametrize("day", [1.5, {"a": 1}, "soon", "2024-02-30", "2024-05-14 13:00:00", "1900-01-01"])
-    def test_a_row_of_no_day_is_rejected(self, name, day):
+    def test_a_row_without_a_valid_day_is_rejected(self, name, day):
         reject = rejected(**{name: day})
         assert reject.field == "CreateDate"
         assert reject.reason.startswith(name)
@@ -169,7 +170,7 @@ class TestAmounts:
 class TestContacts:
     rules: ClassVar[dict[str, Any]] = {"contact_rules": [], "without_contact": "synthetic"}
 
-    def test_without_a_contact_a_sale_is_skipped_and_counted_and_told_when_a_rule_finds_one(self):
+    def test_a_sale_without_a_contact_is_skipped_and_sent_once_a_rule_finds_one(self):
         desk = Desk()
         assert reasons(desk(transaction(cuid=""))) == [NO_CONTACT]
         assert desk.state() is None
@@ -231,7 +232,7 @@ class TestConfiguration:
         mapping = {"type": "sovrn", "contact_rules": [{"field": "cuid", "pattern": "(?P<contact_id>.+)"}]}
         made = wire(Config.parse({"api_key": "k", "mapping": mapping}))
         assert isinstance(made, SovrnNormalizer)
-        assert (made.streams, made.rules.source_system) == ({"transactions"}, "sovrn")
+        assert (made.streams, made.mapping.source_system) == ({"transactions"}, "sovrn")
 
     @pytest.mark.parametrize(
         "mapping",

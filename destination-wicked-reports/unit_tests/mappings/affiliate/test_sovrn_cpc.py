@@ -1,4 +1,4 @@
-"""Clicks paid by the click: added up exactly, told when their day is complete, and nothing lost or told twice."""
+"""CPC rows: added up exactly, sent once their day is complete, never lost and never sent twice."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class TestGroups:
 
 
 class TestWaiting:
-    def test_a_day_is_told_when_it_is_older_than_five_days_even_if_nothing_comes_then(self):
+    def test_a_day_is_sent_once_it_is_older_than_five_days_even_without_new_rows(self):
         desk = Desk(**RULES)
         assert desk(*clicks(2), today=EARLY) == [Skip(CPC_WAITING, 0), Skip(CPC_WAITING, 1)]
         assert payments(desk(today=COMPLETE)) == [("APPROVED", 0.02, NOON_SOLD)]  # 0.015
@@ -95,7 +95,7 @@ class TestWaiting:
         assert payments(desk(click(7, "0.50", **late))) == [("PARTIALLY REFUNDED", 0.5, "2024-06-25 12:00:00")]
         assert payments(desk(click(7, "0.50", **late))) == []
 
-    def test_less_than_half_a_cent_more_is_told_when_it_has_become_one(self):
+    def test_less_than_half_a_cent_more_is_sent_once_it_rounds_to_a_cent(self):
         desk = Desk(**RULES)
         desk(*clicks(4))  # 0.0300
         assert payments(desk(click(8, "0.0040"))) == []
@@ -119,7 +119,7 @@ class TestWaiting:
         made = desk(transaction("2.00"))
         assert sorted(payment[:2] for payment in payments(made)) == [("APPROVED", 2), ("REFUNDED", 2)]
 
-    def test_negative_clicks_take_back_from_their_group_and_never_more_than_it_holds(self):
+    def test_negative_clicks_reduce_their_group_to_zero_at_most(self):
         desk = Desk(**RULES)
         desk(click(1, "1.00"))
         assert payments(desk(click(2, "-0.25")))[0][:2] == ("PARTIALLY REFUNDED", 0.25)
@@ -127,12 +127,12 @@ class TestWaiting:
         assert reasons(desk()) == [EXCESS]
         assert desk() == []
 
-    def test_many_due_groups_are_told_page_by_page(self, monkeypatch):
+    def test_many_due_groups_are_sent_page_by_page(self, monkeypatch):
         monkeypatch.setattr("destination_wicked_reports.ledger.sale_totals.PAGE", 3)
         made = Desk(**RULES)(*[click(n, "1.00", campaign_id=str(n)) for n in range(10)])
         assert len(bodies(made, "orders")) == 10
 
-    def test_turned_off_what_waits_stays_and_is_told_once_it_is_on_again(self):
+    def test_what_waits_stays_while_rollup_is_off_and_is_sent_once_it_is_on_again(self):
         desk = Desk(**RULES)
         desk(*clicks(2), today=EARLY)
         assert desk(today=COMPLETE, cpc="skip") == []
@@ -140,30 +140,30 @@ class TestWaiting:
 
 
 class TestInvariants:
-    word = st.tuples(st.integers(0, 3), st.decimals(min_value=-1, max_value=5, places=4), st.sampled_from(["77", "78"]))
-    runs: ClassVar[Any] = st.lists(st.tuples(st.lists(word, max_size=4), st.booleans()), min_size=1, max_size=5)
+    row = st.tuples(st.integers(0, 3), st.decimals(min_value=-1, max_value=5, places=4), st.sampled_from(["77", "78"]))
+    runs: ClassVar[Any] = st.lists(st.tuples(st.lists(row, max_size=4), st.booleans()), min_size=1, max_size=5)
 
     @settings(deadline=None, max_examples=60)
     @given(runs)
     def test_every_group_counts_what_its_rows_add_up_to_once_rounded(self, runs):
         desk, seen = Desk(**RULES), {}
-        for words, complete in [*runs, ([], True)]:
-            for number, amount, campaign in words:
+        for entries, complete in [*runs, ([], True)]:
+            for number, amount, campaign in entries:
                 seen[number] = (campaign, amount)
             made = desk(
-                *[click(number, str(amount), campaign_id=campaign) for number, amount, campaign in words],
+                *[click(number, str(amount), campaign_id=campaign) for number, amount, campaign in entries],
                 today=COMPLETE if complete else EARLY,
             )
             assert all(payment[1] > 0 for payment in payments(made))
         due = [sum((a for c, a in seen.values() if c == campaign), Decimal(0)) for campaign in ("77", "78")]
         rows = desk.ledger.connection.exec_driver_sql("select key from orders").all()
         desk.ledger.connection.rollback()
-        told = sorted(net for (name,) in rows if (net := desk.net(name)))
-        assert told == sorted(c for amount in due if (c := amount.quantize(Decimal("0.01"), "ROUND_HALF_UP")) > 0)
+        nets = sorted(net for (name,) in rows if (net := desk.net(name)))
+        assert nets == sorted(c for amount in due if (c := amount.quantize(Decimal("0.01"), "ROUND_HALF_UP")) > 0)
 
 
 class TestRuns:
-    """The whole writer: what is due is told at the end of the input, and holds no STATE back."""
+    """The whole writer: what is due is sent at the end of the input, and blocks no STATE."""
 
     def write(self, ledger, dead_letters, client, records, states=1):
         lines = [
@@ -211,6 +211,6 @@ class TestRuns:
         assert "/orders" in [path for path, _ in client.posts]
 
 
-def test_rows_of_a_rollup_hold_no_state_back():
+def test_rows_of_a_rollup_block_no_state():
     made = Desk(**RULES)(*clicks(8))
     assert min(row.sequence for row in made if isinstance(row, Row)) > 10**9

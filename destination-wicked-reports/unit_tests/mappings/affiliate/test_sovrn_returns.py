@@ -1,4 +1,4 @@
-"""Returns that come as rows of their own: which sale they take back from, and never twice nor more than stands."""
+"""Separate returns: which sale they reduce, once, and by no more than is left of it."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class TestMatching:
         assert [payment[:2] for payment in payments(made)] == [("APPROVED", 10), ("PARTIALLY REFUNDED", 4)]
         assert bodies(made, "orders")[0]["OrderTotal"] == 10
 
-    def test_rows_made_out_of_turn_hold_back_the_state_of_the_earliest(self):
+    def test_rows_made_out_of_order_block_the_state_of_the_earliest(self):
         made = Desk()(taken_back("-4.00"), transaction(revenue_id="R2", click_id="k2"), transaction())
         assert [row.sequence for row in made if row.endpoint == "order_payments"] == [0]
         sequences = [row.sequence for row in made if row.endpoint == "orders"]
@@ -75,7 +75,7 @@ class TestMatching:
         made = desk(taken_back("-1.00", **{**changes}))
         assert [row.order_key for row in made] == [expected]
 
-    def test_a_sale_skipped_for_want_of_a_contact_has_nothing_to_refund(self):
+    def test_a_sale_skipped_without_a_contact_has_nothing_to_refund(self):
         desk = Desk()
         desk(transaction(cuid=""))
         assert reasons(desk(taken_back("-4.00"))) == [NO_CONTACT]
@@ -97,7 +97,7 @@ class TestOnce:
         assert payments(desk(taken_back("-2.00"))) == [("APPROVED", 3, NOON_CHANGED)]
         assert payments(desk(taken_back("0.00"))) == [("APPROVED", 2, NOON_CHANGED)]
 
-    def test_of_two_words_of_one_row_in_one_call_the_later_counts(self):
+    def test_of_two_versions_of_one_row_in_one_call_the_later_counts(self):
         desk = Desk()
         desk(transaction(), taken_back("-4.00"), taken_back("0.00"))
         assert desk.net() == 10
@@ -110,7 +110,7 @@ class TestOnce:
         assert payments(desk(transaction("12.00"))) == [("APPROVED", 2, NOON_CHANGED)]
         assert desk.net() == 8
 
-    def test_a_return_withdrawn_after_a_full_refund_revives_the_sale_without_its_row(self):
+    def test_a_return_withdrawn_after_a_full_refund_reinstates_the_sale_without_its_row(self):
         desk = Desk()
         desk(transaction(), taken_back("-10.00"))
         (order,) = bodies(desk(taken_back("-1.00", cuid="")), "orders")
@@ -118,7 +118,7 @@ class TestOnce:
 
 
 class TestExcess:
-    def test_no_more_is_refunded_than_stands_and_the_rest_is_reported(self):
+    def test_no_more_is_refunded_than_is_left_and_the_excess_is_reported(self):
         desk = Desk()
         desk(transaction())
         made = desk(taken_back("-12.00"))
@@ -127,7 +127,7 @@ class TestExcess:
         assert (reject.endpoint, reject.field, reject.row["revenue_id"]) == ("order_payments", "Amount", "R9")
         assert reasons(desk(taken_back("-12.00"))) == [EXCESS]
 
-    def test_what_was_too_much_is_made_good_when_the_sale_rises(self):
+    def test_an_excess_is_offset_when_the_sale_rises(self):
         desk = Desk()
         desk(transaction(), taken_back("-12.00"))
         desk(transaction("15.00"))
@@ -160,7 +160,7 @@ class TestUnmatched:
         ]
         assert desk(taken_back("-4.00"), transaction()) == []
 
-    def test_a_return_read_again_beside_its_sale_counts_once_as_it_is_now(self):
+    def test_a_return_read_again_with_its_sale_counts_once_in_its_latest_version(self):
         desk = Desk()
         desk(taken_back("-4.00"))
         made = desk(taken_back("-3.00"), transaction())
@@ -183,7 +183,7 @@ class TestInvariants:
     def test_what_wicked_counts_is_what_was_observed_and_never_below_zero(self, runs):
         desk, seen, sold = Desk(), {}, False
         for calls in runs:
-            data = [[self.record(*word) for word in call] for call in calls]
+            data = [[self.record(*entry) for entry in call] for call in calls]
             for call in calls:
                 for name, amount in call:
                     seen[name] = amount.quantize(Decimal("0.01"), "ROUND_HALF_UP")
@@ -193,7 +193,7 @@ class TestInvariants:
             if sold:
                 assert desk.net() == max(sum(seen.values()), Decimal(0)), seen
             again = {record["revenue_id"]: record for call in data for record in call}
-            assert payments(desk(*again.values())) == [], "read again, nothing is told"
+            assert payments(desk(*again.values())) == [], "read again, nothing is sent"
 
     def record(self, name: str, amount: Decimal):
         return transaction(str(amount)) if name == "sale" else taken_back(str(amount), revenue_id=name)

@@ -1,4 +1,4 @@
-"""Former states of Sovrn's rows, as a file written twice brings them: passed over, and nothing is told twice."""
+"""Earlier versions of Sovrn's rows, as in a file that was written twice: skipped, and nothing is sent twice."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_former_states_of_a_return_take_nothing_back_and_give_nothing_again():
 
 
 def test_a_former_state_does_not_keep_the_latest_one_from_its_sale():
-    """The return waits in the ledger; its former state comes beside the sale, which must find the one that waits."""
+    """The return waits in the ledger. Its earlier version arrives with the sale, which must find the waiting one."""
     desk = Desk()
     assert reasons(desk(RETURN[1])) == [UNMATCHED]
     made = desk(RETURN[0], transaction())
@@ -62,7 +62,7 @@ def test_former_states_of_clicks_leave_the_sum_of_their_day_alone():
     assert (payments(again), reasons(again)) == ([], [OUTDATED])
 
 
-def test_of_one_day_the_later_word_counts():
+def test_on_equal_dates_the_later_row_wins():
     desk = Desk()
     desk(transaction("10.00"), transaction("12.00"))
     assert desk.net() == 12

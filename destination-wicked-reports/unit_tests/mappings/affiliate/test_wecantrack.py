@@ -1,4 +1,4 @@
-"""wecantrack's transactions: every field set and spelling that was seen, and those that may not pass."""
+"""wecantrack's transactions: every known set of fields and spelling, and invalid ones."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class TestAmounts:
 
     @pytest.mark.parametrize("amount", [None, "", "-0.01", -1, "ten", "1,50", True, [], "NaN", float("inf"), "1e20"])
     @pytest.mark.parametrize("status", ["pending", "approved", "declined"])
-    def test_an_amount_that_is_no_amount_is_rejected(self, amount, status):
+    def test_an_invalid_amount_is_rejected(self, amount, status):
         reject = rejected(commission_amount=amount, status=status)
         assert reject.field == "OrderTotal"
         assert reject.reason.startswith("commission_amount")
@@ -122,7 +122,7 @@ class TestAmounts:
     def test_in_euro_mode_the_currency_of_the_transaction_does_not_matter(self):
         assert order_of(rules={"currency": "euro"}, currency_id=None)["OrderCurrency"] == "EUR"
 
-    def test_a_currency_code_in_small_letters_is_the_same_currency(self):
+    def test_a_lower_case_currency_code_is_the_same_currency(self):
         normalizer, book = make_normalizer(), Book()
         feed(normalizer, book, transaction())
         assert feed(normalizer, book, transaction(currency_id="usd")) == []
@@ -171,7 +171,7 @@ class TestSyntheticContacts:
             }
         ]
 
-    def test_a_rule_that_hits_makes_no_synthetic_rows(self):
+    def test_a_rule_that_matches_makes_no_synthetic_rows(self):
         made = feed(make_normalizer(without_contact="synthetic"), Book(), transaction())
         assert [row.endpoint for row in made] == ["products", "orders"]
 
@@ -204,11 +204,11 @@ class TestSyntheticContacts:
         assert len(bodies(made, "contacts")) == 1
         assert [click["OrderID"] for click in bodies(made, "clicks")] == ["wct-7-T1", "wct-7-T2"]
 
-    def test_a_click_is_told_once_an_order_however_often_the_record_comes(self):
+    def test_a_click_is_sent_once_per_order_however_often_the_record_is_read(self):
         made = feed(make_normalizer(**self.rules), Book(), *[transaction()] * 3)
         assert len(bodies(made, "clicks")) == 1
 
-    def test_a_click_lost_with_a_killed_run_is_told_again_under_the_same_key(self):
+    def test_a_click_lost_with_a_killed_run_is_sent_again_under_the_same_key(self):
         book = Book()
         first = feed(make_normalizer(**self.rules), book, transaction())
         again = feed(make_normalizer(**self.rules), book, transaction())
@@ -224,13 +224,13 @@ class TestSyntheticContacts:
         made = self.made(click_metadata=orjson.dumps(UTMS).decode())
         assert bodies(made, "clicks")[0]["Source"] == "fb"
 
-    def test_a_click_that_may_not_be_sent_leaves_the_order_alone(self):
+    def test_an_invalid_click_does_not_stop_the_order(self):
         *_, order, reject = self.made(click_metadata={"utm_source": "x" * 501})
         assert order.endpoint == "orders"
         assert isinstance(reject, Reject)
         assert (reject.endpoint, reject.field) == ("clicks", "Source")
 
-    def test_a_revived_sale_has_a_click_of_its_own(self):
+    def test_a_reinstated_sale_has_a_click_of_its_own(self):
         normalizer, book = make_normalizer(**self.rules), Book()
         for status in ("approved", "declined", "approved"):
             made = feed(normalizer, book, transaction(status=status))

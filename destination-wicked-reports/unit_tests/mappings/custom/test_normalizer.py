@@ -1,4 +1,4 @@
-"""The mapping `custom`: from entries of the configuration to rows, and the place of every mistake."""
+"""The mapping `custom`: from configuration entries to rows, and the location of every mistake."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from builders.affiliate import Book
 from destination_wicked_reports.config.mappings import CustomStream
 from destination_wicked_reports.config.spec import Config
 from destination_wicked_reports.errors import ConfigurationError
-from destination_wicked_reports.mappings.custom.functions import TAKES
+from destination_wicked_reports.mappings.custom.functions import ARGUMENT_COUNTS
 from destination_wicked_reports.mappings.custom.normalizer import CustomNormalizer
 from destination_wicked_reports.mappings.factory import make_normalizer
 from destination_wicked_reports.mappings.native import NativeNormalizer
@@ -144,20 +144,20 @@ class TestRows:
 
 
 class TestFilters:
-    def test_what_the_filter_denies_is_counted_and_not_sent(self):
+    def test_what_the_filter_rejects_is_counted_and_not_sent(self):
         normalizer = mapping({**ORDER, "filter": "status == 'paid' && money(total) > `0`"})
         made = normalize(normalizer, INVOICE, {**INVOICE, "status": "open"}, {**INVOICE, "total": 0})
         assert [type(item) for item in made] == [Row, Skip, Skip]
-        assert made[1].reason == "left out by mapping.streams[0].filter"
+        assert made[1].reason == "filtered out by mapping.streams[0].filter"
         assert [skip.sequence for skip in made[1:]] == [2, 3]
 
     @pytest.mark.parametrize("verdict", [None, False, "", [], {}])
-    def test_nothing_and_false_deny(self, verdict):
+    def test_empty_values_and_false_filter_a_row_out(self, verdict):
         (made,) = normalize(mapping({**ORDER, "filter": "keep"}), {**INVOICE, "keep": verdict})
         assert isinstance(made, Skip)
 
     @pytest.mark.parametrize("verdict", [True, 1, 0, "no", [0]])
-    def test_everything_else_lets_through_as_in_jmespath(self, verdict):
+    def test_every_other_value_accepts_the_row_as_in_jmespath(self, verdict):
         (made,) = normalize(mapping({**ORDER, "filter": "keep"}), {**INVOICE, "keep": verdict})
         assert isinstance(made, Row)
 
@@ -224,14 +224,14 @@ class TestLists:
 
 
 class TestCheck:
-    def test_every_mistake_is_named_with_its_place(self):
-        said = faults(
+    def test_every_mistake_is_named_with_its_location(self):
+        message = faults(
             ORDER, changed(ORDER, Emial="email", OrderTotal="mony(total)"), {**PAYMENTS, "for_each": "payments["}
         )
-        assert "mapping.streams[1].fields.Emial: orders has no such field" in said
-        assert "mapping.streams[1].fields.OrderTotal: there is no function mony(); did you mean money()?" in said
-        assert "mapping.streams[2].for_each: is no JMESPath expression" in said
-        assert "streams[0]" not in said
+        assert "mapping.streams[1].fields.Emial: orders has no such field" in message
+        assert "mapping.streams[1].fields.OrderTotal: unknown function mony(); did you mean money()?" in message
+        assert "mapping.streams[2].for_each: is not a valid JMESPath expression" in message
+        assert "streams[0]" not in message
 
     def test_a_field_that_is_nearly_right_is_suggested(self):
         assert "fields.SourceId: orders has no such field; did you mean SourceID?" in faults(
@@ -239,16 +239,18 @@ class TestCheck:
         )
 
     def test_a_required_field_that_nothing_makes_is_missed(self):
-        assert "mapping.streams[0].fields.SourceID: orders needs it" in faults(changed(ORDER, SourceID=None))
+        assert "mapping.streams[0].fields.SourceID: required by orders" in faults(changed(ORDER, SourceID=None))
 
-    def test_an_order_needs_somebody(self):
-        assert "fields.ContactEmail: orders needs it, or ContactID" in faults(changed(ORDER, ContactEmail=None))
+    def test_an_order_needs_a_contact(self):
+        assert "fields.ContactEmail: required by orders, unless ContactID is set" in faults(
+            changed(ORDER, ContactEmail=None)
+        )
         mapping(changed(ORDER, ContactEmail=None, ContactID="customer.id"))
 
     def test_a_constant_that_wicked_would_not_take_is_refused(self):
-        said = faults(changed(ORDER, OrderTotal="'free'", OrderCurrency="'euro'"))
-        assert "fields.OrderTotal: the constant is not a number" in said
-        assert "fields.OrderCurrency: the constant is longer than 3 characters" in said
+        message = faults(changed(ORDER, OrderTotal="'free'", OrderCurrency="'euro'"))
+        assert "fields.OrderTotal: the constant is not a number" in message
+        assert "fields.OrderCurrency: the constant is longer than 3 characters" in message
 
     def test_inside_a_list_a_bare_name_is_a_mistake(self):
         assert "fields.OrderID: with for_each, write item.id or record.id instead of id" in faults(
@@ -256,15 +258,15 @@ class TestCheck:
         )
 
     def test_a_filter_without_a_field_is_a_mistake(self):
-        assert "mapping.streams[0].filter: looks at no field" in faults({**ORDER, "filter": "'paid'"})
+        assert "mapping.streams[0].filter: reads no field" in faults({**ORDER, "filter": "'paid'"})
 
     def test_nested_lists_need_an_entry_of_their_own(self):
-        assert "fields.OrderItems: orders has no such field; give the list an entry" in faults(
+        assert "fields.OrderItems: orders has no such field; add a separate entry" in faults(
             changed(ORDER, OrderItems="lines")
         )
 
     @pytest.mark.parametrize(
-        ("streams", "said"),
+        ("streams", "message"),
         [
             ([], "mapping.streams: List should have at least 1 item"),
             ([{"stream": "x", "endpoint": "order", "fields": {"A": "b"}}], "mapping.streams[0].endpoint: Input should"),
@@ -273,8 +275,8 @@ class TestCheck:
             ([{**ORDER, "when": "x"}], "mapping.streams[0].when: Extra inputs"),
         ],
     )
-    def test_a_shape_that_is_wrong_is_named_by_place(self, streams, said):
-        assert said in faults(*streams)
+    def test_a_wrong_structure_is_named_with_its_location(self, streams, message):
+        assert message in faults(*streams)
 
 
 class TestDocs:
@@ -296,7 +298,7 @@ class TestDocs:
         assert (order["CreateDate"], order["OrderCurrency"]) == ("2024-05-31 13:45:00", "USD")
         assert (payment["OrderID"], payment["PaymentDate"]) == (order["SourceID"], order["CreateDate"])
 
-    @pytest.mark.parametrize("function", sorted(TAKES))
+    @pytest.mark.parametrize("function", sorted(ARGUMENT_COUNTS))
     def test_every_function_is_on_the_docs_page_and_in_the_form(self, function):
         assert f"`{function}(" in self.PAGE.read_text()
         assert function in str(CustomStream.model_fields["fields"].description)
@@ -306,9 +308,9 @@ class TestNotes:
     def test_expressions_that_never_found_anything_are_named(self):
         normalizer = mapping(changed(ORDER, City="adress.city", Country="country"))
         normalize(normalizer, INVOICE, {**INVOICE, "country": "DE"})
-        assert list(normalizer.notes()) == ["mapping.streams[0].fields: nothing was found in any of 2 rows for City"]
+        assert list(normalizer.notes()) == ["mapping.streams[0].fields: empty in all 2 rows: City"]
 
-    def test_without_rows_nothing_is_said(self):
+    def test_without_rows_there_are_no_notes(self):
         assert list(mapping(changed(ORDER, City="adress.city")).notes()) == []
 
 

@@ -1,4 +1,4 @@
-"""Which configured stream goes where: names, namespaces, and the object that the catalog asks for."""
+"""Routing of configured streams: names, namespaces, and the object that the catalog requests."""
 
 from __future__ import annotations
 
@@ -81,8 +81,10 @@ class TestNative:
         assert routes == {("eu", "orders"): "orders", ("us", "orders"): "orders"}
 
     def test_one_stream_for_two_objects_is_refused(self):
-        said = refused(NATIVE, configured("people", object_name="contacts"), configured("people", object_name="orders"))
-        assert "configured twice, for contacts and for orders" in said
+        message = refused(
+            NATIVE, configured("people", object_name="contacts"), configured("people", object_name="orders")
+        )
+        assert "configured twice, for contacts and for orders" in message
 
 
 class TestOtherMappings:
@@ -135,7 +137,7 @@ class TestRecordsWithoutTheirNamespace:
     def test_they_are_known_by_a_name_that_is_in_the_catalog_once(self):
         assert routed(NATIVE, configured("orders", "eu"))[0] == {("eu", "orders"): "orders", ("", "orders"): "orders"}
 
-    def test_they_are_strangers_where_two_namespaces_have_that_name(self):
+    def test_they_are_unknown_if_two_namespaces_have_that_name(self):
         routes, _ = routed(NATIVE, configured("orders", "eu"), configured("orders", "us"))
         assert ("", "orders") not in routes
 

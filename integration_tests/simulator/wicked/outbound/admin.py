@@ -1,89 +1,90 @@
-"""The admin API of the outbound side, under /_sim/outbound/: processing, seeding, rows, truth, pace, mutations."""
+"""The outbound part of the admin API, under /_sim/outbound/: processing, seeding, rows, oracle, throttle, mutations."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from starlette.requests import Request
 from starlette.routing import Route
 
-from ...admin import Body, handled
-from ...world import World
-from . import oracle as truth
-from .api import everything
+from ...admin_routes import Body, routes
+from ...oracle import sums_as_text
+from . import oracle
+from .api import all_rows
 from .mutations import OutboundMutation
 from .scenario import SeedSettings, seed
 from .snapshot import RESOURCES
+from .state import Outbound
 
 
 class OutboundAdmin:
-    """One method per path and verb; a bad call is answered with 400 and the reason."""
+    """Handlers of the outbound side."""
 
-    def __init__(self, world: World) -> None:
-        self._world = world
+    def __init__(self, state: Outbound) -> None:
+        self._state = state
 
     def post_process(self, _request: Request, _body: Body) -> Any:
-        """Force a processing tick."""
-        self._world.outbound.process()
+        """Process the inbound rows now; return the number of visible rows by kind."""
+        self._state.process()
         return self._visible()
 
     def _visible(self) -> dict[str, int]:
-        book = self._world.outbound.book()
-        return {kind: len(book.records(kind)) for kind in RESOURCES}
+        snapshot = self._state.snapshot()
+        return {kind: len(snapshot.records(kind)) for kind in RESOURCES}
 
     def post_seed(self, _request: Request, body: Body) -> Any:
-        """Make up contacts, orders and clicks beside those that are there, and process them if `process`."""
+        """Add generated contacts, orders and clicks; process them unless `process` is false."""
         process = body.pop("process", True)
-        made = seed(self._world.wicked, SeedSettings(**body), self._world.switches)
+        made = seed(self._state.store, SeedSettings(**body), self._state.switches)
         if process:
-            self._world.outbound.process()
+            self._state.process()
         return {"made": made, "visible": self._visible()}
 
     def get_rows(self, request: Request, _body: Body) -> Any:
-        """Return every visible row of one kind, as the wire would carry it."""
-        return everything(self._world, request.path_params["kind"])
+        """Return every visible row of one kind as the vendor's API serves it."""
+        return all_rows(self._state, request.path_params["kind"])
 
     def get_truth(self, request: Request, _body: Body) -> Any:
-        """Sum up the inbound rows per day and currency, or tell each order with `orders=1`."""
+        """Sum up the inbound rows by day and currency, or by order with `orders=1`."""
         zone = request.query_params.get("zone", "utc")
         if request.query_params.get("orders") == "1":
-            return [truth.shown(row) for row in truth.by_order(self._world.wicked, zone)]
-        return truth.by_day(self._world.wicked, zone)
+            return [sums_as_text(row) for row in oracle.by_order(self._state.store, zone)]
+        return oracle.by_day(self._state.store, zone)
 
     def get_pace(self, _request: Request, _body: Body) -> Any:
-        """Tell the limit, what was served and refused, and the busiest 60 seconds; and why requests were bad."""
-        throttle = self._world.outbound.throttle
+        """Return the limit, counts of served and refused requests, the busiest 60 seconds, and reasons for each 400."""
+        throttle = self._state.throttle
         return {
             "limit": throttle.limit,
             "served": throttle.served,
             "refused": throttle.refused,
             "busiest_minute": throttle.busiest,
-            "complaints": list(self._world.outbound.complaints),
+            "complaints": list(self._state.bad_requests),
         }
 
     def post_pace(self, request: Request, body: Body) -> Any:
-        """Set the limit per minute (0: none)."""
-        self._world.outbound.throttle.set_limit(int(body["limit"]))
+        """Set the limit per minute (0: no limit)."""
+        self._state.throttle.set_limit(int(body["limit"]))
         return self.get_pace(request, body)
 
     def get_mutations(self, _request: Request, _body: Body) -> Any:
-        """Show what changes between pages are scheduled, and which were made."""
-        mutations = self._world.outbound.mutations
-        return {"scheduled": [dict(vars(mutation)) for mutation in mutations.scheduled], "journal": mutations.journal}
+        """Return the scheduled changes between pages, and the journal of those made."""
+        return self._state.mutations.as_json()
 
     def post_mutations(self, request: Request, body: Body) -> Any:
         """Schedule one change between pages."""
-        self._world.outbound.mutations.schedule(OutboundMutation(**body))
+        self._state.mutations.schedule(OutboundMutation(**body))
         return self.get_mutations(request, body)
 
     def delete_mutations(self, _request: Request, _body: Body) -> Any:
-        """Forget schedule and journal."""
-        self._world.outbound.mutations.reset()
+        """Clear schedule and journal."""
+        self._state.mutations.reset()
         return {}
 
     def delete_cursors(self, _request: Request, _body: Body) -> Any:
-        """Forget every open cursor, so that its hash is refused: an expired one."""
-        self._world.outbound.cursors.reset()
+        """Expire every cursor: its hash is refused from now on."""
+        self._state.cursors.reset()
         return {}
 
 
@@ -98,11 +99,6 @@ OUTBOUND_ADMIN: dict[str, tuple[str, ...]] = {
 }
 
 
-def outbound_routes(world: World) -> list[Route]:
-    """Make one route per path and verb."""
-    admin = OutboundAdmin(world)
-    return [
-        handled(world, path, name.split("_", maxsplit=1)[0].upper(), getattr(admin, name))
-        for path, names in OUTBOUND_ADMIN.items()
-        for name in names
-    ]
+def outbound_routes(state: Outbound, advance: Callable[[], None]) -> list[Route]:
+    """Return one route per path and verb."""
+    return routes(OutboundAdmin(state), OUTBOUND_ADMIN, advance)

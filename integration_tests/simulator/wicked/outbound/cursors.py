@@ -1,8 +1,8 @@
-"""The hash in `next`: which page it leads to (5.4).
+"""The hash in `next` and the page it leads to (docs/vendors/wicked-reports.md 5.4).
 
-The reference shows one hash in question and answer, on page 1 of 1, and has no page parameter. Read as one token per
-query, the server must remember how far it is: that is the default here, and it has the consequence that a page whose
-reply is lost is gone, since asking again brings the page after it. The other reading is a hash for each page.
+The reference shows the same hash in request and response, on page 1 of 1, and has no page parameter. Read as one token
+per query, which is the default here, the server must keep the position; a page whose response is lost is then gone,
+because the next request returns the page after it. The other reading is one hash per page.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _MOST = 1000
 
 @dataclass
 class Cursor:
-    """One reading of one list: the page that its hash brings next, and, with `snapshot`, the rows as they were."""
+    """One read of one list: its next page, and, with the switch `snapshot`, its rows as they were at the start."""
 
     query: ListQuery
     page: int
@@ -27,27 +27,27 @@ class Cursor:
 
 
 class Cursors:
-    """The cursors that are open; of very many the oldest are forgotten."""
+    """The open cursors; beyond `_MOST`, the oldest are dropped."""
 
     def __init__(self) -> None:
         self.reset()
 
     def reset(self) -> None:
-        """Forget every cursor; their hashes are refused from now on."""
+        """Drop every cursor; their hashes are refused from now on."""
         self._open: OrderedDict[str, Cursor] = OrderedDict()
         self._made = 0
 
     def find(self, token: str, query: ListQuery) -> Cursor | None:
-        """Return the cursor of a hash, if it is one of this very query."""
+        """Return the cursor of a hash, or None if there is none or it belongs to another query."""
         cursor = self._open.get(token)
         return cursor if cursor is not None and cursor.query == query else None
 
     def open(self, cursor: Cursor, look: str) -> str:
-        """Make a hash that leads to a cursor. `look`: 32 hex digits, 32 digits, or a text that reads as a number."""
+        """Return a new hash for a cursor; `look` is `hex`, `digits`, or `exponent`: text that parses as a number."""
         self._made += 1
         digest = hashlib.md5(f"{self._made}-{cursor.query}".encode(), usedforsecurity=False).hexdigest()
         number = int(digest, 16)
-        if look == "digits":  # with zeros in front, which a reader that makes a number of it loses
+        if look == "digits":  # with leading zeros, which a reader that parses it as a number loses
             digest = f"{number % 10**28:032d}"
         elif look == "exponent":
             digest = f"{number % 10**28:028d}e{number % 900 + 100}"

@@ -1,17 +1,16 @@
-"""Scripted changes between two outbound pages: rows that come, change and go, and pages that come out of turn."""
+"""Scripted changes between two outbound pages: rows added, changed or removed, and pages served out of order."""
 
 from __future__ import annotations
 
 import random
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
-from ...clock import stamp
+from ...clock import Clock, stamp
+from ...switches import Switches
+from ..store import WickedStore
 from .params import ListQuery
 from .snapshot import RESOURCES, Click, Contact, Order, Record
-
-if TYPE_CHECKING:
-    from ...world import World
 
 _PLACES = ("served", "unserved", "window")
 _PAGES = ("", "again", "skip", "first")
@@ -20,12 +19,12 @@ _NUMBERS = ("own", "expected")
 
 @dataclass
 class OutboundMutation:
-    """One scripted change. When: once `after_page` or `before_page` is read, or after the `after_request`-th page.
+    """One scripted change: when it happens (exactly one of the first three), and what changes.
 
-    `kind` bounds it to lists of contacts, orders or clicks. `remove` and `change` take that many rows of the part of
-    the list that `place` names; `add` lets that many new rows appear in it, each of the second of an old one.
-    `serve` brings, instead of the page whose turn it is, the one before (`again`), the one after (`skip`) or the
-    `first`; it says of itself its `own` number, or with `number` `expected` the one whose turn it is.
+    `kind` limits it to lists of contacts, orders or clicks. `remove` and `change` apply to that many rows of the part
+    of the list that `place` names; `add` inserts that many rows there, each with the second of an existing one. `serve`
+    replaces the page before which it runs by the previous page (`again`), the following one (`skip`) or the `first`;
+    its page number is then its `own`, or with `number` `expected` that of the page it replaces.
     """
 
     after_request: int | None = None
@@ -47,36 +46,57 @@ class OutboundMutation:
         if self.kind not in ("", *RESOURCES):
             raise ValueError(f"kind is one of {', '.join(RESOURCES)}, or empty for all")
         if (self.after_request, self.after_page, self.before_page).count(None) != 2:
-            raise ValueError("say exactly one of after_request, after_page and before_page")
+            raise ValueError("exactly one of after_request, after_page and before_page is needed")
         if self.serve and self.before_page is None:
-            raise ValueError("serve goes with before_page, the page whose turn it is")
+            raise ValueError("serve needs before_page, the page to replace")
+
+
+class Target(Protocol):
+    """What a change applies to: the inbound store, and how the outbound side reads it."""
+
+    store: WickedStore
+    clock: Clock
+    switches: Switches
+    flipped: frozenset[int]
+
+    def select(self, query: ListQuery) -> list[Record]:
+        """Return all rows of a list as visible now, in page order."""
+        ...
+
+    def process(self) -> None:
+        """Make every row visible that the store has now."""
+        ...
 
 
 class OutboundMutations:
-    """The schedule, and a journal of what was changed, for tests to compare with."""
+    """The schedule, and a journal of the changes made."""
 
-    def __init__(self, world: World) -> None:
-        self._world = world
+    def __init__(self, target: Target) -> None:
+        self._target = target
         self.reset()
 
     def reset(self) -> None:
-        """Forget the schedule and the journal."""
+        """Clear the schedule and the journal."""
         self.requests = 0
         self.scheduled: list[OutboundMutation] = []
         self.journal: list[dict[str, Any]] = []
 
+    def as_json(self) -> dict[str, Any]:
+        """Return schedule and journal for the admin API."""
+        return {"scheduled": [dict(vars(mutation)) for mutation in self.scheduled], "journal": self.journal}
+
     def schedule(self, mutation: OutboundMutation) -> None:
-        """Add one; `after_request` counts from here on."""
+        """Add one; `after_request` counts from now."""
         self.requests = 0 if not self.scheduled else self.requests
         self.scheduled.append(mutation)
 
     def before_page(self, query: ListQuery, page: int) -> None:
-        """Run what is due before this page is read."""
+        """Apply what is due before this page is read."""
         due = [m for m in self._of(query) if m.before_page == page and not m.serve]
         self._run(due, query, (page - 1) * query.limit)
 
     def page_instead(self, query: ListQuery, page: int) -> tuple[int, int] | None:
-        """Return which page comes in place of the one whose turn it is, and as which it counts itself."""
+        """Return the page to serve in place of this one, and the page number it carries; None for this one."""
         for mutation in self._of(query):
             if mutation.serve and mutation.before_page == page:
                 if not mutation.repeat:
@@ -87,7 +107,7 @@ class OutboundMutations:
         return None
 
     def after_page(self, query: ListQuery, page: int) -> None:
-        """Run what is due once this page has been read."""
+        """Apply what is due after this page was read."""
         self.requests += 1
         due = [m for m in self._of(query) if m.after_page == page or self._due_by_count(m)]
         self._run(due, query, page * query.limit)
@@ -106,52 +126,50 @@ class OutboundMutations:
                 self.scheduled.remove(mutation)
 
     def _apply(self, mutation: OutboundMutation, query: ListQuery, served: int) -> None:
-        from .api import select
-
-        rows = select(self._world, query)
+        rows = self._target.select(query)
         part = {"served": rows[:served], "unserved": rows[served:], "window": rows}[mutation.place]
-        chance = random.Random(f"{mutation.seed}-{len(self.journal)}")
-        picked = chance.sample(part, min(mutation.remove + mutation.change, len(part)))
+        rng = random.Random(f"{mutation.seed}-{len(self.journal)}")
+        picked = rng.sample(part, min(mutation.remove + mutation.change, len(part)))
         removed, changed = picked[: mutation.remove], picked[mutation.remove :]
-        models = [chance.choice(part) for _ in range(mutation.add)] if part else []
+        originals = [rng.choice(part) for _ in range(mutation.add)] if part else []
         for record in removed:
-            for place in record.places if isinstance(record, Contact) else [record.place]:
-                self._world.wicked.remove(query.kind, place)
+            for number in record.numbers if isinstance(record, Contact) else [record.number]:
+                self._target.store.remove(query.kind, number)
         for record in changed:
             self._change(record)
-        for model in models:
-            self._add(query.kind, model, f"late-{chance.getrandbits(48):012x}")
-        self._world.outbound.process()
+        for original in originals:
+            self._add(query.kind, original, f"late-{rng.getrandbits(48):012x}")
+        self._target.process()
         self.journal.append({
             "kind": query.kind,
             "removed": [_name(record) for record in removed],
             "changed": [_name(record) for record in changed],
-            "added": len(models),
+            "added": len(originals),
             "request": self.requests,
         })  # fmt: skip
 
     def _change(self, record: Record) -> None:
-        """Change what may change later: a cent of an order is paid back, a contact renamed, a click's flag turned."""
-        store, outbound = self._world.wicked, self._world.outbound
+        """Refund a cent of an order, rename a contact, or flip a click's `isReOptin`."""
+        target = self._target
         if isinstance(record, Contact):
-            store.amend("contacts", record.places[-1], FirstName=f"{record.names['FirstName'] or ''}*")
+            target.store.amend("contacts", record.numbers[-1], FirstName=f"{record.names['FirstName'] or ''}*")
         elif isinstance(record, Click):
-            outbound.flipped ^= {record.place}
+            target.flipped ^= {record.number}
         else:
             payment = {"SourceSystem": record.row["SourceSystem"], "OrderID": record.row["SourceID"]}
-            paid = {"PaymentDate": stamp(self._world.clock.second()), "Amount": "0.01", "Status": "PARTIALLY REFUNDED"}
-            store.add("orderpayments", payment | paid, self._world.switches)
+            paid = {"PaymentDate": stamp(target.clock.second()), "Amount": "0.01", "Status": "PARTIALLY REFUNDED"}
+            target.store.add("orderpayments", payment | paid, target.switches)
 
-    def _add(self, kind: str, model: Record, name: str) -> None:
-        row = {field: value for field, value in model.row.items() if field not in ("OrderItems", "OrderPayments")}
-        if isinstance(model, Contact):
+    def _add(self, kind: str, original: Record, name: str) -> None:
+        row = {field: value for field, value in original.row.items() if field not in ("OrderItems", "OrderPayments")}
+        if isinstance(original, Contact):
             row |= {"SourceID": name, "Email": f"{name}@example.com"}
-        elif isinstance(model, Order):
+        elif isinstance(original, Order):
             row |= {"SourceID": name}
         else:
             row |= {"Content": name}
-        self._world.wicked.add(kind, row, self._world.switches)
+        self._target.store.add(kind, row, self._target.switches)
 
 
 def _name(record: Record) -> str:
-    return str(record.place) if isinstance(record, Click) else record.id
+    return str(record.number) if isinstance(record, Click) else record.id

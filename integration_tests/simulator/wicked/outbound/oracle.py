@@ -1,7 +1,7 @@
-"""What the outbound API must add up to, per day, from the inbound rows alone: nothing is shared with its own records.
+"""What the outbound API's orders must add up to by day, computed from the inbound rows alone.
 
-Gross is the sum of all orders whatever became of them; net is approved payments less refunds (wicked-facts 3.3).
-Refunds count on the day of the order, not on that of the refund, so that a row is about the same orders throughout.
+Gross is the sum of all orders; net is approved payments less refunds (docs/vendors/wicked-reports.md 3.3). Refunds
+count on the day of the order, not of the refund, so that all sums of a row are about the same orders.
 """
 
 from __future__ import annotations
@@ -10,16 +10,15 @@ from datetime import datetime, timezone
 from decimal import Decimal
 from typing import Any
 
-from ...wecantrack.oracle import cents
+from ...oracle import SUMS, cents, sums_as_text
 from ..store import WickedStore
 from .snapshot import EASTERN
 
-_SUMS = ("gross", "approved", "refunded", "net")
-_BOOKED = {"": "approved", "APPROVED": "approved", "REFUNDED": "refunded", "PARTIALLY REFUNDED": "refunded"}
+_SUM_OF = {"": "approved", "APPROVED": "approved", "REFUNDED": "refunded", "PARTIALLY REFUNDED": "refunded"}
 
 
 def by_order(store: WickedStore, zone: str = "utc") -> list[dict[str, Any]]:
-    """Return one row per order, in the order of arrival: system, id, day, currency and its four sums."""
+    """Return one row per order in order of arrival: system, id, day, currency and the four sums."""
     if zone not in ("utc", "eastern"):
         raise ValueError("zone is utc or eastern")
     rows: dict[tuple[str, str], dict[str, Any]] = {}
@@ -27,7 +26,7 @@ def by_order(store: WickedStore, zone: str = "utc") -> list[dict[str, Any]]:
     for order in store.listed("orders"):
         key = (str(order["SourceSystem"]), str(order["SourceID"]))
         row: dict[str, Any] = {"system": key[0], "id": key[1], "day": _day(order["CreateDate"], zone)}
-        row |= {"currency": order.get("OrderCurrency") or "USD", "payments": 0, **dict.fromkeys(_SUMS, Decimal(0))}
+        row |= {"currency": order.get("OrderCurrency") or "USD", "payments": 0, **dict.fromkeys(SUMS, Decimal(0))}
         row["gross"] = cents(order["OrderTotal"])
         rows.setdefault(key, row)
         orders.append(row)
@@ -36,31 +35,26 @@ def by_order(store: WickedStore, zone: str = "utc") -> list[dict[str, Any]]:
         if paid is None:
             continue
         paid["payments"] += 1
-        booked = _BOOKED.get(str(payment["Status"] or "").upper())
-        if booked is not None:
-            paid[booked] += cents(payment["Amount"])
+        name = _SUM_OF.get(str(payment["Status"] or "").upper())
+        if name is not None:
+            paid[name] += cents(payment["Amount"])
     for row in orders:
         row["net"] = row["approved"] - row["refunded"]
     return orders
 
 
 def by_day(store: WickedStore, zone: str = "utc") -> list[dict[str, Any]]:
-    """Sum up by day and currency; `unpaid` are orders without any payment."""
+    """Sum up by day and currency; `unpaid` counts orders without any payment."""
     days: dict[tuple[str, str], dict[str, Any]] = {}
     for order in by_order(store, zone):
         key = (order["day"], order["currency"])
-        empty = {"day": key[0], "currency": key[1], "orders": 0, "unpaid": 0, **dict.fromkeys(_SUMS, Decimal(0))}
+        empty = {"day": key[0], "currency": key[1], "orders": 0, "unpaid": 0, **dict.fromkeys(SUMS, Decimal(0))}
         row = days.setdefault(key, empty)
         row["orders"] += 1
         row["unpaid"] += not order["payments"]
-        for name in _SUMS:
+        for name in SUMS:
             row[name] += order[name]
-    return [shown(row) for _key, row in sorted(days.items())]
-
-
-def shown(row: dict[str, Any]) -> dict[str, Any]:
-    """Write a row's sums as text with cents."""
-    return {**row, **{name: str(cents(row[name])) for name in _SUMS}}
+    return [sums_as_text(row) for _key, row in sorted(days.items())]
 
 
 def _day(text: str, zone: str) -> str:

@@ -1,4 +1,4 @@
-"""Very many made-up contacts, orders and clicks at once, put into the inbound store as if they had been posted."""
+"""Generates contacts, orders and clicks in bulk and adds them to the inbound store as if they had been posted."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _SOURCES = (("google", "cpc"), ("facebook", "paid"), ("newsletter", "email"), ("
 
 @dataclass(frozen=True)
 class SeedSettings:
-    """How many of each, over the `days` from `start` (a day or an instant, UTC). The same settings, the same rows.
+    """Numbers of rows over the `days` from `start` (a day or an instant, UTC); equal settings give equal rows.
 
-    `refunded` and `unpaid` are shares of the orders; `twins` pairs of clicks are equal in every field; `first_contact`
-    shares of `clicks` all belong to the first contact; `seconds` is the grain of all dates: 60 makes many rows
-    share one second, 86400 puts them all on midnights.
+    `refunded` and `unpaid` are shares of the orders; `twins` is the number of pairs of clicks equal in every field;
+    `first_contact` is the share of clicks of the first contact; `seconds` is the resolution of all dates: with 60 many
+    rows share a second, with 86400 all are at midnight.
     """
 
     start: str | int
@@ -47,12 +47,12 @@ class SeedSettings:
 
 
 def seed(store: WickedStore, settings: SeedSettings, switches: Any) -> dict[str, int]:
-    """Store the rows; return how many of each."""
-    chance = random.Random(settings.seed)
+    """Store the rows; return their numbers by endpoint. ValueError if one is refused."""
+    rng = random.Random(settings.seed)
     makers = {"contacts": _contacts, "orders": _orders, "clicks": _clicks}
     made = dict.fromkeys(makers, 0)
     for endpoint, make in makers.items():
-        for row in make(settings, chance):
+        for row in make(settings, rng):
             refusal = store.add(endpoint, row, switches)
             if refusal is not None:
                 raise ValueError(f"a seeded row of {endpoint} was refused: {refusal}")
@@ -60,44 +60,44 @@ def seed(store: WickedStore, settings: SeedSettings, switches: Any) -> dict[str,
     return made
 
 
-def _at(settings: SeedSettings, chance: random.Random) -> int:
-    return parse_instant(settings.start) + chance.randrange(settings.days * _DAY // settings.seconds) * settings.seconds
+def _at(settings: SeedSettings, rng: random.Random) -> int:
+    return parse_instant(settings.start) + rng.randrange(settings.days * _DAY // settings.seconds) * settings.seconds
 
 
 def _email(number: int) -> str:
     return f"buyer{number:06d}@example.com"
 
 
-def _contacts(settings: SeedSettings, chance: random.Random) -> Iterator[Row]:
+def _contacts(settings: SeedSettings, rng: random.Random) -> Iterator[Row]:
     for number in range(settings.contacts):
         yield {
             "SourceSystem": settings.system,
             "SourceID": f"c{number:06d}",
-            "CreateDate": stamp(_at(settings, chance)),
+            "CreateDate": stamp(_at(settings, rng)),
             "Email": _email(number),
             "FirstName": f"First{number % 97}" if number % 5 else "",
             "LastName": f"Last{number % 89}" if number % 7 else "",
         }
 
 
-def _orders(settings: SeedSettings, chance: random.Random) -> Iterator[Row]:
+def _orders(settings: SeedSettings, rng: random.Random) -> Iterator[Row]:
     for number in range(settings.orders):
-        at, total = _at(settings, chance), Decimal(chance.randrange(500, 50_000)) / 100
-        fate = chance.random()
+        at, total = _at(settings, rng), Decimal(rng.randrange(500, 50_000)) / 100
+        draw = rng.random()
         payments = []
-        if fate >= settings.unpaid:
+        if draw >= settings.unpaid:
             payments.append({"PaymentDate": stamp(at + 5), "Amount": total, "Status": "APPROVED"})
-        if settings.unpaid <= fate < settings.unpaid + settings.refunded:
-            whole = chance.random() < 0.5
+        if settings.unpaid <= draw < settings.unpaid + settings.refunded:
+            whole = rng.random() < 0.5
             back = total if whole else (total / 3).quantize(Decimal("0.01"))
             status = "REFUNDED" if whole else "PARTIALLY REFUNDED"
-            later = stamp(at + chance.randrange(1, 5) * _DAY)
+            later = stamp(at + rng.randrange(1, 5) * _DAY)
             payments.append({"PaymentDate": later, "Amount": back, "Status": status})
         yield {
             "SourceSystem": settings.system,
             "SourceID": f"o{number:06d}",
             "CreateDate": stamp(at),
-            "ContactID": f"c{chance.randrange(settings.contacts):06d}",
+            "ContactID": f"c{rng.randrange(settings.contacts):06d}",
             "ContactEmail": "",
             "OrderTotal": total,
             "OrderCurrency": "USD",
@@ -107,19 +107,19 @@ def _orders(settings: SeedSettings, chance: random.Random) -> Iterator[Row]:
         }
 
 
-def _clicks(settings: SeedSettings, chance: random.Random) -> Iterator[Row]:
+def _clicks(settings: SeedSettings, rng: random.Random) -> Iterator[Row]:
     of_first = int(settings.clicks * settings.first_contact)
     for number in range(settings.clicks - settings.twins):
-        source, medium = _SOURCES[chance.randrange(len(_SOURCES))]
-        contact = 0 if number < of_first else chance.randrange(settings.contacts)
+        source, medium = _SOURCES[rng.randrange(len(_SOURCES))]
+        contact = 0 if number < of_first else rng.randrange(settings.contacts)
         row = {
             "Email": _email(contact),
-            "Date_Time": stamp(_at(settings, chance)),
+            "Date_Time": stamp(_at(settings, rng)),
             "Timezone": "UTC",
-            "ConversionType": "NEW_LEAD" if chance.random() < 0.1 else "CLICK",
+            "ConversionType": "NEW_LEAD" if rng.random() < 0.1 else "CLICK",
             "Source": source,
             "Medium": medium,
-            "Campaign": f"campaign-{chance.randrange(20)}",
+            "Campaign": f"campaign-{rng.randrange(20)}",
             "Content": f"content-{number}",
             "Term": "",
         }

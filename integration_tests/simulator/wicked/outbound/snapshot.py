@@ -1,8 +1,8 @@
-"""What Wicked has processed of its inbound rows: contacts, orders and clicks as the outbound API tells them.
+"""The processed inbound rows: contacts, orders and clicks as the outbound API serves them.
 
-A book is a snapshot. It is made anew from the whole inbound store at a processing tick, so that what follows from other
-rows (LTV, the four flags of a click, attributions, payments) is always what those rows say, and so that rows
-posted since the tick are not in it (wicked-facts 5.4, 8.1).
+Each processing builds a new snapshot from the whole inbound store. Values derived from other rows (LTV, a click's
+flags, attributions, payments) therefore always match those rows, and rows posted later are not in it
+(docs/vendors/wicked-reports.md 5.4, 8.1).
 """
 
 from __future__ import annotations
@@ -17,43 +17,43 @@ from functools import cached_property, lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from ...clock import parse_instant
-from ...wecantrack.oracle import cents
+from ...oracle import cents
 from ..store import Row, WickedStore
 
 RESOURCES = ("contacts", "orders", "clicks")
-#: the account's zone: in the reference's sample, payments are 4 hours before the order's UTC date (5.3) [guess].
+#: the account's zone [guess]: in the reference's sample, payments are 4 hours before the order's UTC date (5.3)
 EASTERN = ZoneInfo("America/New_York")
 _OFFSET = re.compile(r"(?:UTC|GMT)?([+-])(\d{1,2})(?::?(\d\d))?")
-#: a custom click of this type is an opt-in (2.8) [guess].
+#: a custom click of this type is an opt-in (2.8) [guess]
 _OPT_IN = "NEW_LEAD"
 
 
 class Journey:
-    """The clicks that count: first, last, the first opt-in, and the newest opt-in after that one."""
+    """The clicks that count: first, last, first opt-in, and the newest later opt-in."""
 
     def __init__(self, clicks: Sequence[Click], opt_ins: Sequence[Click]) -> None:
         self.first = clicks[0] if clicks else None
         self.last = clicks[-1] if clicks else None
         self.opt_in = opt_ins[0] if opt_ins else None
-        self.again = opt_ins[-1] if len(opt_ins) > 1 else None
+        self.reopt_in = opt_ins[-1] if len(opt_ins) > 1 else None
 
 
 @dataclass(eq=False)
 class Contact:
-    """One person; with `wicked.known_email` on `update_names` all contact rows of an e-mail are one."""
+    """One contact; with `wicked.known_email` on `update_names`, all contact rows of an e-mail address are one."""
 
-    place: int
+    number: int
     id: str
     row: Row
     at: int
     names: dict[str, str | None]
-    places: list[int] = field(default_factory=list)
+    numbers: list[int] = field(default_factory=list)
     clicks: list[Click] = field(default_factory=list)
     orders: list[Order] = field(default_factory=list)
 
     @cached_property
     def journey(self) -> Journey:
-        """Return what counts of all clicks; only once all of them are known."""
+        """The journey over all clicks; cached, so read it only when the snapshot is complete."""
         return Journey(self.clicks, self._opt_ins)
 
     @cached_property
@@ -61,13 +61,13 @@ class Contact:
         return [click for click in self.clicks if click.opts_in]
 
     def journey_until(self, at: int) -> Journey | None:
-        """Return what counted at an instant, or None before the first click."""
+        """Return the journey up to an instant, or None before the first click."""
         known = self.clicks[: bisect_right(self.clicks, at, key=_instant)]
         return Journey(known, self._opt_ins[: bisect_right(self._opt_ins, at, key=_instant)]) if known else None
 
     @property
     def lifetime_value(self) -> Decimal:
-        """Return LTV: what is left of all orders, net [guess]."""
+        """LTV: the net of all orders [guess]."""
         return sum((order.net for order in self.orders), Decimal(0))
 
 
@@ -75,22 +75,22 @@ class Contact:
 class Click:
     """One click of a known contact."""
 
-    place: int
+    number: int
     contact: Contact
     row: Row
     at: int
 
     @property
     def opts_in(self) -> bool:
-        """Tell whether the contact left an address with this click."""
+        """Whether this click is an opt-in."""
         return bool(self.row["ConversionType"] == _OPT_IN)
 
 
 @dataclass(eq=False)
 class Order:
-    """One order with its items and payments, nested or posted; `contact` is None when nobody knows it."""
+    """One order with its items and payments, nested or posted; `contact` is None if it is unknown."""
 
-    place: int
+    number: int
     id: str
     contact: Contact | None
     row: Row
@@ -100,7 +100,7 @@ class Order:
 
     @property
     def net(self) -> Decimal:
-        """Return approved payments less refunds (wicked-facts 3.3)."""
+        """Approved payments less refunds (docs/vendors/wicked-reports.md 3.3)."""
         signs = {"APPROVED": 1, "REFUNDED": -1, "PARTIALLY REFUNDED": -1}
         return sum((cents(row["Amount"]) * signs.get(status_of(row), 0) for row in self.payments), Decimal(0))
 
@@ -115,7 +115,7 @@ def status_of(payment: Row) -> str:
 
 @lru_cache(maxsize=256)
 def _zone(name: str) -> timezone | ZoneInfo:
-    """Read the zone of a custom click: `UTC-5`, a zone's name; what is neither counts as UTC [guess]."""
+    """Parse the zone of a custom click: an offset such as `UTC-5`, or a zone's name; anything else is UTC [guess]."""
     if match := _OFFSET.fullmatch(name.strip()):
         sign, hours, minutes = match.groups()
         shift = timedelta(hours=int(hours), minutes=int(minutes or 0))
@@ -136,23 +136,22 @@ def _clicked_at(row: Row) -> int:
 
 
 class Ids:
-    """Wicked's own ids; a row keeps its id from one processing to the next."""
+    """Wicked's own ids; a row keeps its id from one snapshot to the next."""
 
     def __init__(self) -> None:
-        self._given: dict[tuple[object, ...], int] = {}
+        self._numbers: dict[tuple[object, ...], int] = {}
 
-    def of(self, prefix: str, place: int, taken: set[str], *key: object) -> str:
-        """Return the id of what `key` names; a second row of the same key (`both_kept`) has its own."""
-        number = self._given.setdefault((prefix, *key), place)
-        name = f"{prefix}-{1_000_000 + number}"
+    def of(self, prefix: str, number: int, taken: set[str], *key: object) -> str:
+        """Return the id for a key; a second row with the same key (switch `both_kept`) gets its own."""
+        name = f"{prefix}-{1_000_000 + self._numbers.setdefault((prefix, *key), number)}"
         if name in taken:
-            name = f"{prefix}-{1_000_000 + place}"
+            name = f"{prefix}-{1_000_000 + number}"
         taken.add(name)
         return name
 
 
-class Book:
-    """All processed records, each kind by date, and what a contact may be asked for by."""
+class Snapshot:
+    """All processed records, each kind sorted by date, and contacts by everything they can be requested by."""
 
     def __init__(self, store: WickedStore, switches: Mapping[str, str], ids: Ids, flipped: frozenset[int]) -> None:
         self.products = {str(row["SourceID"]): str(row["ProductName"]) for row in store.listed("products")}
@@ -179,7 +178,7 @@ class Book:
         return [record for record in self._kinds["contacts"] if isinstance(record, Contact)]
 
     def records(self, kind: str) -> list[Record]:
-        """Return everything of one kind, oldest first."""
+        """Return every record of one kind, oldest first."""
         return self._kinds[kind]
 
     def within(self, kind: str, start: int, end: int) -> list[Record]:
@@ -188,33 +187,33 @@ class Book:
         return self._kinds[kind][bisect_left(dates, start) : bisect_left(dates, end)]
 
     def find(self, name: str) -> Contact | None:
-        """Return a contact by Wicked's id, by its id in the source system, or by its e-mail (S1)."""
+        """Return a contact by Wicked's id, its id in the source system, or its e-mail address (S1)."""
         return self._by_id.get(name) or self._by_source_id.get(name) or self._by_email.get(name.lower())
 
     def _contacts(self, store: WickedStore, ids: Ids, *, merged: bool) -> Iterator[Contact]:
-        for place, row in store.rows["contacts"].items():
+        for number, row in store.rows["contacts"].items():
             system, source_id, email = str(row["SourceSystem"]), str(row["SourceID"]), str(row["Email"]).lower()
             known = self._by_email.get(email) if merged else None
             names = {name: row.get(name) or None for name in ("FirstName", "LastName")}
             if known is None:
                 key = (email,) if merged else (system, source_id)
-                id_ = ids.of("SM", place, self._taken, *key)
-                known = Contact(place, id_, row, parse_instant(row["CreateDate"]), names)
+                id_ = ids.of("SM", number, self._taken, *key)
+                known = Contact(number, id_, row, parse_instant(row["CreateDate"]), names)
                 yield known
             else:
                 known.names.update({name: value for name, value in names.items() if value})
-            known.places.append(place)
+            known.numbers.append(number)
             self._by_email.setdefault(email, known)
             self._by_source.setdefault((system, source_id), known)
             self._by_source_id.setdefault(source_id, known)
 
     def _orders(self, store: WickedStore, ids: Ids) -> Iterator[Order]:
         by_key: dict[tuple[str, str], Order] = {}
-        for place, row in store.rows["orders"].items():
+        for number, row in store.rows["orders"].items():
             system, source_id = str(row["SourceSystem"]), str(row["SourceID"])
             contact = self._contact_of(row)
-            id_ = ids.of("SMO", place, self._taken, system, source_id)
-            order = Order(place, id_, contact, row, parse_instant(row["CreateDate"]))
+            id_ = ids.of("SMO", number, self._taken, system, source_id)
+            order = Order(number, id_, contact, row, parse_instant(row["CreateDate"]))
             by_key.setdefault((system, source_id), order)
             if contact is not None:
                 contact.orders.append(order)
@@ -234,10 +233,10 @@ class Book:
         return self._by_email.get(email)
 
     def _clicks(self, store: WickedStore) -> Iterator[Click]:
-        for place, row in store.rows["clicks"].items():
+        for number, row in store.rows["clicks"].items():
             contact = self._by_email.get(str(row["Email"]).lower())
-            if contact is not None:  # a reply must have a contactId, so nobody's click is not shown [guess]
-                click = Click(place, contact, row, _clicked_at(row))
+            if contact is not None:  # a click needs a contactId, so clicks of unknown contacts are left out [guess]
+                click = Click(number, contact, row, _clicked_at(row))
                 contact.clicks.append(click)
                 yield click
 
@@ -247,4 +246,4 @@ def _instant(click: Click) -> int:
 
 
 def _by_date(record: Record) -> tuple[int, int]:
-    return record.at, record.place
+    return record.at, record.number

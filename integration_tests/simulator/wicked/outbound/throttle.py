@@ -1,6 +1,6 @@
-"""The outbound throttle: 120 requests a minute, told in three headers (S1, "Throttling").
+"""The outbound rate limit: 120 requests a minute, reported in three headers (S1, "Throttling").
 
-Neither the kind of minute nor the unit of `x-ratelimit-reset` is documented: switches.
+The kind of minute and the unit of `x-ratelimit-reset` are not documented; switches decide them.
 """
 
 from __future__ import annotations
@@ -25,26 +25,26 @@ class OutboundThrottle:
         self.reset()
 
     def reset(self) -> None:
-        """Forget every window, and put the limit back."""
+        """Clear every window and restore the limit."""
         self.set_limit(DEFAULT_LIMIT)
         self.refused = 0
         self.served = 0
-        #: the most requests that any 60 s had, refused ones too: what a client's budget is measured by
+        #: the most requests received in any 60 s, including refused ones
         self.busiest = 0
         self._received: deque[float] = deque()
 
     def set_limit(self, limit: int) -> None:
-        """Allow `limit` requests a minute (0: any number); windows start afresh."""
+        """Allow `limit` requests a minute (0: no limit), and restart the windows."""
         if limit < 0:
-            raise ValueError("limit is 0 (none) or more")
+            raise ValueError("limit is 0 (no limit) or more")
         self.limit = limit
         self._hits: dict[str, deque[float]] = {}
         self._started: dict[str, float] = {}
 
     def hit(self, key: str, switches: Mapping[str, str]) -> tuple[bool, dict[str, str]]:
-        """Count one request; return whether it is served, and the headers either way."""
+        """Count one request; return whether it is served, and the response headers."""
         now = self._clock.now()
-        self._note(now)
+        self._record(now)
         hits = self._hits.setdefault(key, deque())
         start = self._window_start(key, now, switches["outbound.throttle_window"])
         while hits and not start <= hits[0] <= now:
@@ -57,7 +57,7 @@ class OutboundThrottle:
         free_at = hits[0] + WINDOW_SECONDS if switches["outbound.throttle_window"] == "sliding" and hits else None
         return served, self._headers(len(hits), (free_at or start + WINDOW_SECONDS) - now, switches, refused=not served)
 
-    def _note(self, now: float) -> None:
+    def _record(self, now: float) -> None:
         self._received.append(now)
         while not now - WINDOW_SECONDS < self._received[0] <= now:
             self._received.popleft()
@@ -82,15 +82,15 @@ class OutboundThrottle:
         left = max(1, ceil(seconds))
         clock = time.time() if switches["outbound.reset_clock"] == "real" else self._clock.now()
         at = ceil(clock + seconds)
-        shown = {
+        reset = {
             "unix": str(at),
             "seconds_left": str(left),
             "http_date": formatdate(at, usegmt=True),
             "iso_date": iso(at),
             "missing": None,
         }[switches["outbound.reset_header"]]
-        if shown is not None:
-            headers["x-ratelimit-reset"] = shown
+        if reset is not None:
+            headers["x-ratelimit-reset"] = reset
         if refused and switches["outbound.retry_after"] == "present":
             headers["Retry-After"] = str(left)
         return headers if self.limit else {}

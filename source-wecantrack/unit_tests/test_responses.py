@@ -1,4 +1,4 @@
-"""No reply is mistaken for an empty page."""
+"""No bad response is read as an empty page."""
 
 import pytest
 
@@ -17,7 +17,7 @@ SMALL = {
     "websites": "/api/v1/websites",
     "clicks_aggregation": "/api/v2/clicks/aggregation",
 }
-CANNOT_BE_TOLD = {"list_200", "nan_in_json"}  # an empty array is a true answer there, and there are no amounts to spoil
+UNDETECTABLE = {"list_200", "nan_in_json"}  # an empty array is valid there, and there are no amounts to corrupt
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -32,7 +32,7 @@ def test_given_a_fault_once_when_read_then_every_row_comes_after_a_retry(fault, 
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_given_a_fault_for_ever_when_read_then_it_fails_as_transient_and_state_stays_before_the_hole(
+def test_given_a_fault_permanently_when_read_then_it_fails_as_transient_and_state_stays_before_the_hole(
     fault, sim, config, read
 ):
     fill(sim)
@@ -57,7 +57,7 @@ def test_given_a_refusal_when_read_then_it_ends_at_once_with_the_right_type(faul
 
 
 @pytest.mark.parametrize("stream", ["networks", "clicks_aggregation"])
-@pytest.mark.parametrize("fault", [fault for fault in FAULTS if fault not in CANNOT_BE_TOLD])
+@pytest.mark.parametrize("fault", [fault for fault in FAULTS if fault not in UNDETECTABLE])
 def test_given_a_fault_once_when_a_small_stream_is_read_then_it_is_whole(stream, fault, sim, config, read):
     fill(sim)
     sim.generate(transactions=50, days=5, later_days=0)
@@ -70,7 +70,7 @@ def test_given_a_fault_once_when_a_small_stream_is_read_then_it_is_whole(stream,
 
 @pytest.mark.parametrize("stream", SMALL)
 @pytest.mark.parametrize("fault", ["html_200", "object_200", "null_200", "error_200", "half_body"])
-def test_given_a_bad_body_for_ever_when_a_small_stream_is_read_then_it_fails(stream, fault, sim, config, read):
+def test_given_a_bad_body_permanently_when_a_small_stream_is_read_then_it_fails(stream, fault, sim, config, read):
     sim.fault(fault, SMALL[stream], times=0)
     outcome = read(config, stream)
     assert outcome.error is not None
@@ -94,7 +94,7 @@ def test_given_counts_written_as_text_when_read_then_they_are_taken(sim, config,
     assert read(config).keys() == ["1-a"]
 
 
-def test_given_another_page_than_asked_for_when_read_then_it_does_not_count(sim, config, read):
+def test_given_another_page_than_requested_when_read_then_it_does_not_count(sim, config, read):
     expected = fill(sim)
     body = '{"current_page":2,"last_page":1,"per_page":1000,"total":0,"data":[]}'
     sim.fault("status", "/api/v3/transactions", status=200, times=1, body=body)
@@ -108,7 +108,7 @@ def test_given_a_row_nested_too_deeply_when_read_then_the_page_does_not_count(de
     sim.fault("status", "/api/v3/transactions", status=200, times=0, body=body)
     outcome = read({**config, "max_tries": 1})
     assert outcome.error.failure_type.value == "transient_error"
-    assert "no usable answer" in outcome.error.message
+    assert "no valid response" in outcome.error.message
     assert outcome.states() == []
 
 
@@ -120,5 +120,5 @@ def test_given_an_id_that_may_have_lost_digits_when_read_then_the_page_does_not_
     body = f'{{"current_page":1,"last_page":1,"per_page":1000,"total":1,"data":[{row}]}}'
     sim.fault("status", "/api/v3/transactions", status=200, times=0, body=body)
     outcome = read({**config, "max_tries": 1})
-    assert "an id that is neither text nor a whole number" in outcome.error.message
+    assert "an id that is neither text nor a 64-bit integer" in outcome.error.message
     assert outcome.states() == []

@@ -1,4 +1,4 @@
-"""What BigCommerce's transactions and an order's own words become: payments, each told once, never negative."""
+"""Payments and refunds from BigCommerce's transactions and orders: each sent once, never negative."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from decimal import Decimal
 
 import pytest
 from builders.bigcommerce import EDIT_TIME, EDITED, Shop, bodies, line, order, paid, reasons, transaction
-from destination_wicked_reports.mappings.bigcommerce.records import FAILED_RETURN, NO_MONEY_YET, TEST_TRANSACTION
+from destination_wicked_reports.mappings.bigcommerce.order import OUTDATED
+from destination_wicked_reports.mappings.bigcommerce.records import FAILED_REFUND, NO_MONEY_MOVED, TEST_TRANSACTION
 from destination_wicked_reports.model import Reject
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -19,7 +20,7 @@ def refund(number: int, amount: float, **changes):
     return transaction(number, "refund", amount, **changes)
 
 
-# -- what a transaction says ------------------------------------------------------------------------------------------
+# -- transactions -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("event", ["purchase", "capture", "settled"])
@@ -30,11 +31,11 @@ def test_money_that_came_in_is_approved(event):
 @pytest.mark.parametrize("changes", [{"event": "authorization"}, {"event": "pending"}, {"status": "pending"}])
 def test_what_moved_no_money_yet_is_skipped_and_counted(changes):
     made = Shop()(order(**UNPAID), transaction(1, **changes))
-    assert reasons(made) == [NO_MONEY_YET]
+    assert reasons(made) == [NO_MONEY_MOVED]
     assert paid(made) == []
 
 
-def test_what_was_pending_is_told_once_it_has_settled():
+def test_what_was_pending_is_sent_once_it_has_settled():
     shop = Shop()
     shop(order(**UNPAID), transaction(1, status="pending"))
     assert paid(shop(transaction(1))) == [("APPROVED", 100)]
@@ -45,18 +46,18 @@ def test_a_settlement_of_a_purchase_is_the_same_money():
     assert paid(made) == [("APPROVED", 100)]
 
 
-@pytest.mark.parametrize(("status", "told"), [("error", "FAILED"), ("declined", "DECLINED")])
-def test_an_attempt_that_failed_is_told_and_moves_no_money(status, told):
+@pytest.mark.parametrize(("status", "expected"), [("error", "FAILED"), ("declined", "DECLINED")])
+def test_a_failed_attempt_is_sent_and_moves_no_money(status, expected):
     shop = Shop()
     made = shop(order(), transaction(1, status=status), transaction(2))
-    assert paid(made) == [(told, 100), ("APPROVED", 100)]
+    assert paid(made) == [(expected, 100), ("APPROVED", 100)]
     assert shop.net() == 100
 
 
 @pytest.mark.parametrize("event", ["refund", "void"])
 def test_a_return_that_failed_takes_nothing_back(event):
     made = Shop()(order(), transaction(1), transaction(2, event, status="error"))
-    assert reasons(made) == [FAILED_RETURN]
+    assert reasons(made) == [FAILED_REFUND]
     assert paid(made) == [("APPROVED", 100)]
 
 
@@ -127,7 +128,7 @@ def test_a_refund_is_positive_however_it_is_written(amount):
     assert paid(Shop()(order(), transaction(1), refund(2, amount))) == [("APPROVED", 100), ("PARTIALLY REFUNDED", 30)]
 
 
-def test_a_purchase_that_was_voided_before_it_was_told_is_told_as_voided_alone():
+def test_a_purchase_voided_before_it_was_sent_is_sent_as_one_voided_payment():
     shop = Shop()
     void = transaction(2, "void", reference_transaction_id=1)
     assert paid(shop(order(), transaction(1), void)) == [("VOIDED", 100)]
@@ -135,7 +136,7 @@ def test_a_purchase_that_was_voided_before_it_was_told_is_told_as_voided_alone()
     assert shop(order(**EDITED), transaction(1), void) == []
 
 
-def test_a_void_of_a_purchase_that_was_told_is_a_refund():
+def test_a_void_of_a_purchase_that_was_sent_is_a_refund():
     shop = Shop()
     shop(order(), transaction(1))
     assert paid(shop(transaction(2, "void", reference_transaction_id=1))) == [("REFUNDED", 100)]
@@ -153,34 +154,36 @@ def test_a_void_of_what_was_only_authorized_takes_nothing_back():
     assert shop.net() == 0
 
 
-def test_a_void_without_a_reference_takes_back_what_is_there():
+def test_a_void_without_a_reference_refunds_what_was_paid():
     assert paid(Shop()(order(), transaction(1), transaction(2, "void"))) == [("APPROVED", 100), ("REFUNDED", 100)]
 
 
-# -- the order's own words --------------------------------------------------------------------------------------------
+# -- what the order itself reports ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("word", ["captured", "paid", "Captured", "partially refunded"])
-def test_without_transactions_a_paid_order_has_one_payment_of_its_date(word):
-    (row,) = bodies(Shop()(order(payment_status=word)), "orders")
+@pytest.mark.parametrize("payment_status", ["captured", "paid", "Captured", "partially refunded"])
+def test_without_transactions_a_paid_order_has_one_payment_of_its_date(payment_status):
+    (row,) = bodies(Shop()(order(payment_status=payment_status)), "orders")
     assert row["OrderPayments"] == [{"PaymentDate": "2024-05-14 10:00:00", "Amount": 100, "Status": "APPROVED"}]
 
 
-@pytest.mark.parametrize("word", ["authorized", "capture pending", "held for review", "pending", "void pending"])
-def test_without_transactions_an_unpaid_order_has_no_payment(word):
-    assert paid(Shop()(order(payment_status=word))) == []
+@pytest.mark.parametrize(
+    "payment_status", ["authorized", "capture pending", "held for review", "pending", "void pending"]
+)
+def test_without_transactions_an_unpaid_order_has_no_payment(payment_status):
+    assert paid(Shop()(order(payment_status=payment_status))) == []
 
 
 @pytest.mark.parametrize(("status_id", "is_paid"), [(7, False), (1, False), (5, False), (2, True), (10, True)])
-def test_where_no_gateway_is_involved_the_status_says_whether_an_order_is_paid(status_id, is_paid):
+def test_without_a_gateway_the_status_decides_whether_an_order_is_paid(status_id, is_paid):
     assert bool(paid(Shop()(order(payment_status="", status_id=status_id)))) is is_paid
 
 
-@pytest.mark.parametrize(("word", "told"), [("declined", "DECLINED"), ("void", "VOIDED")])
-def test_without_transactions_a_lost_order_is_told_once(word, told):
+@pytest.mark.parametrize(("payment_status", "expected"), [("declined", "DECLINED"), ("void", "VOIDED")])
+def test_without_transactions_a_lost_order_is_sent_once(payment_status, expected):
     shop = Shop()
-    assert paid(shop(order(payment_status=word))) == [(told, 100)]
-    assert shop(order(payment_status=word, **EDITED)) == []
+    assert paid(shop(order(payment_status=payment_status))) == [(expected, 100)]
+    assert shop(order(payment_status=payment_status, **EDITED)) == []
 
 
 def test_an_order_paid_later_is_paid_when_it_changed():
@@ -198,7 +201,7 @@ def test_without_transactions_refunds_are_the_difference_of_the_refunded_amount(
     assert paid(shop(order(refunded_amount="100.0000", **later))) == [("REFUNDED", 70)]
 
 
-def test_an_order_called_refunded_without_an_amount_is_refunded_whole():
+def test_an_order_refunded_without_an_amount_is_refunded_in_full():
     assert paid(Shop()(order(payment_status="refunded"))) == [("APPROVED", 100), ("REFUNDED", 100)]
 
 
@@ -208,7 +211,7 @@ def test_a_refund_that_no_transaction_tells_is_taken_from_the_order():
     assert paid(shop(order(refunded_amount="25.0000", **EDITED), transaction(1))) == [("PARTIALLY REFUNDED", 25)]
 
 
-def test_transactions_that_come_after_the_orders_own_words_are_not_told_again():
+def test_transactions_read_after_the_order_reported_them_are_not_sent_again():
     shop = Shop()
     shop(order(refunded_amount="30.0000"))
     assert shop(transaction(1), refund(2, 30.0)) == []
@@ -216,7 +219,7 @@ def test_transactions_that_come_after_the_orders_own_words_are_not_told_again():
     assert shop() == []
 
 
-def test_a_refund_without_a_purchase_is_taken_from_what_the_order_says_was_paid():
+def test_a_refund_without_a_purchase_reduces_what_the_order_reports_as_paid():
     made = Shop()(order(refunded_amount="30.0000"), refund(2, 30.0))
     assert paid(made) == [("APPROVED", 100), ("PARTIALLY REFUNDED", 30)]
 
@@ -332,10 +335,10 @@ STORY = [transaction(1), refund(2, 30.0), transaction(3, amount=10.0), refund(4,
 
 def test_whatever_the_order_of_transactions_over_runs_wicked_counts_the_same():
     ledger = Shop().ledger
-    for number, told in enumerate(itertools.permutations(STORY)):
+    for number, expected in enumerate(itertools.permutations(STORY)):
         shop = Shop(source_system=f"Shop{number:02}")
         shop.ledger = ledger
-        for one in (order(**UNPAID), *told, order(refunded_amount="55.0000", **EDITED)):
+        for one in (order(**UNPAID), *expected, order(refunded_amount="55.0000", **EDITED)):
             shop(one)
         state = ledger.orders([f"Shop{number:02}\x1f100"])[f"Shop{number:02}\x1f100"]
         assert state.net == 55
@@ -354,14 +357,14 @@ def test_wicked_counts_what_was_paid_less_what_was_given_back(refunds, cuts, see
             kept -= amount
             given_back.append(amount)
     total = f"{sum(given_back) / 100:.4f}"
-    said = [order(), transaction(1), *(refund(n, a / 100) for n, a in enumerate(given_back, 2))]
-    said.append(order(refunded_amount=total, **EDITED))
-    said += seed.sample(said, len(said) // 2)  # what is read again
-    seed.shuffle(said)
+    records = [order(), transaction(1), *(refund(n, a / 100) for n, a in enumerate(given_back, 2))]
+    records.append(order(refunded_amount=total, **EDITED))
+    records += seed.sample(records, len(records) // 2)  # what is read again
+    seed.shuffle(records)
     shop, start = Shop(), 0
-    for cut in [*cuts, len(said)]:
-        made = shop(*said[start : start + cut])
+    for cut in [*cuts, len(records)]:
+        made = shop(*records[start : start + cut])
         assert all(amount > 0 for _, amount in paid(made))
         start += cut
     assert shop.net() == Decimal(kept) / 100
-    assert shop(*said) == [] or set(reasons(shop(*said))) == {"older than what is known of the order already"}
+    assert shop(*records) == [] or set(reasons(shop(*records))) == {OUTDATED}

@@ -1,4 +1,4 @@
-"""The requests of a minute: never exceeded at the server, nearly all of them used, over all streams and runs."""
+"""The rate limit over all streams and runs: never exceeded at the server, and nearly used up."""
 
 import subprocess
 from itertools import pairwise
@@ -9,22 +9,26 @@ from hypothesis import strategies as st
 from source_wicked_reports.base import rate_limit
 from source_wicked_reports.rate_limit import SlidingWindowLimiter, reset_time
 
-from .conftest import LISTS, FakeClock, fill
+from integration_tests.support.source_fixtures import FakeClock
 
+from .conftest import LISTS, SUBJECT, fill
+
+#: Default requests per minute.
+LIMIT = SUBJECT.default("requests_per_minute")
 HEADERS = ["unix", "seconds_left", "http_date", "iso_date", "missing"]
 WINDOWS = ["fixed", "clock_minute", "sliding"]
 
 
 @pytest.mark.parametrize("window", WINDOWS)
-def test_the_server_never_sees_more_than_120_in_a_minute_and_nearly_that_many(window, sim, config, read, clock):
+def test_the_server_receives_at_most_the_limit_per_minute_and_nearly_that_many(window, sim, config, read, clock):
     fill(sim, contacts=130, orders=130, clicks=130)
     sim.switch("outbound.throttle_window", window)
     begun = clock.time
     outcome = read({**config, "page_size": 1}, *LISTS)
     pace = sim.outbound.pace()
     assert outcome.error is None
-    assert (pace["refused"], pace["busiest_minute"]) == (0, 120)
-    assert pace["served"] >= 0.95 * 2 * (clock.time - begun)  # 120 a minute are 2 a second
+    assert (pace["refused"], pace["busiest_minute"]) == (0, LIMIT)
+    assert pace["served"] >= 0.95 * LIMIT / 60 * (clock.time - begun)
 
 
 @pytest.mark.parametrize("header", HEADERS)
@@ -33,10 +37,10 @@ def test_what_another_run_has_spent_is_left_alone(window, header, sim, config, r
     fill(sim, orders=100)
     sim.switch("outbound.throttle_window", window)
     sim.switch("outbound.reset_header", header)
-    for _ in range(2):  # the second one begins in the same minute
+    for _ in range(2):  # the second run starts in the same minute
         assert read({**config, "page_size": 1}).error is None
     assert sim.outbound.pace()["refused"] == 0
-    assert sim.outbound.pace()["busiest_minute"] <= 120
+    assert sim.outbound.pace()["busiest_minute"] <= LIMIT
 
 
 def test_a_lower_limit_in_the_headers_is_obeyed_and_a_higher_one_is_not(sim, config, read):
@@ -72,51 +76,51 @@ def test_a_wait_of_a_year_ends_the_run(sim, config, read):
     assert error.failure_type.value == "transient_error"
 
 
-def test_a_wait_is_announced_with_what_is_read_and_how_long_it_takes(sim, config, read, caplog):
+def test_a_wait_is_logged_with_what_is_read_and_how_long_it_takes(sim, config, read, caplog):
     fill(sim, orders=130)
     with caplog.at_level("INFO"):
         read({**config, "page_size": 1})
-    (line,) = [record.getMessage() for record in caplog.records if "used up" in record.getMessage()]
-    assert line.startswith("Waiting 61.0 s: the budget of 120 requests in 60 s is used up; orders: window ")
+    (line,) = [record.getMessage() for record in caplog.records if "rate limit" in record.getMessage()]
+    assert line.startswith(f"Waiting 61.0 s: rate limit of {LIMIT} requests in 60 s reached; orders: window ")
 
 
 @settings(max_examples=200, deadline=None)
 @given(
-    calls=st.integers(1, 20),
+    limit=st.integers(1, 20),
     pauses=st.lists(st.floats(0, 40, allow_nan=False), min_size=1, max_size=120),
     delays=st.lists(st.floats(0, 3, allow_nan=False), min_size=1, max_size=7),
 )
-def test_no_60_seconds_hold_more_requests_than_the_budget_however_slow_the_way_is(calls, pauses, delays):
+def test_no_60_seconds_hold_more_requests_than_the_limit_however_slow_the_network_is(limit, pauses, delays):
     clock, before = FakeClock(), rate_limit.CLOCK
     rate_limit.CLOCK = clock
     try:
-        budget, arrived = SlidingWindowLimiter(calls), []
+        limiter, arrived = SlidingWindowLimiter(limit), []
         for n, pause in enumerate(pauses):
             clock.time += pause
-            budget.take()
+            limiter.acquire()
             clock.time += delays[n % len(delays)]
-            arrived.append(clock.time)  # at the latest when its reply begins
+            arrived.append(clock.time)  # at the latest when its response begins
             clock.time += delays[-1]
-            budget.learn({})
+            limiter.update({})
     finally:
         rate_limit.CLOCK = before
-    assert all(later - earlier > 60 for earlier, later in zip(arrived, arrived[calls:], strict=False))
+    assert all(later - earlier > 60 for earlier, later in zip(arrived, arrived[limit:], strict=False))
 
 
-def test_a_request_without_a_reply_counts_from_when_it_was_given_up(clock):
-    budget = SlidingWindowLimiter(1)
-    budget.take()
+def test_a_request_without_a_response_counts_from_its_timeout(clock):
+    limiter = SlidingWindowLimiter(1)
+    limiter.acquire()
     clock.time += 30
-    budget.take()
+    limiter.acquire()
     assert clock.slept == [61.0]
 
 
 def test_a_clock_that_goes_back_costs_one_minute_at_most(clock):
-    budget = SlidingWindowLimiter(1)
-    budget.take()
-    budget.learn({})
+    limiter = SlidingWindowLimiter(1)
+    limiter.acquire()
+    limiter.update({})
     clock.time -= 86400
-    budget.take()
+    limiter.acquire()
     assert clock.slept == [61.0]
 
 
@@ -143,17 +147,15 @@ def test_the_time_of_the_reset_is_understood_in_every_form(text, seconds, clock)
     assert found == (None if seconds is None else clock.time + seconds)
 
 
-def test_in_real_time_a_process_keeps_its_budget_over_all_streams(sim, config, tmp_path):
-    from .test_wicked_source_process import command_line
-
+def test_in_real_time_a_process_keeps_its_rate_limit_over_all_streams(sim, config, tmp_path):
     fill(sim)
     sim.set_clock("2026-02-01T12:00:00Z", frozen=False)
     sim.outbound.pace(0)
     script = "import source_wicked_reports.rate_limit as b\nb.WINDOW_MARGIN = 0.05\n"
-    script += "import source_wicked_reports.source as s\nfull = s.SlidingBudget\n"
-    script += "s.SlidingBudget = lambda calls: full(calls, 1.0)\n"
-    arguments = command_line("read", {**config, "page_size": 10, "requests_per_minute": 6}, tmp_path, *LISTS)
-    arguments[2] = script + arguments[2]
+    script += "import source_wicked_reports.source as s\nfull = s.SlidingWindowLimiter\n"
+    script += "s.SlidingWindowLimiter = lambda limit: full(limit, 1.0)\n"
+    config = {**config, "page_size": 10, "requests_per_minute": 6}
+    arguments = SUBJECT.command_line("read", config, tmp_path, *LISTS, prelude=script)
     done = subprocess.run(arguments, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stdout[-2000:]
     moments = [entry["monotonic"] for entry in sim.requests()]

@@ -1,11 +1,11 @@
-"""No reply is mistaken for an empty day."""
+"""No bad response is read as an empty day."""
 
 import gzip
 import json
 
 import pytest
 
-from .conftest import TOTALS, TRANSACTIONS, fill, serve
+from .conftest import INTERVAL, TOTALS, TRANSACTIONS, fill, serve
 
 FAULTS = [
     "html_200", "empty_200", "null_200", "list_200", "object_200", "error_200", "half_body", "half_body_no_length",
@@ -28,7 +28,7 @@ def test_given_a_fault_once_when_read_then_every_row_comes_after_a_retry(fault, 
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_given_a_fault_for_ever_when_read_then_it_fails_as_transient_and_state_stays_before_the_hole(
+def test_given_a_fault_permanently_when_read_then_it_fails_as_transient_and_state_stays_before_the_hole(
     fault, sim, config, read
 ):
     fill(sim)
@@ -50,7 +50,7 @@ def test_given_a_refusal_when_read_then_it_ends_at_once_with_the_right_type(faul
     assert outcome.error.failure_type.value == kind
     assert outcome.states() == [{"update_date": "2026-01-01"}]
     assert len(sim.requests(TRANSACTIONS)) == 2
-    assert clock.slept == [61.0, 61.0]
+    assert clock.slept == [INTERVAL] * 2
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -88,7 +88,7 @@ def test_given_a_fault_once_when_the_campaigns_are_read_then_they_are_whole(faul
         '{1:[],"transactions":[]}',
     ],
 )
-def test_given_a_body_that_is_no_day_when_read_then_it_does_not_count(body, sim, config, read):
+def test_given_a_body_that_is_not_a_day_when_read_then_it_does_not_count(body, sim, config, read):
     expected = fill(sim)
     serve(sim, body)
     outcome = read(config)
@@ -97,18 +97,18 @@ def test_given_a_body_that_is_no_day_when_read_then_it_does_not_count(body, sim,
 
 
 @pytest.mark.parametrize("cut", [1, 10, 60, -9, -1])
-def test_given_a_packed_body_cut_short_when_read_then_it_does_not_count(cut, sim, config, tmp_path):
-    from source_sovrn.base.errors import BadReplyError
-    from source_sovrn.streaming_json import rows
+def test_given_a_gzipped_body_cut_short_when_read_then_it_does_not_count(cut, sim, config, tmp_path):
+    from source_sovrn.base.errors import BadResponseError
+    from source_sovrn.streaming_json import read_rows
 
     whole = gzip.compress(json.dumps({"transactions": [{"revenueId": n} for n in range(100)]}).encode())
     file = tmp_path / "body"
     file.write_bytes(whole)
     with file.open("rb") as spool:
-        assert len(list(rows(spool, "transactions"))) == 100
+        assert len(list(read_rows(spool, "transactions"))) == 100
     file.write_bytes(whole[:cut])
-    with file.open("rb") as spool, pytest.raises(BadReplyError):
-        list(rows(spool, "transactions"))
+    with file.open("rb") as spool, pytest.raises(BadResponseError):
+        list(read_rows(spool, "transactions"))
 
 
 def test_an_empty_list_is_an_empty_day(sim, config, read):
@@ -118,7 +118,7 @@ def test_an_empty_list_is_an_empty_day(sim, config, read):
     assert outcome.states()[-1] == {"update_date": "2026-01-03"}
 
 
-def test_given_a_404_that_says_no_data_when_transactions_are_read_then_the_day_is_empty_with_a_warning(
+def test_given_a_404_that_reports_no_data_when_transactions_are_read_then_the_day_is_empty_with_a_warning(
     sim, config, read, caplog
 ):
     sim.switch("sovrn.empty_day", "404")
@@ -127,7 +127,7 @@ def test_given_a_404_that_says_no_data_when_transactions_are_read_then_the_day_i
     assert outcome.error is None
     assert set(outcome.keys()) == expected
     assert outcome.states()[-1] == {"update_date": "2026-01-03"}
-    assert "taken as a day without transactions" in caplog.text
+    assert "reading it as a day without transactions" in caplog.text
 
 
 @pytest.mark.parametrize("body", ["", '{"message":"Not Found"}', "<html>data not found</html>", "no Route matched"])
@@ -148,7 +148,7 @@ def test_a_404_of_the_totals_means_that_there_are_none(body, sim, config, read):
     assert outcome.states("merchants_by_date") == [{"date": "2026-01-03"}]
 
 
-def test_a_web_page_under_404_is_no_answer_of_the_totals(sim, config, read):
+def test_a_web_page_under_404_is_not_a_response_of_the_totals(sim, config, read):
     serve(sim, "<html>not found</html>", TOTALS, status=404, times=0)
     assert read(config, "merchants_by_date").error.failure_type.value == "config_error"
 
@@ -164,6 +164,6 @@ def test_given_a_row_nested_too_deeply_when_read_then_the_day_does_not_count(dep
     assert outcome.states() == []
 
 
-def test_given_a_row_of_many_parts_that_are_not_deep_when_read_then_it_is_given(sim, config, read):
+def test_given_a_row_of_many_parts_that_are_not_deep_when_read_then_it_is_emitted(sim, config, read):
     serve(sim, f'{{"transactions":[{{"revenueId":"1","new":{json.dumps([[{}]] * 200)}}}]}}')
     assert read({**config, "end_date": "2026-01-01"}).rows()[0]["new"] == [[{}]] * 200
