@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 ZERO = Decimal(0)
 
@@ -55,7 +55,6 @@ class SaleState:
     open_orders: tuple[OpenOrder, ...] = ()
     order_count: int = 0
     version: int = 0
-    value: Decimal = ZERO
     ordered_at: str = ""
     product_id: str = ""
     contact_id: str = ""
@@ -69,52 +68,26 @@ class SaleState:
         return sum((order.left for order in self.open_orders), ZERO)
 
 
-@dataclass(slots=True, frozen=True)
-class OrderState:
-    """What was sent to Wicked for one affiliate or shop order so far. Amounts are in the order's currency.
+class SalePayment(NamedTuple):
+    """A payment of a sale's order: APPROVED, REFUNDED or PARTIALLY REFUNDED."""
 
-    `status` is the status of the last payment sent, empty before the first. `payments` counts the payments sent over
-    all revisions; it numbers the next one, so that two equal payments get different keys. `revision` counts the orders
-    sent for the sale: 2 after a declined or refunded sale was reinstated. `source_updated_at` is the source's own
-    modification time of the last record sent, "" if it has none; older records are ignored.
-    """
-
-    total: Decimal
-    approved: Decimal = ZERO
-    refunded: Decimal = ZERO
-    status: str = ""
-    payments: int = 0
-    revision: int = 1
-    currency: str = ""
-    source_updated_at: str = ""
-
-    @property
-    def net(self) -> Decimal:
-        """What Wicked counts as revenue: approved less refunded."""
-        return self.approved - self.refunded
-
-    @property
-    def version(self) -> tuple[int, int]:
-        """Orders the states of one order: the later state has the greater version.
-
-        Rows are sent by endpoint, so the order of a reinstated sale can be accepted before the refund it follows.
-        """
-        return self.revision, self.payments
+    number: int
+    status: str
+    amount: Decimal
 
 
 @dataclass(slots=True, frozen=True)
 class Contribution:
     """What one row of a source adds to the sale `sale_key`; negative if it takes money back.
 
-    `click` and `commission` relate it to other rows of the same sale; empty if unknown. `source_updated_at` is the
-    source's modification date of the row, "" if it has none.
+    `aliases` relate it to other rows of the same sale. `source_updated_at` is the source's modification date of the
+    row, "" if it has none.
     """
 
     key: str
     sale_key: str
     amount: Decimal
-    click: str = ""
-    commission: str = ""
+    aliases: tuple[str, ...] = ()
     source_updated_at: str = ""
 
 
@@ -147,8 +120,8 @@ class Document:
 class Row:
     """One row for one endpoint. `body` is its JSON, encoded once.
 
-    `key` identifies the row in the ledger. `order_key` and `order` are set for the rows of an affiliate or shop order:
-    the state that the ledger stores for it once Wicked has accepted this row.
+    `key` identifies the row in the ledger. Rows of a sale have a `sale_key`, the `sale` after the row, which the ledger
+    stores once Wicked has accepted it, and the `payments` that the row carries.
     """
 
     endpoint: str
@@ -157,13 +130,14 @@ class Row:
     digest: bytes
     stream: str
     sequence: int = 0
-    order_key: str | None = None
-    order: OrderState | None = None
+    sale_key: str | None = None
+    sale: SaleState | None = None
+    payments: tuple[SalePayment, ...] = ()
 
     @property
     def identity(self) -> str:
-        """What no two rows in flight may share: the order they belong to, else their own key."""
-        return self.order_key or self.key
+        """What no two rows in flight may share: the sale they belong to, else their own key."""
+        return self.sale_key or self.key
 
 
 @dataclass(slots=True, frozen=True)

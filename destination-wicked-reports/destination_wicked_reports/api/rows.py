@@ -17,7 +17,7 @@ import orjson
 from destination_wicked_reports.api.endpoints import Endpoint, Field, Need
 from destination_wicked_reports.api.fields import MISSING, NULL_CHARACTER, ZERO, Check, Kind, checker
 from destination_wicked_reports.errors import BlankError, FieldError
-from destination_wicked_reports.model import OrderState, Row
+from destination_wicked_reports.model import Row, SalePayment, SaleState
 
 #: Separates the parts of a key. Ids that contain it are refused, or two rows could share a key.
 SEPARATOR = "\x1f"
@@ -147,8 +147,9 @@ class RowMaker:
         stream: str,
         sequence: int,
         key: str | None = None,
-        order_key: str | None = None,
-        order: OrderState | None = None,
+        sale_key: str | None = None,
+        sale: SaleState | None = None,
+        payments: tuple[SalePayment, ...] = (),
     ) -> Row:
         """Return the row for fields from `check`; raises FieldError if they cannot be encoded or make no valid key.
 
@@ -170,7 +171,7 @@ class RowMaker:
             raise FieldError(self._last_key, NULL_CHARACTER)
         if len(key) > _LONGEST_KEY // 4 and len(key.encode(errors="replace")) > _LONGEST_KEY:
             raise FieldError(self._last_key, f"ids of more than {_LONGEST_KEY:,} bytes, too long for the ledger")
-        return Row(self.endpoint, key, body, digest, stream, sequence, order_key, order)
+        return Row(self.endpoint, key, body, digest, stream, sequence, sale_key, sale, payments)
 
 
 def _unencodable(fields: Mapping[str, Any]) -> str:

@@ -60,6 +60,10 @@ class ContactRule(BaseModel):
         return _require_group(pattern, "contact_id", "email")
 
 
+#: An amount as text, so that no form and no parser makes a float of it.
+AMOUNT = r"^[0-9]{1,9}(\.[0-9]{1,2})?$"
+
+
 class NativeMapping(BaseModel):
     """The streams already use Wicked Reports' field names."""
 
@@ -104,6 +108,15 @@ class AffiliateMapping(BaseModel):
         title="Reinstated Commissions",
         description="What to do if a commission is reinstated after it was declined or refunded. Wicked Reports cannot "
         "undo a refund. `new_order`: send the commission as a new order. `skip`: don't send it.",
+    )
+
+    smallest_change: str = Field(
+        default="0",
+        title="Smallest Change",
+        description="A change of a commission below this amount waits until differences add up to it. It never holds "
+        "back a first order or a fall to zero. `0`: send every change.",
+        pattern=AMOUNT,
+        examples=["0.50"],
     )
 
     @property
@@ -172,6 +185,13 @@ class SovrnMapping(AffiliateMapping):
         description="Rows that pay per click, each worth a fraction of a cent. `skip`: don't send them; the log shows "
         "how many were skipped. `rollup`: add them up to one order per day, campaign, page UTMs and merchant, sent "
         "once the day is more than 5 days old.",
+    )
+    cpc_smallest_change: str = Field(
+        default="1.00",
+        title="Smallest CPC Growth",
+        description="With `rollup`: growth of an order that was sent waits until it is worth this amount, or until 30 "
+        "days have passed since the order's last payment.",
+        pattern=AMOUNT,
     )
     exclude_networks: list[str] = Field(
         default_factory=list,

@@ -6,7 +6,7 @@ A line has `outcome` (`rejected` or `in_doubt`), `reason`, `field` (Wicked's nam
 - `record`: the source's record, from which no row could be made;
 - `facts`: what the ledger stores about one order, from which no row could be made;
 - `row`: the row as sent to the endpoint. The line also has `key` and `digest`, which identify the row in the ledger,
-  and for a row of an affiliate or shop order `order_key` and `order`, the state that the ledger would have stored.
+  and for a row of a sale `sale_key`, its `payments`, and `sale`, the state that the ledger would have stored.
 
 `commands/dead_letter_reader.py` reads the file.
 """
@@ -88,8 +88,8 @@ class DeadLetterFile:
 
     def _write_row(self, outcome: str, row: Row, reason: str) -> None:
         details: dict[str, Any] = {"form": ROW, "key": row.key, "digest": row.digest.hex()}
-        if row.order_key and row.order:
-            details |= {"order_key": row.order_key, "order": row.order}
+        if row.sale_key and row.sale:
+            details |= {"sale_key": row.sale_key, "sale": row.sale, "payments": list(map(list, row.payments))}
         self._write(outcome, reason, "", row.endpoint, row.stream, orjson.Fragment(row.body), details)
 
     def _write(

@@ -21,7 +21,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
 from destination_wicked_reports.api.client import WickedClient
@@ -72,8 +72,10 @@ class Dispatcher:
         self._failed: list[Batch] = []
         #: By endpoint and key, the last row queued or in flight: a duplicate is found before the ledger knows the row.
         self._latest: dict[str, dict[str, Row]] = {endpoint: {} for endpoint in LOAD_ORDER}
-        #: Orders with a rejected row and with later rows, computed from it, still queued.
-        self._invalidated_orders: set[str] = set()
+        #: Sales with a rejected row and with later rows, computed from it, still to be sent.
+        self._invalidated_sales: set[str] = set()
+        #: Sales of rows that `add` has not queued yet.
+        self._later_sales: set[str] = set()
 
     @property
     def counts(self) -> dict[str, Counter[str]]:
@@ -83,18 +85,41 @@ class Dispatcher:
     # -- queueing ---------------------------------------------------------------------------------------------------
 
     def add(self, rows: Iterable[Row]) -> None:
-        """Queue the rows that are new, and send every batch that is full."""
-        by_endpoint: dict[str, list[Row]] = {endpoint: [] for endpoint in LOAD_ORDER}
-        for row in rows:
-            by_endpoint[row.endpoint].append(row)
-        if self._ledger.acquire(row.key for added in by_endpoint.values() for row in added):
+        """Queue the rows that are new, and send every batch that is full.
+
+        The rows of one sale are sent in the order in which they were made, across endpoints: a further order waits
+        until every earlier refund of its sale is settled.
+        """
+        added = list(rows)
+        if self._ledger.acquire(row.key for row in added):
             self.recover()
-        for endpoint, added in by_endpoint.items():
-            if added:
-                self._queue_new(endpoint, added)
-        for endpoint in LOAD_ORDER:
-            while self._queues[endpoint].full:
-                self._send_up_to(endpoint, one_batch=True)
+        for group in self._in_sale_order(added):
+            by_endpoint: dict[str, list[Row]] = {endpoint: [] for endpoint in LOAD_ORDER}
+            for row in group:
+                by_endpoint[row.endpoint].append(row)
+            for endpoint, new in by_endpoint.items():
+                if new:
+                    self._queue_new(endpoint, new)
+            for endpoint in LOAD_ORDER:
+                while self._queues[endpoint].full:
+                    self._send_up_to(endpoint, one_batch=True)
+
+    def _in_sale_order(self, rows: list[Row]) -> Iterator[list[Row]]:
+        """Yield the rows in groups. Flush before an order whose sale has an unsettled refund."""
+        start = 0
+        endpoints: dict[str, str] = {}
+        for position, row in enumerate(rows):
+            if row.sale_key is None:
+                continue
+            unsettled = endpoints.get(row.sale_key) or self.orders.queued_endpoint(row.sale_key)
+            if unsettled is not None and RANK[row.endpoint] < RANK[unsettled]:
+                yield rows[start:position]
+                start, endpoints = position, {}
+                self._later_sales = {row.sale_key for row in rows[position:] if row.sale_key is not None}
+                self.flush()
+            endpoints[row.sale_key] = row.endpoint
+        self._later_sales = set()
+        yield rows[start:]
 
     def _queue_new(self, endpoint: str, rows: list[Row]) -> None:
         known = self._ledger.known(endpoint, [row.key for row in rows])
@@ -108,7 +133,7 @@ class Dispatcher:
                 self._reject([(row, TOO_LARGE)])
             else:
                 latest[row.key] = row
-                if row.order_key:
+                if row.sale_key:
                     self.orders.queue(row)
                 new.append(row)
         self._queues[endpoint].extend(new)
@@ -134,7 +159,7 @@ class Dispatcher:
     def recover(self) -> None:
         """Resolve the requests that a dead run left in the outbox, before anything new is sent.
 
-        Rows of affiliate and shop orders are sent again byte for byte: the amounts may have changed since, and the
+        Orders of affiliate and shop sales are sent again byte for byte: the amounts may have changed since, and the
         ledger has to record what Wicked got first. Other rows with an id come again from the source. Payments, clicks
         and marketing rows have no id, and Wicked might store them twice (docs/vendors/wicked-reports.md 2.5): they are
         in doubt.
@@ -145,7 +170,7 @@ class Dispatcher:
                 continue
             for row in batch.rows:
                 self._latest[batch.endpoint][row.key] = row
-                if row.order_key:
+                if row.sale_key:
                     self.orders.queue(row)
             if not ENDPOINTS[batch.endpoint].key:
                 self._mark_in_doubt(batch, OUTCOME_UNKNOWN)
@@ -195,11 +220,11 @@ class Dispatcher:
         self._submitting.append(batch)
         while self._must_wait(batch):
             self.collect(block=True)
-        if not self._invalidated_orders.isdisjoint(batch.identities):
-            invalid = [(row, ORDER_REJECTED) for row in batch.rows if row.order_key in self._invalidated_orders]
+        if not self._invalidated_sales.isdisjoint(batch.identities):
+            invalid = [(row, ORDER_REJECTED) for row in batch.rows if row.sale_key in self._invalidated_sales]
             self._reject(invalid)
-            rest = batch.without_orders(self._invalidated_orders)
-            self._invalidated_orders -= {key for key in batch.identities if not self.orders.is_queued(key)}
+            rest = batch.without_sales(self._invalidated_sales)
+            self._invalidated_sales -= {key for key in batch.identities if not self._has_later_rows(key)}
             self._submitting[self._submitting.index(batch) :] = [rest] if rest else []
             if rest is None:
                 return
@@ -309,9 +334,12 @@ class Dispatcher:
         for row, reason in refused:
             self._tally.reject(row, reason)
         self._forget([row for row, _ in refused])
-        self._invalidated_orders.update(
-            row.order_key for row, _ in refused if row.order_key and self.orders.is_queued(row.order_key)
+        self._invalidated_sales.update(
+            row.sale_key for row, _ in refused if row.sale_key and self._has_later_rows(row.sale_key)
         )
+
+    def _has_later_rows(self, sale_key: str) -> bool:
+        return sale_key in self._later_sales or self.orders.queued_endpoint(sale_key) is not None
 
     def _forget(self, rows: list[Row]) -> None:
         for row in rows:

@@ -59,7 +59,7 @@ class Queue:
         self._bytes -= _size(rows)
         if not self._rows:
             self.since = float("inf")
-        keep_rows = not ENDPOINTS[self._endpoint].key or any(row.order_key for row in rows)
+        keep_rows = not ENDPOINTS[self._endpoint].key or any(row.sale_key for row in rows)
         return Batch(self._endpoint, rows, keep_rows)
 
 

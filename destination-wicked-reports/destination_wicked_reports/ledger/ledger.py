@@ -1,7 +1,7 @@
-"""What was sent, so that nothing is sent twice and every later change becomes a payment.
+"""What was sent, so that nothing is sent twice and every later change becomes a refund or a further order.
 
 The ledger stores the rows that Wicked accepted or whose outcome is unknown, the state of every affiliate and shop
-order, the requests in flight (the outbox), and whose ledger it is. `begin` writes a request to the outbox before it is
+sale, the requests in flight (the outbox), and whose ledger it is. `begin` writes a request to the outbox before it is
 posted; `commit` removes it in the transaction that records its outcome. A run that dies in between leaves the request
 in the outbox, and the next run finds it there.
 
@@ -15,22 +15,30 @@ import contextlib
 import hashlib
 import os
 import time
-from collections.abc import Iterable, Sequence
-from decimal import Decimal
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
+import orjson
 from sqlalchemy import Connection, Engine, bindparam, delete, insert, literal, select
 from sqlalchemy.exc import DBAPIError
 
-from destination_wicked_reports.api.endpoints import UPDATABLE
+from destination_wicked_reports.api.endpoints import ORDERS, UPDATABLE
 from destination_wicked_reports.errors import LedgerError
 from destination_wicked_reports.ledger import schema
 from destination_wicked_reports.ledger.engines import opening_error, postgresql_engine, sqlite_engine
 from destination_wicked_reports.ledger.leases import Leases
-from destination_wicked_reports.ledger.outbox import Batch, decode_rows, encode_rows
-from destination_wicked_reports.ledger.schema import order_events, orders, outbox, sent, sent_before, settings
+from destination_wicked_reports.ledger.outbox import Batch, decode_rows, decode_sale, encode_json, encode_rows
+from destination_wicked_reports.ledger.schema import (
+    outbox,
+    sale_aliases,
+    sale_events,
+    sales,
+    sent,
+    sent_before,
+    settings,
+)
 from destination_wicked_reports.ledger.sql import POSTGRESQL, among, key_parameters, upsert
-from destination_wicked_reports.model import IN_DOUBT, OrderState, Row
+from destination_wicked_reports.model import IN_DOUBT, Row, SaleState
 
 #: How long a second run waits for the lock of the file, in seconds.
 FILE_LOCK_SECONDS = 30
@@ -184,23 +192,21 @@ class Ledger:
         with self._connection.begin():
             return dict(self._connection.execute(_KNOWN, parameters).tuples().all())
 
-    def orders(self, keys: Sequence[str]) -> dict[str, OrderState]:
-        """Return key -> state of the affiliate and shop orders among `keys`."""
-        query = select(orders).where(orders.c.store == self.store, among(orders.c.key))
+    def sales(self, keys: Sequence[str]) -> dict[str, SaleState]:
+        """Return key -> state of the sales among `keys`."""
+        query = select(sales.c.key, sales.c.state).where(sales.c.store == self.store, among(sales.c.key))
         with self._connection.begin():
-            return {
-                row.key: OrderState(
-                    total=Decimal(row.total),
-                    approved=Decimal(row.approved),
-                    refunded=Decimal(row.refunded),
-                    status=row.status,
-                    payments=row.payments,
-                    revision=row.revision,
-                    currency=row.currency,
-                    source_updated_at=row.source_updated_at,
-                )
-                for row in self._connection.execute(query, key_parameters(keys))
-            }
+            return {row.key: _decoded(row.state) for row in self._connection.execute(query, key_parameters(keys))}
+
+    def sales_by_alias(self, aliases: Collection[str]) -> dict[str, SaleState]:
+        """Return key -> state of the sales that have one of these aliases."""
+        joined = sales.join(
+            sale_aliases, (sales.c.store == sale_aliases.c.store) & (sales.c.key == sale_aliases.c.sale_key)
+        )
+        query = select(sales.c.key, sales.c.state).select_from(joined)
+        query = query.where(sale_aliases.c.store == self.store, among(sale_aliases.c.alias))
+        with self._connection.begin():
+            return {row.key: _decoded(row.state) for row in self._connection.execute(query, key_parameters(aliases))}
 
     # -- the outbox -------------------------------------------------------------------------------------------------
 
@@ -231,12 +237,11 @@ class Ledger:
     def commit(self, batch: Batch, rows: Sequence[Row], status: str = ACCEPTED) -> None:
         """Remove a batch from the outbox and record `rows` of it as sent, in one transaction."""
         now = int(time.time())
-        changes = [(row.order_key, row.order, row) for row in rows if row.order_key and row.order]
-        states: dict[str, OrderState] = {}
-        for order_key, order, _ in changes:
-            earlier = states.get(order_key)
-            if earlier is None or order.version > earlier.version:
-                states[order_key] = order
+        changes = [(row.sale_key, row.sale, row) for row in rows if row.sale_key and row.sale]
+        states: dict[str, SaleState] = {}
+        for key, sale, _ in changes:
+            if key not in states or sale.version > states[key].version:
+                states[key] = sale
         with self._connection.begin():
             self.verify_lease()
             self._connection.execute(delete(outbox).where(outbox.c.id == batch.outbox_id))
@@ -254,32 +259,20 @@ class Ledger:
                     status=status,
                     sent_at=now,
                 )
-            upsert(
-                self._connection,
-                orders,
-                [
-                    (
-                        self.store,
-                        key,
-                        str(state.total),
-                        str(state.approved),
-                        str(state.refunded),
-                        state.status,
-                        state.payments,
-                        state.revision,
-                        state.currency,
-                        state.source_updated_at,
-                    )
-                    for key, state in states.items()
-                ],
-            )
-            events = [self._event(order_key, order, row, now) for order_key, order, row in changes]
-            upsert(self._connection, order_events, events)
+            encoded = [(self.store, k, sale.version, _encoded(sale)) for k, sale in states.items()]
+            upsert(self._connection, sales, encoded)
+            upsert(self._connection, sale_aliases, list(self._aliases(changes)))
+            upsert(self._connection, sale_events, [self._event(*change, now) for change in changes])
 
-    def _event(self, order_key: str, order: OrderState, row: Row, now: int) -> tuple[str | int, ...]:
-        names = (self.store, order_key, row.endpoint, row.key)
-        amounts = (str(order.total), str(order.approved), str(order.refunded))
-        return *names, order.revision, order.payments, order.status, *amounts, now
+    def _aliases(self, changes: Iterable[tuple[str, SaleState, Row]]) -> Iterator[tuple[str, str, str]]:
+        """Yield the aliases of sales whose first order is among these rows; later rows repeat them."""
+        for key, sale, row in changes:
+            if sale.aliases and row.payments and row.payments[0].number == 1 and row.endpoint == ORDERS.name:
+                yield from ((self.store, alias, key) for alias in dict.fromkeys(sale.aliases))
+
+    def _event(self, key: str, sale: SaleState, row: Row, now: int) -> tuple[str | int, ...]:
+        payments = encode_json(row.payments).decode()
+        return self.store, key, sale.version, row.endpoint, row.key, sale.currency, payments, now
 
     def unfinished(self) -> list[Batch]:
         """Return the batches in the outbox that dead runs left, oldest first."""
@@ -291,6 +284,14 @@ class Ledger:
                 Batch(row.endpoint, decode_rows(row.endpoint, row.body, row.rows), outbox_id=row.id, maybe_stored=True)
                 for row in self._connection.execute(query)
             ]
+
+
+def _encoded(sale: SaleState) -> str:
+    return encode_json(sale).decode()
+
+
+def _decoded(state: str) -> SaleState:
+    return decode_sale(orjson.loads(state))
 
 
 def _by_stream(rows: Sequence[Row]) -> dict[str, list[Row]]:

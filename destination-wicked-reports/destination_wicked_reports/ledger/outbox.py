@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import Any
 
 import orjson
 
-from destination_wicked_reports.model import OrderState, Row
+from destination_wicked_reports.model import OpenOrder, Row, SalePayment, SaleState
 
 
 @dataclass(slots=True, eq=False)
@@ -42,9 +43,9 @@ class Batch:
             self._body = b"[" + b",".join([row.body for row in self.rows]) + b"]"
         return self._body
 
-    def without_orders(self, order_keys: Collection[str]) -> Batch | None:
-        """Return the batch without the rows of these orders, or None if nothing is left."""
-        rows = [row for row in self.rows if row.order_key not in order_keys]
+    def without_sales(self, sale_keys: Collection[str]) -> Batch | None:
+        """Return the batch without the rows of these sales, or None if nothing is left."""
+        rows = [row for row in self.rows if row.sale_key not in sale_keys]
         return self.with_rows(rows) if rows else None
 
     def with_rows(self, rows: list[Row]) -> Batch:
@@ -54,23 +55,41 @@ class Batch:
 
 def encode_rows(rows: Sequence[Row]) -> bytes:
     """Encode everything about rows except their bodies, of which only the lengths are stored."""
-    return orjson.dumps(
-        [(row.key, row.digest.hex(), row.stream, row.order_key, row.order, len(row.body)) for row in rows], default=str
+    return encode_json(
+        [(row.key, row.digest.hex(), row.stream, row.sale_key, row.sale, row.payments, len(row.body)) for row in rows]
     )
+
+
+def encode_json(value: Any) -> bytes:
+    """Encode sales and payments; amounts become text."""
+    return orjson.dumps(value, default=_plain)
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else str(value)
 
 
 def decode_rows(endpoint: str, body: bytes, encoded: bytes) -> list[Row]:
     """Return the rows of a request body, given the result of `encode_rows`."""
     rows, start = [], len(b"[")
-    for key, digest, stream, order_key, order, size in orjson.loads(encoded):
+    for key, digest, stream, sale_key, sale, payments, size in orjson.loads(encoded):
         row = Row(endpoint, key, body[start : start + size], bytes.fromhex(digest), stream)
-        row.order_key, row.order = order_key, None if order is None else decode_order_state(order)
+        row.sale_key, row.sale = sale_key, None if sale is None else decode_sale(sale)
+        row.payments = decode_payments(payments)
         rows.append(row)
         start += size + len(b",")
     return rows
 
 
-def decode_order_state(order: dict[str, str]) -> OrderState:
-    """Return an order's state from its JSON form, in which amounts are text."""
-    amounts = {name: Decimal(order[name]) for name in ("total", "approved", "refunded")}
-    return OrderState(**order | amounts)  # type: ignore[arg-type]
+def decode_sale(sale: dict[str, Any]) -> SaleState:
+    """Return a sale from its JSON form, in which amounts are text."""
+    orders = [
+        OpenOrder(order["number"], Decimal(order["total"]), Decimal(order["refunded"]), order["paid_at"])
+        for order in sale["open_orders"]
+    ]
+    return SaleState(**{**sale, "open_orders": tuple(orders), "aliases": tuple(sale["aliases"])})
+
+
+def decode_payments(payments: Sequence[Sequence[Any]]) -> tuple[SalePayment, ...]:
+    """Return payments from their JSON form, in which amounts are text."""
+    return tuple(SalePayment(number, status, Decimal(amount)) for number, status, amount in payments)

@@ -29,13 +29,16 @@ from sqlalchemy import (
 from destination_wicked_reports.ledger.ledger import Ledger
 from destination_wicked_reports.ledger.schema import create_tables
 from destination_wicked_reports.ledger.sql import among, key_parameters, starts_with, upsert
-from destination_wicked_reports.model import Contribution, SaleTotal
+from destination_wicked_reports.model import ZERO, Contribution, SaleTotal
 
 #: More digits than any sum of amounts needs, so that subtracting a contribution undoes adding it exactly.
 EXACT = Context(prec=100)
 PAGE = 500
 #: A literal, not a parameter: a database uses a partial index only if the query contains the same condition.
 EMPTY: ColumnElement[str] = literal_column("''")
+
+#: How many aliases a contribution may have.
+ALIASES = 3
 
 metadata = MetaData()
 contributions = Table(
@@ -45,8 +48,7 @@ contributions = Table(
     Column("key", String, primary_key=True),
     Column("sale_key", String, nullable=False),
     Column("amount", String, nullable=False),  # money is decimal text, which no database rounds
-    Column("click", String, nullable=False),
-    Column("commission", String, nullable=False),
+    *(Column(f"alias_{number}", String, nullable=False) for number in range(1, ALIASES + 1)),
     Column("source_updated_at", String, nullable=False),
     sqlite_with_rowid=False,
 )
@@ -60,7 +62,8 @@ sale_totals = Table(
     Column("facts", LargeBinary, nullable=False),
     sqlite_with_rowid=False,
 )
-for column in (contributions.c.click, contributions.c.commission):
+ALIAS_COLUMNS = [column for column in contributions.columns if column.name.startswith("alias_")]
+for column in ALIAS_COLUMNS:
     Index(f"contributions_by_{column.name}", column, sqlite_where=column != EMPTY, postgresql_where=column != EMPTY)
 PENDING = sale_totals.c.pending != EMPTY
 Index(
@@ -83,6 +86,9 @@ class SaleTotals:
         self._clear()
         with self._connection.begin():
             create_tables(self._connection, metadata)
+            first: Select[Any] = select(literal_column("1")).where(contributions.c.store == self._store).limit(1)
+            #: Whether no row was ever counted: then nothing needs to be loaded.
+            self.empty = self._connection.scalar(first) is None
 
     def _clear(self) -> None:
         self._contributions: dict[str, Contribution] = {}
@@ -94,14 +100,14 @@ class SaleTotals:
     # -- reading ----------------------------------------------------------------------------------------------------
 
     def load(self, keys: Collection[str], sale_keys: Collection[str], aliases: Collection[str]) -> None:
-        """Fetch contributions by key and by alias (a click or a commission), and the totals of all their sales."""
+        """Fetch contributions by key and by alias, and the totals of all their sales."""
         self._clear()
         with self._connection.begin():
             own = select(contributions).where(among(contributions.c.key), contributions.c.store == self._store)
             self._fetch_contributions(own, keys)
             # As an expression, because SQLite would prefer to scan the store by primary key to using the index.
             store = contributions.c.store.concat(EMPTY)
-            for column in (contributions.c.click, contributions.c.commission):
+            for column in ALIAS_COLUMNS:
                 query = select(contributions).where(among(column), column != EMPTY, store == self._store)
                 self._fetch_contributions(query, aliases)
             query = select(sale_totals).where(sale_totals.c.store == self._store, among(sale_totals.c.key))
@@ -111,30 +117,32 @@ class SaleTotals:
 
     def _fetch_contributions(self, query: Select[Any], keys: Collection[str]) -> None:
         if keys:
-            for row in self._connection.execute(query, key_parameters(keys)):
-                amount = Decimal(row.amount)
-                self._keep(
-                    Contribution(row.key, row.sale_key, amount, row.click, row.commission, row.source_updated_at)
-                )
+            for row in self._connection.execute(query, key_parameters(keys)).mappings():
+                amount, aliases = Decimal(row["amount"]), tuple(row[c.name] for c in ALIAS_COLUMNS if row[c.name])
+                self._keep(Contribution(row["key"], row["sale_key"], amount, aliases, row["source_updated_at"]))
 
     def _keep(self, contribution: Contribution) -> None:
         self._contributions[contribution.key] = contribution
-        for alias in (contribution.click, contribution.commission):
-            if alias:
-                self._related.setdefault(alias, {})[contribution.key] = None
+        for alias in contribution.aliases:
+            self._related.setdefault(alias, {})[contribution.key] = None
 
     def contribution(self, key: str) -> Contribution | None:
         """Return what a row adds, or None if it was never counted."""
         return self._contributions.get(key)
 
     def related(self, alias: str) -> list[Contribution]:
-        """Return the loaded contributions that have this click or commission."""
+        """Return the loaded contributions that have this alias."""
         found = (self._contributions[key] for key in self._related.get(alias, ()))
-        return [contribution for contribution in found if alias in (contribution.click, contribution.commission)]
+        return [contribution for contribution in found if alias in contribution.aliases]
 
     def total(self, key: str) -> SaleTotal | None:
         """Return the total of a sale, or None if it has no row."""
         return self._totals.get(key)
+
+    def amount(self, key: str) -> Decimal:
+        """Return the sum of a sale's contributions; 0 if it has none."""
+        total = self._totals.get(key)
+        return ZERO if total is None else total.amount
 
     def loaded_keys(self) -> list[str]:
         """Return the keys of all loaded totals."""
@@ -169,6 +177,7 @@ class SaleTotals:
 
     def put(self, contribution: Contribution, facts: bytes | None = None, pending: str | None = None) -> None:
         """Replace a row's contribution and move the totals; `facts` and `pending` are the sale's. `save` stores it."""
+        self.empty = False
         old = self._contributions.get(contribution.key)
         if old != contribution:
             if old is not None:
@@ -199,7 +208,7 @@ class SaleTotals:
                 self._connection,
                 contributions,
                 [
-                    (self._store, c.key, c.sale_key, str(c.amount), c.click, c.commission, c.source_updated_at)
+                    (self._store, c.key, c.sale_key, str(c.amount), *_filled(c.aliases), c.source_updated_at)
                     for c in self._unsaved_contributions.values()
                 ],
             )
@@ -209,3 +218,7 @@ class SaleTotals:
                 [(self._store, t.key, str(t.amount), t.pending, t.facts) for t in self._unsaved_totals.values()],
             )
         self._unsaved_contributions, self._unsaved_totals = {}, {}
+
+
+def _filled(aliases: tuple[str, ...]) -> tuple[str, ...]:
+    return (*aliases, *[""] * (ALIASES - len(aliases)))

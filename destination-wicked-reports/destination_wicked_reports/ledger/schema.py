@@ -62,38 +62,38 @@ sent_before = Table(
     Column("id", Integer, primary_key=True, autoincrement=True),
     *(Column(column.name, column.type, nullable=False) for column in sent.columns),
 )
-#: The latest `OrderState` of every affiliate and shop order.
-orders = Table(
-    "orders",
+#: The latest `SaleState` of every sale.
+sales = Table(
+    "sales",
     metadata,
     Column("store", String, primary_key=True),
     Column("key", String, primary_key=True),
-    Column("total", String, nullable=False),  # money is decimal text, which no database rounds
-    Column("approved", String, nullable=False),
-    Column("refunded", String, nullable=False),
-    Column("status", String, nullable=False),
-    Column("payments", Integer, nullable=False),
-    Column("revision", Integer, nullable=False),
-    Column("currency", String, nullable=False),
-    Column("source_updated_at", String, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("state", String, nullable=False),  # JSON, amounts as decimal text; see outbox.decode_sale
     sqlite_with_rowid=False,
-    info={"never_decreases": ("revision", "payments")},  # OrderState.version
+    info={"never_decreases": ("version",)},
 )
-#: The `OrderState` after each row of an order.
-order_events = Table(
-    "order_events",
+#: `SaleState.aliases`: what rows that take money back may have in common with a sale.
+sale_aliases = Table(
+    "sale_aliases",
     metadata,
     Column("store", String, primary_key=True),
-    Column("order_key", String, primary_key=True),
-    Column("endpoint", String, primary_key=True),
-    Column("key", String, primary_key=True),
-    Column("revision", Integer, nullable=False),
-    Column("payments", Integer, nullable=False),
-    Column("status", String, nullable=False),
-    Column("total", String, nullable=False),
-    Column("approved", String, nullable=False),
-    Column("refunded", String, nullable=False),
-    Column("sent_at", BigInteger, nullable=False),
+    Column("alias", String, primary_key=True),
+    Column("sale_key", String, primary_key=True),
+    sqlite_with_rowid=False,
+)
+#: The payments that each row of a sale carried.
+sale_events = Table(
+    "sale_events",
+    metadata,
+    Column("store", String, primary_key=True),
+    Column("sale_key", String, primary_key=True),
+    Column("version", Integer, primary_key=True),  # of the sale after the row
+    Column("endpoint", String, nullable=False),
+    Column("key", String, nullable=False),
+    Column("currency", String, nullable=False),
+    Column("payments", String, nullable=False),  # JSON: a list of number, status, amount
+    Column("sent_at", BigInteger, nullable=False),  # UNIX seconds
     sqlite_with_rowid=False,
 )
 #: Requests that were written before they were posted and whose outcome is not recorded yet.

@@ -121,6 +121,8 @@ def dialect_module(dialect: Dialect) -> Any:
 def or_replace(insertion: Any, table: Table) -> Any:
     """Return the insertion with an ON CONFLICT clause that replaces existing rows."""
     fresh = {c.name: insertion.excluded[c.name] for c in table.columns if not c.primary_key}
+    if not fresh:
+        return insertion.on_conflict_do_nothing()
     ordered = table.info.get("never_decreases", ())
     forward = (
         tuple_(*(insertion.excluded[name] for name in ordered)) >= tuple_(*(table.c[name] for name in ordered))

@@ -26,7 +26,7 @@ def sale_id(source_id: str) -> str:
     if len(source_id) > _LONGEST_ID - _ROOM_FOR_NUMBER:
         raise FieldError(
             "SourceID",
-            f"longer than {_LONGEST_ID - _ROOM_FOR_NUMBER} characters, which leaves no room for the names of further orders",
+            f"longer than {_LONGEST_ID - _ROOM_FOR_NUMBER} characters, which leaves no room to name further orders",
         )
     return f"{source_id}~1" if _NUMBERED(source_id) else source_id
 
@@ -44,6 +44,11 @@ class SaleRowMaker:
     def key(self, source_id: str) -> str:
         """Return the ledger's key of a sale."""
         return self._source_system + SEPARATOR + source_id
+
+    def product_id(self, value: Any) -> str:
+        """Return a product id as an order's line has it, "" for none."""
+        checked: str = self._product_id.check({"ProductID": value}).get("ProductID", "")
+        return checked
 
     def rows(self, key: str, steps: Iterable[Step], stream: str, sequence: int) -> Iterator[Row]:
         """Yield the row of each step, in the same order."""
@@ -82,8 +87,8 @@ class SaleRowMaker:
             }
         )
         # The line takes the order's own id: ids of transactions repeat in other accounts and in further orders.
-        total = {"OrderItemID": name, **self._product_id.check({"ProductID": sale.product_id}), "Qty": 1}
-        row["OrderItems"] = [{**total, "PPU": row["OrderTotal"]}] if lines is None else list(lines)
+        line = {"OrderItemID": name, **self._product_id.check({"ProductID": sale.product_id})}
+        row["OrderItems"] = [{**line, "Qty": 1, "PPU": row["OrderTotal"]}] if lines is None else list(lines)
         payments = [SalePayment(step.number, APPROVED, step.total), *map(_sale_payment, refunds)]
         dates = [step.paid_at, *(refund.paid_at for refund in refunds)]
         row["OrderPayments"] = [

@@ -1,10 +1,10 @@
-"""Revenue rules of all affiliate mappings: sales as orders and payments (docs/vendors/affiliate-revenue.md D5).
+"""Turns the sales of affiliate networks into orders, refunds, contacts, products and clicks.
 
-A sale becomes one order with its first payment nested in it: one row with a key, so it is safe to send again after a
-lost reply. Later changes become payments, computed from the order's state in the ledger and never from an earlier
-record; `mappings/payments_and_refunds.py` decides which.
+`mappings/revenue.py` decides which orders and refunds a sale needs; this module decides what a sale is worth to the
+user now (recognition, reinstatement, small changes) and who bought. The value is compared with what the ledger says
+was sent, never with an earlier record, so reading a record again sends nothing.
 
-A record is skipped if its own update time is older than that of the last record sent for the order. Files that were
+A record is skipped if its own update time is older than that of the last record sent for the sale. Files that were
 written twice and orchestrators that buffer deliver such records.
 """
 
@@ -12,21 +12,26 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, ClassVar, Literal
 
-from destination_wicked_reports.api.endpoints import CLICKS, CONTACTS, ORDER_PAYMENTS, ORDERS, PRODUCTS
-from destination_wicked_reports.api.fields import NUMBER_LIMIT, decimal, identity
-from destination_wicked_reports.api.rows import FieldChecker, RowMaker
+from destination_wicked_reports.api.endpoints import CLICKS, CONTACTS, ORDERS, PRODUCTS
+from destination_wicked_reports.api.fields import MISSING, NUMBER_LIMIT, decimal, identity, utc
+from destination_wicked_reports.api.rows import RowMaker
 from destination_wicked_reports.config.mappings import AffiliateMapping
 from destination_wicked_reports.errors import FieldError
 from destination_wicked_reports.mappings.affiliate.contacts import Contact, ContactFinder, synthetic_contact
 from destination_wicked_reports.mappings.base import BoundedSet, Normalizer
-from destination_wicked_reports.mappings.payments_and_refunds import APPROVED, CLOSING, apply_payment, next_payment
-from destination_wicked_reports.model import ZERO, OrderState, Record, Reject, Row, Skip, Unchanged
+from destination_wicked_reports.mappings.revenue import plan
+from destination_wicked_reports.mappings.sale_rows import SaleRowMaker
+from destination_wicked_reports.model import LAST_SEQUENCE, ZERO, Record, Reject, Row, SaleState, Skip, Unchanged
 
 NO_CONTACT = "no contact rule matched"
+NOT_APPROVED = "pending, waiting for the network's approval"
+NEVER_EARNED = "declined before it was sent"
+WORTHLESS = "worth less than one cent so far"
+SMALL_CHANGE = "change smaller than smallest_change, waiting until differences add up"
 REINSTATED = "reinstated after a decline or refund"
 EXCLUDED_NETWORK = "network excluded by configuration"
 OUTDATED = "older than the version already sent"
@@ -37,6 +42,7 @@ ALREADY_SENT = "already sent"
 CONVERSION_TYPE = "NEW_LEAD"
 
 Status = Literal["pending", "approved", "declined"]
+Output = list[Row | Reject | Skip]
 
 
 @dataclass(slots=True)
@@ -44,7 +50,8 @@ class Sale:
     """One affiliate sale in its present state. Values of type Any are not validated yet.
 
     `ordered_at`, `approved_at` and `updated_at` are the times of the sale, of its approval and of its last change.
-    `click_id` identifies the click, or the sale itself if the source names no click.
+    `click_id` identifies the click, or the sale itself if the source names no click. `aliases` relate the sale to rows
+    that take money back from it.
     """
 
     record: Record
@@ -58,23 +65,22 @@ class Sale:
     product_id: Any
     product_name: str
     click_id: str
+    aliases: tuple[str, ...] = ()
 
 
 class AffiliateNormalizer(Normalizer):
-    """Turns sales into products, contacts, orders, payments and clicks. A subclass reads the sales from records."""
+    """Turns sales into products, contacts, orders, refunds and clicks. A subclass reads the sales from records."""
 
     #: the domain of synthetic contacts: <click id>@<source>.invalid
     source: ClassVar[str]
 
     def __init__(self, mapping: AffiliateMapping) -> None:
         self.mapping = mapping
-        #: the number of sales sent as new orders after a decline or refund
+        #: the number of sales sent as further orders after a decline or refund
         self.reinstated = 0
+        self._smallest_change = Decimal(mapping.smallest_change)
         self._contact_finder = ContactFinder(mapping.contact_rules)
-        self._orders = RowMaker(ORDERS)
-        self._product_id = FieldChecker([field for field in ORDERS.nested["OrderItems"] if field.name == "ProductID"])
-        self._nested_payments = FieldChecker(ORDERS.nested["OrderPayments"])
-        self._payments = RowMaker(ORDER_PAYMENTS)
+        self._sale_rows = SaleRowMaker(mapping.source_system)
         self._products = RowMaker(PRODUCTS)
         self._contacts = RowMaker(CONTACTS)
         self._clicks = RowMaker(CLICKS)
@@ -87,97 +93,105 @@ class AffiliateNormalizer(Normalizer):
     def notes(self) -> Iterator[str]:
         """Yield the number of reinstated sales."""
         if self.reinstated:
-            yield f"{self.reinstated:,} sales were reinstated after a decline or refund and sent as new orders"
+            yield f"{self.reinstated:,} sales were reinstated after a decline or refund and sent as further orders"
 
-    def _target(self, sale: Sale, net: Decimal) -> Decimal:
-        """Return the net that Wicked Reports should count for the sale now; `net` is what it counts so far."""
+    # -- what a sale is worth ---------------------------------------------------------------------------------------
+
+    def _recognized(self, sale: Sale, sent: Decimal | None, *, same_currency: bool = True) -> Decimal | str:
+        """Return what the user's revenue from a sale is now, or the reason why it is not sent yet.
+
+        `sent` is what was recognized when the sale was last sent, None if it never was. A commission that was sent
+        stays sent if it turns pending again: a fall is sent at once, a rise waits for the approval.
+        """
         if sale.status == "declined":
-            return ZERO
-        if sale.status == "pending" and self.mapping.recognize == "approved" and net <= 0:
-            return ZERO
+            return NEVER_EARNED if sent is None else ZERO
+        if sale.status == "pending" and self.mapping.recognize == "approved":
+            if sent is None:
+                return NOT_APPROVED
+            return min(sale.amount, sent) if same_currency else sale.amount
         return sale.amount
 
-    def _rows(self, sale: Sale, key: str, state: OrderState | None) -> list[Row | Reject | Skip]:
+    def _rows(self, sale: Sale, key: str, state: SaleState | None) -> Output:
+        """Return the rows of a sale whose record has its whole value."""
         if state is None:
-            return self._new_order(sale, key, OrderState(total=sale.amount, currency=sale.currency))
-        if state.currency != sale.currency:
-            raise FieldError("OrderCurrency", "the order was sent in another currency")
-        target = self._target(sale, state.net)
-        if target > 0 and state.status in CLOSING:
-            return self._reinstate(sale, key, state)
-        payment = next_payment(state, target, sale.amount if sale.status == "declined" else None)
-        rows: list[Row | Reject | Skip] = [
-            Unchanged(ALREADY_SENT, sale.record.sequence, ORDERS.name)
-            if payment is None
-            else self._payment(sale, key, state, *payment)
-        ]
-        if self.mapping.without_contact == "synthetic":
-            # A run may have ended between the order and its click. Make the click again, under the same key: the
-            # ledger drops it if it was sent.
-            contact = self._contact(sale)
-            if contact is not None and contact.synthetic:
-                rows.extend(self._click(sale, key, _order_id(sale, state), contact))
-        return rows
+            value = self._recognized(sale, None)
+            return self._first_order(sale, key, value)
+        same_currency = state.currency == sale.currency
+        value = self._recognized(sale, state.net, same_currency=same_currency)
+        return [*self._changes(sale, key, state, value), *self._repeat_click(sale, key)]
 
-    def _reinstate(self, sale: Sale, key: str, state: OrderState) -> list[Row | Reject | Skip]:
-        """Return the new order of a sale reinstated after a decline or refund, which cannot be undone.
-
-        See docs/vendors/affiliate-revenue.md D5.
-        """
-        if self.mapping.on_reinstatement == "skip":
-            return [Skip(REINSTATED, sale.record.sequence)]
-        new_state = OrderState(
-            total=sale.amount, payments=state.payments, revision=state.revision + 1, currency=state.currency
-        )
-        rows = self._new_order(sale, key, new_state)
-        if any(isinstance(row, Row) for row in rows):
-            self.reinstated += 1
-        return rows
-
-    def _new_order(self, sale: Sale, key: str, state: OrderState) -> list[Row | Reject | Skip]:
+    def _first_order(self, sale: Sale, key: str, value: Decimal | str) -> Output:
+        """Return the first order of a sale with its product, contact and click, or the reason why there is none."""
+        record = sale.record
+        if isinstance(value, str):
+            return [Skip(value, record.sequence)]
+        if value <= 0:
+            return [Skip(WORTHLESS, record.sequence)]
         contact = self._contact(sale)
         if contact is None:
-            return [Skip(NO_CONTACT, sale.record.sequence)]
-        record = sale.record
-        order_id = _order_id(sale, state)
-        order = self._orders.check(
-            {
-                "SourceSystem": self.mapping.source_system,
-                "SourceID": order_id,
-                "CreateDate": sale.ordered_at,
-                "ContactID": contact.contact_id,
-                "ContactEmail": contact.email,
-                "OrderTotal": state.total,
-                "OrderCurrency": state.currency,
-            }
+            return [Skip(NO_CONTACT, record.sequence)]
+        begun = SaleState(
+            currency=sale.currency,
+            ordered_at=read_time("CreateDate", sale.ordered_at),
+            product_id=self._sale_rows.product_id(sale.product_id),
+            contact_id=contact.contact_id,
+            contact_email=contact.email,
+            aliases=sale.aliases,
+            source_updated_at=sort_time(sale.updated_at),
         )
-        # Use the order's id for the item: transaction ids repeat across accounts and in reinstated orders.
-        product = self._product_id.check({"ProductID": sale.product_id})
-        order["OrderItems"] = [{"OrderItemID": order_id, **product, "Qty": 1, "PPU": order["OrderTotal"]}]
-        payment = next_payment(state, self._target(sale, ZERO), sale.amount if sale.status == "declined" else None)
-        if payment is not None:
-            order["OrderPayments"] = [self._nested_payments.check(_payment_fields(sale, *payment))]
-            state = apply_payment(state, *payment)
-        order_row = self._orders.encode(order, record.stream, record.sequence, order_key=key, order=state)
+        paid_at = read_time("PaymentDate", sale.ordered_at if sale.status == "pending" else sale.approved_at)
+        steps = plan(begun, value, sale.currency, paid_at, paid_at)
         return [
             *self._product(sale),
             *(self._synthetic_contact(sale, contact) if contact.synthetic else ()),
-            order_row,
-            *(self._click(sale, key, order_id, contact) if contact.synthetic else ()),
+            *self._sale_rows.rows(key, steps, record.stream, record.sequence),
+            *(self._click(sale, key, contact) if contact.synthetic else ()),
         ]
 
-    def _payment(self, sale: Sale, key: str, state: OrderState, status: str, amount: Decimal) -> Row:
-        fields = self._payments.check(
-            {
-                "SourceSystem": self.mapping.source_system,
-                "OrderID": _order_id(sale, state),
-                **_payment_fields(sale, status, amount),
-            }
-        )
-        state = apply_payment(state, status, amount)
-        # The payment's number keeps two equal payments of one order apart.
-        payment_key = f"{key}#{state.payments}"
-        return self._payments.encode(fields, sale.record.stream, sale.record.sequence, payment_key, key, state)
+    def _changes(
+        self, sale: Sale, key: str, state: SaleState, value: Decimal | str, *, own_record: bool = True
+    ) -> Output:
+        """Return the rows that bring a sale that was sent to this value; a negative value counts as zero.
+
+        `own_record` is False if `sale` is a return, whose update time says nothing about the sale's own record.
+        """
+        record = sale.record
+        if isinstance(value, str):
+            return [Skip(value, record.sequence)]
+        target, net = max(value, ZERO), state.net
+        same_currency = state.currency == sale.currency or not net
+        if target == net and same_currency:
+            return [Unchanged(ALREADY_SENT, record.sequence, ORDERS.name)]
+        if net and target and same_currency and abs(target - net) < self._smallest_change:
+            return [Skip(SMALL_CHANGE, record.sequence)]
+        if not net:
+            if self.mapping.on_reinstatement == "skip":
+                return [Skip(REINSTATED, record.sequence)]
+            self.reinstated += 1
+        if own_record:
+            state = replace(state, source_updated_at=sort_time(sale.updated_at) or state.source_updated_at)
+        if not state.contact_email:
+            state = self._with_email(sale, state)
+        changed_at = read_time("PaymentDate", sale.updated_at)
+        steps = plan(state, target, sale.currency, changed_at, changed_at)
+        return list(self._sale_rows.rows(key, steps, record.stream, record.sequence))
+
+    def _with_email(self, sale: Sale, state: SaleState) -> SaleState:
+        """Add an address that the contact rules find only now."""
+        contact = self._contact_finder.find(sale.record.data)
+        return replace(state, contact_email=contact.email) if contact is not None and contact.email else state
+
+    def _repeat_click(self, sale: Sale, key: str) -> Iterator[Row | Reject]:
+        """Yield the click of a synthetic contact again, under the same key; the ledger drops it if it was sent.
+
+        A run may have ended between the first order and its click.
+        """
+        if self.mapping.without_contact == "synthetic":
+            contact = self._contact(sale)
+            if contact is not None and contact.synthetic:
+                yield from self._click(sale, key, contact)
+
+    # -- who bought -------------------------------------------------------------------------------------------------
 
     def _contact(self, sale: Sale) -> Contact | None:
         contact = self._contact_finder.find(sale.record.data)
@@ -215,12 +229,12 @@ class AffiliateNormalizer(Normalizer):
         if self._already_made.add(f"{CONTACTS.name} {row.key}"):
             yield row
 
-    def _click(self, sale: Sale, key: str, order_id: str, contact: Contact) -> Iterator[Row | Reject]:
+    def _click(self, sale: Sale, key: str, contact: Contact) -> Iterator[Row | Reject]:
         """Yield the click of a synthetic contact, so that Wicked Reports can credit the ad.
 
         An invalid click does not stop the order.
         """
-        click_key = f"{key}#click" if order_id == sale.source_id else f"{key}#click {order_id}"
+        click_key = f"{key}#click"
         if not self._already_made.add(f"{CLICKS.name} {click_key}"):
             return
         clicked_at, utms = self.click_details(sale)
@@ -229,7 +243,7 @@ class AffiliateNormalizer(Normalizer):
             "Date_Time": clicked_at or sale.ordered_at,
             "Timezone": "UTC",
             "ConversionType": CONVERSION_TYPE,
-            "OrderID": order_id,
+            "OrderID": sale.source_id,
             **utms,
         }
         try:
@@ -239,26 +253,40 @@ class AffiliateNormalizer(Normalizer):
             yield reject(error, CLICKS.name, sale.record)
 
 
-def _order_id(sale: Sale, state: OrderState) -> str:
-    return sale.source_id if state.revision == 1 else f"{sale.source_id}-r{state.revision}"
-
-
-def _payment_fields(sale: Sale, status: str, amount: Decimal) -> dict[str, Any]:
-    """Return the payment's fields. Approvals carry the time of the sale while pending, then that of its approval.
-
-    All other payments carry the time of the change.
-    """
-    if status == APPROVED:
-        paid_at = sale.ordered_at if sale.status == "pending" else sale.approved_at
-    else:
-        paid_at = sale.updated_at
-    return {"PaymentDate": paid_at, "Amount": amount, "Status": status}
+def in_sequence(output: Output) -> Output:
+    """Lower sequences so that none is above a later one: delivery takes a queue's first row for its oldest."""
+    lowest = LAST_SEQUENCE
+    for row in reversed(output):
+        if isinstance(row, Row):
+            lowest = row.sequence = min(row.sequence, lowest)
+    return output
 
 
 def reject(error: FieldError, endpoint: str, record: Record) -> Reject:
     """Return the dead letter of a record that makes no valid row."""
     return Reject(error.reason, error.field, endpoint, record.stream, record.data, record.sequence)
 
+
+_sort_time = utc("PaymentDate")
+
+
+def read_time(field: str, value: Any) -> str:
+    """Return a time as it is sent, `YYYY-MM-DD HH:MM:SS` in UTC. Raises FieldError for `field`."""
+    if value is None or value == "":
+        raise FieldError(field, MISSING)
+    checked: str = _TIMES[field](value)
+    return checked
+
+
+def sort_time(value: Any) -> str:
+    """Return a time in a form that sorts; "" if it is missing or invalid."""
+    try:
+        return str(_sort_time(value))
+    except FieldError:
+        return ""
+
+
+_TIMES = {field: utc(field) for field in ("CreateDate", "PaymentDate")}
 
 #: Values that sources use for a missing id. Wicked Reports also treats "0" as empty.
 EMPTY_IDS = (None, "", 0, "0")

@@ -1,13 +1,13 @@
 """Reads Sovrn Commerce's transactions as affiliate sales.
 
-See docs/vendors/sovrn.md B5 to B7 for the records and docs/vendors/affiliate-revenue.md D5 for the rules.
+See docs/vendors/sovrn.md B5 to B7 for the records and docs/guides/affiliate-revenue.md for the rules.
 
 Only the stream `transactions` has sales. Sovrn reports no status, no currency and no time of day: a row is revenue
 until it is taken back, the currency is a setting, and a day is sent as its noon in UTC, which is the same day in the US
 Eastern time of Wicked Reports.
 
 A sale is the sum of its rows: its own row, which Sovrn edits in place, and the separate returns matched with it
-(`sovrn_returns.py`), or the CPC rows of one group and day (`sovrn_cpc.py`). Wicked Reports should count that sum, but
+(`returns.py`), or the CPC rows of one group and day (`sovrn_cpc.py`). Wicked Reports should count that sum, but
 never less than zero.
 """
 
@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime, timezone
+from decimal import Decimal
 from typing import Any
 
 import orjson
@@ -26,7 +27,23 @@ from destination_wicked_reports.config.mappings import SovrnMapping
 from destination_wicked_reports.errors import FieldError
 from destination_wicked_reports.ledger.order_book import OrderBook
 from destination_wicked_reports.ledger.sale_totals import SaleTotals
-from destination_wicked_reports.mappings.affiliate.base import OUTDATED, AffiliateNormalizer, Sale, reject
+from destination_wicked_reports.mappings.affiliate.base import (
+    OUTDATED,
+    WORTHLESS,
+    AffiliateNormalizer,
+    Output,
+    Sale,
+    in_sequence,
+    reject,
+)
+from destination_wicked_reports.mappings.affiliate.returns import (
+    AT_ONCE,
+    EXCESS,
+    UNMATCHED,
+    StateOf,
+    find_sale,
+    waiting_returns,
+)
 from destination_wicked_reports.mappings.affiliate.sovrn_cpc import (
     CPC_WAITING,
     is_rollup,
@@ -34,24 +51,15 @@ from destination_wicked_reports.mappings.affiliate.sovrn_cpc import (
     read_utms,
 )
 from destination_wicked_reports.mappings.affiliate.sovrn_records import SovrnReader, SovrnRow, noon, read_day
-from destination_wicked_reports.mappings.affiliate.sovrn_returns import (
-    AT_ONCE,
-    EXCESS,
-    UNMATCHED,
-    StateOf,
-    aliases,
-    find_sale,
-    waiting_returns,
-)
-from destination_wicked_reports.mappings.payments_and_refunds import cents
-from destination_wicked_reports.model import LAST_SEQUENCE, ZERO, OrderState, Record, Reject, Row, SaleTotal, Skip
+from destination_wicked_reports.mappings.revenue import cents
+from destination_wicked_reports.model import LAST_SEQUENCE, ZERO, Record, Reject, Row, SaleState, SaleTotal, Skip
 
 STREAM = "transactions"
-WORTHLESS = "worth less than one cent so far"
-
-Output = list[Row | Reject | Skip]
+CPC_GROWTH = "CPC order that has grown by less than cpc_smallest_change, waiting"
+#: After so many days without a payment, any growth of a CPC order is sent.
+CPC_GROWTH_DAYS = 30
 #: The states of orders after the rows made in this call, by ledger key.
-LatestStates = dict[str, OrderState]
+LatestStates = dict[str, SaleState]
 
 
 def utc_today() -> date:
@@ -71,6 +79,7 @@ class SovrnNormalizer(AffiliateNormalizer):
         self._key_prefix = mapping.source_system + SEPARATOR
         self._currency = mapping.order_currency
         self._rolls_up = mapping.cpc == "rollup"
+        self._cpc_smallest_change = Decimal(mapping.cpc_smallest_change)
         self._reader = SovrnReader(mapping)
 
     def normalize(self, records: Sequence[Record], orders: OrderBook) -> Iterator[Row | Reject | Skip]:
@@ -90,7 +99,11 @@ class SovrnNormalizer(AffiliateNormalizer):
         sums = orders.sale_totals
         contributions = [row.contribution for row in rows]
         sales = [row.contribution for row in rows if not row.is_cpc]
-        sums.load({one.key for one in contributions}, {one.sale_key for one in contributions}, aliases(sales))
+        sums.load(
+            {one.key for one in contributions},
+            {one.sale_key for one in contributions},
+            {name for one in sales for name in one.aliases},
+        )
         orders.load(sums.loaded_keys() + [one.sale_key for one in sales])
         rows, outdated = _drop_outdated(rows, sums)
         output += outdated
@@ -111,7 +124,7 @@ class SovrnNormalizer(AffiliateNormalizer):
             else:
                 output += self._add_sale(row, orders, latest, set())
         sums.save()
-        return iter(_order_sequences(output))
+        return iter(in_sequence(output))
 
     def finish(self, orders: OrderBook) -> Iterator[Row | Reject | Skip]:
         """Yield the CPC orders of complete days, and dead letters for the returns without a sale.
@@ -122,8 +135,11 @@ class SovrnNormalizer(AffiliateNormalizer):
         for totals in orders.sale_totals.pending(self._key_prefix, limit):
             orders.load([total.key for total in totals])
             for total in totals:
+                if self._growth_waits(total, orders.get(total.key)):
+                    yield Skip(CPC_GROWTH, LAST_SEQUENCE)
+                    continue
                 output = self._finish_total(total, orders)
-                if not any(isinstance(row, Row) and row.order for row in output):
+                if not any(isinstance(row, Row) and row.sale for row in output):
                     orders.sale_totals.update(total.key, pending="")
                     if is_rollup(total.key) and cents(total.amount) < 0:
                         output.append(replace(_dead_letter(EXCESS, "Amount", _stored_record(total)), from_ledger=True))
@@ -152,7 +168,7 @@ class SovrnNormalizer(AffiliateNormalizer):
     def _add_sale(self, row: SovrnRow, orders: OrderBook, latest: LatestStates, present_keys: set[str]) -> Output:
         """Add a sale, and the returns that waited for it except those in `present_keys`, which are read again now."""
         output = self._add(row, self._sale_of(row, orders), orders, latest)
-        for waiting in waiting_returns(row.contribution, orders.sale_totals, _state_of(orders, latest)):
+        for waiting in waiting_returns(row.contribution.aliases, orders.sale_totals, _state_of(orders, latest)):
             total = orders.sale_totals.total(waiting.sale_key)
             if total is not None and waiting.key not in present_keys:
                 record = replace(_stored_record(total), sequence=row.record.sequence)
@@ -225,6 +241,15 @@ class SovrnNormalizer(AffiliateNormalizer):
 
     # -- orders -----------------------------------------------------------------------------------------------------
 
+    def _growth_waits(self, total: SaleTotal, state: SaleState | None) -> bool:
+        """Tell whether a CPC order that was sent has grown too little to send it now."""
+        if state is None or not state.open_orders or not is_rollup(total.key):
+            return False
+        growth = cents(total.amount) - state.net
+        last_day = date.fromisoformat(max(order.paid_at for order in state.open_orders)[:10])
+        recent = (self._today() - last_day).days < CPC_GROWTH_DAYS
+        return ZERO < growth < self._cpc_smallest_change and recent
+
     def _finish_total(self, total: SaleTotal, orders: OrderBook) -> Output:
         record = _stored_record(total)
         if total.pending == AT_ONCE:
@@ -232,7 +257,7 @@ class SovrnNormalizer(AffiliateNormalizer):
         return self._update_order(total, orders.get(total.key), record, noon(record.data["update_date"]), {})
 
     def _update_order(
-        self, total: SaleTotal, state: OrderState | None, record: Record, changed_at: str, latest: LatestStates
+        self, total: SaleTotal, state: SaleState | None, record: Record, changed_at: str, latest: LatestStates
     ) -> Output:
         """Return the rows that change the order from `state` to what the sale is worth now."""
         amount = max(cents(total.amount), ZERO)
@@ -260,8 +285,8 @@ class SovrnNormalizer(AffiliateNormalizer):
         except FieldError as error:
             return [reject(error, ORDERS.name, record)]
         for row in rows:
-            if isinstance(row, Row) and row.order is not None:
-                latest[total.key] = row.order
+            if isinstance(row, Row) and row.sale is not None:
+                latest[total.key] = row.sale
         return rows
 
 
@@ -287,15 +312,6 @@ def _drop_outdated(rows: Sequence[SovrnRow], sums: SaleTotals) -> tuple[list[Sov
 
 def _state_of(orders: OrderBook, latest: LatestStates) -> StateOf:
     return lambda key: latest.get(key) or orders.get(key)
-
-
-def _order_sequences(output: Output) -> Output:
-    """Lower sequences so that none is above a later one: delivery takes a queue's first row for its oldest."""
-    lowest = LAST_SEQUENCE
-    for row in reversed(output):
-        if isinstance(row, Row):
-            lowest = row.sequence = min(row.sequence, lowest)
-    return output
 
 
 def _stored_record(total: SaleTotal) -> Record:

@@ -10,7 +10,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Context, Decimal
-from hashlib import blake2b
 from typing import Any
 
 import orjson
@@ -20,8 +19,9 @@ from destination_wicked_reports.api.rows import SEPARATOR
 from destination_wicked_reports.config.mappings import SovrnMapping
 from destination_wicked_reports.errors import FieldError
 from destination_wicked_reports.mappings.affiliate.base import EXCLUDED_NETWORK, read_amount, read_id
+from destination_wicked_reports.mappings.affiliate.returns import alias
 from destination_wicked_reports.mappings.affiliate.sovrn_cpc import CPC_SKIPPED, SHARED_FIELDS, UTMS, rollup_id
-from destination_wicked_reports.mappings.payments_and_refunds import cents
+from destination_wicked_reports.mappings.revenue import cents
 from destination_wicked_reports.model import Contribution, Record, Skip
 
 #: The ids that relate rows to each other.
@@ -106,20 +106,17 @@ class SovrnReader:
             stored = {name: data[name] for name in SHARED_FIELDS if data.get(name) is not None}
             stored |= {"commission_date": day, "update_date": changed_at[:10]}
             rollup_key = self._key_prefix + rollup_id(data, account, day)
-            contribution = Contribution(key, rollup_key, amount, "", "", changed_day)
+            contribution = Contribution(key, rollup_key, amount, (), changed_day)
         else:
             stored = {name: data[name] for name in self._stored_fields if data.get(name) is not None}
             click, commission = data.get("click_id"), data.get("commission_id")
-            same_click = ("click", self._key_prefix, account, str(click), str(data.get("merchant_group_id") or ""))
-            same_commission = ("commission", self._key_prefix, account, str(commission))
-            contribution = Contribution(
-                key,
-                key,
-                cents(amount),
-                _alias(same_click) if click else "",
-                _alias(same_commission) if commission else "",
-                changed_day,
+            aliases = (
+                alias("click", self._key_prefix, account, str(click), str(data.get("merchant_group_id") or ""))
+                if click
+                else "",
+                alias("commission", self._key_prefix, account, str(commission)) if commission else "",
             )
+            contribution = Contribution(key, key, cents(amount), tuple(filter(None, aliases)), changed_day)
         try:
             facts = orjson.dumps(stored)
         except TypeError:
@@ -136,12 +133,6 @@ class SovrnReader:
             value = read_amount(data, "order_value")
             amount = value.copy_abs().copy_negate() if amount < 0 else value
         return amount.quantize(_FINEST, ROUND_HALF_UP, _EXACT)
-
-
-def _alias(parts: tuple[str, ...]) -> str:
-    """Return the name under which related rows are found; a long one is replaced by its digest to fit an index."""
-    alias = SEPARATOR.join(parts)
-    return alias if len(alias) <= 200 else blake2b(alias.encode(errors="surrogatepass"), digest_size=16).hexdigest()
 
 
 def _own_id(data: Mapping[str, Any]) -> str:

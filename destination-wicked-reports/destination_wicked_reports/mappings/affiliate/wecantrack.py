@@ -7,30 +7,55 @@ Dates are documented as UTC (docs/vendors/wecantrack.md A6); amounts are decimal
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
-from destination_wicked_reports.api.endpoints import ORDERS
+import orjson
+
+from destination_wicked_reports.api.endpoints import ORDER_PAYMENTS, ORDERS
 from destination_wicked_reports.api.fields import utc
 from destination_wicked_reports.api.json_text import decode_json_text
-from destination_wicked_reports.api.rows import SEPARATOR
 from destination_wicked_reports.config.mappings import WecantrackMapping
 from destination_wicked_reports.errors import FieldError
 from destination_wicked_reports.ledger.order_book import OrderBook
 from destination_wicked_reports.mappings.affiliate.base import (
     EXCLUDED_NETWORK,
+    NO_CONTACT,
     OUTDATED,
     AffiliateNormalizer,
+    Output,
     Sale,
     Status,
+    in_sequence,
     read_amount,
     read_id,
     reject,
+    sort_time,
 )
-from destination_wicked_reports.mappings.payments_and_refunds import cents
-from destination_wicked_reports.model import OrderState, Record, Reject, Row, Skip
+from destination_wicked_reports.mappings.affiliate.returns import (
+    AT_ONCE,
+    EXCESS,
+    UNMATCHED,
+    Candidate,
+    alias,
+    choose_sale,
+    waiting_returns,
+)
+from destination_wicked_reports.mappings.revenue import cents
+from destination_wicked_reports.mappings.sale_rows import sale_id
+from destination_wicked_reports.model import (
+    LAST_SEQUENCE,
+    ZERO,
+    Contribution,
+    Record,
+    Reject,
+    Row,
+    SaleState,
+    Skip,
+)
 
 _STATUSES: Mapping[str, Status] = {"pending": "pending", "approved": "approved", "declined": "declined"}
 _CURRENCY = re.compile(r"[A-Z]{3}").fullmatch
@@ -44,13 +69,16 @@ _UTMS = {
     "utm_term": "Term",
 }
 
+_CLICK_ID_INSIDE = re.compile(r"(?:WCT|wct)[0-9]{12}[A-Za-z0-9]{1,5}").search
+STREAM = "transactions"
+
 _utc_time = utc("Date_Time")
 
 
 class WecantrackNormalizer(AffiliateNormalizer):
     """Reads wecantrack's transactions."""
 
-    streams = frozenset({"transactions"})
+    streams = frozenset({STREAM})
     source = "wecantrack"
 
     def __init__(self, mapping: WecantrackMapping) -> None:
@@ -62,29 +90,153 @@ class WecantrackNormalizer(AffiliateNormalizer):
 
     def normalize(self, records: Sequence[Record], orders: OrderBook) -> Iterator[Row | Reject | Skip]:
         """Yield the rows of each record. Earlier records of the same call count for the later ones."""
-        sales = [self._read(record) for record in records]
-        # The ledger key of a sale is that of its first order; later orders of the sale share it.
-        key_prefix = self.mapping.source_system + SEPARATOR
-        keys = [key_prefix + sale.source_id if isinstance(sale, Sale) else "" for sale in sales]
-        orders.load([key for key in keys if key])
-        latest: dict[str, OrderState] = {}
-        for sale, key in zip(sales, keys, strict=True):
-            if not isinstance(sale, Sale):
+        sales: list[tuple[Sale, str]] = []
+        for record in records:
+            sale = self._read(record)
+            if isinstance(sale, Sale):
+                sales.append((sale, self._sale_rows.key(sale.source_id)))
+            else:
                 yield sale
-                continue
-            state, updated_at = latest.get(key) or orders.get(key), _updated_at(sale)
-            if state is not None and updated_at and updated_at < state.source_updated_at:
-                yield Skip(OUTDATED, sale.record.sequence)
-                continue
-            try:
-                rows = self._rows(sale, key, state)
-            except FieldError as error:
-                yield reject(error, ORDERS.name, sale.record)
-                continue
-            for row in rows:
-                if isinstance(row, Row) and row.order is not None:
-                    row.order = latest[key] = replace(row.order, source_updated_at=updated_at)
-                yield row
+        orders.load([key for _, key in sales])
+        batch = _Batch(orders, {})
+        if orders.sale_totals.empty and all(sale.amount >= 0 for sale, _ in sales):
+            for sale, key in sales:
+                yield from self._attempt(sale, key, batch, self._rows)
+            return
+        yield from in_sequence([*self._with_returns(sales, batch)])
+
+    def finish(self, orders: OrderBook) -> Iterator[Row | Reject | Skip]:
+        """Yield a dead letter for each return whose sale is not known, once."""
+        totals = orders.sale_totals
+        for page in totals.pending(self._sale_rows.key(""), AT_ONCE):
+            for total in page:
+                record = Record(STREAM, orjson.loads(total.facts), LAST_SEQUENCE)
+                letter = Reject(UNMATCHED, "OrderID", ORDER_PAYMENTS.name, STREAM, record.data, LAST_SEQUENCE)
+                yield replace(letter, from_ledger=True)
+                totals.update(total.key, pending="")
+            totals.save()
+
+    def _attempt(self, sale: Sale, key: str, batch: _Batch, make: Make) -> Output:
+        """Return the rows that `make` makes of a sale; a record older than the last one sent is skipped."""
+        state = batch.state(key)
+        updated_at = sort_time(sale.updated_at)
+        if state is not None and updated_at and updated_at < state.source_updated_at:
+            return [Skip(OUTDATED, sale.record.sequence)]
+        try:
+            return batch.note(make(sale, key, state))
+        except FieldError as error:
+            return [reject(error, ORDERS.name, sale.record)]
+
+    # -- returns ----------------------------------------------------------------------------------------------------
+
+    def _with_returns(self, sales: Sequence[tuple[Sale, str]], batch: _Batch) -> Iterator[Row | Reject | Skip]:
+        """Yield the rows of sales, then those of returns, so that a return finds a sale of the same call."""
+        orders, totals = batch.orders, batch.orders.sale_totals
+        names = {name for sale, _ in sales for name in sale.aliases}
+        found = orders.find({name for sale, _ in sales if sale.amount < 0 for name in sale.aliases})
+        keys = [key for _, key in sales]
+        totals.load({*keys, *found}, {*keys, *found}, names)
+        assigned = {one.sale_key for key in keys if (one := totals.contribution(key)) is not None}
+        orders.load({*keys, *found, *assigned})
+        batch.candidates.update(dict.fromkeys(found))
+        returns: dict[str, list[Sale]] = {}
+        for sale, key in sales:
+            if (sale.amount < 0 and batch.state(key) is None) or key in returns:
+                returns.setdefault(key, []).append(sale)  # keep the order of the versions of one row
+            else:
+                batch.candidates[key] = None
+                yield from self._attempt(sale, key, batch, partial(self._sale_with_returns, batch=batch))
+        for key, versions in returns.items():
+            for sale in versions:
+                is_return = sale.amount < 0 and batch.state(key) is None
+                make = self._return if is_return else self._sale_with_returns
+                yield from self._attempt(sale, key, batch, partial(make, batch=batch))
+        totals.save()
+
+    def _sale_with_returns(self, sale: Sale, key: str, state: SaleState | None, *, batch: _Batch) -> Output:
+        """Return the rows of a sale less what its returns took back.
+
+        A sale that has returns is itself stored as a contribution, so that its value is their sum.
+        """
+        totals, record = batch.orders.sale_totals, sale.record
+        own = totals.contribution(key)
+        waiting = waiting_returns(sale.aliases, totals, batch.state) if state is None else []
+        waiting = [one for one in waiting if one.key != key]
+        if own is None and not waiting:
+            return [*self._rows(sale, key, state), *self._excess(sale, sale.amount)]
+        same_currency = state is None or state.currency == sale.currency
+        sent = None if state is None else own.amount if own is not None and own.sale_key == key else state.net
+        value = self._recognized(sale, sent, same_currency=same_currency)
+        if isinstance(value, str):
+            return [Skip(value, record.sequence)]
+        if state is None and self._contact(sale) is None:
+            return [Skip(NO_CONTACT, record.sequence)]
+        totals.put(Contribution(key, key, value, sale.aliases, sort_time(sale.updated_at)), pending="")
+        for one in waiting:
+            totals.put(replace(one, sale_key=key))
+            totals.update(one.key, pending="")
+        if not same_currency:  # the returns so far were in the former currency
+            for one in {one.key: one for name in sale.aliases for one in totals.related(name)}.values():
+                if one.sale_key == key != one.key:
+                    totals.put(replace(one, amount=ZERO))
+        left = totals.amount(key)
+        output = self._first_order(sale, key, left) if state is None else self._changes(sale, key, state, left)
+        if own is not None and own.sale_key != key:  # it was a return of another sale, which has more left now
+            output += self._parent_changes(sale, own.sale_key, batch)
+        return [*output, *self._excess(sale, left)]
+
+    def _return(self, sale: Sale, key: str, _: SaleState | None, *, batch: _Batch) -> Output:
+        """Return the rows of the sale that a negative row takes back from; without a sale, the row is stored."""
+        totals, record = batch.orders.sale_totals, sale.record
+        known, updated_at = totals.contribution(key), sort_time(sale.updated_at)
+        if known is not None and updated_at and updated_at < known.source_updated_at:
+            return [Skip(OUTDATED, record.sequence)]
+        amount = self._recognized(sale, None if known is None else known.amount)
+        if isinstance(amount, str):
+            return [Skip(amount, record.sequence)]
+        returned = Contribution(key, key, amount, sale.aliases, updated_at)
+        sale_key = known.sale_key if known is not None and known.sale_key != key else self._find(returned, batch)
+        if sale_key is None:
+            if self._contact(sale) is None:
+                return [Skip(NO_CONTACT, record.sequence)]
+            totals.put(returned, orjson.dumps(record.data, default=str), AT_ONCE if amount else "")
+            return []
+        parent = batch.state(sale_key)
+        if parent is not None and totals.contribution(sale_key) is None:
+            totals.put(Contribution(sale_key, sale_key, parent.net, parent.aliases, parent.source_updated_at))
+        if parent is not None and parent.currency != sale.currency:
+            returned = replace(returned, amount=ZERO)  # the sale has changed its currency since
+        if known is not None and known.sale_key == key:
+            totals.update(key, pending="")
+        totals.put(replace(returned, sale_key=sale_key))
+        return [*self._parent_changes(sale, sale_key, batch), *self._excess(sale, totals.amount(sale_key))]
+
+    def _parent_changes(self, sale: Sale, key: str, batch: _Batch) -> Output:
+        """Return the rows of the sale `key` after the row `sale` took something back from it."""
+        parent = batch.state(key)
+        if parent is None:
+            return []
+        value = batch.orders.sale_totals.amount(key)
+        return self._changes(replace(sale, currency=parent.currency), key, parent, value, own_record=False)
+
+    def _find(self, returned: Contribution, batch: _Batch) -> str | None:
+        totals = batch.orders.sale_totals
+        candidates = []
+        for key in batch.candidates:
+            state = batch.state(key)
+            if state is not None:
+                left = state.net if totals.total(key) is None else max(totals.amount(key), ZERO)
+                candidates.append(Candidate(key, state.aliases, left))
+        return choose_sale(returned, candidates)
+
+    def _excess(self, sale: Sale, left: Decimal) -> Output:
+        """Report what is taken back beyond the sale's value."""
+        if left >= 0 or sale.amount >= 0:
+            return []
+        record = sale.record
+        return [Reject(EXCESS, "Amount", ORDER_PAYMENTS.name, record.stream, record.data, record.sequence)]
+
+    # -- records ----------------------------------------------------------------------------------------------------
 
     def _read(self, record: Record) -> Sale | Skip | Reject:
         try:
@@ -104,21 +256,39 @@ class WecantrackNormalizer(AffiliateNormalizer):
         status = _STATUSES.get(str(data.get("status")).lower())
         if status is None:
             raise FieldError("Status", "status is not pending, approved or declined")
-        advertiser = data.get("advertiser_name")
-        reference = data.get("reference")
+        advertiser, reference, currency = data.get("advertiser_name"), data.get("reference"), self._currency(data)
         return Sale(
             record=record,
-            source_id=f"wct-{transaction_id}",
+            source_id=sale_id(f"wct-{transaction_id}"),
             status=status,
-            amount=_cents(data, self._amount_field),
-            currency=self._currency(data),
+            amount=cents(read_amount(data, self._amount_field)),
+            currency=currency,
             ordered_at=data.get("order_date"),
             approved_at=data.get("validation_date") or data.get("last_wct_update"),
             updated_at=data.get("last_wct_update"),
             product_id=data.get("advertiser_id"),
             product_name=advertiser if isinstance(advertiser, str) else "",
             click_id=reference if isinstance(reference, str) and reference else transaction_id,
+            aliases=self._aliases(data, currency),
         )
+
+    def _aliases(self, data: Mapping[str, Any], currency: str) -> tuple[str, ...]:
+        """Return what a return has in common with its sale: the reference, else the click, else the order number.
+
+        Each counts within one source system, account, advertiser and currency.
+        """
+        scope = (self._sale_rows.key(str(data["user_network_account_id"])), str(data.get("advertiser_id")), currency)
+        reference, order_ref = data.get("reference"), data.get("order_ref")
+        found = [alias("reference", *scope, str(reference))] if reference else []
+        sub_ids = decode_json_text(data.get("sub_ids"))
+        for sub_id in sub_ids.values() if isinstance(sub_ids, dict) else ():
+            click = _CLICK_ID_INSIDE(sub_id) if isinstance(sub_id, str) else None
+            if click is not None and click[0] != reference:
+                found.append(alias("reference", *scope, click[0]))
+                break
+        if order_ref:
+            found.append(alias("order_ref", *scope, str(order_ref)))
+        return tuple(found)
 
     def click_details(self, sale: Sale) -> tuple[Any, Mapping[str, Any]]:
         """Return the click's time and UTMs.
@@ -153,16 +323,24 @@ class WecantrackNormalizer(AffiliateNormalizer):
         return currency.upper()
 
 
-def _cents(data: Mapping[str, Any], name: str) -> Decimal:
-    amount = read_amount(data, name)
-    if amount < 0:
-        raise FieldError("OrderTotal", f"{name} is negative")
-    return cents(amount)
+class _Batch:
+    """The sales of one call of `normalize`: their latest states, and the keys among which a return finds its sale."""
+
+    def __init__(self, orders: OrderBook, candidates: dict[str, None]) -> None:
+        self.orders = orders
+        self.candidates = candidates
+        self._latest: dict[str, SaleState] = {}
+
+    def state(self, key: str) -> SaleState | None:
+        """Return a sale after the last row made for it."""
+        return self._latest.get(key) or self.orders.get(key)
+
+    def note(self, output: Output) -> Output:
+        """Remember the states after these rows."""
+        for row in output:
+            if isinstance(row, Row) and row.sale is not None and row.sale_key is not None:
+                self._latest[row.sale_key] = row.sale
+        return output
 
 
-def _updated_at(sale: Sale) -> str:
-    """Return when wecantrack last updated the transaction, in a sortable form; "" if the date is invalid."""
-    try:
-        return str(_utc_time(sale.updated_at))
-    except FieldError:
-        return ""
+Make = Callable[[Sale, str, SaleState | None], Output]
