@@ -3,30 +3,56 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from decimal import Decimal
 from typing import Any
 
 import orjson
 from destination_wicked_reports.config.mappings import ContactRule, WecantrackMapping
+from destination_wicked_reports.ledger.ledger import Ledger
+from destination_wicked_reports.ledger.order_book import OrderBook
+from destination_wicked_reports.ledger.outbox import Batch
 from destination_wicked_reports.mappings.affiliate.wecantrack import WecantrackNormalizer
-from destination_wicked_reports.model import OrderState, Record, Reject, Row, Skip, Unchanged
+from destination_wicked_reports.mappings.base import Normalizer
+from destination_wicked_reports.model import Record, Reject, Row, SaleState, Skip, Unchanged
 
 BY_USER = ContactRule(field="sub_ids.*", pattern=r"^(?P<contact_id>U\d+)-")
-ORDER_KEY = "wecantrack\x1fwct-7-T1"
+SALE_KEY = "wecantrack\x1fwct-7-T1"
 
 
-class Book:
-    """The ledger's orders, of a ledger to which everything is accepted at once."""
+class Book(OrderBook):
+    """A ledger in memory to which `accept` adds every row at once, as Wicked Reports does that accepts everything."""
 
     def __init__(self) -> None:
-        self.states: dict[str, OrderState] = {}
+        self.ledger = Ledger.in_memory("live")
+        super().__init__(self.ledger)
         self.loads: list[list[str]] = []
         self.unchanged = 0
 
     def load(self, keys: Iterable[str]) -> None:
         self.loads.append(list(keys))
+        super().load(self.loads[-1])
 
-    def get(self, key: str) -> OrderState | None:
-        return self.states.get(key)
+    def accept(self, made: Iterable[Row | Reject | Skip]) -> list[Row | Reject | Skip]:
+        """Commit the rows; return everything except unchanged records."""
+        listed = list(made)
+        for row in listed:
+            if isinstance(row, Row):
+                known = self.ledger.known(row.endpoint, [row.key])
+                assert row.endpoint != "order_payments" or not known, "a payment was sent twice"
+                batch = Batch(row.endpoint, [row])
+                self.ledger.begin(batch)
+                self.ledger.commit(batch, [row])
+        changes = [one for one in listed if not isinstance(one, Unchanged)]
+        self.unchanged += len(listed) - len(changes)
+        return changes
+
+    def state(self, key: str = SALE_KEY) -> SaleState | None:
+        """Return a sale as the ledger has it."""
+        return self.ledger.sales([key]).get(key)
+
+    def net(self, key: str = SALE_KEY) -> Decimal:
+        state = self.state(key)
+        return state.net if state else Decimal(0)
 
 
 def transaction(**changes: Any) -> dict[str, Any]:
@@ -62,16 +88,15 @@ def make_normalizer(**settings: Any) -> WecantrackNormalizer:
     return WecantrackNormalizer(WecantrackMapping(**{"contact_rules": [BY_USER], **settings}))
 
 
-def feed(normalizer: WecantrackNormalizer, book: Book, *transactions: dict[str, Any]) -> list[Row | Reject | Skip]:
-    """Normalize the records in one call, update the book's states, and return everything except unchanged records."""
+def feed(normalizer: Normalizer, book: Book, *transactions: dict[str, Any]) -> list[Row | Reject | Skip]:
+    """Normalize the records in one call, accept their rows, and return everything except unchanged records."""
     records = [Record("transactions", data, place) for place, data in enumerate(transactions)]
-    made = list(normalizer.normalize(records, book))
-    for row in made:
-        if isinstance(row, Row) and row.order_key and row.order:
-            book.states[row.order_key] = row.order
-    changes = [one for one in made if not isinstance(one, Unchanged)]
-    book.unchanged += len(made) - len(changes)
-    return changes
+    return book.accept(normalizer.normalize(records, book))
+
+
+def finish(normalizer: Normalizer, book: Book) -> list[Row | Reject | Skip]:
+    """End the run: accept the rows that are made after the last record."""
+    return book.accept(normalizer.finish(book))
 
 
 def bodies(made: Iterable[Row | Reject | Skip], endpoint: str) -> list[dict[str, Any]]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import http.server
 import threading
 from collections.abc import Callable, Sequence
+from decimal import Decimal
 from hashlib import blake2b
 from typing import Any
 
 import orjson
 from destination_wicked_reports.api.responses import Outcome, PostResult
 from destination_wicked_reports.delivery.dead_letters import DeadLetterFile
-from destination_wicked_reports.model import OrderState, Row
+from destination_wicked_reports.model import OpenOrder, Row, SalePayment, SaleState
 
 ACCEPTED = PostResult(Outcome.ACCEPTED, {})
 #: A row of each native stream with its required fields only.
@@ -50,19 +51,26 @@ COMPLETE: dict[str, dict[str, Any]] = {
 }
 
 
+def sale(total: str = "10.00", version: int = 1, *, refunded: str = "0.00", **fields: Any) -> SaleState:
+    """A sale with one open order, after `version` rows."""
+    order = OpenOrder(1, Decimal(total), Decimal(refunded), "2026-03-01 10:00:00")
+    return SaleState("EUR", (order,), 1, version, **fields)
+
+
 def make_row(
     endpoint: str = "orders",
     number: int = 1,
     *,
     sequence: int = 0,
-    order_key: str | None = None,
-    order: OrderState | None = None,
+    sale_key: str | None = None,
+    sale: SaleState | None = None,
+    payments: tuple[SalePayment, ...] = (),
     **fields: Any,
 ) -> Row:
     """One small row; its SourceID is its number."""
     body = orjson.dumps({"SourceSystem": "shop", "SourceID": str(number), **fields})
     digest = blake2b(body, digest_size=16).digest()
-    return Row(endpoint, f"shop\x1f{number}", body, digest, endpoint, sequence, order_key, order)
+    return Row(endpoint, f"shop\x1f{number}", body, digest, endpoint, sequence, sale_key, sale, payments)
 
 
 def lines_of(dead_letters: DeadLetterFile) -> list[dict[str, Any]]:

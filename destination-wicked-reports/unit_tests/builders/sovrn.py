@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import date
 from decimal import Decimal
 from typing import Any
 
 from destination_wicked_reports.config.mappings import ContactRule, SovrnMapping
-from destination_wicked_reports.ledger.ledger import Ledger
-from destination_wicked_reports.ledger.order_book import OrderBook
-from destination_wicked_reports.ledger.outbox import Batch
 from destination_wicked_reports.mappings.affiliate.sovrn import SovrnNormalizer
-from destination_wicked_reports.model import OrderState, Record, Reject, Row, Skip, Unchanged
+from destination_wicked_reports.model import Record, Reject, Row, SaleState, Skip
+
+from builders.affiliate import Book
 
 BY_CUID = ContactRule(field="cuid", pattern=r"^(?P<contact_id>U\d+)")
-ORDER_KEY = "sovrn\x1fsovrn-1234-R1-C1"
+SALE_KEY = "sovrn\x1fsovrn-1234-R1-C1"
 SOLD, CHANGED = "2024-05-14", "2024-06-20"
 NOON_SOLD, NOON_CHANGED = f"{SOLD} 12:00:00", f"{CHANGED} 12:00:00"
 TODAY = date(2024, 7, 1)
@@ -67,46 +65,34 @@ def make_normalizer(today: date = TODAY, **rules: Any) -> SovrnNormalizer:
 
 
 class Desk:
-    """A ledger, and a Wicked Reports that accepts every row at once; `run` is one whole run."""
+    """Runs of the mapping against a ledger to which every row is added at once."""
 
     def __init__(self, **rules: Any) -> None:
-        self.ledger = Ledger.in_memory("live")
+        self.book = Book()
+        self.ledger = self.book.ledger
         self.rules = rules
-        self.unchanged = 0
+
+    @property
+    def unchanged(self) -> int:
+        return self.book.unchanged
 
     def run(self, *calls: list[dict[str, Any]], today: date = TODAY, **rules: Any) -> Made:
-        """Read these records, a list a call, with a new normalizer."""
-        normalizer, book = make_normalizer(today, **{**self.rules, **rules}), OrderBook(self.ledger)
+        """Read these records, a list per call, with a new normalizer."""
+        normalizer = make_normalizer(today, **{**self.rules, **rules})
         made: Made = []
         for call in calls:
             records = [Record("transactions", data, len(made) + place) for place, data in enumerate(call)]
-            made += self._accept(normalizer.normalize(records, book), book)
-        return made + self._accept(normalizer.finish(book), book)
+            made += self.book.accept(normalizer.normalize(records, self.book))
+        return made + self.book.accept(normalizer.finish(self.book))
 
     def __call__(self, *data: dict[str, Any], **settings: Any) -> Made:
         return self.run(list(data), **settings)
 
-    def _accept(self, normalized: Iterable[Row | Reject | Skip], book: OrderBook) -> Made:
-        made = list(normalized)
-        for row in made:
-            if isinstance(row, Row):
-                known = self.ledger.known(row.endpoint, [row.key])
-                assert row.endpoint != "order_payments" or not known, "a payment was sent twice"
-                book.queue(row)
-                batch = Batch(row.endpoint, [row])
-                self.ledger.begin(batch)
-                self.ledger.commit(batch, [row])
-                book.release([row])
-        changes = [one for one in made if not isinstance(one, Unchanged)]
-        self.unchanged += len(made) - len(changes)
-        return changes
+    def state(self, key: str = SALE_KEY) -> SaleState | None:
+        return self.book.state(key)
 
-    def state(self, key: str = ORDER_KEY) -> OrderState | None:
-        return self.ledger.orders([key]).get(key)
-
-    def net(self, key: str = ORDER_KEY) -> Decimal:
-        state = self.state(key)
-        return state.net if state else Decimal(0)
+    def net(self, key: str = SALE_KEY) -> Decimal:
+        return self.book.net(key)
 
 
 def reasons(made: Made) -> list[str]:

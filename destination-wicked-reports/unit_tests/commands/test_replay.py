@@ -23,7 +23,7 @@ from destination_wicked_reports.mappings.affiliate.wecantrack import WecantrackN
 from destination_wicked_reports.mappings.native import NativeNormalizer
 from destination_wicked_reports.model import IN_DOUBT, OrderState, Reject, Row
 
-ORDER_KEY = "wecantrack\x1fwct-1-A"
+SALE_KEY = "wecantrack\x1fwct-1-A"
 ORDER = {
     "SourceSystem": "wecantrack",
     "SourceID": "wct-1-A",
@@ -48,7 +48,7 @@ REFUNDED = replace(PAID, refunded=Decimal("4.5"), status="PARTIALLY REFUNDED", p
 
 def row_of(endpoint: str, fields: dict, key: str | None = None, order: OrderState | None = None) -> Row:
     maker = RowMaker(ENDPOINTS[endpoint])
-    return maker.encode(dict(fields), endpoint, 0, key, ORDER_KEY if order else None, order)
+    return maker.encode(dict(fields), endpoint, 0, key, SALE_KEY if order else None, order)
 
 
 def payment(amount: float = 5, **extra) -> dict:
@@ -105,7 +105,7 @@ class Bench:
 
     def order(self) -> OrderState | None:
         with open_session(self.config) as session:
-            return session.ledger.orders([ORDER_KEY]).get(ORDER_KEY)
+            return session.ledger.orders([SALE_KEY]).get(SALE_KEY)
 
 
 @pytest.fixture
@@ -189,7 +189,7 @@ def test_a_row_in_doubt_must_not_be_edited(bench):
 
 
 def test_an_affiliate_payment_in_doubt_does_not_count_twice(bench):
-    row = row_of("order_payments", REFUND, f"{ORDER_KEY}#2", REFUNDED)
+    row = row_of("order_payments", REFUND, f"{SALE_KEY}#2", REFUNDED)
     bench.dead_letters.mark_in_doubt(row, "lost")
     bench.record(row, status=IN_DOUBT)
     assert len(bench.replay(in_doubt=True)) == 1
@@ -210,7 +210,7 @@ def test_a_fixed_order_is_recorded_as_sent(bench):
 
 def test_an_edited_amount_is_recorded_as_sent(bench):
     bench.record(row_of("orders", ORDER, order=PAID))
-    bench.dead_letters.reject_row(row_of("order_payments", REFUND, f"{ORDER_KEY}#2", REFUNDED), "bad")
+    bench.dead_letters.reject_row(row_of("order_payments", REFUND, f"{SALE_KEY}#2", REFUNDED), "bad")
     bench.edit(lambda line: line["row"].update(Amount=3))
     assert len(bench.replay()) == 1
     assert bench.order() == replace(REFUNDED, refunded=Decimal(3))
@@ -219,18 +219,18 @@ def test_an_edited_amount_is_recorded_as_sent(bench):
 def test_payments_of_one_order_follow_each_other(bench):
     bench.record(row_of("orders", ORDER, order=PAID))
     later = replace(REFUNDED, refunded=Decimal(10), status="REFUNDED", payments=3)
-    bench.dead_letters.reject_row(row_of("order_payments", REFUND, f"{ORDER_KEY}#2", REFUNDED), "bad")
+    bench.dead_letters.reject_row(row_of("order_payments", REFUND, f"{SALE_KEY}#2", REFUNDED), "bad")
     rest = {**REFUND, "Amount": 5.5, "Status": "REFUNDED"}
-    bench.dead_letters.reject_row(row_of("order_payments", rest, f"{ORDER_KEY}#3", later), "computed from it")
+    bench.dead_letters.reject_row(row_of("order_payments", rest, f"{SALE_KEY}#3", later), "computed from it")
     assert [row["Status"] for _, rows in bench.replay() for row in rows] == ["PARTIALLY REFUNDED", "REFUNDED"]
     assert bench.order() == later
 
 
 def test_a_payment_of_an_order_that_changed_since_is_left_to_the_next_sync(bench):
-    bench.dead_letters.reject_row(row_of("order_payments", REFUND, f"{ORDER_KEY}#2", REFUNDED), "bad")
+    bench.dead_letters.reject_row(row_of("order_payments", REFUND, f"{SALE_KEY}#2", REFUNDED), "bad")
     bench.record(row_of("orders", ORDER, order=PAID))
     other = replace(PAID, refunded=Decimal(10), status="REFUNDED", payments=2)
-    bench.record(row_of("order_payments", {**REFUND, "Amount": 10}, f"{ORDER_KEY}#2", other))
+    bench.record(row_of("order_payments", {**REFUND, "Amount": 10}, f"{SALE_KEY}#2", other))
     assert bench.replay() == []
     assert bench.skipped == {OUTDATED: 1}
     assert bench.order() == other

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import threading
-from decimal import Decimal
 
 import pytest
 from airbyte_cdk.models import FailureType
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
-from builders.destination import ACCEPTED, ScriptedClient, lines_of, make_row
+from builders.destination import ACCEPTED, ScriptedClient, lines_of, make_row, sale
 from destination_wicked_reports.api.responses import Outcome, PostResult
 from destination_wicked_reports.delivery import dispatcher as module
 from destination_wicked_reports.delivery import queue
@@ -16,7 +15,7 @@ from destination_wicked_reports.delivery.dispatcher import Dispatcher
 from destination_wicked_reports.delivery.tally import Tally
 from destination_wicked_reports.errors import NotStoredError
 from destination_wicked_reports.ledger.outbox import Batch
-from destination_wicked_reports.model import OrderState
+from destination_wicked_reports.model import Row, SaleState
 
 REFUSED = PostResult(Outcome.REJECTED, {}, "refused whole")
 
@@ -229,7 +228,7 @@ def test_a_row_in_doubt_is_not_sent_again(deliver):
 
 
 def test_after_a_kill_orders_are_sent_again_and_rows_without_an_id_are_in_doubt(deliver, ledger, dead_letters):
-    order = make_row("orders", order_key="o", order=state("10", 1))
+    order = make_row("orders", sale_key="o", sale=state("10", 1))
     for row in (make_row("order_payments"), order):
         ledger.begin(Batch(row.endpoint, [row]))
     client = ScriptedClient()
@@ -237,7 +236,7 @@ def test_after_a_kill_orders_are_sent_again_and_rows_without_an_id_are_in_doubt(
     dispatcher.recover()
     dispatcher.flush()
     assert client.posts == [("/orders", ["1"])]
-    assert ledger.orders(["o"]) == {"o": state("10", 1)}
+    assert ledger.sales(["o"]) == {"o": state("10", 1)}
     assert [line["reason"] for line in lines_of(dead_letters)] == [module.OUTCOME_UNKNOWN]
     assert ledger.unfinished() == []
     dispatcher.add([make_row("orders"), make_row("order_payments")])
@@ -259,19 +258,19 @@ def test_after_a_kill_other_rows_with_an_id_are_sent_when_the_source_sends_them_
     assert ledger.unfinished() == []
 
 
-def state(approved: str, payments: int) -> OrderState:
-    return OrderState(Decimal(10), Decimal(approved), status="approved", payments=payments)
+def state(total: str, version: int) -> SaleState:
+    return sale(total, version)
 
 
 def test_a_payment_computed_from_a_rejected_order_is_rejected_too(deliver, dead_letters, ledger):
     client = ScriptedClient(lambda path, rows: REFUSED if path == "/orders" else ACCEPTED)
     dispatcher = deliver(client)
-    dispatcher.add([make_row("orders", order_key="o", order=state("10", 1))])
-    dispatcher.add([make_row("order_payments", order_key="o", order=state("12", 2)), make_row("order_payments", 2)])
+    dispatcher.add([make_row("orders", sale_key="o", sale=state("10", 1))])
+    dispatcher.add([make_row("order_payments", sale_key="o", sale=state("12", 2)), make_row("order_payments", 2)])
     dispatcher.flush()
     assert client.posts == [("/orders", ["1"]), ("/orderpayments", ["2"])]
     assert [line["reason"] for line in lines_of(dead_letters)] == ["refused whole", module.ORDER_REJECTED]
-    assert ledger.orders(["o"]) == {}
+    assert ledger.sales(["o"]) == {}
     dispatcher.orders.load(["o"])
     assert dispatcher.orders.get("o") is None
 
@@ -279,11 +278,11 @@ def test_a_payment_computed_from_a_rejected_order_is_rejected_too(deliver, dead_
 def test_two_payments_of_one_order_never_share_a_request(deliver, ledger):
     client = ScriptedClient()
     dispatcher = deliver(client)
-    dispatcher.add(make_row("order_payments", n, order_key="o", order=state(str(n), n)) for n in (1, 2))
+    dispatcher.add(make_row("order_payments", n, sale_key="o", sale=state(str(n), n)) for n in (1, 2))
     dispatcher.flush()
     assert client.posts == [("/orderpayments", ["1"]), ("/orderpayments", ["2"])]
     assert client.most_at_once == 1
-    assert ledger.orders(["o"])["o"].payments == 2
+    assert ledger.sales(["o"])["o"].version == 2
 
 
 def fail(path, rows):
@@ -303,7 +302,7 @@ def test_when_wicked_stays_unavailable_payments_are_neither_sent_nor_in_doubt(de
 
 def test_when_wicked_stays_unavailable_affiliate_orders_stay_in_the_outbox(deliver, ledger):
     dispatcher = deliver(ScriptedClient(fail))
-    dispatcher.add([make_row("orders", order_key="o", order=state("10", 1))])
+    dispatcher.add([make_row("orders", sale_key="o", sale=state("10", 1))])
     with pytest.raises(AirbyteTracedException):
         dispatcher.flush()
     assert [row.key for batch in ledger.unfinished() for row in batch.rows] == [make_row().key]
@@ -329,12 +328,11 @@ def test_oldest_covers_rows_queued_and_in_flight(deliver):
 
 
 def orders_left(ledger):
-    return sorted(row.order_key for batch in ledger.unfinished() for row in batch.rows)
+    return sorted(row.sale_key for batch in ledger.unfinished() for row in batch.rows)
 
 
 def order_row(number, total="10.00", endpoint="orders", payments=0):
-    state = OrderState(Decimal(total), payments=payments)
-    return make_row(endpoint, number, order_key=f"o{number}", order=state)
+    return make_row(endpoint, number, sale_key=f"o{number}", sale=sale(total, payments))
 
 
 def test_orders_of_a_dead_run_stay_in_the_outbox_until_their_outcome_is_known(deliver, ledger):
@@ -393,7 +391,7 @@ def test_all_later_rows_of_a_refused_order_are_rejected_with_it(deliver, dead_le
     dispatcher.flush()
     assert [path for path, _ in client.posts] == ["/orders"]
     assert [line["endpoint"] for line in lines_of(dead_letters)] == ["orders", "order_payments", "order_payments"]
-    assert ledger.orders(["o1"]) == {}
+    assert ledger.sales(["o1"]) == {}
 
 
 def test_a_row_that_changes_and_changes_back_is_sent_each_time(deliver):
@@ -431,3 +429,51 @@ def test_an_unexpected_error_of_one_post_does_not_keep_others_from_being_recorde
     assert not dispatcher.busy
     assert set(ledger.known("order_payments", ["shop\x1f1", "shop\x1f2"])) == {"shop\x1f2"}
     assert [row.key for batch in ledger.unfinished() for row in batch.rows] == ["shop\x1f1"]
+
+
+def sale_row(endpoint: str, number: int, version: int, key: str = "s") -> Row:
+    return make_row(endpoint, number, sale_key=key, sale=state("10", version))
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_a_further_order_waits_until_every_earlier_refund_of_its_sale_is_settled(deliver, ledger, together):
+    client = ScriptedClient()
+    dispatcher = deliver(client)
+    rows = [
+        sale_row("orders", 1, 1),
+        sale_row("order_payments", 1, 2),
+        sale_row("orders", 2, 3),
+        make_row("orders", 9),
+        sale_row("order_payments", 2, 4),
+    ]
+    if together:
+        dispatcher.add(rows)
+    else:
+        for row in rows:
+            dispatcher.add([row])
+    dispatcher.flush()
+    sent = [(path, id_) for path, ids in client.posts for id_ in ids if id_ != "9"]
+    assert sent == [("/orders", "1"), ("/orderpayments", "1"), ("/orders", "2"), ("/orderpayments", "2")]
+    assert ledger.sales(["s"])["s"].version == 4
+
+
+def test_a_further_order_made_after_a_refund_that_is_rejected_is_rejected_too(deliver, dead_letters, ledger):
+    client = ScriptedClient(lambda path, rows: REFUSED if path == "/orderpayments" else ACCEPTED)
+    dispatcher = deliver(client)
+    other = make_row("orders", 5, sale_key="t", sale=state("10", 1))
+    dispatcher.add([sale_row("orders", 1, 1), sale_row("order_payments", 1, 2), sale_row("orders", 2, 3), other])
+    dispatcher.flush()
+    assert [post for post in client.posts if post[0] == "/orders"] == [("/orders", ["1"]), ("/orders", ["5"])]
+    assert [line["reason"] for line in lines_of(dead_letters)] == ["refused whole", module.ORDER_REJECTED]
+    assert ledger.sales(["s"])["s"].version == 1
+    assert dispatcher.orders.get("s") is None or dispatcher.orders.get("s").version == 1
+
+
+def test_a_run_that_dies_before_the_refund_is_settled_has_not_sent_the_further_order(deliver, ledger):
+    client = ScriptedClient(lambda path, rows: fail(path, rows) if path == "/orderpayments" else ACCEPTED)
+    dispatcher = deliver(client)
+    with pytest.raises(AirbyteTracedException):
+        dispatcher.add([sale_row("orders", 1, 1), sale_row("order_payments", 1, 2), sale_row("orders", 2, 3)])
+    assert client.posts[0] == ("/orders", ["1"])
+    assert ("/orders", ["2"]) not in client.posts
+    assert ledger.sales(["s"])["s"].version == 1

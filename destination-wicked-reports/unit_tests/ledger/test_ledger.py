@@ -10,16 +10,18 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from builders.destination import make_row
+from builders.destination import make_row, sale
 from destination_wicked_reports.errors import LedgerBusyError, LedgerError
 from destination_wicked_reports.ledger import schema
 from destination_wicked_reports.ledger.history import History
 from destination_wicked_reports.ledger.ledger import Ledger
 from destination_wicked_reports.ledger.order_book import OrderBook
 from destination_wicked_reports.ledger.outbox import Batch
-from destination_wicked_reports.model import IN_DOUBT, OrderState
+from destination_wicked_reports.model import IN_DOUBT, SalePayment
 
-STATE = OrderState(Decimal("10.10"), Decimal("10.10"), Decimal("0"), "approved", 1, 1, "EUR")
+STATE = sale(
+    "10.10", contact_id="U1", contact_email="a@example.com", aliases=("a1", "a2"), ordered_at="2026-01-01 10:00:00"
+)
 
 
 def sent(ledger: Ledger, *rows, status: str = "accepted") -> None:
@@ -41,45 +43,50 @@ def test_ten_thousand_keys_are_looked_up_in_one_query(ledger):
     assert len(ledger.known("orders", [row.key for row in rows])) == 10_000
 
 
-def test_an_orders_state_is_stored_exactly(ledger):
-    sent(ledger, make_row(order_key="o1", order=STATE))
-    assert ledger.orders(["o1", "o2"]) == {"o1": STATE}
+def test_a_sales_state_is_stored_exactly(ledger):
+    sent(ledger, make_row(sale_key="o1", sale=STATE))
+    assert ledger.sales(["o1", "o2"]) == {"o1": STATE}
 
 
-def test_the_last_row_of_an_order_determines_its_state(ledger):
-    later = OrderState(Decimal(10), Decimal(10), Decimal(4), "declined", 2, 1, "EUR")
-    sent(ledger, make_row(number=1, order_key="o1", order=STATE), make_row(number=2, order_key="o1", order=later))
-    assert ledger.orders(["o1"])["o1"] == later
+def test_the_last_row_of_a_sale_determines_its_state(ledger):
+    later = sale("10.10", 2, refunded="4.00")
+    sent(ledger, make_row(number=1, sale_key="o1", sale=STATE), make_row(number=2, sale_key="o1", sale=later))
+    assert ledger.sales(["o1"])["o1"] == later
 
 
-def test_an_orders_state_never_goes_back(ledger):
-    """The order of a reinstated sale is sent before the refund of the earlier one: orders go before payments."""
-    refunded = OrderState(Decimal(10), Decimal(10), Decimal(10), "REFUNDED", 2, 1, "EUR")
-    reinstated = OrderState(Decimal(9), Decimal(9), Decimal(0), "APPROVED", 3, 2, "EUR")
-    order = make_row(number=1, order_key="o", order=reinstated)
-    payment = make_row("order_payments", 2, order_key="o", order=refunded)
-    book = OrderBook(ledger)
-    book.queue(order)
-    book.queue(payment)
-    assert book.get("o") == reinstated
-    sent(ledger, order)
-    sent(ledger, payment)
-    assert ledger.orders(["o"])["o"] == reinstated
-    together = [make_row(number=n, order_key="p", order=state) for n, state in ((3, reinstated), (4, refunded))]
+def test_a_sales_state_never_goes_back(ledger):
+    refunded, further = sale(version=2, refunded="4.00"), sale(version=3)
+    sent(ledger, make_row(number=1, sale_key="o", sale=further))
+    sent(ledger, make_row("order_payments", 2, sale_key="o", sale=refunded))
+    assert ledger.sales(["o"])["o"] == further
+    together = [make_row(number=n, sale_key="p", sale=state) for n, state in ((3, further), (4, refunded))]
     sent(ledger, *together)
-    assert ledger.orders(["p"])["p"] == reinstated
+    assert ledger.sales(["p"])["p"] == further
+
+
+def test_a_sale_is_found_by_each_of_its_aliases_and_in_its_own_store_only(tmp_path):
+    path, payments = tmp_path / "ledger.sqlite", (SalePayment(1, "APPROVED", Decimal("10.10")),)
+    live = Ledger.sqlite(path, "live")
+    sent(live, make_row(sale_key="o1", sale=STATE, payments=payments))
+    sent(live, make_row(number=2, sale_key="o2", sale=sale(aliases=("a2",)), payments=payments))
+    assert live.sales_by_alias(["a1", "a9"]) == {"o1": STATE}
+    assert live.sales_by_alias(["a2"]).keys() == {"o1", "o2"}
+    live.close()
+    test = Ledger.sqlite(path, "test")
+    assert test.sales_by_alias(["a1"]) == {}
+    test.close()
 
 
 def test_a_begun_batch_is_found_again_byte_for_byte(tmp_path):
     path = tmp_path / "ledger.sqlite"
     first = Ledger.sqlite(path, "live")
-    rows = [make_row(number=1, name="ü€"), make_row(number=2, order_key="o", order=STATE)]
+    rows = [make_row(number=1, name="ü€"), make_row(number=2, sale_key="o", sale=STATE)]
     first.begin(Batch("orders", rows))
     first.close()
     second = Ledger.sqlite(path, "live")
     (found,) = second.unfinished()
-    assert [(r.key, r.body, r.digest, r.order_key, r.order) for r in found.rows] == [
-        (r.key, r.body, r.digest, r.order_key, r.order) for r in rows
+    assert [(r.key, r.body, r.digest, r.sale_key, r.sale, r.payments) for r in found.rows] == [
+        (r.key, r.body, r.digest, r.sale_key, r.sale, r.payments) for r in rows
     ]
     second.commit(found, [])
     assert second.unfinished() == []
@@ -97,12 +104,12 @@ def test_bisected_batches_replace_the_batch_they_were_cut_from(ledger):
 def test_the_test_store_and_the_live_store_are_separate(tmp_path):
     path = tmp_path / "ledger.sqlite"
     test = Ledger.sqlite(path, "test")
-    sent(test, make_row(order_key="o", order=STATE))
+    sent(test, make_row(sale_key="o", sale=STATE))
     test.begin(Batch("orders", [make_row(number=2)]))
     test.close()
     live = Ledger.sqlite(path, "live")
     assert live.known("orders", [make_row().key]) == {}
-    assert live.orders(["o"]) == {}
+    assert live.sales(["o"]) == {}
     assert live.unfinished() == []
     live.close()
 
@@ -192,7 +199,7 @@ def test_the_schema_starts_at_version_1(tmp_path):
 
 def test_a_migration_keeps_everything_and_runs_once(tmp_path, monkeypatch):
     path = tmp_path / "ledger.sqlite"
-    row = make_row(order_key="shop/1", order=STATE)
+    row = make_row(sale_key="shop/1", sale=STATE)
     first = Ledger.sqlite(path, "live")
     sent(first, row)
     first.begin(Batch("orders", [make_row(number=2)]))
@@ -240,7 +247,7 @@ def test_committed_rows_survive_a_kill(tmp_path):
     script = (
         "import os, sys; sys.path.insert(0, sys.argv[2])\n"
         "from pathlib import Path\n"
-        "from builders.destination import make_row\n"
+        "from builders.destination import make_row, sale\n"
         "from destination_wicked_reports.ledger.outbox import Batch\n"
         "from destination_wicked_reports.ledger.ledger import Ledger\n"
         "ledger = Ledger.sqlite(Path(sys.argv[1]), 'live')\n"
@@ -256,7 +263,7 @@ def test_committed_rows_survive_a_kill(tmp_path):
 
 
 def test_the_order_book_returns_the_queued_state_until_the_row_is_released(ledger):
-    book, row = OrderBook(ledger), make_row(order_key="o", order=STATE)
+    book, row = OrderBook(ledger), make_row(sale_key="o", sale=STATE)
     book.load(["o"])
     assert book.get("o") is None
     book.queue(row)

@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from builders.affiliate import BY_USER, ORDER_KEY, Book, bodies, feed, make_normalizer, payments, transaction
+from builders.affiliate import BY_USER, SALE_KEY, Book, bodies, feed, make_normalizer, payments, transaction
 from destination_wicked_reports.config.mappings import WecantrackMapping
 from destination_wicked_reports.mappings.affiliate.base import NO_CONTACT, REINSTATED
 from destination_wicked_reports.mappings.affiliate.wecantrack import WecantrackNormalizer
@@ -54,8 +54,8 @@ class TestFirstSight:
                 "OrderPayments": [{"PaymentDate": ORDERED, "Amount": 10, "Status": "APPROVED"}],
             }
         ]
-        assert made[1].key == made[1].order_key == ORDER_KEY
-        state = book.states[ORDER_KEY]
+        assert made[1].key == made[1].order_key == SALE_KEY
+        state = book.states[SALE_KEY]
         assert (state.total, state.approved, state.refunded) == (Decimal("10.00"), Decimal("10.00"), Decimal(0))
         assert (state.status, state.payments, state.revision, state.currency) == ("APPROVED", 1, 1, "USD")
 
@@ -150,7 +150,7 @@ class TestLaterChanges:
                 "Status": "REFUNDED",
             }
         ]
-        assert (row.key, row.order_key) == (f"{ORDER_KEY}#2", ORDER_KEY)
+        assert (row.key, row.order_key) == (f"{SALE_KEY}#2", SALE_KEY)
         assert row.order is not None
         assert (row.order.net, row.order.payments) == (0, 2)
 
@@ -159,7 +159,7 @@ class TestLaterChanges:
         steps = ["10.00", "12.00", "10.00", "12.00", "10.00"]
         rows = [row for amount in steps for row in feed(normalizer, book, record("pending", amount))]
         keys = [row.key for row in rows if row.endpoint == "order_payments"]
-        assert keys == [f"{ORDER_KEY}#{number}" for number in (2, 3, 4, 5)]
+        assert keys == [f"{SALE_KEY}#{number}" for number in (2, 3, 4, 5)]
 
     def test_records_of_one_call_see_each_other(self):
         made = feed(
@@ -230,9 +230,9 @@ class TestReinstatement:
         assert order["SourceID"] == order["OrderItems"][0]["OrderItemID"] == "wct-7-T1-r2"
         assert order["OrderTotal"] == 11
         assert order["OrderPayments"] == [{"PaymentDate": APPROVED_ON, "Amount": 11, "Status": "APPROVED"}]
-        assert [row.order_key for row in made] == [ORDER_KEY]
-        assert made[0].key == f"{ORDER_KEY}-r2"
-        assert book.states[ORDER_KEY].revision == 2
+        assert [row.order_key for row in made] == [SALE_KEY]
+        assert made[0].key == f"{SALE_KEY}-r2"
+        assert book.states[SALE_KEY].revision == 2
         assert normalizer.reinstated == 1
 
     def test_payments_of_the_new_order_name_it_and_have_keys_of_their_own(self):
@@ -299,7 +299,7 @@ class TestInvariants:
         else:
             rows = []
             for status, amount, times in steps:
-                before = book.states.get(ORDER_KEY)
+                before = book.states.get(SALE_KEY)
                 made = feed(normalizer, book, record(status, amount))
                 self.check(book, [(status, amount, 1)], recognize, before)
                 assert [feed(normalizer, book, record(status, amount)) for _ in range(times - 1)] == [[]] * (times - 1)
@@ -308,13 +308,13 @@ class TestInvariants:
         assert all(Decimal(str(amount)) > 0 for _, amount, _ in sent)
         balance = {"APPROVED": 1, "REFUNDED": -1, "PARTIALLY REFUNDED": -1, "DECLINED": 0}
         total = sum(balance[status] * Decimal(str(amount)) for status, amount, _ in sent)
-        assert total == book.states[ORDER_KEY].net
+        assert total == book.states[SALE_KEY].net
         keys = [row.key for row in rows if row.endpoint in ("orders", "order_payments")]
         assert len(set(keys)) == len(keys)
 
     @staticmethod
     def check(book: Book, steps: list[Any], recognize: str, before: OrderState | None = None) -> None:
-        state = book.states[ORDER_KEY]
+        state = book.states[SALE_KEY]
         status, amount, _ = steps[-1]
         cents = (Decimal(amount) * 100 + Decimal("0.5")).to_integral_value(rounding="ROUND_FLOOR") / 100
         due = {"declined": Decimal(0), "approved": cents, "pending": cents}[status]
@@ -341,8 +341,8 @@ class TestInvariants:
             rows = feed(normalizer, book, record(status, amount))
             if lost:
                 assert payments(rows) == []
-                assert book.states[ORDER_KEY].net == 0
-            lost = book.states[ORDER_KEY].status in ("REFUNDED", "DECLINED")
+                assert book.states[SALE_KEY].net == 0
+            lost = book.states[SALE_KEY].status in ("REFUNDED", "DECLINED")
 
 
 def test_contact_rules_may_be_given_as_their_two_texts():

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import orjson
 import pytest
 from builders.affiliate import bodies, payments
-from builders.sovrn import NOON_CHANGED, NOON_SOLD, ORDER_KEY, SOLD, Desk, reasons, taken_back, transaction
+from builders.sovrn import NOON_CHANGED, NOON_SOLD, SALE_KEY, SOLD, Desk, reasons, taken_back, transaction
 from destination_wicked_reports.config.spec import Config
 from destination_wicked_reports.errors import ConfigurationError
 from destination_wicked_reports.mappings.affiliate.base import EXCLUDED_NETWORK, NO_CONTACT, REINSTATED
@@ -57,7 +57,7 @@ class TestFirstSight:
                 "OrderPayments": [{"PaymentDate": NOON_SOLD, "Amount": 10, "Status": "APPROVED"}],
             }
         ]
-        assert made[1].key == made[1].order_key == ORDER_KEY
+        assert made[1].key == made[1].order_key == SALE_KEY
 
     @pytest.mark.parametrize(
         ("changes", "expected"),

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 from builders.affiliate import bodies, payments
-from builders.sovrn import NOON_CHANGED, ORDER_KEY, Desk, reasons, taken_back, transaction
+from builders.sovrn import NOON_CHANGED, SALE_KEY, Desk, reasons, taken_back, transaction
 from destination_wicked_reports.mappings.affiliate.base import NO_CONTACT
 from destination_wicked_reports.mappings.affiliate.sovrn_returns import EXCESS, UNMATCHED
 from destination_wicked_reports.model import Reject
@@ -28,7 +28,7 @@ class TestMatching:
         (row,) = made = desk(taken_back(amount))
         assert payments(made) == REFUND_ALL
         assert bodies(made, "order_payments")[0]["OrderID"] == "sovrn-1234-R1-C1"
-        assert (row.key, row.order_key) == (f"{ORDER_KEY}#2", ORDER_KEY)
+        assert (row.key, row.order_key) == (f"{SALE_KEY}#2", SALE_KEY)
 
     def test_a_smaller_one_refunds_in_part_and_the_next_the_rest(self):
         desk = Desk()

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import orjson
 import pytest
-from builders.affiliate import BY_USER, ORDER_KEY, Book, bodies, feed, make_normalizer, payments, transaction
+from builders.affiliate import BY_USER, SALE_KEY, Book, bodies, feed, make_normalizer, payments, transaction
 from destination_wicked_reports.mappings.affiliate.base import CONVERSION_TYPE, EXCLUDED_NETWORK, NO_CONTACT
 from destination_wicked_reports.model import Reject, Row, Skip
 from hypothesis import given
@@ -270,4 +270,4 @@ def test_no_record_can_raise_or_quote_itself(changes, without_contact):
 def test_an_order_key_is_that_of_its_first_row():
     book = Book()
     made = feed(make_normalizer(), book, transaction())
-    assert [row.key for row in made if row.endpoint == "orders"] == list(book.states) == [ORDER_KEY]
+    assert [row.key for row in made if row.endpoint == "orders"] == list(book.states) == [SALE_KEY]
