@@ -21,6 +21,7 @@ from destination_wicked_reports.delivery.session import open_session
 from destination_wicked_reports.errors import ConfigurationError, LedgerError
 from destination_wicked_reports.ledger.history import open_history
 from destination_wicked_reports.mappings.factory import make_normalizer
+from destination_wicked_reports.mappings.revenue import order_name
 from destination_wicked_reports.signals import SIGNALS
 
 
@@ -94,28 +95,31 @@ def _ledger(config: Config, options: argparse.Namespace) -> int:
             _print_rows(history.totals(), ("day", "stream", "endpoint", "status", "rows"), as_json=options.json)
             return 0
         sendings = history.sendings(options.key)
-        orders = history.orders(options.key)
+        sales = history.sales(options.key)
     if options.json:
         _print_rows(sendings, (), as_json=True)
         return 0
     for sending in sendings:
         sending["digest"] = sending["digest"][:8]
-        order = sending.pop("order", None)
-        if order:
-            sending |= {name: order[name] for name in ("approved", "refunded")}
-            sending["order status"] = order["status"] or "ordered"
+        payments = sending.pop("payments", ())
+        sending["payments"] = ", ".join(f"{each['status']} {each['amount']}" for each in payments)
     columns = ["at", "endpoint", "key", "stream", "status", "digest"]
-    if orders:
-        columns += ["order status", "approved", "refunded"]
-    _print_rows(sendings, columns, as_json=False)
-    for order in orders:
-        _print(
-            f"Order {order['key']}: total {order['total']} {order['currency']}, approved {order['approved']}, "
-            f"refunded {order['refunded']}, {order['payments']} payments, revision {order['revision']}."
-        )
+    _print_rows(sendings, columns + ["payments"] * bool(sales), as_json=False)
+    for sale in sales:
+        _print(_describe(sale))
     if not sendings:
         _print("No row with this key was sent.")
     return 0
+
+
+def _describe(sale: Mapping[str, Any]) -> str:
+    """Return a sentence on what a sale counts for now."""
+    open_orders = [
+        f"{order_name(sale['key'], order['number'])} ({order['total']}, refunded {order['refunded']})"
+        for order in sale["open_orders"]
+    ]
+    opened = ", ".join(open_orders) or "none"
+    return f"Sale {sale['key']}: {sale['order_count']} orders sent in all. Open orders in {sale['currency']}: {opened}."
 
 
 def _print_rows(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], *, as_json: bool) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
@@ -14,12 +14,12 @@ from destination_wicked_reports.api.endpoints import ENDPOINTS, ORDER_PAYMENTS, 
 from destination_wicked_reports.api.rows import FieldChecker, RowMaker
 from destination_wicked_reports.delivery.dead_letters import FACTS, RECORD, REJECTED, ROW
 from destination_wicked_reports.errors import FieldError, ReplayError
-from destination_wicked_reports.ledger.outbox import decode_order_state
-from destination_wicked_reports.mappings.payments_and_refunds import apply_payment
-from destination_wicked_reports.model import IN_DOUBT, OrderState, Record, Row
+from destination_wicked_reports.ledger.outbox import decode_payments, decode_sale
+from destination_wicked_reports.model import IN_DOUBT, Record, Row, SaleState
 
 _NAMES = frozenset(
-    {"outcome", "reason", "field", "endpoint", "stream", "at", "form", "key", "digest", "order_key", "order", "row"}
+    {"outcome", "reason", "field", "endpoint", "stream", "at", "form", "key", "digest", "row"}
+    | {"sale_key", "sale", "payments"}
 )
 
 
@@ -89,8 +89,8 @@ class DeadLetterReader:
             raise ReplayError("lacks the row's `key` or `digest`, which show whether it was sent")
         if in_doubt and row.digest.hex() != digest:
             raise ReplayError("is in doubt and was edited: Wicked may have the original row. Undo the edit")
-        if dead_letter.get("order_key") is not None:
-            self._set_order(row, dead_letter, key)
+        if dead_letter.get("sale_key") is not None:
+            self._set_sale(row, fields, dead_letter, key)
         elif not ENDPOINTS[endpoint].key:
             # The key of a row without an id is the digest of its content, with `#2` for the second of two equal rows,
             # or was set by the mapping. Other rows are identified by their id, which may be what was fixed.
@@ -113,41 +113,28 @@ class DeadLetterReader:
             raise FieldError(", ".join(sorted(unknown)), f"not a field of {endpoint}")
         return fields
 
-    def _set_order(self, row: Row, dead_letter: dict[str, Any], key: str) -> None:
+    def _set_sale(self, row: Row, fields: dict[str, Any], dead_letter: dict[str, Any], key: str) -> None:
         try:
-            row.order_key, row.order = str(dead_letter["order_key"]), decode_order_state(dead_letter["order"])
+            row.sale_key, row.sale = str(dead_letter["sale_key"]), decode_sale(dead_letter["sale"])
+            row.payments = decode_payments(dead_letter["payments"])
         except (KeyError, TypeError, ValueError, ArithmeticError):
-            raise ReplayError("lacks a complete `order`, which its row is a part of") from None
+            raise ReplayError("lacks a complete `sale`, which its row is a part of") from None
         if row.endpoint == ORDERS.name and row.key != key:
             raise ReplayError("is an affiliate or shop order, whose SourceSystem and SourceID cannot be edited")
+        sent = fields.get("OrderPayments", [fields] if row.endpoint == ORDER_PAYMENTS.name else [])
+        if [(p.get("Status"), _decimal(p.get("Amount"))) for p in sent] != [p[1:] for p in row.payments]:
+            raise ReplayError(
+                "belongs to a sale, whose amounts cannot be edited: undo that edit, or remove the line and read the "
+                "sale from its source again"
+            )
         row.key = key
 
 
-def rebase(dead_letter: DeadLetter, known: OrderState | None) -> Row | None:
-    """Return a row with its order's state after the row; None if the order has changed since the row was made.
-
-    The state is computed from the row's amounts as edited, so that the next sync sends exactly the difference.
-    """
-    row = dead_letter.row
-    if row is None or row.order is None or dead_letter.in_doubt or dead_letter.fields is None:
-        return row
-    order, fields = row.order, dead_letter.fields
-    if row.endpoint == ORDERS.name:
-        payments = [(str(p["Status"]), _decimal(p["Amount"])) for p in fields.get("OrderPayments", ())]
-        # The first order of a sale may have any number of payments; a further one has at most one.
-        before = 0 if order.revision == 1 else order.payments - (1 if order.status else 0)
-        if (known.version if known else (0, 0)) != (order.revision - 1, before):
-            return None
-        state = OrderState(_decimal(fields["OrderTotal"]), payments=before, revision=order.revision)
-    elif row.endpoint == ORDER_PAYMENTS.name:
-        if known is None or known.version != (order.revision, order.payments - 1):
-            return None
-        payments, state = [(str(fields["Status"]), _decimal(fields["Amount"]))], known
-    else:
-        return row
-    for status, amount in payments:
-        state = apply_payment(state, status, amount)
-    return replace(row, order=replace(state, currency=order.currency, source_updated_at=order.source_updated_at))
+def is_current(row: Row, known: SaleState | None) -> bool:
+    """Tell whether a row of a sale still follows on what was sent of the sale; True for other rows."""
+    if row.sale is None:
+        return True
+    return (known.version if known else 0) == row.sale.version - len(row.payments)
 
 
 def _decimal(value: Any) -> Decimal:

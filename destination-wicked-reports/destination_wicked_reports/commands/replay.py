@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from destination_wicked_reports.commands.dead_letter_reader import DeadLetter, DeadLetterReader, rebase
+from destination_wicked_reports.commands.dead_letter_reader import DeadLetter, DeadLetterReader, is_current
 from destination_wicked_reports.delivery.session import Session
 from destination_wicked_reports.errors import ConfigurationError, ReplayError
 from destination_wicked_reports.mappings.base import Normalizer
@@ -107,14 +107,15 @@ class Replay:
 
     def _send_row(self, dead_letter: DeadLetter) -> None:
         row = dead_letter.row
-        if row is not None and row.order_key:
-            self._acquire(row)
-            self._dispatcher.orders.load([row.order_key])
-            row = rebase(dead_letter, self._dispatcher.orders.get(row.order_key))
         if row is None:
-            self._tally.skipped[OUTDATED] += 1
-        else:
-            self._dispatcher.add([row])
+            return
+        if row.sale_key and not dead_letter.in_doubt:
+            self._acquire(row)
+            self._dispatcher.orders.load([row.sale_key])
+            if not is_current(row, self._dispatcher.orders.get(row.sale_key)):
+                self._tally.skipped[OUTDATED] += 1
+                return
+        self._dispatcher.add([row])
 
     def _acquire(self, row: Row) -> None:
         if self._session.ledger.acquire([row.key]):

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from datetime import datetime, timezone
 from typing import Any
 
+import orjson
 from sqlalchemy import ColumnElement, Connection, Engine, Select, String, func, or_, select, union_all
 from sqlalchemy.exc import DBAPIError
 
@@ -15,7 +16,8 @@ from destination_wicked_reports.config.paths import ledger_path
 from destination_wicked_reports.config.spec import Config, PostgresLedger
 from destination_wicked_reports.errors import LedgerError
 from destination_wicked_reports.ledger.engines import opening_error, postgresql_engine, sqlite_reader
-from destination_wicked_reports.ledger.schema import order_events, orders, sent, sent_before, stored_version
+from destination_wicked_reports.ledger.outbox import decode_payments
+from destination_wicked_reports.ledger.schema import sale_events, sales, sent, sent_before, stored_version
 
 _DAY = 86_400
 #: Replaces the key's separator in output and input: SOURCE SYSTEM/ID.
@@ -73,27 +75,24 @@ class History:
         """Return every time a row or the rows of an order were sent, oldest first; `key` is an id or SOURCE SYSTEM/ID.
 
         Each has `at` (UTC), `endpoint`, `key`, `stream`, `status` (accepted or in_doubt) and `digest` (of the content);
-        rows of an affiliate or shop order also have `order`, the order's state after the row.
+        rows of a sale also have `payments`, each with the `number` of its order, its `status` and `amount`.
         """
         found = [dict(row) for row in self.connection.execute(union_all(*self._queries(key))).mappings()]
         events = self._events(key)
         for sending in found:
             sending["at"] = _timestamp(sending.pop("sent_at"))
             sending["digest"] = bytes(sending["digest"]).hex()
-            order = events.get((sending["endpoint"], sending["key"]))
-            if order is not None:
-                sending["order"] = order
+            payments = events.get((sending["endpoint"], sending["key"]))
+            if payments is not None:
+                sending["payments"] = payments
             sending["key"] = display_key(sending["key"])
         rank = {endpoint: number for number, endpoint in enumerate(("products", "contacts", "orders", "order_items"))}
         return sorted(found, key=lambda s: (s["at"], rank.get(s["endpoint"], len(rank)), s["key"]))
 
-    def orders(self, key: str) -> list[dict[str, Any]]:
-        """Return the current state of the affiliate and shop orders with this id."""
-        query = select(orders).where(orders.c.store == self.store, _matches(orders.c.key, key))
-        return [
-            {**{name: value for name, value in row.items() if name != "store"}, "key": display_key(row["key"])}
-            for row in self.connection.execute(query).mappings()
-        ]
+    def sales(self, key: str) -> list[dict[str, Any]]:
+        """Return the present state of the sales with this id: the fields of `SaleState`, and `key`."""
+        query = select(sales.c.key, sales.c.state).where(sales.c.store == self.store, _matches(sales.c.key, key))
+        return [{"key": display_key(row.key), **orjson.loads(row.state)} for row in self.connection.execute(query)]
 
     def _queries(self, key: str) -> Iterator[Select[Any]]:
         names = ("sent_at", "endpoint", "key", "stream", "status", "digest")
@@ -102,13 +101,12 @@ class History:
                 table.c.store == self.store, _matches(table.c.key, key)
             )
 
-    def _events(self, key: str) -> dict[tuple[str, str], dict[str, Any]]:
-        names = ("revision", "payments", "status", "total", "approved", "refunded")
-        query = select(order_events).where(order_events.c.store == self.store)
-        query = query.where(_matches(order_events.c.order_key, key))
+    def _events(self, key: str) -> dict[tuple[str, str], list[dict[str, Any]]]:
+        query = select(sale_events.c.endpoint, sale_events.c.key, sale_events.c.payments)
+        query = query.where(sale_events.c.store == self.store, _matches(sale_events.c.sale_key, key))
         return {
-            (row["endpoint"], row["key"]): {name: row[name] for name in names}
-            for row in self.connection.execute(query).mappings()
+            (row.endpoint, row.key): [payment._asdict() for payment in decode_payments(orjson.loads(row.payments))]
+            for row in self.connection.execute(query)
         }
 
 
@@ -118,11 +116,11 @@ def display_key(key: str) -> str:
 
 
 def _matches(column: ColumnElement[str], key: str) -> ColumnElement[bool]:
-    """Return the condition that a row has this key, or belongs to the order that has it: `key#2`, `key-r2`, a line."""
+    """Return the condition that a row has this key, or belongs to the order that has it: `key#2`, `key~2`, a line."""
     name = func.replace(column, SEPARATOR, SLASH, type_=String())
     wanted = key.replace(SEPARATOR, SLASH)
     exact = name == wanted
-    prefixes = [wanted + mark for mark in ("#", "-r", SLASH)]
+    prefixes = [wanted + mark for mark in ("#", "~", SLASH)]
     return or_(
         exact,
         name.endswith(SLASH + wanted, autoescape=True),

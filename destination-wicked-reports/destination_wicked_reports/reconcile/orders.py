@@ -13,7 +13,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, NamedTuple
 
 from destination_wicked_reports.ledger.history import SLASH
-from destination_wicked_reports.mappings.payments_and_refunds import APPROVED, PARTIALLY_REFUNDED, REFUNDED, cents
+from destination_wicked_reports.mappings.revenue import APPROVED, PARTIALLY_REFUNDED, REFUNDED, cents
 
 ZERO = Decimal("0.00")
 #: Source system and source id, which identify an order at Wicked (docs/vendors/wicked-reports.md 2.3, 2.10).

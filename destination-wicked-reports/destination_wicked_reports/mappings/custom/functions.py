@@ -19,7 +19,7 @@ from jmespath.functions import Functions, signature
 
 from destination_wicked_reports.api.fields import YEARS, decimal, local, number_text
 from destination_wicked_reports.errors import FieldError, SettingError
-from destination_wicked_reports.mappings.payments_and_refunds import cents
+from destination_wicked_reports.mappings.revenue import cents
 
 #: Units per second, by the name that `utc` accepts.
 _UNITS = {"seconds": Decimal(1), "milliseconds": Decimal(1000)}
