@@ -110,3 +110,42 @@ def payments(made: Iterable[Row | Reject | Skip]) -> list[tuple[str, float, str]
         (payment["Status"], payment["Amount"], payment["PaymentDate"])
         for payment in nested + bodies(made, "order_payments")
     ]
+
+
+class Wicked:
+    """Wicked Reports as it receives rows, with net under both readings (docs/vendors/wicked-reports.md 10.1)."""
+
+    def __init__(self) -> None:
+        self.orders: dict[str, dict[str, Any]] = {}
+        self.payments: dict[str, list[dict[str, Any]]] = {}
+
+    def take(self, made: Iterable[Row | Reject | Skip]) -> None:
+        """Receive rows in this order; a payment of an unknown order and an order sent twice are errors."""
+        for row in made:
+            if not isinstance(row, Row) or row.endpoint not in ("orders", "order_payments"):
+                continue
+            fields = orjson.loads(row.body)
+            if row.endpoint == "orders":
+                name = fields["SourceID"]
+                assert name not in self.orders, "an order was sent twice"
+                self.orders[name], self.payments[name] = fields, list(fields["OrderPayments"])
+                approved = [p["Amount"] for p in fields["OrderPayments"] if p["Status"] == "APPROVED"]
+                assert approved == [fields["OrderTotal"]], "an order has one APPROVED payment, of exactly its total"
+            else:
+                former = self.payments[fields["OrderID"]]
+                assert fields["PaymentDate"] > max(payment["PaymentDate"] for payment in former)
+                former.append(fields)
+            assert all(payment["Amount"] > 0 for payments in self.payments.values() for payment in payments)
+
+    def nets(self, currency: str = "USD") -> tuple[Decimal, Decimal]:
+        """Return the net by orders and the net by payments."""
+        by_orders = by_payments = Decimal(0)
+        for name, order in self.orders.items():
+            if order["OrderCurrency"] != currency:
+                continue
+            amounts = [(payment["Status"], Decimal(str(payment["Amount"]))) for payment in self.payments[name]]
+            by_payments += sum(amount if status == "APPROVED" else -amount for status, amount in amounts)
+            if "REFUNDED" not in [status for status, _ in amounts]:
+                partly = sum(amount for status, amount in amounts if status == "PARTIALLY REFUNDED")
+                by_orders += Decimal(str(order["OrderTotal"])) - partly
+        return by_orders, by_payments

@@ -76,7 +76,6 @@ class TestAmounts:
             ("0.145", 0.15),
             ("0.144999", 0.14),
             ("0.005", 0.01),
-            ("0.004", 0),
             ("2.675", 2.68),
             (10, 10),
             (0.145, 0.15),
@@ -87,7 +86,7 @@ class TestAmounts:
     def test_amounts_are_rounded_half_up_to_cents(self, amount, cents):
         assert order_of(commission_amount=amount)["OrderTotal"] == cents
 
-    @pytest.mark.parametrize("amount", [None, "", "-0.01", -1, "ten", "1,50", True, [], "NaN", float("inf"), "1e20"])
+    @pytest.mark.parametrize("amount", [None, "", "ten", "1,50", True, [], "NaN", float("inf"), "1e20"])
     @pytest.mark.parametrize("status", ["pending", "approved", "declined"])
     def test_an_invalid_amount_is_rejected(self, amount, status):
         reject = rejected(commission_amount=amount, status=status)
@@ -230,12 +229,15 @@ class TestSyntheticContacts:
         assert isinstance(reject, Reject)
         assert (reject.endpoint, reject.field) == ("clicks", "Source")
 
-    def test_a_reinstated_sale_has_a_click_of_its_own(self):
+    def test_a_sale_has_one_contact_and_one_click_however_many_orders_it_gets(self):
         normalizer, book = make_normalizer(**self.rules), Book()
-        for status in ("approved", "declined", "approved"):
-            made = feed(normalizer, book, transaction(status=status))
-        assert bodies(made, "clicks")[0]["OrderID"] == "wct-7-T1-r2"
-        assert bodies(made, "contacts") == []
+        made = [feed(normalizer, book, transaction(status=status)) for status in ("approved", "declined", "approved")]
+        assert [(len(bodies(rows, "contacts")), len(bodies(rows, "clicks"))) for rows in made] == [
+            (1, 1),
+            (0, 0),
+            (0, 0),
+        ]
+        assert bodies(made[2], "orders")[0]["ContactEmail"] == bodies(made[0], "contacts")[0]["Email"]
 
 
 class TestNetworks:
@@ -270,4 +272,5 @@ def test_no_record_can_raise_or_quote_itself(changes, without_contact):
 def test_an_order_key_is_that_of_its_first_row():
     book = Book()
     made = feed(make_normalizer(), book, transaction())
-    assert [row.key for row in made if row.endpoint == "orders"] == list(book.states) == [SALE_KEY]
+    assert [row.key for row in made if row.endpoint == "orders"] == [SALE_KEY]
+    assert book.state() is not None

@@ -1,0 +1,283 @@
+"""wecantrack: money that comes back, as a row of its own or as a correction of the sale's own row."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import orjson
+import pytest
+from builders.affiliate import SALE_KEY, Book, Wicked, bodies, feed, finish, make_normalizer, payments, transaction
+from destination_wicked_reports.mappings.affiliate.base import NEVER_EARNED, NO_CONTACT, NOT_APPROVED
+from destination_wicked_reports.mappings.affiliate.returns import EXCESS, UNMATCHED
+from destination_wicked_reports.model import Reject, Row, Skip
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+CHANGED = "2024-07-01 09:30:00"
+
+
+def sale(amount: str = "10.00", number: int = 1, **changes: Any) -> dict[str, Any]:
+    return transaction(
+        **{
+            "transaction_id": f"T{number}",
+            "commission_amount": amount,
+            "status": "approved",
+            "validation_date": "2024-06-20 08:00:00",
+            **changes,
+        }
+    )
+
+
+def returned(amount: str = "-10.00", number: int = 9, **changes: Any) -> dict[str, Any]:
+    return sale(amount, **{"number": number, "last_wct_update": CHANGED, **changes})
+
+
+class Run:
+    """Runs of one connection, each with a normalizer of its own."""
+
+    def __init__(self, **rules: Any) -> None:
+        self.rules, self.book, self.wicked = rules, Book(), Wicked()
+
+    def __call__(self, *records: dict[str, Any]) -> list[Any]:
+        normalizer = make_normalizer(**self.rules)
+        made = [*feed(normalizer, self.book, *records), *finish(normalizer, self.book)]
+        self.wicked.take(made)
+        return made
+
+    @property
+    def nets(self) -> tuple[Decimal, Decimal]:
+        return self.wicked.nets()
+
+
+def reasons(made: list[Any]) -> list[str]:
+    return [one.reason for one in made if not isinstance(one, Row)]
+
+
+class TestOwnRow:
+    def test_a_sale_that_falls_below_zero_loses_what_is_left_and_the_rest_is_reported(self):
+        run = Run()
+        run(sale("10.00"))
+        made = run(sale("-2.50", last_wct_update=CHANGED))
+        assert payments(made) == [("REFUNDED", 10, CHANGED)]
+        assert reasons(made) == [EXCESS]
+        assert run.nets == (0, 0)
+
+    def test_it_comes_back_as_a_further_order(self):
+        run = Run()
+        for amount in ("10.00", "-2.50", "4.00"):
+            run(sale(amount))
+        assert run.nets == (4, 4)
+
+
+class TestMatching:
+    @pytest.mark.parametrize("together", [True, False])
+    @pytest.mark.parametrize("first", ["sale", "return"])
+    def test_a_return_takes_back_from_its_sale_in_whatever_order_they_are_read(self, together, first):
+        run, records = Run(), [sale("10.00"), returned("-4.00")]
+        if first == "return":
+            records.reverse()
+        for each in [records] if together else [[one] for one in records]:
+            run(*each)
+        assert run.nets == (6, 6)
+        assert run(*records) == [] or set(reasons(run(*records))) <= {UNMATCHED}
+        assert run.nets == (6, 6)
+
+    def test_of_a_waiting_return_only_the_rest_of_the_sale_is_sent(self):
+        run = Run()
+        assert reasons(run(returned("-4.00"))) == [UNMATCHED]
+        assert reasons(run(returned("-4.00"))) == [UNMATCHED], "it is reported as often as it is read"
+        assert payments(run(sale("10.00"))) == [("APPROVED", 6, "2024-06-20 08:00:00")]
+
+    def test_a_sale_that_was_cancelled_before_it_was_read_is_not_sent(self):
+        run = Run()
+        run(returned("-10.00"))
+        assert bodies(run(sale("10.00")), "orders") == []
+        assert run.nets == (0, 0)
+
+    @pytest.mark.parametrize(
+        "other",
+        [
+            {"user_network_account_id": 8},
+            {"advertiser_id": "A2"},
+            {"currency_id": "EUR"},
+            {"reference": "WCT240514135314other", "sub_ids": {"clickRef": "U42-WCT240514135314o1"}},
+        ],
+    )
+    def test_a_sale_of_another_account_advertiser_currency_or_click_is_left_alone(self, other):
+        run = Run()
+        run(sale("10.00", **other))
+        assert reasons(run(returned())) == [UNMATCHED]
+
+    @pytest.mark.parametrize(
+        "common",
+        [
+            {"reference": None},
+            {"reference": None, "sub_ids": {"clickRef": "U42"}, "order_ref": "O-1"},
+            {"reference": None, "sub_ids": {"a": "U42-WCT240514135314e7x4d", "b": "x"}},
+        ],
+        ids=["click", "order number", "click among others"],
+    )
+    def test_without_a_reference_the_click_and_then_the_order_number_decide(self, common):
+        run = Run()
+        run(sale("10.00", order_ref="O-1"))
+        run(returned("-3.00", **common))
+        assert run.nets == (7, 7)
+
+    def test_of_several_sales_the_one_it_cancels_else_the_one_with_most_left(self):
+        run = Run()
+        run(sale("10.00", 1), sale("4.00", 2), sale("20.00", 3))
+        run(returned("-4.00", 8))
+        assert run.book.net(SALE_KEY.replace("T1", "T2")) == 0
+        run(returned("-5.00", 9))
+        assert run.book.net(SALE_KEY.replace("T1", "T3")) == 15
+
+    def test_a_return_stays_with_its_sale_when_it_changes(self):
+        run = Run()
+        run(sale("10.00", 1), sale("20.00", 2))
+        run(returned("-10.00"))
+        run(returned("-12.00"))
+        assert (run.book.net(SALE_KEY), run.nets) == (0, (20, 20))
+
+    def test_more_than_the_sale_is_reported(self):
+        run = Run()
+        run(sale("10.00"))
+        assert reasons(run(returned("-15.00"))) == [EXCESS]
+        assert run.nets == (0, 0)
+
+    def test_the_sale_may_rise_under_its_returns(self):
+        run = Run()
+        run(sale("10.00"))
+        run(returned("-15.00"))
+        run(sale("16.00", last_wct_update="2024-07-02 00:00:00"))
+        assert run.nets == (1, 1)
+
+
+class TestStatus:
+    def test_a_declined_return_takes_nothing_back(self):
+        run = Run()
+        run(sale("10.00"))
+        assert run(returned(status="declined")) == [Skip(NEVER_EARNED, 0)]
+        assert run.nets == (10, 10)
+
+    def test_a_return_that_is_declined_later_gives_its_money_back(self):
+        run = Run()
+        run(sale("10.00"))
+        run(returned("-4.00"))
+        run(returned("-4.00", status="declined", last_wct_update="2024-07-02 00:00:00"))
+        assert run.nets == (10, 10)
+
+    def test_a_pending_return_waits_for_its_approval_where_sales_do(self):
+        run = Run(recognize="approved")
+        run(sale("10.00"))
+        assert run(returned("-4.00", status="pending")) == [Skip(NOT_APPROVED, 0)]
+        run(returned("-4.00"))
+        assert run.nets == (6, 6)
+
+    def test_a_return_without_a_sale_and_without_a_contact_belongs_to_a_sale_that_was_skipped(self):
+        assert Run()(returned(sub_ids=None, reference="x")) == [Skip(NO_CONTACT, 0)]
+
+    def test_a_sale_that_is_declined_gives_back_only_what_is_left(self):
+        run = Run()
+        run(sale("10.00"))
+        run(returned("-4.00"))
+        made = run(sale("10.00", status="declined", last_wct_update="2024-07-02 00:00:00"))
+        assert [payment[:2] for payment in payments(made)] == [("REFUNDED", 6)]
+
+
+def test_the_stored_return_is_reported_with_its_record_and_holds_no_state_back():
+    (letter,) = Run()(returned("-4.00"))
+    assert isinstance(letter, Reject)
+    assert (letter.from_ledger, letter.row["commission_amount"]) == (True, "-4.00")
+
+
+cents = st.integers(0, 3000).map(lambda number: str(Decimal(number) / 100))
+statuses = st.sampled_from(["pending", "approved", "declined"])
+
+
+class Lives(RuleBasedStateMachine):
+    """Any life of two sales with a click each and two returns of each, read once or twice, in any calls."""
+
+    recognize = "pending"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.run = Run(recognize=self.recognize)
+        self.clock = 0
+        self.unread: list[dict[str, Any]] = []
+        #: By transaction: what it is worth once it is recognized.
+        self.worth: dict[str, Decimal] = {}
+
+    def change(self, name: str, click: int, amount: str, status: str) -> None:
+        self.clock += 1
+        at = f"2024-08-01 {self.clock // 60:02}:{self.clock % 60:02}:00"
+        click_id = f"WCT24051413531{click}e7x4d"
+        record = transaction(
+            transaction_id=name,
+            reference=click_id,
+            sub_ids={"clickRef": f"U42-{click_id}"},
+            commission_amount=amount,
+            status=status,
+            validation_date=at if status == "approved" else None,
+            last_wct_update=at,
+        )
+        self.unread.append(record)
+
+    @rule(click=st.integers(1, 2), amount=cents, status=statuses)
+    def sale_changes(self, click: int, amount: str, status: str) -> None:
+        self.change(f"S{click}", click, amount, status)
+
+    @rule(click=st.integers(1, 2), number=st.integers(1, 2), amount=cents, status=statuses)
+    def return_changes(self, click: int, number: int, amount: str, status: str) -> None:
+        self.change(f"R{click}{number}", click, f"-{amount}" if Decimal(amount) else "-0.01", status)
+
+    @rule(twice=st.booleans(), one_by_one=st.booleans())
+    def read(self, twice: bool, one_by_one: bool) -> None:
+        records = self.unread * (1 + twice) if not one_by_one else [r for r in self.unread for _ in range(1 + twice)]
+        for call in [[record] for record in records] if one_by_one else [records]:
+            if call:
+                self.run(*call)
+        for record in self.unread:
+            name, amount = record["transaction_id"], Decimal(record["commission_amount"])
+            if record["status"] == "declined":
+                self.worth[name] = Decimal(0)
+            elif record["status"] == "approved" or self.recognize == "pending":
+                self.worth[name] = amount
+        self.unread = []
+
+    @invariant()
+    def both_nets_equal_what_the_sales_are_worth(self) -> None:
+        if self.unread or self.recognize != "pending":
+            return
+        due = sum(
+            max(
+                sum((self.worth.get(name, Decimal(0)) for name in (f"S{n}", f"R{n}1", f"R{n}2")), Decimal(0)),
+                Decimal(0),
+            )
+            if f"S{n}" in self.worth
+            else Decimal(0)
+            for n in (1, 2)
+        )
+        assert self.run.nets == (due, due)
+
+    @invariant()
+    def both_nets_are_equal_and_equal_what_the_ledger_says(self) -> None:
+        keys = [f"wecantrack\x1fwct-7-S{n}" for n in (1, 2)]
+        net = sum((self.run.book.net(key) for key in keys), Decimal(0))
+        assert self.run.nets == (net, net)
+
+
+class LivesRecognizedWhenApproved(Lives):
+    recognize = "approved"
+
+
+TestLives = Lives.TestCase
+TestLivesRecognizedWhenApproved = LivesRecognizedWhenApproved.TestCase
+
+
+def test_the_ledger_stores_the_record_of_an_unmatched_return_only():
+    run = Run()
+    run(sale("10.00"), returned("-4.00"))
+    totals = run.book.sale_totals
+    totals.load([], [f"{SALE_KEY}"], [])
+    assert orjson.loads(totals.total(SALE_KEY).facts) == {}
