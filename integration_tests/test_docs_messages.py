@@ -31,7 +31,8 @@ def quoted(page: Path) -> Iterator[str]:
 
 def texts(package: Path) -> list[str]:
     """Return every text of a package's code and manifest, with a hole for each part that is filled in."""
-    found = [text for path in package.rglob("*.py") for text in spoken(ast.parse(path.read_text()))]
+    modules = {*package.rglob("*.py"), *(package / "base").glob("*.py")}  # rglob does not follow the link to the base
+    found = [text for path in modules for text in spoken(ast.parse(path.read_text()))]
     for path in package.glob("manifest.yaml"):
         scalars = (token.value for token in yaml.scan(path.read_text()) if isinstance(token, yaml.ScalarToken))
         found += [re.sub(r"(?s)\{\{.*?\}\}", HOLE, scalar) for scalar in scalars]
