@@ -126,8 +126,8 @@ def test_a_target_that_cannot_work_ends_the_run_says_why_and_keeps_no_state(simu
     failed = shop.run(TAP, target)
     assert failed.code != 0
     assert said in failed.text
-    assert "the run broke off before Wicked had accepted anything" in failed.text
-    assert "nothing was there to send" not in failed.text
+    assert "The run ended before Wicked Reports accepted anything" in failed.text
+    assert "Nothing new to send" not in failed.text
     assert shop.state(TAP, target) is None
     assert simulator.wicked_rows("orders") == []
 
