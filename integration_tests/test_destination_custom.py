@@ -85,7 +85,7 @@ def test_a_mistake_in_the_mapping_is_named_by_its_place_at_the_check(workspace, 
     result = workspace.run(NAME, "check", config=config(simulator, tmp_path, wrong))
     (status,) = result.of("CONNECTION_STATUS")
     assert status["status"] == "FAILED"
-    assert "mapping.streams[1].fields.Amount: there is no function mony(); did you mean money()?" in status["message"]
+    assert "mapping.streams[1].fields.Amount: unknown function mony(); did you mean money()?" in status["message"]
     assert simulator.requests() == []
 
 

@@ -11,7 +11,7 @@ from destination_wicked_reports.mappings.affiliate.wecantrack import WecantrackN
 from destination_wicked_reports.model import OrderState, Record, Reject, Row, Skip, Unchanged
 
 BY_USER = ContactRule(field="sub_ids.*", pattern=r"^(?P<contact_id>U\d+)-")
-ORDER_KEY = "wecantrack\x1fwct-7-T1"
+ORDER_KEY = f"{WecantrackMapping().source_system}\x1fwct-7-T1"
 
 
 class Book:

@@ -15,7 +15,7 @@ from destination_wicked_reports.mappings.affiliate.sovrn import SovrnNormalizer
 from destination_wicked_reports.model import OrderState, Record, Reject, Row, Skip, Unchanged
 
 BY_CUID = ContactRule(field="cuid", pattern=r"^(?P<contact_id>U\d+)")
-ORDER_KEY = "sovrn\x1fsovrn-1234-R1-C1"
+ORDER_KEY = f"{SovrnMapping().source_system}\x1fsovrn-1234-R1-C1"
 SOLD, CHANGED = "2024-05-14", "2024-06-20"
 NOON_SOLD, NOON_CHANGED = f"{SOLD} 12:00:00", f"{CHANGED} 12:00:00"
 TODAY = date(2024, 7, 1)
