@@ -1,4 +1,4 @@
-"""Airbyte sources run by Meltano: into files, their commissions into Wicked Reports, and the state."""
+"""Airbyte sources run by Meltano: into files and into Wicked Reports, with state."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_a_source_is_read_into_files_and_the_second_run_reads_only_what_is_new(s
 
 
 @pytest.mark.parametrize("case", [WECANTRACK, SOVRN], ids=lambda case: case.source)
-def test_after_two_runs_wicked_holds_the_truth_and_the_second_starts_from_the_state(simulator, project, case):
+def test_after_two_runs_wicked_stores_what_it_must_and_the_second_starts_from_the_state(simulator, project, case):
     case.prepare(simulator)
     target = project.wicked(case)
     for end in (FIRST, SECOND):
@@ -50,7 +50,7 @@ def test_after_two_runs_wicked_holds_the_truth_and_the_second_starts_from_the_st
     assert len(simulator.held(orders=True)) > 50
 
 
-def test_killed_in_the_middle_no_state_is_kept_and_the_next_run_brings_the_truth(simulator, project):
+def test_after_a_kill_no_state_is_kept_and_the_next_run_completes(simulator, project):
     WECANTRACK.prepare(simulator)
     tap, target = project.source(WECANTRACK), project.wicked(WECANTRACK, max_requests_in_flight=1)
     simulator.fault("slow", method="POST", seconds=0.3, times=0)
@@ -69,7 +69,7 @@ def test_killed_in_the_middle_no_state_is_kept_and_the_next_run_brings_the_truth
 
 
 def test_a_source_that_fails_in_the_middle_keeps_no_state_beyond_what_arrived(simulator, project):
-    """The wrapper writes states ahead of records: a state that it left behind when it failed must not be believed."""
+    """The wrapper writes states ahead of records, so a state that it left when it failed must not be used."""
     WECANTRACK.prepare(simulator)
     tap, target = project.source(WECANTRACK), project.wicked(WECANTRACK)
     simulator.fault("status_401", "/api/v3/transactions", nth=4, times=0)
@@ -85,14 +85,14 @@ def test_a_source_that_fails_in_the_middle_keeps_no_state_beyond_what_arrived(si
 
 
 @pytest.mark.parametrize("fault", ["wrong key", "no network"])
-def test_a_source_that_cannot_work_ends_the_run_and_says_why(simulator, project, fault):
+def test_a_failing_source_ends_the_run_with_its_reason(simulator, project, fault):
     changes = {"api_key": "wrong"} if fault == "wrong key" else {"api_url": NOWHERE}
     failed = project.run(project.source(WECANTRACK, **changes), "target-jsonl")
     assert failed.code != 0
     assert ("does not accept the API key" if fault == "wrong key" else "could not be reached") in failed.text
 
 
-def test_a_target_with_the_wrong_key_ends_the_run_says_why_and_keeps_no_state(simulator, project):
+def test_a_target_with_a_wrong_key_ends_the_run_with_its_reason_and_keeps_no_state(simulator, project):
     WECANTRACK.prepare(simulator)
     tap, target = project.source(WECANTRACK), project.wicked(WECANTRACK, api_key="wrong")
     failed = project.run(tap, target)

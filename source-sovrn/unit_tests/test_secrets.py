@@ -55,7 +55,7 @@ def test_no_key_in_any_output_of_a_failing_run(fault, sim, quick, tmp_path):
     assert sim.sovrn_key not in out + err
 
 
-@pytest.mark.unchecked_output("its writer is broken, so no status can leave")
+@pytest.mark.unjudged_output("its writer is broken, so no status can leave")
 def test_no_persons_data_in_logs_when_the_connector_itself_fails(sim, quick, tmp_path):
     fill(sim, days=1)
     sim.sovrn.upsert([{"revenueId": "1", "cuid": PERSON}], at="2026-01-01T12:00:00Z")

@@ -132,7 +132,7 @@ def test_a_reader_that_goes_away_ends_the_run_quietly(sim, config, tmp_path):
     assert process.wait(timeout=30) == 1
 
 
-@pytest.mark.unchecked_output("it has nowhere to go")
+@pytest.mark.unjudged_output("it has nowhere to go")
 @pytest.mark.parametrize(("to", "reason"), [(">/dev/full", "No space left on device"), (">&-", "it is closed")])
 @pytest.mark.parametrize("command", ["read", "check", "spec"])
 def test_an_output_that_cannot_be_written_ends_the_run_without_a_traceback(command, to, reason, sim, config, tmp_path):
