@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import time
 
 import pytest
 
 from integration_tests.hosts.cases import FIRST, NOWHERE, SECOND, SOURCES, SOVRN, WECANTRACK
-from integration_tests.hosts.environments import finish, kill
+from integration_tests.hosts.environments import finish, kill, wait_for
 from integration_tests.hosts.meltano import Project
 
 pytestmark = [pytest.mark.hosts, pytest.mark.timeout(900)]
@@ -55,9 +54,7 @@ def test_after_a_kill_no_state_is_kept_and_the_next_run_completes(simulator, pro
     tap, target = project.source(WECANTRACK), project.wicked(WECANTRACK, max_requests_in_flight=1)
     simulator.fault("slow", method="POST", seconds=0.3, times=0)
     process = project.start(tap, target)
-    deadline = time.monotonic() + 200
-    while not simulator.wicked_rows("orders") and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.02)
+    wait_for(lambda: simulator.wicked_rows("orders"), process)
     kill(process)
     assert finish(process).code == -9
     assert 0 < len(simulator.held(orders=True)) < len(simulator.transactions())

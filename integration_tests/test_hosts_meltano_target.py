@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from decimal import Decimal
 
 import pytest
 
 from integration_tests.hosts.cases import NOWHERE, posts
-from integration_tests.hosts.environments import EXAMPLES, finish, kill, run
+from integration_tests.hosts.environments import EXAMPLES, finish, kill, run, wait_for
 from integration_tests.hosts.meltano import Project
 
 pytestmark = [pytest.mark.hosts, pytest.mark.timeout(900)]
@@ -87,9 +86,7 @@ def test_after_a_kill_no_state_is_kept_and_the_next_run_completes(simulator, sho
     target = shop.wicked(max_requests_in_flight=1)
     simulator.fault("slow", method="POST", seconds=0.5, times=0)
     process = shop.start(TAP, target)
-    deadline = time.monotonic() + 200
-    while not simulator.wicked_rows("orders") and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.02)
+    wait_for(lambda: simulator.wicked_rows("orders"), process)
     kill(process)
     assert finish(process).code == -9
     assert 0 < len(shop.held()) < 120

@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import os
 import re
-import time
 
 import pytest
 
 from integration_tests.hosts.cases import FIRST, NOWHERE, SECOND, SOURCES, SOVRN, WECANTRACK, destination, posts
-from integration_tests.hosts.environments import BIN, EXAMPLES, finish, kill, run, start, tool
+from integration_tests.hosts.environments import BIN, EXAMPLES, finish, kill, run, start, tool, wait_for
 
 pytestmark = [pytest.mark.hosts, pytest.mark.timeout(900)]
 
@@ -99,9 +98,7 @@ def test_after_a_kill_the_next_run_completes(simulator, pyairbyte, tmp_path):
     command = pyairbyte.to_wicked(WECANTRACK, WECANTRACK.config(simulator), wicked)
     simulator.fault("slow", method="POST", seconds=0.3, times=0)
     process = pyairbyte.start(command)
-    deadline = time.monotonic() + 200
-    while not simulator.wicked_rows("orders") and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.02)
+    wait_for(lambda: simulator.wicked_rows("orders"), process)
     kill(process)
     assert finish(process).code == -9
     assert 0 < len(simulator.held(orders=True)) < len(simulator.transactions())

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-import time
 
 import pytest
 
 from integration_tests.hosts.cases import NOWHERE, SOURCES, WECANTRACK
-from integration_tests.hosts.environments import EXAMPLES, finish, kill, run, start, tool
+from integration_tests.hosts.environments import EXAMPLES, finish, kill, run, start, tool, wait_for
 
 pytestmark = [pytest.mark.hosts, pytest.mark.timeout(900)]
 
@@ -55,9 +54,7 @@ def test_after_a_kill_the_next_run_completes_with_every_line_whole(simulator, co
     simulator.fault("slow", "/api/v3/transactions", seconds=0.2, times=0)
     lines = tmp_path / "transactions.jsonl"
     process = start(command(WECANTRACK, page_size=20), tmp_path)
-    deadline = time.monotonic() + 200
-    while not (lines.exists() and lines.stat().st_size) and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.02)
+    wait_for(lambda: lines.exists() and lines.stat().st_size, process)
     kill(process)
     assert finish(process).code == -9
     assert 0 < len(lines.read_bytes().splitlines()) < WECANTRACK.visible(simulator)
