@@ -1,1 +1,1 @@
-"""The connectors beside bare loops that do the same work; run by `make bench`, never by the tests."""
+"""Compares the connectors with bare loops that do the same work; `make bench` runs it, the tests do not."""

@@ -1,4 +1,4 @@
-"""The least that the work can cost in Python: requests and orjson, no protection of any kind."""
+"""The minimum cost of the work in Python: requests and orjson, without retries, checks or a ledger."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What one process costs: `measure` for the CPU seconds and peak memory of a command, as the kernel counts them."""
+"""Measures the CPU seconds and the peak memory of one process, as the kernel counts them."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ class Cost:
 
 
 def measure(command: list[str], stdin: Path | None = None) -> Cost:
-    """Run a command to its end, its output thrown away.
+    """Run a command to its end and discard its output.
 
-    The command runs under a small process of its own: a child's peak memory begins with that of its parent.
+    It runs under a small process of its own, because a child's peak memory starts with that of its parent.
     """
-    with open(stdin or os.devnull, "rb") as given:
+    with open(stdin or os.devnull, "rb") as source:
         done = subprocess.run(
-            [sys.executable, "-S", __file__, *command], stdin=given, stderr=subprocess.PIPE, check=True, text=True
+            [sys.executable, "-S", __file__, *command], stdin=source, stderr=subprocess.PIPE, check=True, text=True
         )
     return Cost(**json.loads(done.stderr.splitlines()[-1]))
 
 
 def main() -> None:
     """Run the command in `sys.argv` and print its cost as the last line of standard error."""
-    with open(os.devnull, "wb") as nowhere:
-        process = subprocess.Popen(sys.argv[1:], stdout=nowhere)
+    with open(os.devnull, "wb") as null:
+        process = subprocess.Popen(sys.argv[1:], stdout=null)
         _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     print(json.dumps(asdict(Cost(usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024))), file=sys.stderr)

@@ -1,8 +1,8 @@
-"""Rows per second of the destination when Wicked takes its time, and its memory at a million rows.
+"""Measures rows per second of the destination at several server latencies, and its memory at a million rows.
 
-At a latency, requests in flight allow `in_flight * 1000 / latency` rows a second; the CPU allows what the same run
-reaches without any latency. The destination should reach the smaller of the two. Seconds are wall-clock seconds from
-the first post that the server could have seen, that is, less the start-up of `spec`.
+Requests in flight allow `in_flight * batch * 1000 / latency` rows per second; the CPU allows what the same run reaches
+without latency. The destination should reach the smaller of the two. Seconds are wall-clock time minus the start-up,
+which is measured with `spec`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ DESTINATION = str(BIN / "destination-wicked-reports")
 
 
 def _write(folder: Path, url: str, rows: int) -> tuple[float, float]:
-    """Write this many orders from a pipe to a fresh ledger; return seconds and peak MB."""
+    """Write this many orders from a file to a new ledger; return seconds and peak MB."""
     config = {"api_key": "k", "api_url": url, "max_requests_in_flight": IN_FLIGHT}
     config["ledger"] = {"type": "sqlite", "path": str(folder / f"ledger-{time.monotonic_ns()}.sqlite")}
     (folder / "config.json").write_text(json.dumps(config))

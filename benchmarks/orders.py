@@ -1,4 +1,4 @@
-"""Wicked orders of about 0.9 kB as RECORD lines, a STATE after every thousand: `python -m benchmarks.orders ROWS`."""
+"""Prints orders of about 0.9 kB as RECORD lines, with a STATE every 1,000: `python -m benchmarks.orders ROWS`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ STEP = 1000
 
 
 def lines(rows: int) -> Iterator[str]:
-    """Yield the lines, without their ends."""
+    """Yield the lines without line ends."""
     for number in range(1, rows + 1):
         fields = {
             "SourceSystem": "shop",

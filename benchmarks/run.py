@@ -1,7 +1,7 @@
-"""`make bench`: CPU per record of source and destination beside bare loops, start-up beside stock, memory.
+"""`make bench`: CPU per record compared with bare loops, start-up compared with the stock CDK, and memory.
 
-CPU seconds are user + system of the whole process, start-up included, as the kernel counts them (`wait4`); the figure
-is the least of the rounds, which are interleaved so that whatever else the machine does falls on all alike.
+CPU seconds are user and system time of the whole process, start-up included, as the kernel counts them (`wait4`). Each
+figure is the minimum of the rounds; rounds are interleaved, so that other load on the machine affects all cases alike.
 """
 
 from __future__ import annotations
@@ -60,19 +60,19 @@ class Bench:
         return [part for flag, path in paths.items() for part in (f"--{flag}", str(path))]
 
     def fresh_ledger(self) -> None:
-        """Forget what was sent."""
+        """Delete the ledger."""
         for path in self.folder.glob("ledger.sqlite*"):
             path.unlink()
 
     def orders(self) -> Path:
-        """Write RECORD lines of Wicked orders, with a STATE after every thousand."""
+        """Write orders as RECORD lines, with a STATE every 1,000."""
         path = self.folder / "orders.jsonl"
         with path.open("w") as file:
             file.writelines(f"{line}\n" for line in orders.lines(self.pages * ROWS))
         return path
 
     def transactions(self) -> Path:
-        """Write what the source prints."""
+        """Write the output of the source."""
         path = self.folder / "transactions.jsonl"
         with path.open("wb") as lines:
             subprocess.run(self.source, stdout=lines, check=True)
@@ -80,7 +80,7 @@ class Bench:
 
 
 def run_all(bench: Bench, rounds: int) -> dict[str, Cost]:
-    """Run every case in every round; return the least CPU and the largest memory of each."""
+    """Run every case in every round; return the minimum CPU and the maximum memory of each."""
     order_lines, transactions = bench.orders(), bench.transactions()
     cases: dict[str, Callable[[], Cost]] = {
         "bare source": lambda: measure(bench.bare_source),
@@ -99,7 +99,7 @@ def run_all(bench: Bench, rounds: int) -> dict[str, Cost]:
 
 
 def start_up(rounds: int) -> dict[str, Cost]:
-    """Measure `spec`, ours and stock."""
+    """Measure `spec` of our connectors and of the stock CDK."""
     cases = {
         "stock CDK, spec": [PYTHON, "-m", "benchmarks.stock", "spec"],
         "source-wecantrack spec": [str(BIN / "source-wecantrack"), "spec"],
@@ -120,7 +120,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory(prefix="bench-") as folder, served(ROWS, pages, min(DAYS, pages)) as url:
             results[pages] = run_all(Bench(Path(folder), url, pages), ROUNDS if pages == PAGES else 1)
     many, few = results[PAGES], results[FEW_PAGES]
-    table = Table(title=f"{PAGES * ROWS:,} records of about 1 kB, least of {ROUNDS} rounds", box=None)
+    table = Table(title=f"{PAGES * ROWS:,} records of about 1 kB, minimum of {ROUNDS} rounds", box=None)
     for column in ("", "CPU s", "µs / record", "times bare loop", "peak MB", f"MB above {FEW_PAGES * ROWS:,} records"):
         table.add_column(column, justify="left" if not column else "right", no_wrap=True)
     for name, run in many.items():

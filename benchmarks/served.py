@@ -1,4 +1,4 @@
-"""The benchmark's server as a process of its own."""
+"""Runs the benchmark's server as a separate process."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def served(rows: int, pages: int, days: int, latency: int = 0) -> Iterator[str]:
-    """Serve and yield the address; a post is answered after `latency` milliseconds."""
+    """Yield the server's URL; it responds to a POST after `latency` milliseconds."""
     command = [sys.executable, "-m", "benchmarks.server", *map(str, (rows, pages, days, latency))]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as server:
         try:

@@ -1,7 +1,7 @@
-"""A server that costs next to nothing: pages of transactions encoded once, and a receipt for every POST.
+"""A server with minimal cost: it encodes the pages of transactions once, and accepts every POST.
 
-Run as a process of its own, so that its cost is not the client's:
-`python -m benchmarks.server ROWS_PER_PAGE PAGES DAYS [LATENCY]` prints its port; a receipt takes LATENCY milliseconds.
+It runs as a separate process, so that its cost does not count as the client's.
+`python -m benchmarks.server ROWS_PER_PAGE PAGES DAYS [LATENCY]` prints its port; LATENCY is in milliseconds per POST.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def transaction(number: int, day: date) -> dict[str, object]:
 
 
 class Pages:
-    """The paginator's answers for every day and page, encoded before the first request."""
+    """Bodies of every day and page, encoded before the first request."""
 
     def __init__(self, rows: int, pages: int, days: int) -> None:
         self._per_day = pages // days
@@ -68,13 +68,13 @@ class Pages:
             ).encode()
 
     def get(self, target: str) -> bytes:
-        """Return the body for a request's target."""
+        """Return the body for a request target."""
         query = parse_qs(urlsplit(target).query)
         return self._bodies[query["start_date"][0][:10], int(query.get("page", ["1"])[0])]
 
 
 def serve(connection: socket.socket, pages: Pages, latency: float) -> None:
-    """Answer requests on one kept-alive connection until the client leaves; `latency` is in seconds."""
+    """Serve one keep-alive connection until the client closes it; `latency` is in seconds."""
     with connection, connection.makefile("rb", 1 << 16) as stream:
         while request := stream.readline():
             method, target, _ = request.decode().split(" ", 2)
@@ -82,9 +82,9 @@ def serve(connection: socket.socket, pages: Pages, latency: float) -> None:
             while (header := stream.readline()) not in (b"\r\n", b""):
                 if header.lower().startswith(b"content-length:"):
                     length = int(header.split(b":")[1])
-            left = length
-            while left:
-                left -= len(stream.read(min(left, 1 << 20)))
+            remaining = length
+            while remaining:
+                remaining -= len(stream.read(min(remaining, 1 << 20)))
             body = pages.get(target) if method == "GET" else RECEIPT
             if method == "POST" and latency:
                 time.sleep(latency)
@@ -96,7 +96,7 @@ def serve(connection: socket.socket, pages: Pages, latency: float) -> None:
 
 
 def main() -> None:
-    """Serve until the process is ended."""
+    """Serve until the process ends."""
     pages = Pages(*(int(argument) for argument in sys.argv[1:4]))
     latency = float(sys.argv[4]) / 1000 if len(sys.argv) > 4 else 0.0
     with socket.create_server(("127.0.0.1", 0), backlog=64) as listener:

@@ -1,4 +1,4 @@
-"""The same commands on airbyte-cdk as it comes: what start-up is measured against."""
+"""Runs the manifest on the unmodified airbyte-cdk, for comparison of the start-up."""
 
 from __future__ import annotations
 

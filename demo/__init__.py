@@ -1,1 +1,1 @@
-"""The demo: every connector against the simulator, and what Wicked Reports then shows."""
+"""The demo: every connector against the simulator, and what Wicked Reports then stores."""

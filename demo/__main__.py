@@ -1,9 +1,7 @@
-"""`make demo`: the main job on made-up data. Commissions from wecantrack arrive in Wicked Reports, then their changes.
+"""`make demo`: sends generated wecantrack commissions, and later their changes, to Wicked Reports, and reconciles them.
 
-Then everything is read back out of Wicked's other API and compared with what was sent.
-
-Real connectors, joined by a pipe, against the local simulator of the vendors. Everything it runs is printed so that it
-can be run again by hand. Sovrn's part follows, shorter: see `sovrn.py`.
+It runs the real connectors, joined by a pipe, against the local simulator, and prints every command so that you can run
+it again by hand. A shorter part for Sovrn follows: see `sovrn.py`.
 """
 
 from __future__ import annotations
@@ -20,30 +18,30 @@ from integration_tests.simulator.server import simulator_process
 from integration_tests.support.processes import catalog
 
 DAYS, LATER_DAYS, TRANSACTIONS = 90, 45, 20_000
-LIMIT = 6000  # requests a minute: at the 30 that wecantrack may allow, the demo would wait for minutes
+LIMIT = 6000  # requests a minute; with 30, which wecantrack may allow, the demo would wait for minutes
 
 
 def main() -> int:
-    """Run the demo; the exit code says whether Wicked holds the truth."""
+    """Run the demo; the exit code is 0 if Wicked Reports stores what it must."""
     shutil.rmtree(FOLDER, ignore_errors=True)
     FOLDER.mkdir()
-    # The simulator's second instant is the real now, so that an ordinary run, which reads up to now, ends there.
+    # The second sync is at the real time, because a run without `end_date` reads up to now.
     second = datetime.now(timezone.utc).replace(microsecond=0) - timedelta(minutes=2)
     first = second - timedelta(days=LATER_DAYS)
     console.print(
-        f"[bold]1. The simulator[/bold] plays both vendors: {TRANSACTIONS:,} wecantrack transactions of {DAYS} days."
+        f"[bold]1. The simulator[/bold] serves both APIs, with {TRANSACTIONS:,} wecantrack transactions of {DAYS} days."
     )
     arguments = ["--freeze", "--transactions", str(TRANSACTIONS), "--days", str(DAYS), "--later-days", str(LATER_DAYS)]
     with simulator_process("--now", stamp(first), *arguments) as simulator:
         simulator.throttle(LIMIT)
-        code = tell(simulator, first, second)
+        code = run(simulator, first, second)
     code = code or sovrn.main(second)
-    close(stamp(first), stamp(second), arguments)
+    print_summary(stamp(first), stamp(second), arguments)
     return code
 
 
-def tell(simulator: SimulatorClient, first: datetime, second: datetime) -> int:
-    """Sync, let time pass, sync again, and compare."""
+def run(simulator: SimulatorClient, first: datetime, second: datetime) -> int:
+    """Sync, move the clock, sync again, and compare."""
     start = (first - timedelta(days=DAYS)).date().isoformat()
     source = {"api_key": simulator.wecantrack_key, "start_date": start, "api_url": simulator.url}
     destination = {
@@ -64,42 +62,42 @@ def tell(simulator: SimulatorClient, first: datetime, second: datetime) -> int:
     console.print(f"\n[bold]2. First sync[/bold], {DAYS} days up to {first.date()}:")
     if not sync("source-wecantrack", "source.first.json", "destination.json", "state.json", resume=False):
         return 1
-    console.print(f"\n[bold]3. {LATER_DAYS} days pass[/bold]: approved, declined, lowered, raised, and new ones.")
+    console.print(
+        f"\n[bold]3. {LATER_DAYS} days later[/bold], commissions are approved, declined, lowered or raised, and new."
+    )
     console.print(f"   The simulator's clock: {simulator.set_clock(stamp(second), frozen=True)}")
     console.print("\n[bold]4. Second sync[/bold], from the saved state:")
     if not sync("source-wecantrack", "source.json", "destination.json", "state.json", resume=True):
         return 1
-    console.print("\n[bold]5. What Wicked holds now, beside the truth[/bold] that only the simulator knows:\n")
-    held = simulator.held()
-    equal = compare(held["table"], simulator.truth([stamp(first), stamp(second)]))
-    doubled = len(held["duplicate_orders"]) + held["orphan_payments"]
-    console.print(f"\n   Orders sent twice or payments without their order: {doubled}.")
-    verdict = "Equal to the cent." if equal and not doubled else "[red]Not equal.[/red]"
+    console.print("\n[bold]5. What Wicked Reports stores[/bold], compared with what the simulator expects:\n")
+    stored = simulator.held()
+    equal = compare(stored["table"], simulator.truth([stamp(first), stamp(second)]))
+    wrong = len(stored["duplicate_orders"]) + stored["orphan_payments"]
+    console.print(f"\n   Orders sent twice and payments without an order: {wrong}.")
+    verdict = "Equal to the cent." if equal and not wrong else "[red]Not equal.[/red]"
     console.print(f"   [bold]{verdict}[/bold]\n")
-    console.print("[bold]6. Does my revenue match?[/bold] Read back by source-wicked-reports, and compared:")
+    console.print("[bold]6. Does my revenue match?[/bold] Read back with source-wicked-reports, and compared:")
     simulator.outbound.process()
     matched = reconcile("destination.json", "report.html")
-    return 0 if equal and not doubled and matched else 1
+    return 0 if equal and not wrong and matched else 1
 
 
-def close(first: str, second: str, arguments: list[str]) -> None:
-    """Say where everything lies, and how to run it again."""
-    console.print("\n[bold]8. What lies where[/bold]")
-    console.print(
-        f"   ledger             {FOLDER}/ledger.sqlite   what was sent, and what Wicked was told of each order"
-    )
+def print_summary(first: str, second: str, arguments: list[str]) -> None:
+    """Print where the files are, and the commands to run everything again."""
+    console.print("\n[bold]8. Files[/bold]")
+    console.print(f"   ledger             {FOLDER}/ledger.sqlite   what was sent to Wicked Reports")
     console.print(f"   rejected records   {FOLDER}/rejected_records.jsonl   if there are any")
     console.print(f"   state              {FOLDER}/state.json   where the next run starts")
-    console.print(f"   report             {FOLDER}/report.html   the comparison of step 6, day by day, with a chart")
+    console.print(f"   report             {FOLDER}/report.html   the comparison of step 6 by day, with a chart")
     console.print(
-        "\n[bold]9. By hand[/bold]: the same simulator again, an empty ledger, and the commands of steps 2, 4 and 6:"
+        "\n[bold]9. Run it by hand[/bold] with a new simulator, an empty ledger and the commands of steps 2, 4 and 6:"
     )
     for command in by_hand(shell(["--now", first, *arguments]), second):
         console.print(f"   {command}", soft_wrap=True, markup=False, highlight=False)
 
 
 def by_hand(arguments: str, second: str) -> Iterator[str]:
-    """Yield what to type around the commands of steps 2, 4 and 6, to run them again without the demo."""
+    """Yield the shell commands around those of steps 2, 4 and 6."""
     yield f"rm -f {FOLDER}/ledger.sqlite* {FOLDER}/port"
     yield (
         f".venv/bin/python -m integration_tests.simulator {arguments} --port-file {FOLDER}/port "

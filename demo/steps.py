@@ -1,4 +1,4 @@
-"""What the demo is made of: a sync as two processes and a pipe, its progress, and the table at the end."""
+"""Steps of the demo: a sync as two processes joined by a pipe, its progress, and the final table."""
 
 from __future__ import annotations
 
@@ -18,11 +18,13 @@ from rich.table import Table
 from integration_tests.support.processes import BIN
 
 FOLDER = Path(".demo")
-#: records between two lines of progress; of the days that Sovrn's source announces, the first ones and every so manieth
-STEP, FIRST_DAYS, EVERY_DAYS = 4_000, 3, 20
+#: records between two lines of progress
+STEP = 4_000
+#: of the days that Sovrn's source logs, only the first ones and every n-th are printed
+FIRST_DAYS, EVERY_DAYS = 3, 20
 DAY = re.compile(r"day (\d+) of (\d+)")
-#: true, but of no use to who watches a demo: where the trial's ledger lies, and a line of the CDK's
-NOISE = (f"The ledger {FOLDER}",)
+#: beginnings of log messages that are not printed
+HIDDEN = (f"The ledger {FOLDER}",)
 AMOUNTS = ("gross", "approved", "refunded", "net")
 COUNTS = ("orders", "live", "declined")
 
@@ -30,7 +32,7 @@ console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
 
 
 def sync(source: str, config: str, destination: str, state: str, *, resume: bool) -> bool:
-    """Run `source read | destination write`, show what they log, and save the state that the destination gives back."""
+    """Run `source read | destination write`, print their log, and save the last state; return whether it succeeded."""
     read = [BIN / source, "read", "--config", FOLDER / config, "--catalog", FOLDER / "catalog.json"]
     if resume:
         read += ["--state", FOLDER / state]
@@ -38,7 +40,7 @@ def sync(source: str, config: str, destination: str, state: str, *, resume: bool
     write += ["--catalog", FOLDER / "catalog.json"]
     messages = FOLDER / "messages.jsonl"
     console.print(f"   $ {shell(read)} \\\n     | {shell(write)} > {messages}", soft_wrap=True)
-    # The last STATE that came back, as the list of states that a source takes: plain text tools are enough.
+    # the last STATE that the destination returned, as the list of states that a source reads
     keep = (
         f'grep \'^{{"type":"STATE"\' {messages} | tail -n 1 '
         f'| sed -e \'s/^{{"type":"STATE","state":/[/\' -e \'s/}}$/]/\' > {FOLDER}/{state}'
@@ -56,7 +58,7 @@ def sync(source: str, config: str, destination: str, state: str, *, resume: bool
             kept.write(line)
             delivered.show(json.loads(line))
     if writer.wait() or reader.wait():
-        console.print(f"   [red]The sync failed[/red]: {messages} says why.")
+        console.print(f"   [red]The sync failed[/red]: see {messages}.")
         return False
     subprocess.run(keep, shell=True, check=True)
     console.print(f"   {time.monotonic() - begun:.1f} s")
@@ -64,15 +66,15 @@ def sync(source: str, config: str, destination: str, state: str, *, resume: bool
 
 
 class Progress:
-    """Shows what is logged, and now and then how far the delivery has come: STATEs tell what is safe in Wicked."""
+    """Prints the log, errors and, by the STATEs, how many records are delivered."""
 
     def __init__(self) -> None:
         self._records = 0
-        self._told = 0
+        self._printed = 0
 
     def show(self, message: dict[str, Any]) -> None:
-        """Show one message, if a person would want to see it."""
-        if message["type"] == "LOG" and not message["log"]["message"].startswith(NOISE):
+        """Print one message, if it is for people."""
+        if message["type"] == "LOG" and not message["log"]["message"].startswith(HIDDEN):
             day = DAY.match(message["log"]["message"])
             if day and int(day[1]) > FIRST_DAYS and int(day[1]) % EVERY_DAYS and day[1] != day[2]:
                 return
@@ -81,35 +83,34 @@ class Progress:
             console.print(f"     {message['trace']['error']['message']}", style="red", markup=False, soft_wrap=True)
         elif message["type"] == "STATE":
             self._records += int(message["state"]["destinationStats"]["recordCount"])
-            if self._records - self._told >= STEP:
-                self._told = self._records
+            if self._records - self._printed >= STEP:
+                self._printed = self._records
                 reached = ", ".join(message["state"]["stream"]["stream_state"].values())
                 console.print(f"     {self._records:,} records delivered, up to {reached}")
 
 
-def compare(held: list[dict[str, Any]], truth: list[dict[str, Any]]) -> bool:
-    """Print both tables as one; return whether they are the same."""
-    by_key = {(row["month"], row["currency"]): row for row in held}
+def compare(stored: list[dict[str, Any]], expected: list[dict[str, Any]]) -> bool:
+    """Print both tables as one; return whether they are equal."""
+    by_key = {(row["month"], row["currency"]): row for row in stored}
     table = Table("   month", "", *COUNTS, *AMOUNTS, "", box=None, pad_edge=False)
     for column in table.columns:
         column.no_wrap = True
     for column in table.columns[2:-1]:
         column.justify = "right"
-    equal = len(by_key) == len(truth)
-    for row in truth:
-        mine = by_key.get((row["month"], row["currency"]), {})
-        same = all(mine.get(name) == row[name] for name in (*COUNTS, *AMOUNTS))
+    equal = len(by_key) == len(expected)
+    for row in expected:
+        found = by_key.get((row["month"], row["currency"]), {})
+        same = all(found.get(name) == row[name] for name in (*COUNTS, *AMOUNTS))
         equal = equal and same
-        for who, shown in (("Wicked", mine), ("truth", row)):
-            cells = [str(shown.get(name, "-")) for name in (*COUNTS, *AMOUNTS)]
-            mark = "" if who == "Wicked" else "[green]equal[/green]" if same else "[red]differs[/red]"
-            table.add_row(f"   {row['month']} {row['currency']}" if who == "Wicked" else "", who, *cells, mark)
+        cells, wanted = ([str(one.get(name, "-")) for name in (*COUNTS, *AMOUNTS)] for one in (found, row))
+        table.add_row(f"   {row['month']} {row['currency']}", "stored", *cells, "")
+        table.add_row("", "expected", *wanted, "[green]equal[/green]" if same else "[red]differs[/red]")
     console.print(table)
     return equal
 
 
 def reconcile(destination: str, report: str) -> bool:
-    """Run `wicked-reports-reconcile`, show all that it says but the days, and return whether both sides are equal."""
+    """Run `wicked-reports-reconcile`, print its output without the single days, and return whether both sides match."""
     command = [
         BIN / "wicked-reports-reconcile",
         "--destination-config",
@@ -125,7 +126,7 @@ def reconcile(destination: str, report: str) -> bool:
             days += 1
             continue
         if line.startswith("total") and days:
-            console.print(f"     ... {days} lines, by day and currency")
+            console.print(f"     ... {days} lines by day and currency")
             days = 0
         console.print(f"     {line}", markup=False, soft_wrap=True)
     return done.returncode == 0
@@ -137,12 +138,12 @@ def save(name: str, content: Any) -> None:
 
 
 def stamp(instant: datetime) -> str:
-    """Return an instant as both vendors write it."""
+    """Format an instant as both vendors do."""
     return instant.strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def shell(command: list[Any]) -> str:
-    """Return a command as a shell takes it."""
+    """Return a command as a line for a shell."""
     here = Path.cwd()
     return shlex.join(
         str(part.relative_to(here)) if isinstance(part, Path) and part.is_relative_to(here) else str(part)

@@ -1,9 +1,9 @@
-"""A base image made of this machine's own Python, for where no image registry can be reached.
+"""Builds a base image from this machine's Python, for machines that cannot pull Airbyte's.
 
 `python3 docker/fallback_base_image.py OUT.tar` writes a root file system for `docker import`: the interpreter and its
-standard library under /usr/local, a shell with the few tools that the recipe calls, every shared library that these
-name, the CA bundle, and the user `airbyte` (1000). It needs neither root nor the network. It is not Airbyte's base
-image: what it proves is the recipe and the connector, and its Python is the machine's.
+standard library under /usr/local, a shell with the tools that the Dockerfile calls, every shared library that these
+need, the CA bundle, and the user `airbyte` (1000). It needs neither root nor the network. It tests the Dockerfile and
+the connector; its Python is the machine's.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 TOOLS = ("sh", "cat", "chmod", "chown", "env", "id", "ln", "ls", "mkdir", "rm", "sleep")
-#: what `ldd` does not list: name services, loaded by name, and what manylinux wheels may expect of any system
+#: libraries that `ldd` does not list: name services, loaded by name, and those that manylinux wheels expect
 UNLISTED = (
     *("libnss_files.so.2", "libnss_dns.so.2", "libresolv.so.2"),
     *("libgcc_s.so.1", "libstdc++.so.6", "libm.so.6", "libdl.so.2", "librt.so.1", "libpthread.so.0"),
@@ -37,7 +37,7 @@ GROUP = "root:x:0:\nairbyte:x:1000:\n"
 
 
 class Image:
-    """A root file system being written as a tar."""
+    """A root file system, written as a tar."""
 
     def __init__(self, tar: tarfile.TarFile) -> None:
         self._tar = tar
@@ -56,7 +56,7 @@ class Image:
         self._add(name, tarfile.REGTYPE, 0o644, content.encode())
 
     def file(self, name: str, source: Path) -> None:
-        """Add a copy of a file, links followed; time and executable bit are kept."""
+        """Add a copy of a file, following links, with its time and executable bit."""
         status = source.stat()
         mode = 0o755 if status.st_mode & 0o111 else 0o644
         self._add(name, tarfile.REGTYPE, mode, source.read_bytes(), time=int(status.st_mtime))
@@ -82,7 +82,7 @@ class Image:
 
 
 def libraries(binaries: Iterable[Path]) -> Iterator[Path]:
-    """Yield the shared libraries that these need, as `ldd` resolves them."""
+    """Yield the shared libraries that these binaries need, as `ldd` resolves them."""
     for binary in binaries:
         listed = subprocess.run(["ldd", str(binary)], capture_output=True, text=True, check=False).stdout  # noqa: S603, S607
         for path in re.findall(r"(/\S+\.so\S*)", listed):
@@ -90,7 +90,7 @@ def libraries(binaries: Iterable[Path]) -> Iterator[Path]:
 
 
 def standard_library() -> Iterator[tuple[str, Path]]:
-    """Yield (path relative to the library, file) of what is kept."""
+    """Yield the included files of the standard library with their relative paths."""
     root = Path(sysconfig.get_path("stdlib"))
     for folder, _, files in os.walk(root):
         for name in files:
@@ -125,7 +125,7 @@ def build(image: Image) -> None:
     unlisted = [folder / name for name in UNLISTED for folder in folders]
     for path in [*libraries(binaries), *unlisted, *libraries(filter(Path.exists, unlisted))]:
         if path.exists():
-            # one folder for all, and one that the dynamic linker looks into without a cache
+            # one folder that the dynamic linker searches without a cache
             image.file(f"usr/lib/{path.name}", path)
     bundle = ssl.get_default_verify_paths().cafile or "/etc/ssl/certs/ca-certificates.crt"
     image.file(BUNDLE, Path(bundle))

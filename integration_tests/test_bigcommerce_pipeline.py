@@ -1,4 +1,4 @@
-"""A BigCommerce shop into Wicked Reports, read by Airbyte's own source-bigcommerce as it is on the package index."""
+"""A BigCommerce shop into Wicked Reports, read by Airbyte's source-bigcommerce from the package index."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from integration_tests.simulator.server import running_simulator
 from integration_tests.support.bigcommerce_source import bigcommerce_source
 from integration_tests.support.processes import catalog, finish_pipe, start_pipe
 
-# Somebody else's program in an environment of its own, which the first test installs; it asks twice for every order.
+# The first test installs the source into its own environment; it requests every order twice.
 pytestmark = [pytest.mark.hosts, pytest.mark.timeout(900)]
 
 FIRST, SECOND, THIRD = "2026-04-05T12:00:00", "2026-04-10T12:00:00", "2026-04-20T12:00:00"
@@ -21,7 +21,7 @@ STREAMS = ("customers", "products", "orders", "order_products", "transactions")
 
 
 class Sync:
-    """The real source and the destination over one simulator, with one ledger, and a state for each connection."""
+    """Airbyte's source and the destination with one simulator, one ledger, and a state for each connection."""
 
     def __init__(self, source, simulator, workspace, tmp_path):
         self.source, self.simulator, self.workspace = source, simulator, workspace
@@ -63,7 +63,7 @@ class Sync:
         return result.destination
 
     def holds_the_truth(self, *instants):
-        """Compare order by order: total, net, number of lines; and nothing came twice or hangs in the air."""
+        """Compare every order's total, net and number of lines; nothing may be duplicated or orphaned."""
         orders = self.simulator.held(orders=True)
         lines = Counter(str(row["OrderID"]) for row in self.simulator.wicked_rows("orderitems"))
         held = {key: {"gross": o["gross"], "net": o["net"], "lines": lines[key]} for key, o in orders.items()}
@@ -79,7 +79,7 @@ class Sync:
 
 @pytest.fixture
 def shop():
-    """A simulator with a made-up shop: four days of orders, and changes up to ten days later."""
+    """A simulator with a generated shop: four days of orders, and changes up to ten days later."""
     with running_simulator(start="2026-04-01T00:00:00", frozen=True) as simulator:
         simulator.bigcommerce.generate(orders=45, days=4, later_days=7)
         yield simulator
@@ -96,7 +96,7 @@ def sync(source, shop, workspace, tmp_path) -> Sync:
     return Sync(source, shop, workspace, tmp_path)
 
 
-def test_the_real_source_is_asked_and_refused_like_at_the_vendor(sync):
+def test_the_source_accepts_the_right_token_and_reports_a_wrong_one(sync):
     sync.config["access_token"] = "wrong"
     pipe = sync.finish(sync.start(("customers",)), ("customers",))
     asked = [(request["path"], request["status"]) for request in sync.simulator.requests() if "/v3/" in request["path"]]
@@ -105,7 +105,7 @@ def test_the_real_source_is_asked_and_refused_like_at_the_vendor(sync):
     assert sync.simulator.wicked_rows("contacts") == []
 
 
-def test_after_three_syncs_wicked_holds_the_truth_of_every_order_and_everybody(sync):
+def test_after_three_syncs_wicked_stores_every_order_and_contact(sync):
     for at in (FIRST, SECOND, THIRD):
         sync.run(at)
     held = sync.holds_the_truth(FIRST, SECOND, THIRD)
@@ -120,7 +120,7 @@ def test_after_three_syncs_wicked_holds_the_truth_of_every_order_and_everybody(s
     assert {key.isdigit() for key in contacts} == {True, False}
 
 
-def test_a_last_day_that_is_read_again_sends_nothing(sync):
+def test_reading_the_last_day_again_sends_nothing(sync):
     sync.run(THIRD)
     before = sync.simulator.stats()["requests"]["by_path"]
     done = sync.run(THIRD)
@@ -131,7 +131,7 @@ def test_a_last_day_that_is_read_again_sends_nothing(sync):
     sync.holds_the_truth(THIRD)
 
 
-def test_whatever_the_order_of_the_streams_wicked_holds_the_truth_and_takes_deleted_orders_back(sync):
+def test_the_order_of_the_streams_does_not_matter_and_deleted_orders_are_refunded(sync):
     sync.simulator.switch("bigcommerce.deleted", "listed")
     backwards = STREAMS[::-1]
     sync.run(FIRST, backwards)
@@ -139,7 +139,7 @@ def test_whatever_the_order_of_the_streams_wicked_holds_the_truth_and_takes_dele
     sync.holds_the_truth(FIRST, THIRD)
 
 
-def test_one_connection_a_stream_and_one_more_that_reads_everything_again_end_right(sync):
+def test_one_connection_per_stream_and_a_full_read_give_the_same_result(sync):
     for stream in ("transactions", "order_products", "orders", "products", "customers"):
         sync.run(FIRST, (stream,))
     sync.holds_the_truth(FIRST)
@@ -147,7 +147,7 @@ def test_one_connection_a_stream_and_one_more_that_reads_everything_again_end_ri
     sync.holds_the_truth(FIRST, THIRD)
 
 
-def test_killed_at_random_points_and_run_again_wicked_holds_the_truth(sync):
+def test_after_kills_at_random_points_wicked_stores_what_it_must(sync):
     rng = random.Random(3)
     sync.destination["batch_rows"] = 20
     sync.simulator.set_clock(FIRST, frozen=True)

@@ -102,7 +102,7 @@ def test_check_names_a_refused_key(workspace, simulator, config, switch):
     assert "Authorizations" in message
 
 
-def test_check_says_no_more_than_an_odd_answer_proves(workspace, simulator, config):
+def test_check_claims_no_more_than_an_unexpected_response_proves(workspace, simulator, config):
     simulator.fault("status_404", "/latest")
     status, message = check(workspace, config())
     assert status == "SUCCEEDED"
@@ -115,7 +115,7 @@ def test_check_names_an_unreachable_host(workspace, config):
     assert "cannot be reached" in message
 
 
-def test_check_takes_the_answer_that_the_outbound_plan_is_off_for_a_key_that_is_known(workspace, simulator, config):
+def test_check_accepts_a_key_without_the_outbound_plan(workspace, simulator, config):
     body = '{"status":"error","message":"Outbound API not enabled for client."}'
     simulator.fault("status_401", "/latest", body=body)
     assert check(workspace, config())[0] == "SUCCEEDED"
@@ -167,17 +167,17 @@ def write(workspace, config, messages, streams=("orders",), **options):
     return workspace.run(NAME, "write", config=config, catalog=catalog(*streams, **options), stdin=messages)
 
 
-def test_rows_arrive_and_the_state_comes_back(workspace, simulator, config):
+def test_rows_arrive_and_the_state_is_released(workspace, simulator, config):
     result = write(workspace, config(), [order(1), order(2), state(7)])
     assert result.code == 0
     assert [row["SourceID"] for row in simulator.wicked_rows("orders")] == ["1", "2"]
     (returned,) = result.states
     assert returned["id"] == 7
     assert returned["destinationStats"] == {"recordCount": 2.0}
-    assert "orders: 2 sent, 0 unchanged, 0 changed, 0 rejected, 0 held" in result.logs
+    assert "orders: 2 sent, 0 unchanged, 0 changed, 0 rejected, 0 in doubt" in result.logs
 
 
-def test_all_seven_endpoints_take_what_the_tables_allow(workspace, simulator, config):
+def test_all_seven_endpoints_accept_what_the_field_tables_allow(workspace, simulator, config):
     utms = {"Source": "s", "Medium": "m", "Campaign": "c", "Content": "n", "Term": "t"}
     shop = {"SourceSystem": "shop"}
     rows = {
@@ -223,14 +223,14 @@ def test_a_second_run_sends_nothing_again(workspace, simulator, config):
     assert simulator.stats()["requests"]["by_path"] == {"POST /orders": 1, "POST /orderpayments": 1}
 
 
-def test_fields_that_no_document_knows_are_named_and_not_sent(workspace, simulator, config):
+def test_undocumented_fields_are_named_and_not_sent(workspace, simulator, config):
     result = write(workspace, config(), [order(1, Colour="red", _airbyte_raw_id="x")])
     assert result.code == 0
     assert "orders: fields unknown to Wicked Reports were not sent: Colour" in result.logs
     assert "Colour" not in simulator.requests("/orders", rows=True)[0]["rows"][0]
 
 
-def test_test_mode_fills_the_test_store_and_remembers_it_apart(workspace, simulator, config):
+def test_test_mode_fills_the_test_store_and_is_recorded_separately(workspace, simulator, config):
     assert write(workspace, config(test_mode=True), [order(1)]).code == 0
     assert simulator.wicked_rows("orders") == []
     assert len(simulator.wicked_rows("orders", test=True)) == 1
@@ -238,22 +238,22 @@ def test_test_mode_fills_the_test_store_and_remembers_it_apart(workspace, simula
     assert len(simulator.wicked_rows("orders")) == 1
 
 
-def letters(tmp_path):
+def dead_letters(tmp_path):
     path = tmp_path / "rejected.jsonl"
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
-def test_a_bad_row_goes_to_the_dead_letters_and_the_run_fails_after_everything_good(
+def test_a_bad_row_goes_to_the_dead_letter_file_and_the_run_fails_after_everything_good(
     workspace, simulator, config, tmp_path
 ):
     result = write(workspace, config(), [order(1), order(2, OrderTotal="twelve"), order(3), state(1)])
     assert result.code != 0
     assert [row["SourceID"] for row in simulator.wicked_rows("orders")] == ["1", "3"]
     assert len(result.states) == 1
-    (letter,) = letters(tmp_path)
-    assert set(letter) >= {"reason", "field", "endpoint", "stream", "row"}
-    assert (letter["field"], letter["endpoint"], letter["stream"]) == ("OrderTotal", "orders", "orders")
-    assert letter["row"]["SourceID"] == "2"
+    (line,) = dead_letters(tmp_path)
+    assert set(line) >= {"reason", "field", "endpoint", "stream", "row"}
+    assert (line["field"], line["endpoint"], line["stream"]) == ("OrderTotal", "orders", "orders")
+    assert line["row"]["SourceID"] == "2"
     assert "twelve" not in result.said
     assert str(tmp_path / "rejected.jsonl") in result.errors[-1]["message"]
     assert (tmp_path / "rejected.jsonl").stat().st_mode & 0o077 == 0
@@ -262,12 +262,12 @@ def test_a_bad_row_goes_to_the_dead_letters_and_the_run_fails_after_everything_g
 def test_skip_lets_the_run_succeed(workspace, config, tmp_path):
     result = write(workspace, config(on_rejected_record="skip"), [order(1, OrderTotal=None), state(1)])
     assert result.code == 0
-    assert len(letters(tmp_path)) == 1
+    assert len(dead_letters(tmp_path)) == 1
 
 
 @pytest.mark.parametrize("way", ["row_errors", "whole_request"])
 @pytest.mark.parametrize("reply", ["full", "success_only"])
-def test_what_only_wicked_finds_wrong_is_rejected_alone(workspace, simulator, config, tmp_path, way, reply):
+def test_a_row_that_only_wicked_refuses_is_rejected_alone(workspace, simulator, config, tmp_path, way, reply):
     simulator.switch("wicked.bad_row", way)
     simulator.switch("wicked.success_reply", reply)
     simulator.switch("wicked.unknown_contact", "reject")
@@ -278,12 +278,12 @@ def test_what_only_wicked_finds_wrong_is_rejected_alone(workspace, simulator, co
     result = write(workspace, config(), [contact, order(1), order(2), state(1)], streams=("contacts", "orders"))
     assert result.code != 0
     assert [row["SourceID"] for row in simulator.wicked_rows("orders")] == ["1"]
-    assert [letter["row"]["SourceID"] for letter in letters(tmp_path)] == ["2"]
+    assert [line["row"]["SourceID"] for line in dead_letters(tmp_path)] == ["2"]
     assert len(result.states) == 1
 
 
 @pytest.mark.parametrize("fault", ["status_503", "status_500", "throttled", "throttled_bare", "close_before_answer"])
-def test_a_passing_fault_costs_nothing_for_rows_with_an_id(workspace, simulator, config, fault):
+def test_a_transient_fault_has_no_effect_on_rows_with_an_id(workspace, simulator, config, fault):
     simulator.fault(fault, "/orders", seconds=1)
     result = write(workspace, config(), [order(1), state(1)])
     assert result.code == 0, result.said
@@ -291,31 +291,31 @@ def test_a_passing_fault_costs_nothing_for_rows_with_an_id(workspace, simulator,
     assert any("Retrying in" in line for line in result.logs)
 
 
-def test_a_lost_reply_doubles_no_order(workspace, simulator, config):
+def test_a_lost_response_doubles_no_order(workspace, simulator, config):
     simulator.fault("store_then_close", "/orders")
     assert write(workspace, config(), [order(1), state(1)]).code == 0
     assert len(simulator.wicked_rows("orders")) == 1
 
 
-def test_a_lost_reply_holds_payments_and_doubles_none(workspace, simulator, config, tmp_path):
+def test_after_a_lost_response_payments_are_in_doubt_and_none_is_doubled(workspace, simulator, config, tmp_path):
     simulator.fault("store_then_close", "/orderpayments")
     streams = ("orders", "order_payments")
     result = write(workspace, config(), [order(1), payment(1), state(1)], streams=streams)
     assert result.code != 0
     assert len(result.states) == 1
-    assert [letter["outcome"] for letter in letters(tmp_path)] == ["held"]
+    assert [line["outcome"] for line in dead_letters(tmp_path)] == ["in_doubt"]
     assert write(workspace, config(), [order(1), payment(1), state(1)], streams=streams).code == 0
     assert len(simulator.wicked_rows("orderpayments")) == 1
 
 
 @pytest.mark.parametrize("kind", ["html_200", "empty_200", "null_200", "list_200", "object_200"])
-def test_a_2xx_without_a_receipt_is_not_taken_for_a_yes(workspace, simulator, config, kind):
+def test_a_2xx_without_a_receipt_does_not_count_as_accepted(workspace, simulator, config, kind):
     simulator.fault(kind, "/orders")
     assert write(workspace, config(), [order(1), state(1)]).code == 0
     assert len(simulator.wicked_rows("orders")) == 1
 
 
-def test_a_refused_key_ends_the_run_as_a_config_error_and_no_state_leaves(workspace, config):
+def test_a_refused_key_ends_the_run_as_a_config_error_and_no_state_is_released(workspace, config):
     result = write(workspace, config(api_key="wrong-key-123"), [order(1), state(1)])
     assert result.code != 0
     assert result.states == []
@@ -323,7 +323,7 @@ def test_a_refused_key_ends_the_run_as_a_config_error_and_no_state_leaves(worksp
     assert "wrong-key-123" not in result.said
 
 
-def test_after_the_key_is_mended_the_rows_arrive(workspace, simulator, config):
+def test_after_the_key_is_fixed_the_rows_arrive(workspace, simulator, config):
     write(workspace, config(api_key="wrong-key-123"), [order(1), state(1)])
     result = write(workspace, config(), [order(1), state(1)])
     assert result.code == 0
@@ -365,8 +365,8 @@ def test_a_ledger_filled_by_one_measure_of_revenue_is_not_used_with_another(work
     assert len(simulator.wicked_rows("orders")) == 1
 
 
-def test_the_same_history_written_again_tells_nothing_again(workspace, simulator, config):
-    """A captured file, or a host that buffers, brings former states of a transaction behind later ones."""
+def test_the_same_history_written_again_sends_nothing_again(workspace, simulator, config):
+    """A captured file, or a runtime that buffers, replays earlier states of a transaction after later ones."""
     life = [("pending", "10.00", "02"), ("approved", "9.00", "03"), ("declined", "9.00", "04")]
     sales = [
         {
@@ -389,7 +389,7 @@ def test_the_same_history_written_again_tells_nothing_again(workspace, simulator
     assert payments == [("APPROVED", 10.0), ("PARTIALLY REFUNDED", 1.0), ("REFUNDED", 9.0)]
 
 
-def test_a_dead_letter_path_that_cannot_be_is_named_before_anything_is_sent(workspace, simulator, config, tmp_path):
+def test_an_invalid_dead_letter_path_is_reported_before_anything_is_sent(workspace, simulator, config, tmp_path):
     result = write(workspace, config(rejected_records_path=str(tmp_path)), [order(1)])
     assert "rejected_records_path" in result.errors[-1]["message"]
     assert simulator.requests() == []
@@ -403,7 +403,7 @@ def test_a_dead_letter_path_that_cannot_be_is_named_before_anything_is_sent(work
         ({"destination_mode": "soft_delete"}, "neither replace nor delete"),
     ],
 )
-def test_a_mode_that_wicked_cannot_do_is_refused_at_start(workspace, simulator, config, options, words):
+def test_an_unsupported_sync_mode_is_refused_at_start(workspace, simulator, config, options, words):
     result = write(workspace, config(), [order(1)], **options)
     assert result.code != 0
     assert words in result.errors[-1]["message"]
@@ -420,7 +420,7 @@ def test_a_truncating_refresh_is_refused_and_pyairbytes_constant_is_not(workspac
     assert workspace.run(NAME, "write", config=config(), catalog=asked, stdin=[order(1)]).code == 0
 
 
-def test_a_stream_without_a_place_in_wicked_is_refused_at_start(workspace, config):
+def test_an_unmapped_stream_is_refused_at_start(workspace, config):
     result = write(workspace, config(), [], streams=("orders", "invoices"))
     assert "invoices" in result.errors[-1]["message"]
     assert result.errors[-1]["failure_type"] == "config_error"
@@ -462,7 +462,7 @@ def test_sigterm_acknowledges_what_was_accepted_and_exits_143(workspace, simulat
 
 
 @pytest.mark.parametrize("closed", [">&-", ">/dev/full"])
-def test_an_output_that_cannot_be_written_is_told_in_a_sentence(closed):
+def test_an_output_that_cannot_be_written_is_reported_in_one_sentence(closed):
     done = subprocess.run(
         ["sh", "-c", f"{BIN}/destination-wicked-reports spec {closed}"], stderr=subprocess.PIPE, text=True
     )

@@ -1,4 +1,4 @@
-"""The mapping `custom` and the command `discover`, as processes, against the simulator's Wicked."""
+"""The mapping `custom` and the command `discover`, as processes, against the simulator."""
 
 from __future__ import annotations
 
@@ -79,13 +79,13 @@ def test_any_stream_becomes_orders_and_payments_once(workspace, simulator, tmp_p
     assert [(letter["form"], letter["row"]["id"]) for letter in letters] == [("record", 3)] * 2
 
 
-def test_a_mistake_in_the_mapping_is_named_by_its_place_at_the_check(workspace, simulator, tmp_path):
+def test_check_names_the_field_of_a_mistake_in_the_mapping(workspace, simulator, tmp_path):
     first, second = MAPPING["streams"]
     wrong = {**MAPPING, "streams": [first, {**second, "fields": {**second["fields"], "Amount": "mony(item.amount)"}}]}
     result = workspace.run(NAME, "check", config=config(simulator, tmp_path, wrong))
     (status,) = result.of("CONNECTION_STATUS")
     assert status["status"] == "FAILED"
-    assert "mapping.streams[1].fields.Amount: there is no function mony(); did you mean money()?" in status["message"]
+    assert "mapping.streams[1].fields.Amount: unknown function mony(); did you mean money()?" in status["message"]
     assert simulator.requests() == []
 
 
@@ -106,7 +106,7 @@ def test_discover_prints_the_seven_objects_as_one_line(workspace, simulator, tmp
     assert simulator.requests() == []
 
 
-def test_discover_offers_nothing_where_the_mapping_decides(workspace, simulator, tmp_path):
+def test_discover_lists_no_objects_if_the_mapping_decides(workspace, simulator, tmp_path):
     result = workspace.run(NAME, "discover", config=config(simulator, tmp_path, MAPPING))
     assert result.code == 0
     assert [m["destination_catalog"] for m in result.messages if m["type"] == "DESTINATION_CATALOG"] == [
@@ -115,7 +115,7 @@ def test_discover_offers_nothing_where_the_mapping_decides(workspace, simulator,
     assert any("chooses the objects itself" in line for line in result.logs)
 
 
-def test_the_ledger_is_never_taken_for_the_dead_letter_file(workspace, simulator, tmp_path):
+def test_ledger_and_dead_letter_file_must_be_different_files(workspace, simulator, tmp_path):
     for name in ("ledger.sqlite", "ledger.sqlite-wal"):
         settings = config(simulator, tmp_path, MAPPING, rejected_records_path=str(tmp_path / name))
         (status,) = workspace.run(NAME, "check", config=settings).of("CONNECTION_STATUS")

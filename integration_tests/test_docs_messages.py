@@ -31,7 +31,7 @@ def quoted(page: Path) -> Iterator[str]:
 
 def texts(package: Path) -> list[str]:
     """Return all texts in a package's code and manifest, with a hole for each placeholder."""
-    modules = [*package.rglob("*.py"), *(package / "base").glob("*.py")]  # rglob does not follow the link to the base
+    modules = {*package.rglob("*.py"), *(package / "base").glob("*.py")}  # rglob does not follow the link to the base
     found = [text for path in modules for text in strings(ast.parse(path.read_text()))]
     for path in package.glob("manifest.yaml"):
         scalars = (token.value for token in yaml.scan(path.read_text()) if isinstance(token, yaml.ScalarToken))

@@ -1,16 +1,15 @@
-"""`target-wicked-reports` run by Meltano behind an independent tap: orders in Wicked's own fields, read from files."""
+"""`target-wicked-reports` run by Meltano after an independent tap: orders in Wicked's own fields, read from files."""
 
 from __future__ import annotations
 
 import json
 import os
-import time
 from decimal import Decimal
 
 import pytest
 
 from integration_tests.hosts.cases import NOWHERE, posts
-from integration_tests.hosts.environments import EXAMPLES, finish, kill, run
+from integration_tests.hosts.environments import EXAMPLES, finish, kill, run, wait_for
 from integration_tests.hosts.meltano import Project
 
 pytestmark = [pytest.mark.hosts, pytest.mark.timeout(900)]
@@ -19,7 +18,7 @@ TAP = "tap-orders"
 
 
 class Shop(Project):
-    """The example project with files of orders; the tap's bookmark is when the files last changed."""
+    """The example project with files of orders; the tap's bookmark is the files' modification time."""
 
     def write(self, name, orders, at, tail=b""):
         """Write a file, last changed at this second."""
@@ -29,7 +28,7 @@ class Shop(Project):
         os.utime(path, (at, at))
 
     def held(self):
-        """Return what Wicked holds: each order's total."""
+        """Return the stored orders' totals."""
         return totals(*self.simulator.wicked_rows("orders"))
 
 
@@ -58,7 +57,7 @@ def totals(*rows):
     return found
 
 
-def test_orders_arrive_to_the_cent_the_next_run_starts_from_the_state_and_nothing_is_sent_twice(simulator, shop):
+def test_orders_arrive_exactly_the_next_run_uses_the_state_and_nothing_is_sent_twice(simulator, shop):
     shop.write("march", orders(1, 50), at=1_000_000)
     target = shop.wicked()
     first = shop.run(TAP, target)
@@ -71,7 +70,7 @@ def test_orders_arrive_to_the_cent_the_next_run_starts_from_the_state_and_nothin
     assert idle.code == 0, idle.text
     assert f"incremental sync with bookmark value: {bookmark}" in idle.text
     assert posts(simulator) == before
-    # this tap reads every file again in every run: the ledger knows what in them is new
+    # this tap reads every file again in each run; the ledger finds what is new
     shop.write("march", orders(1, 52), at=1_000_100)
     shop.write("april", orders(53, 55), at=1_000_100)
     new = shop.run(TAP, target)
@@ -82,14 +81,12 @@ def test_orders_arrive_to_the_cent_the_next_run_starts_from_the_state_and_nothin
     assert sorted(sent, key=int) == list(totals(*orders(1, 55)))
 
 
-def test_killed_in_the_middle_no_state_is_kept_and_the_next_run_brings_each_order(simulator, shop):
+def test_after_a_kill_no_state_is_kept_and_the_next_run_completes(simulator, shop):
     shop.write("march", orders(1, 120), at=1_000_000)
     target = shop.wicked(max_requests_in_flight=1)
     simulator.fault("slow", method="POST", seconds=0.5, times=0)
     process = shop.start(TAP, target)
-    deadline = time.monotonic() + 200
-    while not simulator.wicked_rows("orders") and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.02)
+    wait_for(lambda: simulator.wicked_rows("orders"), process)
     kill(process)
     assert finish(process).code == -9
     assert 0 < len(shop.held()) < 120
@@ -100,9 +97,9 @@ def test_killed_in_the_middle_no_state_is_kept_and_the_next_run_brings_each_orde
     assert shop.held() == totals(*orders(1, 120))
 
 
-def test_a_tap_that_fails_in_the_middle_keeps_no_state_and_once_mended_the_rest_arrives(shop):
+def test_a_tap_that_fails_midway_keeps_no_state_and_once_fixed_the_rest_arrives(shop):
     shop.write("april", orders(1, 20), at=1_000_000)
-    # beyond what the tap samples for its schema, so that it fails only when it is reading
+    # more rows than the tap samples for its schema, so that it fails only during the read
     shop.write("march", orders(21, 1500), at=1_000_000, tail=b"\xff\n")
     target = shop.wicked()
     failed = shop.run(TAP, target)
@@ -120,33 +117,33 @@ def test_a_tap_that_fails_in_the_middle_keeps_no_state_and_once_mended_the_rest_
     [({"api_key": "wrong"}, "refused the API key"), ({"api_url": NOWHERE}, "cannot be reached")],
     ids=["wrong key", "no network"],
 )
-def test_a_target_that_cannot_work_ends_the_run_says_why_and_keeps_no_state(simulator, shop, changes, said):
+def test_a_failing_target_ends_the_run_with_its_reason_and_keeps_no_state(simulator, shop, changes, said):
     shop.write("march", orders(1, 5), at=1_000_000)
     target = shop.wicked(**changes)
     failed = shop.run(TAP, target)
     assert failed.code != 0
     assert said in failed.text
-    assert "the run broke off before Wicked had accepted anything" in failed.text
-    assert "nothing was there to send" not in failed.text
+    assert "The run ended before Wicked Reports accepted anything" in failed.text
+    assert "Nothing new to send" not in failed.text
     assert shop.state(TAP, target) is None
     assert simulator.wicked_rows("orders") == []
 
 
-def test_a_target_without_a_network_says_so_when_it_is_tried(shop):
+def test_a_target_without_a_network_reports_it_when_tested(shop):
     target = shop.wicked(api_url=NOWHERE)
     failed = run([shop.meltano, "invoke", target, "--test"], shop.folder, **shop.variables)
     assert failed.code != 0
     assert "cannot be reached" in failed.text
 
 
-def test_the_readmes_configuration_commands_keep_the_keys_where_the_plugins_find_them(simulator, shop):
+def test_the_readmes_commands_store_the_keys_where_the_plugins_read_them(simulator, shop):
     readme = (EXAMPLES / "meltano" / "README.md").read_text(encoding="utf-8")
     before = (shop.folder / "meltano.yml").read_text()
     lines = [line for line in readme.splitlines() if "meltano config set" in line and "…" not in line]
     path = os.pathsep.join([str(shop.meltano.parent), os.environ["PATH"]])
     for line in lines:
         key = simulator.wicked_key if "wicked-reports" in line else simulator.wecantrack_key
-        # the line as it stands, and what its user pastes then
+        # the line as written, and what its user pastes then
         done = run(["bash", "-c", 'eval "$LINE" <<< "$PASTED"'], shop.folder, PATH=path, LINE=line, PASTED=key)
         assert done.code == 0, done.text
     kept = (shop.folder / ".env").read_text().splitlines()

@@ -1,16 +1,15 @@
-"""PyAirbyte runs the connectors as its users do: into DuckDB, and from there or straight into Wicked Reports."""
+"""PyAirbyte runs the connectors as its users do: into DuckDB, and from there or directly into Wicked Reports."""
 
 from __future__ import annotations
 
 import json
 import os
 import re
-import time
 
 import pytest
 
 from integration_tests.hosts.cases import FIRST, NOWHERE, SECOND, SOURCES, SOVRN, WECANTRACK, destination, posts
-from integration_tests.hosts.environments import BIN, EXAMPLES, finish, kill, run, start, tool
+from integration_tests.hosts.environments import BIN, EXAMPLES, finish, kill, run, start, tool, wait_for
 
 pytestmark = [pytest.mark.hosts, pytest.mark.timeout(900)]
 
@@ -21,7 +20,7 @@ class PyAirbyte:
     def __init__(self, folder):
         self.folder = folder
         self.python = tool("pyairbyte", "python")
-        # as in an activated environment: the smoke test starts its own source by name
+        # as in an activated environment, because the smoke test starts its own source by name
         path = os.pathsep.join([str(BIN), str(self.python.parent), os.environ["PATH"]])
         self.variables = {"AIRBYTE_LOGGING_ROOT": str(folder / "logs"), "AIRBYTE_TEMP_DIR": str(folder), "PATH": path}
 
@@ -82,7 +81,7 @@ def test_a_source_is_read_into_duckdb_and_the_second_run_reads_only_what_is_new(
     [(WECANTRACK, ["--cache"]), (SOVRN, [])],
     ids=["wecantrack from the cache", "sovrn straight"],
 )
-def test_after_two_syncs_wicked_holds_the_truth(simulator, pyairbyte, tmp_path, case, way):
+def test_after_two_syncs_wicked_stores_what_it_must(simulator, pyairbyte, tmp_path, case, way):
     case.prepare(simulator)
     for end in (FIRST, SECOND):
         simulator.set_clock(end, frozen=True)
@@ -93,15 +92,13 @@ def test_after_two_syncs_wicked_holds_the_truth(simulator, pyairbyte, tmp_path, 
     assert len(simulator.held(orders=True)) > 50
 
 
-def test_killed_in_the_middle_and_run_again_wicked_holds_the_truth(simulator, pyairbyte, tmp_path):
+def test_after_a_kill_the_next_run_completes(simulator, pyairbyte, tmp_path):
     WECANTRACK.prepare(simulator)
     wicked = destination(simulator, WECANTRACK, tmp_path, max_requests_in_flight=1)
     command = pyairbyte.to_wicked(WECANTRACK, WECANTRACK.config(simulator), wicked)
     simulator.fault("slow", method="POST", seconds=0.3, times=0)
     process = pyairbyte.start(command)
-    deadline = time.monotonic() + 200
-    while not simulator.wicked_rows("orders") and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.02)
+    wait_for(lambda: simulator.wicked_rows("orders"), process)
     kill(process)
     assert finish(process).code == -9
     assert 0 < len(simulator.held(orders=True)) < len(simulator.transactions())
@@ -112,7 +109,7 @@ def test_killed_in_the_middle_and_run_again_wicked_holds_the_truth(simulator, py
 
 
 @pytest.mark.parametrize("fault", ["wrong key", "no network"])
-def test_a_source_that_cannot_work_ends_the_run_and_says_why(simulator, pyairbyte, fault):
+def test_a_failing_source_ends_the_run_with_its_reason(simulator, pyairbyte, fault):
     changes = {"api_key": "wrong"} if fault == "wrong key" else {"api_url": NOWHERE}
     done = pyairbyte.run(pyairbyte.to_duckdb(WECANTRACK, WECANTRACK.config(simulator, **changes)))
     assert done.code != 0
@@ -124,7 +121,7 @@ def test_a_source_that_cannot_work_ends_the_run_and_says_why(simulator, pyairbyt
     [({"api_key": "wrong"}, "refused the API key"), ({"api_url": NOWHERE}, "cannot be reached")],
     ids=["wrong key", "no network"],
 )
-def test_a_destination_that_cannot_work_ends_the_run_says_why_and_sends_nothing(
+def test_a_failing_destination_ends_the_run_with_its_reason_and_sends_nothing(
     simulator, pyairbyte, tmp_path, changes, said
 ):
     wicked = destination(simulator, WECANTRACK, tmp_path, **changes)
@@ -135,7 +132,7 @@ def test_a_destination_that_cannot_work_ends_the_run_says_why_and_sends_nothing(
 
 
 def words(text: str) -> str:
-    """Return a text without the lines and frames that a console put around it."""
+    """Return a text without a console's line breaks and frames."""
     return re.sub(r"[\s│]+", " ", text)
 
 
@@ -156,9 +153,7 @@ def test_the_destination_passes_pyab_validate(simulator, pyairbyte, tmp_path):
     assert done.code == 0, done.text
 
 
-def test_the_smoke_tests_strange_streams_are_refused_with_the_way_out_and_nothing_is_sent(
-    simulator, pyairbyte, tmp_path
-):
+def test_unknown_streams_are_refused_with_the_remedy_and_nothing_is_sent(simulator, pyairbyte, tmp_path):
     wicked = destination(simulator, WECANTRACK, tmp_path, mapping={"type": "native"})
     config = pyairbyte.file("destination.json", wicked)
     done = pyairbyte.pyab("destination-smoke-test", "--destination", "destination-wicked-reports", "--config", config)

@@ -31,7 +31,7 @@ FIRST, SECOND = "2026-04-01T12:00:00", "2026-04-08T12:00:00"
 DESTINATION = "destination-wicked-reports"
 SOURCES = [name for name in PACKAGES if name.startswith("source-")]
 LIMIT_SECONDS = 60
-#: what the configs of the standard tests need besides, so that nothing waits for a vendor's pace
+#: additions to the configs of the standard tests, so that nothing waits for a rate limit
 QUICK = {"source-sovrn": {"request_interval_seconds": 0}, "source-wicked-reports": {"lookback_days": 0}}
 
 images = pytest.mark.image_tests
@@ -55,7 +55,7 @@ def containers(tmp_path) -> Iterator[Containers]:
 
 @pytest.fixture
 def busy() -> Iterator[SimulatorClient]:
-    """A simulator with two weeks of both networks' scripted lives, its paces lifted."""
+    """A simulator with two weeks of both networks' transactions and changes, without rate limits."""
     with running_simulator(start=FIRST, frozen=True) as simulator:
         simulator.generate(transactions=900, days=30, later_days=8)
         simulator.sovrn.generate(transactions=300, days=8, later_days=8)
@@ -65,7 +65,7 @@ def busy() -> Iterator[SimulatorClient]:
 
 
 def fill(connector: str, simulator: SimulatorClient, start: str) -> None:
-    """Make up what the networks' scenarios do not hold: what Wicked Reports gives back of its own customers."""
+    """Generate outbound rows for source-wicked-reports, which the networks' scenarios do not have."""
     if connector == "source-wicked-reports":
         simulator.outbound.seed(start=start, days=8, contacts=20, orders=60, clicks=90)
         simulator.outbound.pace(0)
@@ -115,7 +115,7 @@ print(json.dumps({
 
 @images
 @every_image
-def test_the_image_runs_compiled_code_as_airbyte_that_it_cannot_change(connector, image):
+def test_the_image_runs_compiled_read_only_code_as_user_airbyte(connector, image):
     done = docker("run", "--rm", "--network", "none", "--entrypoint", "python", image, "-c", LOOK)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == {"uid": 1000, "uncompiled": [], "writable": [], "installers": [], "tests": []}
@@ -123,7 +123,7 @@ def test_the_image_runs_compiled_code_as_airbyte_that_it_cannot_change(connector
 
 @images
 @every_image
-def test_airbyte_finds_the_entry_point_and_the_version_where_it_looks(connector, image):
+def test_entry_point_and_version_are_where_airbyte_expects_them(connector, image):
     (told,) = json.loads(docker("image", "inspect", image).stdout)
     metadata = (ROOT / connector / "metadata.yaml").read_text()
     assert f"AIRBYTE_ENTRYPOINT={' '.join(told['Config']['Entrypoint'])}" in told["Config"]["Env"]
@@ -133,7 +133,7 @@ def test_airbyte_finds_the_entry_point_and_the_version_where_it_looks(connector,
 
 
 def hears_sigterm(container: str) -> bool:
-    """Tell whether the container's process 1 has set a handler; without one, the kernel drops the signal there."""
+    """Return whether the container's process 1 has a signal handler; without one, the kernel drops the signal."""
     pid = docker("inspect", "--format", "{{.State.Pid}}", container).stdout.strip() or "0"
     status = Path("/proc", pid, "status")
     caught = re.search(r"SigCgt:\s*(\w+)", status.read_text()) if status.exists() else None
@@ -151,7 +151,7 @@ def test_sigterm_while_the_connector_is_still_being_imported_ends_the_container_
     assert (process.returncode, stdout, stderr) == (143, b"", b"")
 
 
-def test_what_the_images_leave_out_is_something_that_the_cdk_asks_for():
+def test_the_images_leave_out_only_dependencies_of_the_cdk():
     declared = {re.match(r"[\w.-]+", line)[0].lower() for line in importlib.metadata.requires("airbyte-cdk")}
     excluded = {
         line for line in (ROOT / "docker/excluded-packages.txt").read_text().splitlines() if not line.startswith("#")
@@ -178,7 +178,7 @@ def test_a_source_checks_discovers_and_reads_on_from_its_state(connector, image,
 
 @images
 @every_source
-def test_a_wrong_key_and_a_dead_network_are_told_in_one_sentence(connector, image, containers, busy, tmp_path):
+def test_a_wrong_key_and_a_missing_network_are_reported_in_one_sentence(connector, image, containers, busy, tmp_path):
     config = {**source_config(connector, busy), "max_tries": 1}
     wrong = json.loads((ROOT / connector / "unit_tests/configs/wrong_key.json").read_text())
     (status,) = containers.run(connector, "check", config={**config, **wrong, "api_url": busy.url}).of(
@@ -220,11 +220,11 @@ def test_the_destination_checks_its_key_and_its_network_and_discovers(busy, cont
     assert [request for request in busy.requests() if request["method"] == "POST"] == []
 
 
-# --- the whole way ---------------------------------------------------------------------------------------------------
+# --- whole pipelines -------------------------------------------------------------------------------------------------
 
 
 class Sync:
-    """wecantrack into Wicked Reports, both in containers, the ledger where the destination puts it by itself."""
+    """wecantrack into Wicked Reports, both in containers, with the ledger's default path."""
 
     def __init__(self, simulator: SimulatorClient, containers: Containers) -> None:
         require("source-wecantrack")
@@ -261,7 +261,7 @@ class Sync:
         return result.destination
 
     def start_and_wait_for_orders(self, end: str):
-        """Start a sync that takes a while on both sides, and return in its middle."""
+        """Start a sync that is slow on both sides; return while it runs."""
         self.source["page_size"] = 25
         self.simulator.fault("slow", "/api/v3/transactions", seconds=0.3, times=0)
         self.simulator.fault("slow", method="POST", seconds=0.05, times=0)
@@ -291,7 +291,7 @@ def sync(busy, containers) -> Sync:
 
 
 @images
-def test_two_syncs_through_containers_leave_the_truth_in_wicked(busy, sync):
+def test_after_two_syncs_through_containers_wicked_stores_what_it_must(busy, sync):
     for end in (FIRST, SECOND):
         busy.set_clock(end, frozen=True)
         sync.run(end)
@@ -300,14 +300,14 @@ def test_two_syncs_through_containers_leave_the_truth_in_wicked(busy, sync):
 
 
 @images
-def test_a_ledger_on_a_named_volume_is_writable_and_remembers(busy, sync):
+def test_a_ledger_on_a_named_volume_is_writable_and_persists(busy, sync):
     sync.containers.volume = f"wicked-ledger-{uuid.uuid4().hex[:12]}"
     try:
         first = sync.run(FIRST)
         posts = [request for request in busy.requests() if request["method"] == "POST"]
         assert posts
         assert any("/local/wicked-reports/ledger.sqlite" in line for line in first.logs)
-        assert not any("on no volume" in line for line in first.logs)
+        assert not any("not on a volume" in line for line in first.logs)
         sync.state = []
         sync.run(FIRST)
         assert [request for request in busy.requests() if request["method"] == "POST"] == posts
@@ -325,12 +325,12 @@ def test_without_a_volume_the_user_is_warned_that_the_ledger_ends_with_the_conta
     line += ["write", "--config", "/secrets/config.json", "--catalog", "/secrets/catalog.json"]
     done = subprocess.run(line, input=b"", capture_output=True, timeout=LIMIT_SECONDS, check=False)
     result = plain(containers.keep(done.returncode, done.stdout, done.stderr))
-    assert any("on no volume" in message for message in result.logs)
+    assert any("not on a volume" in message for message in result.logs)
 
 
 @images
 @pytest.mark.parametrize("victims", [["source-wecantrack"], [DESTINATION], ["source-wecantrack", DESTINATION]])
-def test_killed_in_the_middle_and_run_again_nothing_is_lost_or_doubled(busy, sync, victims):
+def test_after_a_kill_nothing_is_lost_or_sent_twice(busy, sync, victims):
     started = sync.start_and_wait_for_orders(FIRST)
     for victim in victims:
         sync.containers.kill(victim)
@@ -341,11 +341,11 @@ def test_killed_in_the_middle_and_run_again_nothing_is_lost_or_doubled(busy, syn
     sync.run(FIRST)
     expected, mine = sums(sync, [FIRST])
     assert mine == expected
-    assert all(letter["outcome"] == "held" for letter in sync.letters())
+    assert all(letter["outcome"] == "in_doubt" for letter in sync.letters())
 
 
 @images
-def test_a_sync_that_airbyte_stops_leaves_nothing_unsure_and_the_next_one_goes_on(busy, sync):
+def test_a_stopped_sync_leaves_nothing_in_doubt_and_the_next_one_continues(busy, sync):
     reader, writer = sync.start_and_wait_for_orders(FIRST)
     sync.containers.stop("source-wecantrack")
     sync.containers.stop(DESTINATION)
@@ -390,9 +390,9 @@ def test_sigterm_acknowledges_what_was_accepted_and_exits_143(busy, containers):
 
 # --- Airbyte's own image tests ---------------------------------------------------------------------------------------
 
-#: every stream is read; the comparison with the last published spec asks the registry, which does not know these
+#: read every stream; skip the comparison with the published spec, as Airbyte's registry does not have these connectors
 OPTIONS = "--read-scenarios=valid --read-from-streams=all -p no:cacheprovider -k 'not spec_backward_compatibility'"
-#: why the standard suite may leave a test out
+#: reasons for which the standard suite may skip a test
 SKIPS = (
     "got empty parameter set",  # the destination has no scenario that needs a config
     "expected to fail",
@@ -405,7 +405,7 @@ SKIPS = (
 @images
 @every_image
 def test_airbytes_own_image_tests_pass(connector, image, busy, tmp_path):
-    """`airbyte-cdk image test` calls plain `docker run`, so a `docker` that adds the network stands before it."""
+    """`airbyte-cdk image test` calls plain `docker run`; a `docker` script on the PATH adds the network."""
     staged = tmp_path / connector
     shutil.copytree(
         ROOT / connector, staged, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info", "test_*", "conftest.py")

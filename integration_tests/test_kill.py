@@ -1,4 +1,4 @@
-"""kill -9 at random points of both processes, run again: nothing lost, nothing doubled, what is unsure is reported."""
+"""kill -9 at random points of both processes, run again: nothing lost or doubled, rows in doubt are reported."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ RULE = r"(?P<contact_id>U[0-9]+)-"
 
 
 class Pipeline:
-    """The two connectors with their files, run over and over."""
+    """The two connectors with their files, run repeatedly."""
 
     def __init__(self, simulator, workspace, tmp_path):
         self.simulator, self.workspace = simulator, workspace
-        self.letters_path = tmp_path / "rejected_records.jsonl"
+        self.dead_letters_path = tmp_path / "rejected_records.jsonl"
         self.source = {
             "api_key": simulator.wecantrack_key,
             "api_url": simulator.url,
@@ -46,7 +46,7 @@ class Pipeline:
         self.codes: Counter = Counter()
 
     def run(self, end: str, kill: str | None, rng: random.Random) -> bool:
-        """Run the pipe once, to its end or to a kill at a random point; tell whether it came to its end."""
+        """Run the pipe once, to its end or to a kill at a random point. Return whether it completed."""
         asked = catalog("transactions")
         state = self.workspace.file("state.json", self.states)
         reader, writer = start_pipe(
@@ -57,7 +57,7 @@ class Pipeline:
         )
         if kill:
             self._wait_for_posts(rng.randint(1, 6), writer)
-            time.sleep(rng.random() * 0.05)  # the point inside the request, not a wait for anything
+            time.sleep(rng.random() * 0.05)  # chooses the point inside the request; waits for nothing
             for name, process in (("source", reader), ("destination", writer)):
                 if kill in (name, "both"):
                     process.kill()
@@ -78,16 +78,17 @@ class Pipeline:
         by_path = self.simulator.stats()["requests"]["by_path"]
         return sum(count for path, count in by_path.items() if path.startswith("POST"))
 
-    def letters(self) -> list[dict]:
-        if not self.letters_path.exists():
+    def dead_letters(self) -> list[dict]:
+        if not self.dead_letters_path.exists():
             return []
-        return [json.loads(line) for line in self.letters_path.read_text().splitlines()]
+        return [json.loads(line) for line in self.dead_letters_path.read_text().splitlines()]
 
-    def unsure(self) -> Counter:
-        """Return the held payments that Wicked does not have: what a person would send by hand after looking."""
+    def missing(self) -> Counter:
+        """Return the payments in doubt that Wicked does not have: those to resend after a check."""
         stored = Counter(map(name_of, self.simulator.wicked_rows("orderpayments")))
-        held = Counter(name_of(letter["row"]) for letter in self.letters() if letter["endpoint"] == "order_payments")
-        return held - stored
+        lines = self.dead_letters()
+        in_doubt = Counter(name_of(line["row"]) for line in lines if line["endpoint"] == "order_payments")
+        return in_doubt - stored
 
 
 def name_of(payment: dict) -> tuple:
@@ -95,13 +96,13 @@ def name_of(payment: dict) -> tuple:
 
 
 def sums(pipeline, instants) -> tuple[dict, dict]:
-    """Return approved and refunded per order: as the truth has it, and as Wicked has it with what is known unsure."""
+    """Return gross, approved and refunded per order: expected, and in Wicked plus the missing payments."""
     truth = pipeline.simulator.truth(instants, orders=True)
     held = pipeline.simulator.held(orders=True)
     mine = {
         key: [Decimal(row["gross"]), Decimal(row["approved"]), Decimal(row["refunded"])] for key, row in held.items()
     }
-    for (order, _, amount, status), count in pipeline.unsure().items():
+    for (order, _, amount, status), count in pipeline.missing().items():
         mine[order][1 if status == "APPROVED" else 2] += amount * count if status != "DECLINED" else 0
     expected = {k: [Decimal(r["gross"]), Decimal(r["approved"]), Decimal(r["refunded"])] for k, r in truth.items()}
     return expected, mine
@@ -110,7 +111,7 @@ def sums(pipeline, instants) -> tuple[dict, dict]:
 @pytest.mark.parametrize(
     "seed", [pytest.param(1), *(pytest.param(n, marks=pytest.mark.campaign) for n in range(2, 12))]
 )
-def test_killed_at_random_points_and_run_again_wicked_holds_the_truth(workspace, tmp_path, seed):
+def test_after_kills_at_random_points_wicked_has_the_expected_sums(workspace, tmp_path, seed):
     rng = random.Random(seed)
     with running_simulator(start=FIRST, frozen=True) as simulator:
         simulator.generate(seed=seed, transactions=2400, days=30, later_days=30)
@@ -127,6 +128,6 @@ def test_killed_at_random_points_and_run_again_wicked_holds_the_truth(workspace,
         clicks = Counter(row["OrderID"] for row in simulator.wicked_rows("clicks"))
         assert set(clicks.values()) == {1}
         assert simulator.held()["orphan_payments"] == 0
-        assert all(letter["outcome"] == "held" for letter in pipeline.letters())
+        assert all(line["outcome"] == "in_doubt" for line in pipeline.dead_letters())
         killed = sum(count for (kill, *_), count in pipeline.codes.items() if kill)
         assert killed == 2 * KILLS_PER_SYNC

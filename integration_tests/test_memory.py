@@ -1,4 +1,4 @@
-"""Memory stays flat: 200,000 records cost no more than 2,000 (DESIGN rule 6)."""
+"""Memory stays flat: 200,000 records need no more than 2,000."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The main job: wecantrack's commissions into Wicked Reports, first whole, then what changed."""
+"""The main pipeline: wecantrack's commissions into Wicked Reports, then their changes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ RULE = r"(?P<contact_id>U[0-9]+)-"
 
 
 class Sync:
-    """Both connectors over one simulator, with one ledger and one state."""
+    """Both connectors with one simulator, one ledger and one state."""
 
     def __init__(self, simulator, workspace, tmp_path, **mapping):
         self.simulator, self.workspace = simulator, workspace
@@ -46,7 +46,7 @@ class Sync:
 
 @pytest.fixture
 def busy():
-    """A simulator with two months of scripted lives."""
+    """A simulator with two months of transactions and their changes."""
     with running_simulator(start=FIRST, frozen=True) as simulator:
         simulator.generate(transactions=1500, days=30, later_days=45)
         simulator.throttle(100_000)
@@ -63,7 +63,7 @@ def busy():
     ],
     ids=["default", "on approval", "sale amounts", "identified only"],
 )
-def test_after_two_syncs_wicked_holds_the_truth_to_the_cent(busy, workspace, tmp_path, mapping, truth):
+def test_after_two_syncs_wicked_stores_what_it_must_to_the_cent(busy, workspace, tmp_path, mapping, truth):
     sync = Sync(busy, workspace, tmp_path, **mapping)
     for end in (FIRST, SECOND):
         busy.set_clock(end, frozen=True)
@@ -143,8 +143,8 @@ FAULTS = [
 ]
 
 
-def test_every_fault_on_either_side_is_overcome_in_one_run(busy, workspace, tmp_path):
-    """One after the other on the source's requests, and those that a POST can survive on the destination's."""
+def test_one_run_recovers_from_every_fault_on_either_side(busy, workspace, tmp_path):
+    """Every fault on the source's requests, and on the destination's those after which a POST may be repeated."""
     sync = Sync(busy, workspace, tmp_path)
     for place, kind in enumerate(FAULTS):
         busy.fault(kind, "/api/v3/transactions", nth=2 + 2 * place, seconds=1)

@@ -1,4 +1,4 @@
-"""Whole runs on one ledger in PostgreSQL: side by side, killed, cut off, and each row once at Wicked."""
+"""Runs on one ledger in PostgreSQL, in parallel, killed, and disconnected: each row is in Wicked once."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def config(server, simulator, tmp_path, workspace):
 
 
 def everything() -> bytes:
-    """One connection's records: orders, then a payment each, with a STATE after every hundred."""
+    """The records of one connection: orders, then a payment for each, with a STATE after every hundred."""
     messages = []
     for number in range(1, ORDERS + 1):
         messages.append(order(number))
@@ -60,7 +60,7 @@ def everything() -> bytes:
 
 
 class Writer:
-    """One connection, which is killed and run again until it comes to its end."""
+    """One connection, which is killed and run again until it completes."""
 
     def __init__(self, workspace, name, config, records):
         self.workspace, self.records, self.process = workspace, records, None
@@ -93,10 +93,10 @@ def posts(simulator) -> int:
     return sum(count for path, count in by_path.items() if path.startswith("POST"))
 
 
-def held(*paths) -> Counter:
-    letters = [json.loads(line) for path in paths if path.exists() for line in path.read_text().splitlines()]
-    assert all(letter["outcome"] == "held" for letter in letters)
-    return Counter(letter["row"]["OrderID"] for letter in letters if letter["endpoint"] == "order_payments")
+def in_doubt(*paths) -> Counter:
+    lines = [json.loads(line) for path in paths if path.exists() for line in path.read_text().splitlines()]
+    assert all(line["outcome"] == "in_doubt" for line in lines)
+    return Counter(line["row"]["OrderID"] for line in lines if line["endpoint"] == "order_payments")
 
 
 @pytest.mark.parametrize("seed", [pytest.param(1), *(pytest.param(n, marks=pytest.mark.campaign) for n in range(2, 8))])
@@ -123,16 +123,16 @@ def test_two_writers_of_the_same_rows_under_kill_9_send_each_once_and_lose_none(
         victim.start()
     assert [writer.finish() for writer in writers] == [0, 0], "".join(writer.said()[-3000:] for writer in writers)
     stored = Counter(row["OrderID"] for row in simulator.wicked_rows("orderpayments"))
-    unsure = held(*(tmp_path / f"{name}.jsonl" for name in names))
+    unsure = in_doubt(*(tmp_path / f"{name}.jsonl" for name in names))
     numbers = {str(number) for number in range(1, ORDERS + 1)}
     assert Counter(row["SourceID"] for row in simulator.wicked_rows("orders")) == dict.fromkeys(numbers, 1)
     assert set(stored.values()) == {1}, "a payment that was sent twice"
-    assert stored.keys() | unsure.keys() == numbers, "a payment that is neither at Wicked nor reported"
+    assert stored.keys() | unsure.keys() == numbers, "a payment that is neither in Wicked nor reported"
     assert ask(config.url, "SELECT count(*) FROM wicked_reports.outbox") == [(0,)]
 
 
 def test_connections_of_two_source_systems_run_at_the_same_time(simulator, config, workspace):
-    """The one waits for its source for an hour; the other comes, works and goes."""
+    """One waits for its source while the other runs from start to end."""
     simulator.generate(seed=3, transactions=40, days=5)
     mapping = {"type": "wecantrack", "without_contact": "synthetic"}
     asked = catalog("transactions")
@@ -143,7 +143,7 @@ def test_connections_of_two_source_systems_run_at_the_same_time(simulator, confi
         stderr=subprocess.PIPE,
     )
     try:
-        first_line = waiting.stdout.readline()  # it says where its ledger is once it has its lease
+        first_line = waiting.stdout.readline()  # logged once it has its lease
         source = {"api_key": simulator.wecantrack_key, "api_url": simulator.url, "start_date": "2026-03-25"}
         pipe = start_pipe(
             workspace.command("source-wecantrack", "read", config=source, catalog=asked),
@@ -158,7 +158,7 @@ def test_connections_of_two_source_systems_run_at_the_same_time(simulator, confi
     assert "Waiting for" not in result.destination.said
 
 
-def test_a_connection_that_breaks_in_mid_run_fails_clearly_and_the_next_run_sends_the_rest(
+def test_a_connection_dropped_mid_run_fails_clearly_and_the_next_run_sends_the_rest(
     simulator, config, workspace, tmp_path
 ):
     simulator.switch("wicked.unknown_contact", "accept")
@@ -182,31 +182,31 @@ def test_a_connection_that_breaks_in_mid_run_fails_clearly_and_the_next_run_send
     result = workspace.keep(process.returncode, stdout, stderr)
     (error,) = result.errors
     assert (result.code, error["failure_type"]) == (1, "transient_error")
-    assert "What was acknowledged is safe" in error["message"]
+    assert "Acknowledged records are safe" in error["message"]
     again = workspace.run(NAME, "write", config=config(batch_rows=10), catalog=asked, stdin=b"".join(messages))
     assert again.code == 0, again.said
     assert Counter(row["SourceID"] for row in simulator.wicked_rows("orders")) == {str(n): 1 for n in range(1, 41)}
     assert not (tmp_path / "rejected.jsonl").exists()
 
 
-def test_check_opens_the_ledger_and_says_no_password(config, workspace):
+def test_check_opens_the_ledger_and_prints_no_password(config, workspace):
     asked = config()
     result = workspace.run(NAME, "check", config=asked)
-    assert result.sendings("CONNECTION_STATUS")[0]["status"] == "SUCCEEDED", result.said
+    assert result.of("CONNECTION_STATUS")[0]["status"] == "SUCCEEDED", result.said
     asked["ledger"]["url"] = asked["ledger"]["url"].replace("@/", "x@/")
-    (status,) = workspace.run(NAME, "check", config=asked).sendings("CONNECTION_STATUS")
+    (status,) = workspace.run(NAME, "check", config=asked).of("CONNECTION_STATUS")
     assert status["status"] == "FAILED"
     assert "password authentication failed" in status["message"]
     asked["ledger"]["url"] = f"mysql://wicked:{PASSWORD}@/x"
-    (status,) = workspace.run(NAME, "check", config=asked).sendings("CONNECTION_STATUS")
+    (status,) = workspace.run(NAME, "check", config=asked).of("CONNECTION_STATUS")
     assert "must be a PostgreSQL URL" in status["message"]
 
 
-# -- the commands for people ------------------------------------------------------------------------------------------
+# -- replay and ledger -----------------------------------------------------------------------------------------
 
 
 def command(*words, config, workspace):
-    path = workspace.file("people.json", config)
+    path = workspace.file("command.json", config)
     line = [workspace.command(NAME, words[0])[0], words[0], "--config", str(path), *words[1:]]
     return subprocess.run(line, capture_output=True, text=True, timeout=LIMIT_SECONDS, check=False)
 
@@ -219,10 +219,10 @@ def test_a_payment_without_its_order_is_replayed_once_the_order_is_there(simulat
     assert workspace.run(NAME, "write", config=config(), catalog=asked, stdin=[order(1)]).code == 0
     file = tmp_path / "rejected.jsonl"
     (line,) = file.read_text().splitlines()
-    file.write_text(json.dumps({**json.loads(line), "outcome": "mended"}) + "\n")
-    broken = command("replay", "--rejects", str(file), config=config(), workspace=workspace)
-    assert broken.returncode == 1
-    assert "line 1 has an `outcome`" in broken.stderr
+    file.write_text(json.dumps({**json.loads(line), "outcome": "fixed"}) + "\n")
+    invalid = command("replay", "--rejects", str(file), config=config(), workspace=workspace)
+    assert invalid.returncode == 1
+    assert "line 1 has an `outcome`" in invalid.stderr
     file.write_text(line + "\n")
     done = command("replay", "--rejects", str(file), config=config(), workspace=workspace)
     assert (done.returncode, "order_payments: 1 sent" in done.stdout) == (0, True), done.stderr
@@ -239,7 +239,7 @@ def test_a_payment_without_its_order_is_replayed_once_the_order_is_there(simulat
     assert [json.loads(text)["endpoint"] for text in shown.stdout.splitlines()] == ["orders"]
 
 
-def test_the_commands_say_what_is_wrong_without_a_traceback(config, workspace, tmp_path):
+def test_the_commands_report_errors_without_a_traceback(config, workspace, tmp_path):
     missing = command("replay", "--rejects", str(tmp_path / "none.jsonl"), config=config(), workspace=workspace)
     assert (missing.returncode, missing.stderr.count("\n")) == (1, 1)
     empty = command("ledger", config=config(), workspace=workspace)

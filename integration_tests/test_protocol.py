@@ -311,7 +311,7 @@ class TestRecorder:
             assert len(recorder.take()) == expected
 
 
-@pytest.mark.unchecked_output("its process prints no message")
+@pytest.mark.unjudged_output("its process prints no message")
 def test_a_test_can_be_exempted_from_the_check():
     code = "print('not a message'); 'from source_sovrn.run import run'"
     subprocess.run([sys.executable, "-c", code, "spec"], stdout=subprocess.PIPE)

@@ -1,4 +1,4 @@
-"""Sovrn's commissions into Wicked Reports: both record shapes, late adjustments, the pace, kills."""
+"""Sovrn's commissions into Wicked Reports: both record shapes, late returns, the rate limit, kills."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ START = "2026-03-24"
 
 
 class Sync:
-    """Both connectors over one simulator, with one ledger and one state."""
+    """Both connectors with one simulator, one ledger and one state."""
 
     def __init__(self, simulator, workspace, tmp_path):
         self.workspace = workspace
@@ -63,7 +63,7 @@ class Sync:
 
 @pytest.fixture
 def busy():
-    """A simulator with two weeks of Sovrn's scripted lives, its pace lifted."""
+    """A simulator with two weeks of Sovrn transactions and their changes, without a rate limit."""
     with running_simulator(start=FIRST, frozen=True) as simulator:
         simulator.sovrn.generate(transactions=600, days=8, later_days=8, changing=0.7, late=0.0)
         simulator.sovrn.pace(0)
@@ -71,7 +71,7 @@ def busy():
 
 
 @pytest.mark.parametrize("shape", ["nested", "flat", "mixed"])
-def test_after_two_syncs_wicked_holds_the_truth_whatever_the_shape(busy, workspace, tmp_path, shape):
+def test_after_two_syncs_wicked_stores_what_it_must_whatever_the_shape(busy, workspace, tmp_path, shape):
     busy.switch("sovrn.shape", shape)
     sync = Sync(busy, workspace, tmp_path)
     for end in (FIRST, SECOND):
@@ -106,7 +106,7 @@ def test_a_return_80_days_later_becomes_a_refund(simulator, workspace, tmp_path)
     assert payments == [("APPROVED", 9.12), ("REFUNDED", 9.12)]
 
 
-def test_the_interval_is_kept_at_the_server_over_check_retries_streams_and_resume(simulator, workspace):
+def test_the_server_sees_the_interval_kept_over_check_retries_streams_and_resume(simulator, workspace):
     interval = 0.4
     simulator.set_clock(FIRST, frozen=False)
     simulator.sovrn.pace(0)
@@ -128,7 +128,7 @@ def test_the_interval_is_kept_at_the_server_over_check_retries_streams_and_resum
     assert min(later - earlier for earlier, later in pairwise(starts)) >= interval - 0.02
 
 
-def test_killed_at_random_points_and_run_again_wicked_holds_the_truth(busy, workspace, tmp_path):
+def test_after_kills_at_random_points_wicked_stores_what_it_must(busy, workspace, tmp_path):
     rng = random.Random(5)
     sync = Sync(busy, workspace, tmp_path)
     busy.fault("slow", method="POST", seconds=0.02, times=0)

@@ -1,4 +1,4 @@
-"""source-wicked-reports as a process: all of it comes out once, and what the destination wrote comes out again."""
+"""source-wicked-reports as a process: it reads everything once, including what the destination wrote."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def keys(result, stream):
 
 
 @pytest.mark.parametrize(("to", "zone"), [("inclusive", "utc"), ("exclusive", "eastern")])
-def test_everything_that_wicked_shows_is_read_once(to, zone, simulator, workspace):
+def test_everything_visible_is_read_once(to, zone, simulator, workspace):
     simulator.outbound.seed(start="2026-01-01", days=90, contacts=200, orders=3000, clicks=5000, twins=40)
     simulator.switch("outbound.to", to)
     simulator.switch("outbound.day_zone", zone)
@@ -38,7 +38,7 @@ def test_everything_that_wicked_shows_is_read_once(to, zone, simulator, workspac
     assert simulator.outbound.pace()["busiest_minute"] <= 120
 
 
-def test_what_the_destination_wrote_comes_out_again(simulator, workspace, tmp_path):
+def test_what_the_destination_wrote_is_read_back(simulator, workspace, tmp_path):
     written = catalog("contacts", "orders", "clicks")
     order = {"SourceSystem": "shop", "SourceID": "o1", "CreateDate": "2026-03-02 10:00:00", "ContactID": "c1"}
     records = [
@@ -69,7 +69,7 @@ def test_what_the_destination_wrote_comes_out_again(simulator, workspace, tmp_pa
     assert (found["sourceId"], found["sourceSystem"], found["amount"]) == ("o1", "shop", 79.95)
 
 
-def test_check_says_whom_to_ask_when_the_api_is_not_enabled(simulator, workspace):
+def test_check_says_whom_to_ask_if_the_api_is_not_enabled(simulator, workspace):
     simulator.key("wicked", simulator.wicked_key, "outbound_off")
     (status,) = workspace.run("source-wicked-reports", "check", config=config_for(simulator)).of("CONNECTION_STATUS")
     assert status["status"] == "FAILED"

@@ -1,4 +1,4 @@
-"""Stops a build from a clone without symbolic links: the package would lack `base`."""
+"""Build hook that fails if the clone has no symbolic links: the package would lack `base`."""
 
 from pathlib import Path
 from typing import Any
@@ -7,10 +7,10 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 
 class RequireBase(BuildHookInterface[Any]):
-    """Checks that the link `base` leads to the shared code."""
+    """Checks that the link `base` resolves to the shared code."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Raise RuntimeError where git wrote the link as a text file, as it does on Windows by default."""
+        """Raise RuntimeError if git wrote the link as a text file, which is its default on Windows."""
         if not list(Path(self.root).glob("*/base/__init__.py")):
             raise RuntimeError(
                 "The folder `base` is missing: this clone has no symbolic links. "

@@ -1,9 +1,9 @@
-"""Runs the connector in Airbyte's image."""
+"""Entry point of the container image."""
 
 import os
 import signal
 
-# Process 1 of a container does not hear SIGTERM until a handler is set, and importing the connector takes a second.
+# Process 1 of a container ignores SIGTERM until a handler is set, and importing the connector takes a second.
 signal.signal(signal.SIGTERM, lambda *_: os._exit(143))
 
 from source_wecantrack.run import run  # noqa: E402

@@ -1,9 +1,9 @@
-"""Airbyte's published QA checks and metadata models over our connectors, at the level of certified ones: `make qa`.
+"""`make qa`: runs Airbyte's published QA checks on the connectors, at the level of certified ones.
 
-Run by the Python of an environment of its own (requirements/qa.txt), with the connectors' names as arguments. The
-checks come from the package `airbyte-internal-ops`, the metadata models from `airbyte-connector-models`. They expect
-Airbyte's repository around them and its services behind them; so a tree of links stands in for the one, and what asks
-the other is named below with the reason. A check that fails or is skipped without being named fails the run.
+Run with the Python of its own environment (requirements/qa.txt) and the connectors' names. The checks come from the
+package `airbyte-internal-ops`, the metadata models from `airbyte-connector-models`. They expect Airbyte's repository,
+for which a tree of links is built, and Airbyte's services; checks that need these are listed below with the reason. A
+check that fails or is skipped without being listed fails the run.
 """
 
 from __future__ import annotations
@@ -20,39 +20,38 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 CONNECTORS = Path("airbyte-integrations/connectors")
-#: the level from which on Airbyte checks the documentation's structure
+#: the support level from which Airbyte checks the documentation's structure
 STRICT_LEVEL = 300
 
 #: checks that cannot run here
 NOT_RUN = {
-    "CheckDocumentationLinks": "asks every linked site and takes silence for an answer; nothing is learnt offline",
-    "CheckVersionIncrement": "compares with the version in Airbyte's own repository, where these connectors are not",
+    "CheckDocumentationLinks": "requests every linked site, and passes without a network",
+    "CheckVersionIncrement": "compares with the version in Airbyte's repository, which does not have these connectors",
 }
-#: checks that cannot be met: the message that they may fail with, and why
+#: checks that fail: the expected message, and why
 NOT_MET = {
     "CheckConnectorUsesPoetry": (
         "poetry.lock file is missing",
-        "poetry finds no airbyte-cdk 7.39 through a mirror of the index; requirements/lock.txt pins the same by hash",
+        "the packages are built with hatchling; requirements/lock.txt pins all dependencies by hash",
     ),
 }
-#: checks that pass over a connector by their own rules
+#: checks that skip a connector by their own rules
 NOT_APPLICABLE = {
-    "CheckManifestOnlyConnectorBaseImage": "these connectors are packages, not bare manifests",
+    "CheckManifestOnlyConnectorBaseImage": "these connectors are packages, not manifest-only",
 }
-#: what the checks are told instead of asking Airbyte's services, and why
-TOLD = {
+#: settings that replace requests to Airbyte's services, and why
+OVERRIDES = {
     "disable_dockerhub_checks=True": (
-        "Docker Hub is not asked for image, base image and last version, which is part of the metadata check: these "
-        "connectors have no image there, and nothing is learnt offline"
+        "the metadata check does not look up images on Docker Hub, where these connectors have none"
     ),
     "is_released=False": (
-        "Airbyte's registry is not asked, where these connectors are not; checks that pass over released ones run"
+        "Airbyte's registry, which does not have these connectors, is not requested; checks for unreleased ones run"
     ),
 }
 
 
 def without_services() -> None:
-    """Make the packages importable without the clients of Airbyte's services that their `__init__` files pull in."""
+    """Make the packages importable without the clients of Airbyte's services that their `__init__` files import."""
     home = next(path for folder in site.getsitepackages() if (path := Path(folder, "airbyte_ops_mcp")).is_dir())
     for name in ("airbyte_ops_mcp", "airbyte_ops_mcp.registry", "airbyte_ops_mcp.connector_ops"):
         module = types.ModuleType(name)
@@ -66,8 +65,8 @@ def without_services() -> None:
 
 
 @contextlib.contextmanager
-def airbytes_tree() -> Iterator[None]:
-    """Stand in a folder that is laid out as Airbyte's repository, with links to ours."""
+def airbyte_tree() -> Iterator[None]:
+    """Change to a temporary folder laid out as Airbyte's repository, with links to this one."""
     with tempfile.TemporaryDirectory() as folder:
         tree = Path(folder)
         (tree / CONNECTORS).mkdir(parents=True)
@@ -79,15 +78,15 @@ def airbytes_tree() -> Iterator[None]:
 
 
 def strict_checks() -> list[Any]:
-    """Return every check, set to run on a connector of any kind that is not in Airbyte's registry."""
+    """Return every check, configured for connectors of all kinds that are not in Airbyte's registry."""
     from airbyte_ops_mcp import metadata_validator
     from airbyte_ops_mcp.connector_ops.utils import Connector
     from airbyte_ops_mcp.connector_qa.checks import ENABLED_CHECKS, metadata, packaging
     from airbyte_ops_mcp.connector_qa.checks.documentation import documentation
 
     options = metadata_validator.ValidatorOptions
-    metadata.ValidatorOptions = lambda docs_path: options(docs_path=docs_path, disable_dockerhub_checks=True)  # TOLD
-    Connector.is_released = property(lambda connector: False)  # TOLD
+    metadata.ValidatorOptions = lambda docs_path: options(docs_path=docs_path, disable_dockerhub_checks=True)
+    Connector.is_released = property(lambda connector: False)
     Connector.ab_internal_sl = property(lambda connector: STRICT_LEVEL)
     Connector.support_level = property(lambda connector: "certified")
     for kind in (
@@ -102,7 +101,7 @@ def strict_checks() -> list[Any]:
 
 @contextlib.contextmanager
 def template_of(kind: str) -> Iterator[None]:
-    """Airbyte's documentation template speaks of sources; let it speak of this kind of connector."""
+    """Replace "source" by this kind of connector in Airbyte's documentation template."""
     from airbyte_ops_mcp.connector_qa.checks.documentation.models import TemplateContent
 
     original = TemplateContent._content
@@ -119,7 +118,7 @@ def template_of(kind: str) -> Iterator[None]:
 
 
 def outcome(check: Any, connector: Any) -> tuple[bool, str, str]:
-    """Run one check; return whether that is as it should be, the status, and what to say."""
+    """Run one check; return whether its result is accepted, its status, and a message."""
     name = type(check).__name__
     if name in NOT_RUN:
         return True, "not run", NOT_RUN[name]
@@ -133,29 +132,29 @@ def outcome(check: Any, connector: Any) -> tuple[bool, str, str]:
 
 
 def main(names: list[str]) -> int:
-    """Check the named connectors; print what is not simply passed, and return the exit code."""
+    """Check the named connectors; print every result that is not a pass, and return the exit code."""
     without_services()
     from airbyte_ops_mcp.connector_ops.utils import Connector
 
     checks, failures = strict_checks(), 0
-    for setting, reason in TOLD.items():
+    for setting, reason in OVERRIDES.items():
         print(f"For all connectors, {setting}: {reason}")
-    with airbytes_tree():
+    with airbyte_tree():
         for name in names:
             connector = Connector(name)
             assert connector.connector_spec_file_content, (
-                f"{name}: no spec found; the checks that read it would be idle"
+                f"{name}: no spec found; the checks that read it would be skipped"
             )
-            told = contextlib.redirect_stdout(io.StringIO())  # the validators tell of their own progress
-            with template_of(name.split("-")[0]), told:
+            silenced = contextlib.redirect_stdout(io.StringIO())  # the validators print their progress
+            with template_of(name.split("-")[0]), silenced:
                 results = [(type(check).__name__, *outcome(check, connector)) for check in checks]
             passed = sum(status == "passed" for _, _, status, _ in results)
             print(f"{name}: {passed} of {len(checks)} checks passed")
-            for check, fine, status, text in results:
-                if not fine:
+            for check, accepted, status, text in results:
+                if not accepted:
                     failures += 1
                 if status != "passed":
-                    print(f"  {'' if fine else 'FAILED '}{check}, {status}: {text}")
+                    print(f"  {'' if accepted else 'FAILED '}{check}, {status}: {text}")
     return 1 if failures else 0
 
 

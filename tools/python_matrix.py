@@ -1,8 +1,7 @@
-"""`make pythons`: unit tests, and every command of every connector, on each Python that the connectors support.
+"""`make pythons`: runs unit tests and every command of every connector on each supported Python.
 
-Each version gets an environment of its own under `.cache/pythons`, installed from the same lock. A version that is not
-on this machine is skipped with a line that says so; with `CI_STRICT=1` it is a failure, so a CI machine that has fewer
-versions names those that it has: `make pythons PYTHONS="3.11 3.12"`.
+Each version has its own environment under `.cache/pythons`, installed from the same lock. A version that is not on this
+machine is skipped; with `CI_STRICT=1` it is a failure. `make pythons PYTHONS="3.11 3.12"` runs only these.
 """
 
 from __future__ import annotations
@@ -16,25 +15,25 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 CACHE = REPOSITORY / ".cache" / "pythons"
-ASK = "import sys; print('%d.%d' % sys.version_info[:2])"
+PRINT_VERSION = "import sys; print('%d.%d' % sys.version_info[:2])"
 LOCK = REPOSITORY / "requirements" / "lock.txt"
 UV = Path(sys.executable).with_name("uv")
 PACKAGES = sorted(
     path.parent for kind in ("source", "destination") for path in REPOSITORY.glob(f"{kind}-*/pyproject.toml")
 )
-MARKS = "not campaign and not image_tests and not hosts"
-#: what does not depend on the machine's engines, and runs whole connectors of the environment's own Python
+MARKS = "not campaign and not image_tests and not hosts and not packages"
+#: tests that run the connectors with the environment's own Python and need no other layer
 TESTS = [*(package / "unit_tests" for package in PACKAGES), REPOSITORY / "integration_tests" / "test_commands.py"]
 
 
 def find(version: str) -> Path | None:
-    """Return an interpreter of this version, such as `3.12`, or None.
+    """Return a working interpreter of this version, such as `3.12`, or None.
 
-    pyenv's are looked for in its folder: what it puts on the path refuses to run unless pyenv was told of the version.
+    pyenv's are looked up in its folder: its shims on the PATH fail unless the version is selected.
     """
     for candidate in _candidates(version):
-        asked = subprocess.run([candidate, "-c", ASK], capture_output=True, text=True, check=False)
-        if asked.returncode == 0 and asked.stdout.strip() == version:
+        done = subprocess.run([candidate, "-c", PRINT_VERSION], capture_output=True, text=True, check=False)
+        if done.returncode == 0 and done.stdout.strip() == version:
             return candidate
     return None
 
@@ -50,7 +49,7 @@ def _candidates(version: str) -> Iterator[Path]:
 
 
 def prepare(version: str, interpreter: Path) -> Path:
-    """Return the Python of this version's environment, installed as the lock says."""
+    """Install this version's environment from the lock, if needed; return its Python."""
     folder = CACHE / version
     python, ready = folder / "bin" / "python", folder / ".ready"
     newest = max(path.stat().st_mtime for path in (LOCK, *(package / "pyproject.toml" for package in PACKAGES)))
@@ -65,7 +64,7 @@ def prepare(version: str, interpreter: Path) -> Path:
 
 
 def main(arguments: list[str]) -> int:
-    """Test on every version of the command line, followed by `--` and what pytest gets; return the exit code."""
+    """Run the tests on each version; arguments after `--` are pytest's. Return the exit code."""
     cut = arguments.index("--") if "--" in arguments else len(arguments)
     versions, options = arguments[:cut], arguments[cut + 1 :]
     failed = []

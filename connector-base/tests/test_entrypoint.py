@@ -97,7 +97,7 @@ def test_a_reader_that_closes_the_pipe_ends_the_run_quietly(sim, config, tmp_pat
     assert process.wait(timeout=30) == 1
 
 
-@pytest.mark.unchecked_output("its output cannot be written")
+@pytest.mark.unjudged_output("its output cannot be written")
 @pytest.mark.parametrize(("to", "reason"), [(">/dev/full", "No space left on device"), (">&-", "it is closed")])
 @pytest.mark.parametrize("command", ["read", "check", "spec"])
 def test_an_output_that_cannot_be_written_ends_the_run_without_a_traceback(command, to, reason, sim, config, tmp_path):
@@ -145,7 +145,7 @@ def test_the_manifest_is_not_read_from_the_working_directory(subject_, tmp_path)
     assert '"SPEC"' in done.stdout
 
 
-@pytest.mark.unchecked_output("its writer is broken, so it emits no status")
+@pytest.mark.unjudged_output("its writer is broken, so it emits no status")
 def test_no_persons_data_in_logs_when_the_connector_itself_fails(sim, config, tmp_path):
     fill(sim, days=1)
     sim.upsert(

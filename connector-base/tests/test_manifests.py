@@ -5,6 +5,9 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
+from source_sovrn.components import MAX_WAIT_SECONDS
+from source_wecantrack.base.http import CONNECT_TIMEOUT
 from source_wicked_reports.config import ACCOUNT_TIME_ZONE
 
 from integration_tests.support.source_fixtures import LOGGER
@@ -57,3 +60,21 @@ def test_the_url_and_the_time_zone_that_replace_an_empty_option_are_the_defaults
         assert url == options["api_url"]["default"]
     if "account_time_zone" in options:
         assert options["account_time_zone"]["default"] == ACCOUNT_TIME_ZONE
+
+
+def metadata(subject_):
+    return yaml.safe_load((Path(inspect.getfile(subject_.source)).parents[1] / "metadata.yaml").read_text())["data"]
+
+
+def test_the_runtime_allows_the_longest_silence_of_one_request(subject_):
+    tries, wait = subject_.default("max_tries"), MAX_WAIT_SECONDS
+    if "longest_wait_seconds" in properties(subject_):
+        wait = subject_.default("longest_wait_seconds")
+    silence = tries * (CONNECT_TIMEOUT + subject_.default("read_timeout_seconds")) + (tries - 1) * wait
+    assert silence < metadata(subject_)["maxSecondsBetweenMessages"]
+
+
+def test_the_hosts_of_the_manifest_are_allowed(subject_):
+    manifest = Path(inspect.getfile(subject_.source)).with_name("manifest.yaml").read_text()
+    hosts = set(re.findall(r"https://([\w.-]+)", manifest)) - {"docs.airbyte.com", "json-schema.org"}
+    assert hosts == set(metadata(subject_)["allowedHosts"]["hosts"])

@@ -15,7 +15,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -139,6 +139,13 @@ def start(command: Sequence[str | Path], folder: Path, **variables: str) -> subp
         errors="replace",
         start_new_session=True,
     )
+
+
+def wait_for(condition: Callable[[], object], process: subprocess.Popen[str]) -> None:
+    """Wait until the condition is true, the host has ended, or `RUN_SECONDS` have passed."""
+    deadline = time.monotonic() + RUN_SECONDS
+    while not condition() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
 
 
 def finish(process: subprocess.Popen[str]) -> Done:

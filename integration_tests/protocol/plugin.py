@@ -30,7 +30,7 @@ def pytest_runtest_makereport(
 
 def pytest_configure(config: pytest.Config) -> None:
     """Record every connector process from now on."""
-    config.addinivalue_line("markers", "unchecked_output(reason): this test makes a connector break the protocol")
+    config.addinivalue_line("markers", "unjudged_output(reason): this test makes a connector break the protocol")
     recorder.install()
 
 
@@ -56,7 +56,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def _checked_output(request: pytest.FixtureRequest) -> Iterator[None]:
     """Fail a test whose connectors' output breaks the protocol; see validator.py."""
     yield
-    if request.node.get_closest_marker("unchecked_output"):
+    if request.node.get_closest_marker("unjudged_output"):
         recorder.forget()
     else:
         assert recorder.take() == []

@@ -15,9 +15,6 @@ class DateIndex:
     def __init__(self, dated: Iterable[tuple[int, int]] = ()) -> None:
         self.rebuild(dated)
 
-    def __len__(self) -> int:
-        return len(self._keys)
-
     def rebuild(self, dated: Iterable[tuple[int, int]]) -> None:
         """Start again from (date, row) pairs."""
         self._keys = sorted((date << _SHIFT) | row for date, row in dated)

@@ -42,7 +42,7 @@ def post(sim: SimulatorClient, timeout: float = 10) -> requests.Response:
 
 
 def raw(sim: SimulatorClient) -> tuple[bytes, BaseException | None]:
-    """Read one answer byte by byte, up to the end of the connection, and say how that ended."""
+    """Read one response up to the end of the connection; return its bytes and how the connection ended."""
     address = urlsplit(sim.url)
     received = b""
     with socket.create_connection((address.hostname, address.port), timeout=10) as connection:
@@ -74,7 +74,7 @@ def test_a_hollow_200_has_exactly_this_body(sim: SimulatorClient, kind: str, bod
     assert (reply.status_code, reply.content) == (200, body)
 
 
-def test_html_and_error_bodies_come_with_200(sim: SimulatorClient) -> None:
+def test_html_and_error_bodies_have_status_200(sim: SimulatorClient) -> None:
     sim.fault("html_200", PATH)
     sim.fault("error_200", PATH, nth=2)
     assert get(sim).headers["Content-Type"].startswith("text/html")
@@ -100,7 +100,7 @@ def test_half_a_body_without_a_length_ends_with_the_connection(sim: SimulatorCli
     assert (status, error, body) == (200, None, whole[: len(whole) // 2])
     assert "content-length" not in headers
     assert "transfer-encoding" not in headers
-    assert get(sim).content == body  # a client cannot tell this from a complete answer
+    assert get(sim).content == body  # a client cannot distinguish this from a complete response
 
 
 def test_half_a_body_under_the_length_of_the_whole(sim: SimulatorClient) -> None:
@@ -141,7 +141,7 @@ def test_closing_before_the_answer_sends_nothing_and_processes_nothing(sim: Simu
     assert [entry["status"] for entry in sim.requests()] == [0, 0]
 
 
-def test_nan_takes_the_place_of_an_amount(sim: SimulatorClient) -> None:
+def test_nan_replaces_an_amount(sim: SimulatorClient) -> None:
     sim.fault("nan_in_json", PATH)
     body = get(sim).content
     assert body.count(b"NaN") == 1
@@ -150,7 +150,7 @@ def test_nan_takes_the_place_of_an_amount(sim: SimulatorClient) -> None:
 
 
 @pytest.mark.parametrize("status", [401, 403, 422, 429, 500, 502, 503, 504])
-def test_any_status_comes_with_json_or_html_and_with_headers(sim: SimulatorClient, status: int) -> None:
+def test_any_status_with_json_or_html_and_headers(sim: SimulatorClient, status: int) -> None:
     sim.fault(f"status_{status}", PATH, headers={"Retry-After": "7"})
     sim.fault("status", PATH, nth=2, status=status, html=True)
     sim.fault("status", PATH, nth=3, status=status, body='{"message": "own words"}')
@@ -182,7 +182,7 @@ def test_a_redirect_leads_to_an_html_page(sim: SimulatorClient) -> None:
     assert (page.status_code, page.headers["Content-Type"].split(";")[0]) == (200, "text/html")
 
 
-def test_a_hang_lasts_until_the_client_gives_up(sim: SimulatorClient) -> None:
+def test_a_hang_lasts_until_the_client_disconnects(sim: SimulatorClient) -> None:
     sim.fault("hang", PATH)
     with pytest.raises(requests.exceptions.ReadTimeout):
         get(sim, timeout=0.3)
@@ -242,14 +242,14 @@ def statuses(sim: SimulatorClient, count: int, path: str = PATH) -> list[int]:
         ({"nth": 2, "every": 2, "times": 1}, [200, 500, 200, 200, 200]),
     ],
 )
-def test_a_fault_strikes_the_requests_it_was_set_for(
+def test_a_fault_applies_to_the_requests_it_was_added_for(
     sim: SimulatorClient, schedule: dict[str, Any], expected: list[int]
 ) -> None:
     sim.fault("status", PATH, **schedule)
     assert statuses(sim, 5) == expected
 
 
-def test_a_fault_strikes_its_path_its_query_and_its_method_only(sim: SimulatorClient) -> None:
+def test_a_fault_applies_to_its_path_query_and_method_only(sim: SimulatorClient) -> None:
     sim.fault("status", "/api/v2/*", times=0)
     sim.fault("status", PATH, query="page=2", times=0)
     sim.fault("status", method="POST", times=0)
@@ -262,14 +262,14 @@ def test_a_fault_strikes_its_path_its_query_and_its_method_only(sim: SimulatorCl
     assert post(sim).status_code == 200
 
 
-def test_of_two_faults_that_are_due_the_first_strikes_and_the_second_waits(sim: SimulatorClient) -> None:
+def test_of_two_faults_the_first_applies_and_the_second_waits(sim: SimulatorClient) -> None:
     sim.fault("status_500", PATH)
     sim.fault("status_503", PATH)
     assert statuses(sim, 3) == [500, 503, 200]
     assert [(fault["seen"], fault["struck"]) for fault in sim.faults()] == [(3, 1), (3, 1)]
 
 
-def test_struck_requests_are_counted_by_fault(sim: SimulatorClient) -> None:
+def test_spoiled_requests_are_counted_by_fault(sim: SimulatorClient) -> None:
     sim.fault("status_500", PATH, times=2)
     statuses(sim, 3)
     assert sim.stats()["requests"]["faults"] == {"status": 2}
@@ -277,12 +277,12 @@ def test_struck_requests_are_counted_by_fault(sim: SimulatorClient) -> None:
 
 
 @pytest.mark.parametrize("settings", [{"kind": "no_such"}, {"kind": "hang", "nth": 0}, {"kind": "hang", "wrong": 1}])
-def test_a_fault_that_cannot_be_set_says_so(sim: SimulatorClient, settings: dict[str, Any]) -> None:
+def test_an_invalid_fault_is_refused(sim: SimulatorClient, settings: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="400"):
         sim.fault(**settings)
 
 
-def test_the_server_goes_on_after_every_fault(sim: SimulatorClient) -> None:
+def test_the_server_continues_after_every_fault(sim: SimulatorClient) -> None:
     for kind in KINDS:
         sim.fault(kind, PATH, seconds=0.05)
         raw(sim)

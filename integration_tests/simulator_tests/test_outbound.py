@@ -34,7 +34,7 @@ def one(sim: SimulatorClient, kind: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("path", ["contacts", "contacts/ann", "contacts/ann/orders", "clicks"])
-def test_an_account_whose_outbound_api_is_off_is_told_so_and_may_still_post(sim: SimulatorClient, path: str) -> None:
+def test_an_account_without_the_outbound_api_gets_401_and_may_still_post(sim: SimulatorClient, path: str) -> None:
     sim.key("wicked", "posting-only", "outbound_off")
     reply = ask(sim, path, key="posting-only", **ONE_DAY)
     assert reply.status_code == 401
@@ -111,7 +111,7 @@ def test_a_limit_above_the_greatest_may_be_cut_instead(sim: SimulatorClient) -> 
 # --- records -----------------------------------------------------------------------------------------------------
 
 
-def test_an_order_tells_its_contact_products_payments_and_attributions(sim: SimulatorClient) -> None:
+def test_an_order_has_its_contact_products_payments_and_attributions(sim: SimulatorClient) -> None:
     post(sim, "contacts", contact("ann", SourceSystem="crm"))
     post(sim, "products", {"SourceSystem": "shop", "SourceID": "p", "ProductName": "Plan", "ProductPrice": "79"})
     post(sim, "clicks", click("ann", f"{DAY} 11:00:00"), click("ann", f"{DAY} 11:30:00", "NEW_LEAD", Campaign="spring"))
@@ -151,7 +151,7 @@ def test_an_order_tells_its_contact_products_payments_and_attributions(sim: Simu
             "contact": {"href": f"/contacts/{person['id']}"},
             "clicks": {"href": f"/contacts/{person['id']}/clicks"},
         },
-    }  # March 10 is summer time already: these are 4 hours behind, one click at 11:00 UTC is at 7
+    }  # March 10 is summer time already: these are 4 hours behind: the click at 11:00 UTC is at 7:00
     sim.switch("outbound.naive_dates", "utc")
     assert one(sim, "orders")["payments"][1]["date"] == "2026-03-12T00:00:00"
 
@@ -162,7 +162,7 @@ def test_money_is_written_to_the_cent_whatever_its_size(sim: SimulatorClient) ->
     assert '"amount":123456789012345.67,' in ask(sim, "orders", **ONE_DAY).text
 
 
-def test_a_click_tells_its_contact_and_the_flags_that_change(sim: SimulatorClient) -> None:
+def test_a_click_has_its_contact_and_the_flags_that_change(sim: SimulatorClient) -> None:
     post(sim, "contacts", contact("ann"))
     post(sim, "clicks", click("ann", kind="NEW_LEAD", WickedId="1", WickedSource="fb", Term="a b"))
     first = one(sim, "clicks")
@@ -195,7 +195,7 @@ def test_a_custom_click_is_at_its_local_time_less_its_offset(sim: SimulatorClien
     assert dates == [f"{DAY}T16:00:00.000Z", f"{DAY}T16:57:00.000Z"]
 
 
-def test_a_contact_tells_its_lifetime_value_and_how_it_came(sim: SimulatorClient) -> None:
+def test_a_contact_has_its_lifetime_value_and_its_clicks(sim: SimulatorClient) -> None:
     post(sim, "contacts", contact("ann", FirstName="Ann"))
     bare = one(sim, "contacts")
     assert (bare["LTV"], bare["links"], bare["firstClick"]["date"]) == (0, {}, "null")
@@ -219,7 +219,7 @@ def test_a_date_that_is_not_there_is_the_text_null_or_nothing(sim: SimulatorClie
 
 
 @pytest.mark.parametrize(("switch", "expected"), [("object", [{}]), ("null", [None]), ("hidden", [])])
-def test_an_order_of_nobody_known_is_shown_as_the_switch_says(
+def test_an_order_without_a_known_contact_follows_the_switch(
     sim: SimulatorClient, switch: str, expected: list[Any]
 ) -> None:
     post(sim, "orders", order("o1", of="unknown"))
@@ -262,14 +262,14 @@ def test_a_contact_that_is_not_there_is_a_404_by_its_name(sim: SimulatorClient) 
 
 @pytest.mark.parametrize(("switch", "status"), [("404", 404), ("400", 400), ("empty", 200)])
 @pytest.mark.parametrize("kind", ["clicks", "orders"])
-def test_lists_of_a_contact_that_is_not_there_answer_as_the_switch_says(
+def test_lists_of_an_unknown_contact_follow_the_switch(
     sim: SimulatorClient, kind: str, switch: str, status: int
 ) -> None:
     sim.switch("outbound.unknown_contact", switch)
     assert ask(sim, f"contacts/nobody/{kind}", **ONE_DAY).status_code == status
 
 
-def test_only_a_contacts_clicks_may_be_asked_for_without_dates(sim: SimulatorClient) -> None:
+def test_only_a_contacts_clicks_may_be_requested_without_dates(sim: SimulatorClient) -> None:
     post(sim, "contacts", contact("ann"))
     post(sim, "clicks", click("ann", "2020-01-01 00:00:00"), click("ann"))
     assert page(sim, "contacts/ann/clicks")["total"] == 2
@@ -352,7 +352,7 @@ def test_ids_stay_the_same_from_one_tick_to_the_next(sim: SimulatorClient) -> No
     assert {kind: ids([page(sim, kind, **ONE_DAY)]) for kind in ("contacts", "orders")} == before
 
 
-def test_an_order_sent_twice_is_one_order_or_two_as_the_inbound_switch_says(sim: SimulatorClient) -> None:
+def test_an_order_sent_twice_is_one_or_two_by_the_inbound_switch(sim: SimulatorClient) -> None:
     sim.switch("wicked.duplicates", "both_kept")
     post(sim, "contacts", contact("ann"))
     post(sim, "orders", order("o1"), order("o1", total="80"))
@@ -369,7 +369,7 @@ def test_rows_of_the_test_store_never_show(sim: SimulatorClient) -> None:
     assert len(sim.wicked_rows("contacts", test=True)) == 1
 
 
-def test_a_fault_strikes_the_outbound_lists_too(sim: SimulatorClient) -> None:
+def test_faults_apply_to_the_outbound_lists_too(sim: SimulatorClient) -> None:
     post(sim, "contacts", contact("ann"))
     sim.fault("status_503", "/contacts/*")
     sim.fault("html_200", "/contacts", nth=2)

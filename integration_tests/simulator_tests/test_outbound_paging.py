@@ -22,7 +22,7 @@ def sim(sim: SimulatorClient) -> SimulatorClient:
 
 @pytest.fixture
 def orders(sim: SimulatorClient) -> list[str]:
-    """Make 50 orders of one day; returns their ids in the order of the pages."""
+    """Generate 50 orders of one day; return their ids in page order."""
     sim.outbound.seed(start=DAY, days=1, contacts=10, orders=50, seconds=60)
     return [row["id"] for row in sim.outbound.rows("orders")]
 
@@ -30,9 +30,7 @@ def orders(sim: SimulatorClient) -> list[str]:
 # --- the hash ----------------------------------------------------------------------------------------------------
 
 
-def test_one_hash_leads_through_a_whole_reading_and_is_there_to_the_last_page(
-    sim: SimulatorClient, orders: list[str]
-) -> None:
+def test_one_hash_is_valid_through_a_whole_read_up_to_the_last_page(sim: SimulatorClient, orders: list[str]) -> None:
     read = pages(sim, "orders", **ONE_DAY, limit=20)
     assert ids(read) == orders
     assert [(reply["page"], reply["totalPages"], reply["total"]) for reply in read] == [
@@ -45,7 +43,7 @@ def test_one_hash_leads_through_a_whole_reading_and_is_there_to_the_last_page(
     assert (beyond["results"], beyond["page"], beyond["totalPages"]) == ([], 4, 3)
 
 
-def test_a_page_whose_reply_was_lost_does_not_come_again_with_one_hash(sim: SimulatorClient, orders: list[str]) -> None:
+def test_a_lost_page_cannot_be_requested_again_with_one_hash(sim: SimulatorClient, orders: list[str]) -> None:
     first = page(sim, "orders", **ONE_DAY, limit=20)
     sim.fault("store_then_status", "/orders", status=503)
     assert ask(sim, "orders", **ONE_DAY, limit=20, next=first["next"]).status_code == 503
@@ -60,7 +58,7 @@ def test_two_readings_of_one_list_do_not_disturb_each_other(sim: SimulatorClient
         assert ids([page(sim, "orders", **ONE_DAY, limit=20, next=first["next"])]) == orders[20:40]
 
 
-def test_a_hash_for_each_page_brings_its_page_as_often_as_asked(sim: SimulatorClient, orders: list[str]) -> None:
+def test_a_hash_per_page_always_returns_its_page(sim: SimulatorClient, orders: list[str]) -> None:
     sim.switch("outbound.next", "per_page")
     read = pages(sim, "orders", **ONE_DAY, limit=20)
     assert ids(read) == orders
@@ -123,7 +121,7 @@ def test_next_may_be_gone_on_the_last_page_and_only_there(
 @pytest.mark.parametrize(
     ("switch", "rest"), [("no_page", {"totalPages": 0, "next": ""}), ("one_page", {"totalPages": 1})]
 )
-def test_an_empty_list_says_that_it_is_empty(sim: SimulatorClient, switch: str, rest: dict[str, Any]) -> None:
+def test_an_empty_list_follows_the_switch(sim: SimulatorClient, switch: str, rest: dict[str, Any]) -> None:
     sim.switch("outbound.empty", switch)
     assert page(sim, "orders", **ONE_DAY) == {"status": "success", "results": [], "page": 1, "total": 0, **rest}
 
@@ -153,7 +151,7 @@ def test_rows_of_one_second_may_change_places_between_pages(sim: SimulatorClient
 # --- changes between pages ---------------------------------------------------------------------------------------
 
 
-def test_a_served_row_that_goes_costs_a_reader_another_row(sim: SimulatorClient, orders: list[str]) -> None:
+def test_a_served_row_that_is_removed_makes_a_reader_miss_another(sim: SimulatorClient, orders: list[str]) -> None:
     sim.outbound.mutate(kind="orders", after_page=1, remove=1)
     read = pages(sim, "orders", **ONE_DAY, limit=20)
     assert [reply["total"] for reply in read] == [50, 49, 49]
@@ -163,7 +161,7 @@ def test_a_served_row_that_goes_costs_a_reader_another_row(sim: SimulatorClient,
     assert len(sim.wicked_rows("orders")) == 49
 
 
-def test_a_row_that_comes_into_a_served_part_doubles_another(sim: SimulatorClient, orders: list[str]) -> None:
+def test_a_row_added_to_a_served_part_duplicates_another(sim: SimulatorClient, orders: list[str]) -> None:
     sim.outbound.mutate(kind="orders", before_page=2, add=1)
     read = ids(pages(sim, "orders", **ONE_DAY, limit=20))
     assert len(read) == 51
@@ -194,7 +192,7 @@ def test_a_row_may_change_while_it_is_read(sim: SimulatorClient, kind: str, fiel
 
 
 @pytest.mark.parametrize("change", [{"remove": 1}, {"change": 1}])
-def test_a_contact_of_two_rows_goes_and_changes_as_one(sim: SimulatorClient, change: dict[str, int]) -> None:
+def test_a_contact_of_two_rows_is_removed_and_changed_as_one(sim: SimulatorClient, change: dict[str, int]) -> None:
     post(sim, "contacts", contact("ann", FirstName="Ann"), contact("ann2", Email="ann@example.com", FirstName="Anna"))
     sim.outbound.process()
     sim.outbound.mutate(kind="contacts", after_page=1, **change)
@@ -218,7 +216,7 @@ def test_changes_are_bound_to_the_kind_they_name(sim: SimulatorClient, orders: l
 )
 @pytest.mark.parametrize("says", ["own", "expected"])
 @pytest.mark.parametrize("kind", ["constant", "per_page"])
-def test_a_page_may_come_twice_or_out_of_turn(
+def test_a_page_may_be_served_twice_or_out_of_order(
     sim: SimulatorClient, orders: list[str], kind: str, serve: str, content: slice, number: int, says: str
 ) -> None:
     sim.switch("outbound.next", kind)
@@ -256,7 +254,7 @@ def full(big: SimulatorClient) -> SimulatorClient:
         ("refuse_past_10000", 12_500, 10_000, 400),
     ],
 )
-def test_a_list_of_more_than_10000_rows_ends_as_the_switch_says(
+def test_a_list_of_more_than_10000_rows_follows_the_switch(
     full: SimulatorClient, switch: str, total: int, rows: int, status: int
 ) -> None:
     full.switch("outbound.most_rows", switch)

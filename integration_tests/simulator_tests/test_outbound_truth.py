@@ -46,7 +46,7 @@ def test_120_requests_a_minute_over_all_lists_and_then_429(sim: SimulatorClient)
     ("window", "free_after"),
     [("fixed", [False, True, True]), ("clock_minute", [True, True, True]), ("sliding", [False, False, True])],
 )
-def test_a_minute_is_what_the_switch_says(sim: SimulatorClient, window: str, free_after: list[bool]) -> None:
+def test_a_minute_follows_the_switch(sim: SimulatorClient, window: str, free_after: list[bool]) -> None:
     sim.switch("outbound.throttle_window", window)
     sim.outbound.pace(2)
     sim.set_clock("2026-04-01T12:00:30")
@@ -100,7 +100,7 @@ def test_the_reset_is_written_in_each_of_its_ways(sim: SimulatorClient, kind: st
     assert abs(int(header() or 0) - time.time() - 40) < 10
 
 
-def test_the_429_may_say_when_to_come_again(sim: SimulatorClient) -> None:
+def test_the_429_may_have_retry_after(sim: SimulatorClient) -> None:
     sim.switch("outbound.retry_after", "present")
     sim.outbound.pace(1)
     first, second = (ask(sim, "orders", **ONE_DAY) for _ in range(2))
@@ -123,7 +123,7 @@ def test_the_inbound_side_has_no_part_in_the_throttle(sim: SimulatorClient) -> N
     assert sim.outbound.pace()["served"] == 0
 
 
-# --- made-up rows ------------------------------------------------------------------------------------------------
+# --- generated rows ---------------------------------------------------------------------------------------------------
 
 
 def test_the_same_seed_makes_the_same_rows_inside_its_days(sim: SimulatorClient) -> None:
@@ -142,12 +142,12 @@ def test_the_same_seed_makes_the_same_rows_inside_its_days(sim: SimulatorClient)
 
 
 @pytest.mark.parametrize("wrong", [{"orders": 1}, {"days": 0, "contacts": 1}, {"contacts": 1, "clicks": 3, "twins": 2}])
-def test_rows_that_cannot_be_made_up_are_refused(sim: SimulatorClient, wrong: dict[str, int]) -> None:
+def test_impossible_seed_settings_are_refused(sim: SimulatorClient, wrong: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="400"):
         sim.outbound.seed(start=DAY, **wrong)
 
 
-def test_100000_clicks_are_made_up_in_seconds(sim: SimulatorClient) -> None:
+def test_100000_clicks_are_generated_in_seconds(sim: SimulatorClient) -> None:
     started = time.monotonic()
     sim.outbound.seed(start="2026-03-01", days=30, contacts=1000, clicks=100_000)
     assert time.monotonic() - started < 60
@@ -179,7 +179,7 @@ def test_a_day_adds_up_its_orders_and_what_became_of_them(sim: SimulatorClient) 
     ]
 
 
-def test_the_orders_that_are_given_out_add_up_to_the_truth(sim: SimulatorClient) -> None:
+def test_the_served_orders_add_up_to_the_oracle(sim: SimulatorClient) -> None:
     sim.outbound.seed(start="2026-03-01", days=10, contacts=50, orders=500)
     days: dict[str, list[Decimal]] = {}
     for row in sim.outbound.rows("orders"):

@@ -134,6 +134,7 @@ def test_modules_of_the_simulator_are_short_and_name_no_connector() -> None:
         assert "destination_wicked_reports" not in text
 
 
+@pytest.mark.campaign
 def test_the_200th_page_of_200000_rows_is_as_fast_as_the_first() -> None:
     window = {"date_type": "last_wct_update", "start_date": "2026-01-01T00:00:00", "end_date": "2026-04-01T00:00:00"}
     with simulator_process("--transactions", "0", "--now", "2026-04-01", "--freeze") as client, requests.Session() as s:

@@ -48,7 +48,7 @@ def paced(running: SimulatorClient) -> SimulatorClient:
 
 @pytest.fixture
 def sim(paced: SimulatorClient) -> SimulatorClient:
-    """A simulator without the pace, for tests of everything else."""
+    """A simulator without the rate limit."""
     paced.sovrn.pace(0)
     return paced
 
@@ -72,7 +72,7 @@ def ids(sim: SimulatorClient, **params: str) -> list[str]:
 
 
 @pytest.mark.parametrize("sent", ["", "sim-sovrn-key", "Bearer sim-sovrn-key", "Secret sim-sovrn-key", "secret wrong"])
-def test_only_the_literal_word_secret_and_the_key_open_anything(sim: SimulatorClient, sent: str) -> None:
+def test_only_the_literal_word_secret_and_the_key_are_accepted(sim: SimulatorClient, sent: str) -> None:
     assert status(sim, Authorization=sent) == 401
     reply = get(sim, PRIMARY, Authorization=sent)
     assert (reply.status_code, reply.json()["code"]) == (401, 401)
@@ -93,7 +93,7 @@ def test_the_key_is_not_in_the_log(sim: SimulatorClient) -> None:
     assert sim.sovrn_key not in str(sim.requests())
 
 
-# --- pace -------------------------------------------------------------------------------------------------------
+# --- rate limit -------------------------------------------------------------------------------------------------------
 
 
 def test_a_second_call_within_60_seconds_is_refused_without_any_hint(paced: SimulatorClient) -> None:
@@ -122,7 +122,7 @@ def test_the_campaigns_call_has_no_limit_and_another_key_its_own(paced: Simulato
     assert status(paced, Authorization="secret second") == 200
 
 
-def test_a_refused_call_is_free_or_starts_the_interval_anew(paced: SimulatorClient) -> None:
+def test_a_refused_call_does_not_count_or_restarts_the_interval(paced: SimulatorClient) -> None:
     for switch, expected in (("free", 200), ("restarts", 429)):
         paced.switch("sovrn.refused_call", switch)
         paced.sovrn.pace(60)
@@ -240,7 +240,7 @@ def test_filters_narrow_and_unknown_parameters_are_ignored(sim: SimulatorClient)
 # --- shapes -----------------------------------------------------------------------------------------------------
 
 
-def test_the_vendors_example_comes_back_as_it_is(sim: SimulatorClient) -> None:
+def test_the_vendors_example_is_served_unchanged(sim: SimulatorClient) -> None:
     sim.sovrn.upsert([EXAMPLE])
     assert get(sim, params={"updateDate": "2023-01-13"}).json() == {"transactions": [EXAMPLE]}
 
@@ -295,7 +295,7 @@ def test_a_row_that_sovrn_could_not_have_is_refused(sim: SimulatorClient, row: d
         sim.sovrn.upsert([row])
 
 
-def test_gzip_is_used_when_asked_for(sim: SimulatorClient) -> None:
+def test_gzip_is_used_if_requested(sim: SimulatorClient) -> None:
     sim.sovrn.upsert([{"revenueId": "1"}])
     plain, packed = get(sim, params=TODAY), get(sim, params=TODAY, **{"Accept-Encoding": "deflate, gzip;q=0.5"})
     assert "Content-Encoding" not in plain.headers
@@ -380,7 +380,7 @@ def test_a_big_day_that_was_kept_is_not_served_stale(sim: SimulatorClient) -> No
 
 @pytest.mark.parametrize("rows", [3, 6000])
 @pytest.mark.parametrize("kind", ["identity", "gzip"])
-def test_faults_strike_small_and_big_days(sim: SimulatorClient, rows: int, kind: str) -> None:
+def test_faults_apply_to_small_and_big_days(sim: SimulatorClient, rows: int, kind: str) -> None:
     sim.sovrn.big_day("2026-03-01", rows)
     params, headers = {"updateDate": "2026-03-01"}, {"Accept-Encoding": kind}
     whole = len(get(sim, params=params, **headers).content)

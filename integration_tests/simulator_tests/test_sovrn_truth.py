@@ -38,7 +38,7 @@ def sim(sim: SimulatorClient) -> SimulatorClient:
 
 
 def happen(sim: SimulatorClient, *days: Any) -> None:
-    """Write the rows of each day; a bare amount is that of the sale."""
+    """Write the rows of each day; an amount alone is that of the sale."""
     for day, words in zip(DAYS, days, strict=False):
         for word in words if isinstance(words, list) else [words]:
             row = {"revenueId": "1", "publisherNetRevenue": word} if isinstance(word, str) else word
@@ -80,7 +80,7 @@ def sums(sim: SimulatorClient, at: Any = DAYS, **settings: Any) -> tuple[str, ..
         (["10", {**back("8"), "programType": "cpc"}], ("10.00", "10.00", "0.00", "10.00")),
     ],
 )
-def test_a_life_becomes_one_order_and_its_moves(sim: SimulatorClient, days: Any, expected: Any) -> None:
+def test_changes_of_a_transaction_become_payments_of_one_order(sim: SimulatorClient, days: Any, expected: Any) -> None:
     happen(sim, *days)
     assert sums(sim) == expected
     assert sim.sovrn.unmatched(DAYS) == []
@@ -111,7 +111,7 @@ def test_a_negative_row_of_another_merchant_or_click_belongs_to_no_order(sim: Si
     assert sim.sovrn.unmatched(DAYS[:1]) == []
 
 
-def test_a_return_goes_to_the_sale_of_its_commission_and_the_rest_to_the_next(sim: SimulatorClient) -> None:
+def test_a_return_is_applied_to_the_sale_of_its_commission_and_the_rest_to_the_next(sim: SimulatorClient) -> None:
     second = {"revenueId": "5", "publisherNetRevenue": "7"}
     happen(sim, ["10", second], back("-9", commissionId="c5"))
     orders = sim.sovrn.truth(DAYS, orders=True)
@@ -125,7 +125,7 @@ def test_a_start_hides_what_was_updated_before_it(sim: SimulatorClient) -> None:
     assert len(sim.sovrn.unmatched(DAYS[:2], not_before=DAYS[1])) == 1
 
 
-def test_settings_choose_what_takes_part(sim: SimulatorClient) -> None:
+def test_settings_select_the_rows_that_count(sim: SimulatorClient) -> None:
     happen(sim, {"revenueId": "1", "publisherNetRevenue": "10", "orderValue": "99.5", "cuid": "U7_a", "network": "CJ"})
     utm = {"utmSource": "bing"}
     sim.sovrn.upsert([back("0.0075", programType="cpc", commissionDate="2026-01-02", pageUtmInfo=utm)])
@@ -174,7 +174,7 @@ def test_every_outcome_occurs_and_every_key_once(scenario: SovrnScenario) -> Non
     assert len({row.commission_id for row in scenario.rows}) < len(scenario.rows)
 
 
-def test_changes_come_late_after_76_to_100_days_or_within_weeks(scenario: SovrnScenario) -> None:
+def test_changes_are_late_after_76_to_100_days_or_within_weeks(scenario: SovrnScenario) -> None:
     sales = {row.click_id: row for row in scenario.rows if first_amount(row) > 0}
     ages = [(row.states[1].visible_at - row.committed_at) / DAY for row in scenario.rows if len(row.states) > 1]
     ages += [
@@ -217,7 +217,7 @@ def test_clicks_are_paid_in_fractions_of_a_cent_and_sales_to_the_fourth_decimal(
     assert all(len(row.states[0].revenue.partition(".")[2]) >= 4 for row in scenario.rows if first_amount(row) > 0)
 
 
-def test_rows_are_as_patchy_as_the_vendor_says(scenario: SovrnScenario) -> None:
+def test_fields_are_missing_as_documented(scenario: SovrnScenario) -> None:
     commons = [row.common for row in scenario.rows]
     assert {"Sovrn", "Awin", "CJ"} == {common["network"] for common in commons}
     for name in ("device", "pageUrl", "linkUrl"):
@@ -243,7 +243,7 @@ def test_cuids_are_safe_and_some_carry_a_user_id(scenario: SovrnScenario) -> Non
 
 
 class FaithfulConnectors:
-    """Source and destination in their shortest form: every day is read, and D5's second half is applied."""
+    """A minimal source and destination: reads every day, and applies docs/vendors/affiliate-revenue.md D5."""
 
     def __init__(self, sim: SimulatorClient, start: date) -> None:
         self.sim, self.start = sim, start
@@ -313,7 +313,7 @@ def payment(status: str, amount: Decimal, key: str | None = None) -> dict[str, A
 
 
 @pytest.mark.parametrize("zone", ["utc", "us_pacific"])
-def test_faithful_connectors_make_held_equal_to_truth(sim: SimulatorClient, zone: str) -> None:
+def test_a_minimal_connector_makes_held_equal_to_truth(sim: SimulatorClient, zone: str) -> None:
     sim.switch("sovrn.day_zone", zone)
     sim.sovrn.generate(transactions=900, days=40, later_days=20, start="2026-02-20T00:00:00")
     connectors = FaithfulConnectors(sim, date(2026, 2, 19))

@@ -37,7 +37,7 @@ def key(row: dict[str, Any]) -> Key:
 
 
 def read_naively(sim: SimulatorClient) -> list[Key]:
-    """Count pages up to the last one, as both public clients of wecantrack do."""
+    """Read page by page up to the last one, as both public clients of wecantrack do."""
     read: list[Key] = []
     number, last = 0, 1
     while number < last:
@@ -60,7 +60,7 @@ def test_a_row_that_leaves_the_window_costs_a_naive_reader_another_row(sim: Simu
     lost = in_the_window - set(read)
     (journal,) = sim.mutations()
     assert len(lost) == 1
-    assert {tuple(touched) for touched in journal["touched"]}.isdisjoint(lost)  # the innocent neighbour is lost
+    assert {tuple(touched) for touched in journal["touched"]}.isdisjoint(lost)  # an unchanged neighbor is lost
     assert len(read) == len(set(read)) == 449
 
 
@@ -72,7 +72,7 @@ def test_touching_rows_that_were_not_served_yet_loses_only_those_from_the_window
     assert lost == {tuple(touched) for touched in sim.mutations()[0]["touched"]}
 
 
-def test_the_total_tells_that_rows_left(sim: SimulatorClient) -> None:
+def test_the_total_shows_that_rows_left(sim: SimulatorClient) -> None:
     sim.generate(transactions=450, start="2026-01-01T00:00:00")
     sim.mutate(before_page=3, touch=7)
     assert [page(sim, number)["total"] for number in (1, 2, 3, 4)] == [450, 450, 443, 443]
@@ -239,7 +239,7 @@ def test_declined_rows_keep_or_lose_their_amounts(sim: SimulatorClient) -> None:
         assert {row["commission_amount"] == "0.00" for row in declined} == {zero}
 
 
-def test_a_row_by_hand_changes_and_moves_its_cursor(sim: SimulatorClient) -> None:
+def test_an_upsert_changes_a_row_and_moves_its_cursor(sim: SimulatorClient) -> None:
     (row,) = sim.upsert([{"user_network_account_id": 900, "transaction_id": "X", "commission_amount": "2.00"}])
     assert (row["status"], row["last_wct_update"]) == ("pending", "2026-04-01 00:00:00")
     sim.move_clock(days=1)
@@ -254,7 +254,7 @@ def test_a_row_by_hand_changes_and_moves_its_cursor(sim: SimulatorClient) -> Non
         sim.upsert([{"transaction_id": "Y"}])
 
 
-def test_a_running_clock_runs_and_a_frozen_one_stands(sim: SimulatorClient) -> None:
+def test_a_running_clock_advances_and_a_frozen_one_does_not(sim: SimulatorClient) -> None:
     sim.set_clock("2030-01-01T00:00:00Z", frozen=False)
     time.sleep(1.1)
     assert "2030-01-01T00:00:00Z" < sim.now() < "2030-01-01T00:01:00Z"

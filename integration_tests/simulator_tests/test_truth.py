@@ -17,7 +17,7 @@ DAYS = ("2026-04-01", "2026-04-02", "2026-04-03", "2026-04-04")
 
 
 def live(sim: SimulatorClient, *states: dict[str, Any]) -> None:
-    """Write one state a day, from the first of `DAYS` on."""
+    """Write one state per day, from the first of `DAYS` on."""
     for day, state in zip(DAYS, states, strict=False):
         sim.upsert([{**ROW, **state}], at=day)
     sim.set_clock(DAYS[-1])
@@ -32,7 +32,7 @@ def sums(row: dict[str, Any]) -> tuple[str, str, str, str]:
     return row["gross"], row["approved"], row["refunded"], row["net"]
 
 
-LIFE = (
+STATES = (
     {"status": "pending", "commission_amount": "10.00", "sale_amount": "100.00"},
     {"status": "approved"},
     {"commission_amount": "6.00", "sale_amount": "60.00"},
@@ -40,8 +40,8 @@ LIFE = (
 )
 
 
-def test_a_life_becomes_one_order_and_its_moves(sim: SimulatorClient) -> None:
-    live(sim, *LIFE)
+def test_changes_of_a_transaction_become_payments_of_one_order(sim: SimulatorClient) -> None:
+    live(sim, *STATES)
     row = truth(sim)
     assert (row["month"], row["currency"], row["orders"]) == ("2026-01", "EUR", 1)
     assert sums(row) == ("10.00", "10.00", "10.00", "0.00")
@@ -59,19 +59,19 @@ def test_a_life_becomes_one_order_and_its_moves(sim: SimulatorClient) -> None:
     ],
 )
 def test_only_what_a_sync_saw_counts(sim: SimulatorClient, syncs: Any, expected: tuple[str, ...]) -> None:
-    live(sim, *LIFE)
+    live(sim, *STATES)
     assert sums(truth(sim, syncs)) == expected
 
 
 def test_pending_is_worth_nothing_where_only_approved_is_recognized(sim: SimulatorClient) -> None:
-    live(sim, *LIFE)
+    live(sim, *STATES)
     assert sums(truth(sim, DAYS[:1], recognize="approved")) == ("10.00", "0.00", "0.00", "0.00")
     assert truth(sim, DAYS[:1], recognize="approved")["live"] == 0
     assert sums(truth(sim, DAYS[:3], recognize="approved")) == ("10.00", "10.00", "4.00", "6.00")
 
 
 def test_the_sale_can_be_the_basis(sim: SimulatorClient) -> None:
-    live(sim, *LIFE)
+    live(sim, *STATES)
     assert sums(truth(sim, DAYS[:3], revenue_basis="sale_amount")) == ("100.00", "100.00", "40.00", "60.00")
 
 
@@ -83,7 +83,7 @@ def test_amounts_are_rounded_half_up_before_they_are_summed(sim: SimulatorClient
 
 
 def test_a_window_bounds_what_was_seen(sim: SimulatorClient) -> None:
-    live(sim, *LIFE)
+    live(sim, *STATES)
     assert sim.truth(DAYS[:1], lag_seconds=60) == []
     assert sums(truth(sim, ["2026-04-01T00:01:00", "2026-04-02T00:01:00"], lag_seconds=60))[3] == "10.00"
     assert sums(truth(sim, not_before="2026-04-03")) == ("6.00", "6.00", "6.00", "0.00")
@@ -101,7 +101,7 @@ def test_rows_without_an_identity_are_left_out(sim: SimulatorClient) -> None:
 
 
 def test_orders_can_be_had_one_by_one(sim: SimulatorClient) -> None:
-    live(sim, *LIFE)
+    live(sim, *STATES)
     assert sim.truth(DAYS, orders=True)["wct-101-T1"] == {
         "month": "2026-01", "currency": "EUR", "status": "declined",
         "gross": "10.00", "approved": "10.00", "refunded": "10.00", "net": "0.00",
@@ -141,7 +141,7 @@ def test_held_sums_nested_and_later_payments_by_status(sim: SimulatorClient) -> 
     assert sim.held(orders=True)["c"]["status"] == "pending"
 
 
-def test_held_shows_an_order_that_came_twice(sim: SimulatorClient) -> None:
+def test_held_lists_an_order_sent_twice(sim: SimulatorClient) -> None:
     post(sim, "orders", [order("a", "10.00"), order("a", "10.00")])
     assert (sim.held()["duplicate_orders"], sim.held()["table"][0]["gross"]) == (["wecantrack/a"], "10.00")
     sim.switch("wicked.duplicates", "both_kept")
@@ -149,7 +149,7 @@ def test_held_shows_an_order_that_came_twice(sim: SimulatorClient) -> None:
     assert sim.held()["table"][0]["gross"] == "20.00"
 
 
-class FaithfulDestination:
+class MinimalDestination:
     """A minimal destination by docs/vendors/affiliate-revenue.md D4, D5; its rows must make `held` equal `truth`."""
 
     def __init__(self, sim: SimulatorClient, recognize: str) -> None:
@@ -184,11 +184,11 @@ class FaithfulDestination:
 
 @pytest.mark.parametrize("recognize", ["pending", "approved"])
 @pytest.mark.parametrize("declined_amounts", ["kept", "zeroed"])
-def test_a_faithful_destination_makes_held_equal_to_truth(
+def test_a_minimal_destination_makes_held_equal_to_truth(
     sim: SimulatorClient, recognize: str, declined_amounts: str
 ) -> None:
     sim.generate(transactions=1500, start="2026-01-01T00:00:00", declined_amounts=declined_amounts)
-    destination = FaithfulDestination(sim, recognize)
+    destination = MinimalDestination(sim, recognize)
     instants = []
     for _ in range(4):
         destination.sync()
@@ -199,3 +199,10 @@ def test_a_faithful_destination_makes_held_equal_to_truth(
     assert len(sim.held()["table"]) >= 12
     assert sim.truth(instants, orders=True, **settings) == sim.held(orders=True)
     assert sim.truth(instants[:1], **settings) != sim.held()["table"]
+
+
+def test_unknown_parameters_are_refused_and_the_former_spelling_is_read(sim: SimulatorClient) -> None:
+    live(sim, *STATES)
+    with pytest.raises(ValueError, match=r"400.*unknown parameters: recognized"):
+        sim.truth(DAYS, recognized="approved")
+    assert sim.truth(DAYS[:1], recognise="approved") == sim.truth(DAYS[:1], recognize="approved") != sim.truth(DAYS[:1])

@@ -58,7 +58,7 @@ def test_the_key_is_echoed_in_page_urls_only_when_it_came_by_query(sim: Simulato
     assert sim.wecantrack_key in get(sim, params={**WINDOW, "api_key": sim.wecantrack_key}).json()["first_page_url"]
 
 
-def test_missing_parameters_are_counted_in_laravels_words(sim: SimulatorClient) -> None:
+def test_missing_parameters_are_counted_as_by_laravel(sim: SimulatorClient) -> None:
     reply = get(sim)
     assert reply.status_code == 422
     assert reply.json()["message"] == "The date type field is required. (and 2 more errors)"
@@ -114,7 +114,7 @@ def test_the_envelope_is_laravels(sim: SimulatorClient) -> None:
     assert [link["active"] for link in body["links"]] == [False, False, True, False, False]
 
 
-def test_array_parameters_come_back_in_page_urls_as_php_writes_them(sim: SimulatorClient) -> None:
+def test_array_parameters_are_in_page_urls_as_php_writes_them(sim: SimulatorClient) -> None:
     body = get(sim, params={**WINDOW, "status[]": ["approved", "pending"]}).json()
     query = "date_type=last_wct_update&start_date=2026-01-01T00%3A00%3A00&end_date=2026-03-31T23%3A59%3A59"
     assert body["first_page_url"] == f"{sim.url}{PATH}?{query}&status%5B0%5D=approved&status%5B1%5D=pending&page=1"
@@ -140,7 +140,7 @@ def test_a_page_that_is_no_number_is_the_first(sim: SimulatorClient, page: str) 
     assert get(sim, params={**WINDOW, "page": page}).json()["current_page"] == 1
 
 
-def test_the_links_come_and_go_with_the_age_of_laravel(sim: SimulatorClient) -> None:
+def test_the_links_depend_on_the_laravel_version(sim: SimulatorClient) -> None:
     sim.switch("wecantrack.links", "off")
     assert "links" not in get(sim, params=WINDOW).json()
     sim.switch("wecantrack.links", "with_page")
@@ -166,7 +166,7 @@ def test_both_bounds_are_inclusive_to_the_second_unless_switched(sim: SimulatorC
     assert [r["transaction_id"] for r in get(sim, params=window).json()["data"]] == ["T1"]
 
 
-def test_a_row_without_the_date_asked_for_is_in_no_window(sim: SimulatorClient) -> None:
+def test_a_row_without_the_requested_date_is_in_no_window(sim: SimulatorClient) -> None:
     fill(sim, 2)
     sim.upsert([row(0, "2026-02-01 10:00:00", click_date="2026-02-01 09:00:00")])
     assert get(sim, params={**WINDOW, "date_type": "click_date"}).json()["total"] == 1
@@ -226,7 +226,7 @@ def test_rows_carry_money_as_text_and_every_shape_of_sub_ids(sim: SimulatorClien
     assert {r["status"] for r in rows} == {"pending", "approved", "declined"}
 
 
-def test_every_request_is_counted_down_and_only_the_429_says_when_to_come_back(sim: SimulatorClient) -> None:
+def test_every_request_is_counted_and_only_the_429_has_retry_after(sim: SimulatorClient) -> None:
     sim.throttle(2, PATH)
     first, second, third = (get(sim, params=WINDOW) for _ in range(3))
     assert [reply.headers["X-RateLimit-Remaining"] for reply in (first, second, third)] == ["1", "0", "0"]
@@ -235,7 +235,7 @@ def test_every_request_is_counted_down_and_only_the_429_says_when_to_come_back(s
     assert (third.status_code, third.json()) == (429, {"message": "Too Many Attempts."})
     assert (third.headers["Retry-After"], third.headers["X-RateLimit-Limit"]) == ("60", "2")
     assert int(third.headers["X-RateLimit-Reset"]) == 1775001600 + 60
-    assert get(sim, "/api/v2/networks").status_code == 200  # each endpoint has its own budget
+    assert get(sim, "/api/v2/networks").status_code == 200  # each endpoint has its own limit
     sim.move_clock(seconds=59)
     assert get(sim, params=WINDOW).headers["Retry-After"] == "1"
     sim.move_clock(seconds=1)

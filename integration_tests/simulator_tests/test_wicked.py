@@ -1,4 +1,4 @@
-"""The simulated Wicked inbound API keeps its documents: fields, limits, replies, duplicates, the test store."""
+"""The simulated inbound API as documented: fields, limits, responses, duplicates, the test store."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ def test_lenient_readings_can_be_switched_on(sim: SimulatorClient) -> None:
     assert refusal(sim, "contacts", Email="nobody") is None
 
 
-def test_one_bad_row_leaves_the_others_or_takes_them_along(sim: SimulatorClient) -> None:
+def test_one_invalid_row_is_refused_alone_or_with_its_request(sim: SimulatorClient) -> None:
     rows = [good("contacts", SourceID="a"), good("contacts", CreateDate="soon"), good("contacts", SourceID="b")]
     reply = post(sim, "contacts", rows).json()
     assert (reply["records"], reply["totalRecords"]) == (2, 3)
@@ -290,7 +290,7 @@ def test_test_rows_go_to_a_store_of_their_own(sim: SimulatorClient) -> None:
     assert post(sim, "orders", [GOOD["orders"]], test="yes").status_code == 400
 
 
-def test_latest_tells_the_newest_row_a_maximum_or_a_count(sim: SimulatorClient) -> None:
+def test_latest_returns_the_newest_row_a_maximum_or_a_count(sim: SimulatorClient) -> None:
     def latest(**query: Any) -> Any:
         return requests.get(f"{sim.url}/latest", params=query, headers={"apikey": sim.wicked_key}, timeout=10).json()
 

@@ -1,4 +1,4 @@
-"""Sends the rows of a dead-letter file again, after somebody fixed them, through the same steps as a sync.
+"""Sends the rows of a dead-letter file again, after they were fixed, through the same steps as a sync.
 
 First every line is checked; one that cannot be sent stops the replay before anything is sent. Then a record goes
 through the mapping as if the source had just sent it, and a row goes to its endpoint under the key that the ledger

@@ -121,7 +121,7 @@ class AffiliateMapping(BaseModel):
 
     @property
     def measure(self) -> str:
-        """Return what the amounts in the ledger stand for; it must not change once orders were sent."""
+        """Return what the amounts in the ledger represent. It must not change once orders were sent."""
         return self.revenue_basis
 
 
@@ -276,7 +276,7 @@ class BigcommerceMapping(BaseModel):
 
     @property
     def measure(self) -> str:
-        """Return what the amounts in the ledger stand for; it must not change once orders were sent."""
+        """Return what the amounts in the ledger represent. It must not change once orders were sent."""
         return f"{self.order_total} in the currency of the {self.currency}"
 
 

@@ -25,7 +25,7 @@ from destination_wicked_reports.model import IN_DOUBT, Reject, Row
 _OPTIONS = orjson.OPT_APPEND_NEWLINE | orjson.OPT_NON_STR_KEYS
 #: orjson parses 1,024 levels of nesting but serializes only 254.
 _LEVELS = 100
-TOO_DEEP = "(nested too deep to be written down)"
+TOO_DEEP = "(nested too deep to be written)"
 
 REJECTED = "rejected"
 RECORD, FACTS, ROW = "record", "facts", "row"

@@ -31,7 +31,7 @@ def open_history(config: Config) -> Iterator[History]:
     try:
         with engine.connect() as connection, connection.begin():
             if stored_version(connection, description) is None:
-                raise LedgerError(f"{description} is empty: nothing was sent with this configuration yet.")
+                raise LedgerError(f"{description} is empty: nothing was sent yet with this configuration.")
             yield History(connection, "test" if config.test_mode else "live")
     except DBAPIError as error:
         raise opening_error(error, description) from None
@@ -48,7 +48,7 @@ def _reader(config: Config) -> tuple[Engine, str]:
         raise LedgerError("This configuration has no ledger (`none`), so nothing is known about what was sent.")
     if not path.is_file():
         raise LedgerError(
-            f"There is no ledger at {path}: nothing was sent with this configuration yet, or on another machine."
+            f"There is no ledger at {path}: nothing was sent yet with this configuration, or only on another machine."
         )
     return sqlite_reader(path), f"The ledger {path}"
 

@@ -49,5 +49,5 @@ def make_normalizer(config: Config) -> Normalizer:
         try:
             return CustomNormalizer(mapping.streams)
         except MappingError as error:
-            raise ConfigurationError(f"Invalid configuration. {error}.") from None
+            raise ConfigurationError(f"Invalid configuration. {error}") from None
     _reject_unknown(mapping)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from destination_wicked_reports.api.json_text import decode_json_text
 
 
 class FieldRule:
-    """A compiled contact or subscription rule.
+    """A compiled contact or subscription rule; `search` looks for its pattern in a text.
 
     `field` is a dotted path in which `*` matches every value at its level: `sub_ids.*`, `click_metadata.user`.
     """
@@ -19,14 +19,11 @@ class FieldRule:
         name, *path = field.split(".")
         self._name = name
         self._path = tuple(path)
-        self._search = re.compile(pattern).search
+        self.search = re.compile(pattern).search
 
-    def matches(self, data: Mapping[str, Any]) -> Iterator[re.Match[str]]:
-        """Yield the first match in each text at the path, in the order of the record."""
-        for text in texts_at(data.get(self._name), self._path):
-            match = self._search(text)
-            if match:
-                yield match
+    def texts(self, data: Mapping[str, Any]) -> list[str]:
+        """Return the texts at the path, in the order of the record."""
+        return texts_at(data.get(self._name), self._path)
 
 
 def texts_at(value: Any, path: tuple[str, ...]) -> list[str]:

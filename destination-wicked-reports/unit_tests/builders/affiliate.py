@@ -16,7 +16,7 @@ from destination_wicked_reports.mappings.base import Normalizer
 from destination_wicked_reports.model import Record, Reject, Row, SaleState, Skip, Unchanged
 
 BY_USER = ContactRule(field="sub_ids.*", pattern=r"^(?P<contact_id>U\d+)-")
-SALE_KEY = "wecantrack\x1fwct-7-T1"
+SALE_KEY = f"{WecantrackMapping().source_system}\x1fwct-7-T1"
 
 
 class Book(OrderBook):

@@ -145,7 +145,7 @@ class Shop:
         return taken
 
     def state(self, number: int = 100) -> OrderState | None:
-        key = f"BigCommerce\x1f{number}"
+        key = f"{BigcommerceMapping().source_system}\x1f{number}"
         return self.ledger.orders([key]).get(key)
 
     def net(self, number: int = 100) -> Decimal:

@@ -13,7 +13,7 @@ from destination_wicked_reports.model import Record, Reject, Row, SaleState, Ski
 from builders.affiliate import Book
 
 BY_CUID = ContactRule(field="cuid", pattern=r"^(?P<contact_id>U\d+)")
-SALE_KEY = "sovrn\x1fsovrn-1234-R1-C1"
+SALE_KEY = f"{SovrnMapping().source_system}\x1fsovrn-1234-R1-C1"
 SOLD, CHANGED = "2024-05-14", "2024-06-20"
 NOON_SOLD, NOON_CHANGED = f"{SOLD} 12:00:00", f"{CHANGED} 12:00:00"
 TODAY = date(2024, 7, 1)

@@ -6,9 +6,10 @@ import pytest
 from destination_wicked_reports.mappings.field_rules import FieldRule, texts_at
 
 
-def test_a_rule_yields_the_matches_of_every_text_at_its_path():
+def test_a_rule_searches_every_text_at_its_path():
     rule = FieldRule("a.*", r"x(\d)")
-    assert [match[1] for match in rule.matches({"a": {"b": "x1", "c": "none", "d": "x2"}})] == ["1", "2"]
+    found = map(rule.search, rule.texts({"a": {"b": "x1", "c": "none", "d": "x2"}}))
+    assert [match and match[1] for match in found] == ["1", None, "2"]
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ..date_index import DateIndex
+from ..scripted_store import ScriptedStore
 from .responses import CompressedBody
 from .transactions import RowFormat, SovrnRow, SovrnState, bounds_of
 
@@ -45,7 +46,7 @@ class Campaign:
         }
 
 
-class SovrnStore:
+class SovrnStore(ScriptedStore):
     """All rows with their scripted states; a row's number is its position."""
 
     def __init__(self) -> None:
@@ -59,22 +60,11 @@ class SovrnStore:
         self.rows = rows
         self._numbers = {(row.revenue_id, row.commission_id): number for number, row in enumerate(rows)}
         self._indexes = {name: DateIndex() for name in DATES}
-        self._script = DateIndex((state.visible_at, number) for number, row in enumerate(rows) for state in row.states)
-        self._now = 0
-        self.visible = 0
-        self.revision = 0
+        script = ((state.visible_at, number) for number, row in enumerate(rows) for state in row.states)
+        self._start(rows, script)
         self._cache: dict[tuple[int, SovrnQuery, RowFormat], CompressedBody] = {}
 
-    def advance(self, now: int) -> None:
-        """Apply everything scripted up to `now`, or undo what is scripted after it if the clock was set back."""
-        if now == self._now:
-            return
-        due = range(len(self.rows)) if now < self._now else set(self._script.between(self._now + 1, now))
-        self._now = now
-        self._update(due)
-
     def _update(self, numbers: Iterable[int]) -> None:
-        """Set the current state of these rows, and index them by it."""
         numbers = list(numbers)
         if not numbers:
             return
@@ -139,10 +129,6 @@ class SovrnStore:
         """Index everything again after fixed fields were edited."""
         self._rebuild()
         self.revision += 1
-
-    def states_to_come(self) -> int:
-        """Count the scripted states that are not in force yet."""
-        return self._script.count_after(self._now)
 
     def add_campaigns(self, campaigns: Iterable[Campaign]) -> None:
         """Add sites, replacing those with the same id."""

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from ..date_index import DateIndex
+from ..scripted_store import ScriptedStore
 from .transactions import State, Transaction
 
 DATE_TYPES = ("order_date", "modified_date", "click_date", "validation_date", "last_wct_update")
@@ -26,7 +27,7 @@ class Query:
     order: str = "id"
 
 
-class TransactionStore:
+class TransactionStore(ScriptedStore):
     """All transactions with their scripted states. A row's number is its position, like an auto-increment id."""
 
     def __init__(self) -> None:
@@ -38,24 +39,10 @@ class TransactionStore:
         self._numbers = {(row.account_id, row.transaction_id): number for number, row in enumerate(transactions)}
         self._indexes = {date_type: DateIndex() for date_type in DATE_TYPES}
         self._results: dict[Query, list[int]] = {}
-        self._script = DateIndex(
-            (state.visible_at, number) for number, row in enumerate(transactions) for state in row.states
-        )
-        self._now = 0
-        self.visible = 0
-        self.revision = 0
-
-    def advance(self, now: int) -> None:
-        """Apply everything scripted up to `now`, or undo what is scripted after it if the clock was set back."""
-        if now == self._now:
-            return
-        past = now < self._now
-        due = range(len(self.transactions)) if past else set(self._script.between(self._now + 1, now))
-        self._now = now
-        self._update(due)
+        script = ((state.visible_at, number) for number, row in enumerate(transactions) for state in row.states)
+        self._start(transactions, script)
 
     def _update(self, numbers: Iterable[int]) -> None:
-        """Set the current state of these rows, and index them by it."""
         numbers = list(numbers)
         if not numbers:
             return
@@ -144,7 +131,3 @@ class TransactionStore:
             self._script.add(number, state.visible_at)
         if any(state.visible_at <= self._now for state in states):
             self._update([number])
-
-    def states_to_come(self) -> int:
-        """Count the scripted states that are not in force yet."""
-        return self._script.count_after(self._now)

@@ -18,9 +18,9 @@ import orjson
 from destination_wicked_reports.api.json_text import decode_json_text
 from destination_wicked_reports.api.rows import SEPARATOR
 
-CPC_SKIPPED = "CPC row, excluded by configuration"
-CPC_WAITING = "CPC row, waiting in the ledger until its day is more than 5 days old"
 WAIT_DAYS = 5
+CPC_SKIPPED = "CPC row, excluded by configuration"
+CPC_WAITING = f"CPC row, waiting in the ledger until its day is more than {WAIT_DAYS} days old"
 
 _ID_PREFIX = "sovrn-cpc-"
 _DIGEST_SIZE = 12
@@ -68,5 +68,5 @@ def is_rollup(key: str) -> bool:
 
 
 def last_complete_day(today: date) -> str:
-    """Return the last day that is more than five days old."""
+    """Return the last day that is more than `WAIT_DAYS` days old."""
     return (today - timedelta(days=WAIT_DAYS + 1)).isoformat()

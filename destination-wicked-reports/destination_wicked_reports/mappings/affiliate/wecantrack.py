@@ -171,7 +171,9 @@ class WecantrackNormalizer(AffiliateNormalizer):
             return [Skip(value, record.sequence)]
         if state is None and self._contact(sale) is None:
             return [Skip(NO_CONTACT, record.sequence)]
-        totals.put(Contribution(key, key, value, sale.aliases, sort_time(sale.updated_at)), pending="")
+        # Before its first order, a sale is stored with its record: a return that shrinks later makes the order possible.
+        facts = orjson.dumps(record.data, default=str) if state is None else b"{}"
+        totals.put(Contribution(key, key, value, sale.aliases, sort_time(sale.updated_at)), facts, pending="")
         for one in waiting:
             totals.put(replace(one, sale_key=key))
             totals.update(one.key, pending="")
@@ -213,11 +215,14 @@ class WecantrackNormalizer(AffiliateNormalizer):
 
     def _parent_changes(self, sale: Sale, key: str, batch: _Batch) -> Output:
         """Return the rows of the sale `key` after the row `sale` took something back from it."""
-        parent = batch.state(key)
-        if parent is None:
+        parent, totals = batch.state(key), batch.orders.sale_totals
+        value, total = totals.amount(key), totals.total(key)
+        if parent is not None:
+            return self._changes(replace(sale, currency=parent.currency), key, parent, value, own_record=False)
+        if total is None or total.facts == b"{}":
             return []
-        value = batch.orders.sale_totals.amount(key)
-        return self._changes(replace(sale, currency=parent.currency), key, parent, value, own_record=False)
+        unsent = self.read(Record(STREAM, orjson.loads(total.facts), sale.record.sequence))
+        return self._first_order(unsent, key, value) if isinstance(unsent, Sale) else []
 
     def _find(self, returned: Contribution, batch: _Batch) -> str | None:
         totals = batch.orders.sale_totals

@@ -128,9 +128,9 @@ class Transaction:
 def find_subscription(rules: Sequence[FieldRule], data: Mapping[str, Any]) -> str:
     """Return the subscription id that the first matching rule finds in an order, "" if none matches."""
     for rule in rules:
-        for match in rule.matches(data):
-            if match["subscription_id"]:
-                return match["subscription_id"]
+        for found in map(rule.search, rule.texts(data)):
+            if found and found["subscription_id"]:
+                return found["subscription_id"]
     return ""
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any, ClassVar
 
@@ -12,20 +12,22 @@ from builders.affiliate import bodies, payments
 from builders.destination import ScriptedClient
 from builders.sovrn import NOON_SOLD, SOLD, Desk, click, make_normalizer, reasons, transaction
 from destination_wicked_reports.api.responses import Outcome, PostResult
+from destination_wicked_reports.config.mappings import SovrnMapping
 from destination_wicked_reports.delivery.dispatcher import Dispatcher
 from destination_wicked_reports.delivery.tally import Tally
 from destination_wicked_reports.delivery.writer import Writer
 from destination_wicked_reports.ledger.order_book import OrderBook
 from destination_wicked_reports.mappings.affiliate.base import NO_CONTACT
 from destination_wicked_reports.mappings.affiliate.sovrn import WORTHLESS
-from destination_wicked_reports.mappings.affiliate.sovrn_cpc import CPC_WAITING
+from destination_wicked_reports.mappings.affiliate.sovrn_cpc import CPC_WAITING, WAIT_DAYS
 from destination_wicked_reports.mappings.affiliate.sovrn_returns import EXCESS
 from destination_wicked_reports.model import Record, Row, Skip
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 RULES: dict[str, Any] = {"cpc": "rollup", "contact_rules": [], "without_contact": "synthetic"}
-EARLY, COMPLETE = date(2024, 5, 19), date(2024, 5, 20)  # five days after the sale, and six
+EARLY = date.fromisoformat(SOLD) + timedelta(days=WAIT_DAYS)
+COMPLETE = EARLY + timedelta(days=1)
 
 
 def clicks(count: int, **changes: Any) -> list[dict[str, Any]]:
@@ -214,3 +216,7 @@ class TestRuns:
 def test_rows_of_a_rollup_block_no_state():
     made = Desk(**RULES)(*clicks(8))
     assert min(row.sequence for row in made if isinstance(row, Row)) > 10**9
+
+
+def test_the_form_names_the_same_number_of_days():
+    assert f"more than {WAIT_DAYS} days old" in str(SovrnMapping.model_fields["cpc"].description)

@@ -11,6 +11,7 @@ from builders.affiliate import SALE_KEY, Book, Wicked, bodies, feed, finish, mak
 from destination_wicked_reports.mappings.affiliate.base import NEVER_EARNED, NO_CONTACT, NOT_APPROVED
 from destination_wicked_reports.mappings.affiliate.returns import EXCESS, UNMATCHED
 from destination_wicked_reports.model import Reject, Row, Skip
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
@@ -249,15 +250,11 @@ class Lives(RuleBasedStateMachine):
     def both_nets_equal_what_the_sales_are_worth(self) -> None:
         if self.unread or self.recognize != "pending":
             return
-        due = sum(
-            max(
-                sum((self.worth.get(name, Decimal(0)) for name in (f"S{n}", f"R{n}1", f"R{n}2")), Decimal(0)),
-                Decimal(0),
-            )
-            if f"S{n}" in self.worth
-            else Decimal(0)
-            for n in (1, 2)
-        )
+        due = Decimal(0)
+        for n in (1, 2):
+            if f"S{n}" in self.worth:
+                rows = (self.worth.get(name, Decimal(0)) for name in (f"S{n}", f"R{n}1", f"R{n}2"))
+                due += max(sum(rows, Decimal(0)), Decimal(0))
         assert self.run.nets == (due, due)
 
     @invariant()
@@ -271,8 +268,11 @@ class LivesRecognizedWhenApproved(Lives):
     recognize = "approved"
 
 
+LIVES = settings(max_examples=60, stateful_step_count=25, deadline=None)
 TestLives = Lives.TestCase
+TestLives.settings = LIVES
 TestLivesRecognizedWhenApproved = LivesRecognizedWhenApproved.TestCase
+TestLivesRecognizedWhenApproved.settings = LIVES
 
 
 def test_the_ledger_stores_the_record_of_an_unmatched_return_only():
