@@ -88,7 +88,9 @@ class SaleRowMaker:
         )
         # The line takes the order's own id: ids of transactions repeat in other accounts and in further orders.
         line = {"OrderItemID": name, **self._product_id.check({"ProductID": sale.product_id})}
-        row["OrderItems"] = [{**line, "Qty": 1, "PPU": row["OrderTotal"]}] if lines is None else list(lines)
+        lines = [{**line, "Qty": 1, "PPU": row["OrderTotal"]}] if lines is None else lines
+        if lines:
+            row["OrderItems"] = list(lines)
         payments = [SalePayment(step.number, APPROVED, step.total), *map(_sale_payment, refunds)]
         dates = [step.paid_at, *(refund.paid_at for refund in refunds)]
         row["OrderPayments"] = [

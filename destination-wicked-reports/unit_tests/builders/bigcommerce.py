@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
@@ -12,7 +13,7 @@ from destination_wicked_reports.ledger.ledger import Ledger
 from destination_wicked_reports.ledger.order_book import OrderBook
 from destination_wicked_reports.ledger.outbox import Batch
 from destination_wicked_reports.mappings.bigcommerce.normalizer import BigcommerceNormalizer
-from destination_wicked_reports.model import OrderState, Record, Reject, Row, Skip
+from destination_wicked_reports.model import ZERO, Record, Reject, Row, SaleState, Skip
 
 Made = list[Row | Reject | Skip]
 StreamRecord = tuple[str, dict[str, Any]]
@@ -109,23 +110,36 @@ EDITED = {"date_modified": "2024-06-01T09:00:00+00:00"}
 EDIT_TIME = "2024-06-01 09:00:00"
 
 
+TODAY = date(2024, 5, 20)
+
+
 class Shop:
-    """A ledger, and a Wicked Reports that accepts every row at once; calling it is one whole run."""
+    """A ledger, and a Wicked Reports that accepts every row at once; calling it is one whole run on the day `today`.
+
+    `orders` and `payments` are what Wicked holds: total and currency by SourceID, status and amount by OrderID.
+    """
 
     def __init__(self, **rules: Any) -> None:
         self.ledger = rules.pop("ledger", None) or Ledger.in_memory("live")
         self.rules = rules
         self.lost: set[str] = set()
+        self.today = TODAY
+        self.notes: list[str] = []
+        self.orders: dict[str, tuple[Decimal, str]] = {}
+        self.payments: dict[str, list[tuple[str, Decimal]]] = {}
 
     def __call__(self, *records: StreamRecord, calls: int = 1) -> Made:
         """Read these records, in this many calls, with a new normalizer."""
-        normalizer, book = BigcommerceNormalizer(BigcommerceMapping(**self.rules)), OrderBook(self.ledger)
+        normalizer = BigcommerceNormalizer(BigcommerceMapping(**self.rules), today=lambda: self.today)
+        book = OrderBook(self.ledger)
         messages = [Record(stream, data, place) for place, (stream, data) in enumerate(records)]
         size = max(1, -(-len(messages) // calls))
         made: Made = []
         for start in range(0, len(messages), size):
             made += self._accept(normalizer.normalize(messages[start : start + size], book), book)
-        return made + self._accept(normalizer.finish(book), book)
+        made += self._accept(normalizer.finish(book), book)
+        self.notes = list(normalizer.notes())
+        return made
 
     def _accept(self, normalized: Iterable[Row | Reject | Skip], book: OrderBook) -> Made:
         """Take what is new, as the delivery would; rows of the endpoints in `lost` never arrive."""
@@ -141,16 +155,44 @@ class Shop:
                 self.ledger.begin(batch)
                 self.ledger.commit(batch, [row])
                 book.release([row])
+                self._hold(row)
             taken.append(row)
         return taken
 
-    def state(self, number: int = 100) -> OrderState | None:
-        key = f"{BigcommerceMapping().source_system}\x1f{number}"
-        return self.ledger.orders([key]).get(key)
+    def _hold(self, row: Row) -> None:
+        data = orjson.loads(row.body)
+        if row.endpoint == "orders":
+            total = Decimal(str(data["OrderTotal"]))
+            self.orders[data["SourceID"]] = total, data.get("OrderCurrency", "")
+            payments = [(payment["Status"], Decimal(str(payment["Amount"]))) for payment in data["OrderPayments"]]
+            assert payments[0] == ("APPROVED", total)
+            assert "APPROVED" not in [status for status, _ in payments[1:]]
+            self.payments[data["SourceID"]] = payments
+        elif row.endpoint == "order_payments":
+            assert data["Status"] in ("REFUNDED", "PARTIALLY REFUNDED")
+            self.payments[data["OrderID"]].append((data["Status"], Decimal(str(data["Amount"]))))
 
-    def net(self, number: int = 100) -> Decimal:
+    def state(self, number: int = 100) -> SaleState | None:
+        key = f"{BigcommerceMapping(**self.rules).source_system}\x1f{number}"
+        return self.ledger.sales([key]).get(key)
+
+    def net(self, number: int = 100, currency: str = "") -> Decimal:
+        """Return the net of a sale's orders, which both readings of Wicked's net and the ledger agree on.
+
+        See docs/vendors/wicked-reports.md 10.1.
+        """
+        by_orders = by_payments = ZERO
+        for name, (total, order_currency) in self.orders.items():
+            if name.partition("~")[0] != str(number) or currency not in ("", order_currency):
+                continue
+            refunds = self.payments[name][1:]
+            refunded = sum((amount for _, amount in refunds), ZERO)
+            by_payments += total - refunded
+            by_orders += ZERO if "REFUNDED" in [status for status, _ in refunds] else total - refunded
+        assert by_orders == by_payments
         state = self.state(number)
-        return state.net if state else Decimal(0)
+        assert currency or by_orders == (state.net if state else ZERO)
+        return by_orders
 
 
 def bodies(made: Made, endpoint: str) -> list[dict[str, Any]]:
@@ -165,3 +207,8 @@ def paid(made: Made) -> list[tuple[str, float]]:
     """Return status and amount of every payment, nested or not, in their order."""
     nested = [payment for row in bodies(made, "orders") for payment in row.get("OrderPayments", ())]
     return [(payment["Status"], payment["Amount"]) for payment in nested + bodies(made, "order_payments")]
+
+
+def sold(made: Made) -> list[tuple[str, float]]:
+    """Return SourceID and total of every order."""
+    return [(row["SourceID"], row["OrderTotal"]) for row in bodies(made, "orders")]

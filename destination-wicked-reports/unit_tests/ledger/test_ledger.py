@@ -209,7 +209,7 @@ def test_a_migration_keeps_everything_and_runs_once(tmp_path, monkeypatch):
     for _ in range(2):
         opened = Ledger.sqlite(path, "live")
         assert opened.known("orders", [row.key]) == {row.key: row.digest}
-        assert opened.orders(["shop/1"]) == {"shop/1": STATE}
+        assert opened.sales(["shop/1"]) == {"shop/1": STATE}
         assert [(batch.outbox_id, batch.rows[0].key) for batch in opened.unfinished()] == [(1, make_row(number=2).key)]
         opened.close()
         assert schema_of(path) == ([*columns, "attempts"], str(int(version) + 1))

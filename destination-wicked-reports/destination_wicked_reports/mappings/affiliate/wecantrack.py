@@ -171,7 +171,7 @@ class WecantrackNormalizer(AffiliateNormalizer):
             return [Skip(value, record.sequence)]
         if state is None and self._contact(sale) is None:
             return [Skip(NO_CONTACT, record.sequence)]
-        # Before its first order, a sale is stored with its record, from which a return that shrinks later makes the order.
+        # An unsent sale is stored with its record: when its returns shrink, the first order is made of it.
         facts = orjson.dumps(record.data, default=str) if state is None else b"{}"
         totals.put(Contribution(key, key, value, sale.aliases, sort_time(sale.updated_at)), facts, pending="")
         for one in waiting:

@@ -24,18 +24,23 @@ _AFTER_ALL_DATES = "~"
 class OrderDraft:
     """One order (None until it is read), its transactions, and its items that were not sent yet, by their ids.
 
-    `sent_transaction_ids` and `sent_item_ids` are known to be in Wicked Reports, nested in the order's row or found in
-    the ledger. `order_sent` if the ledger lists the order itself as sent; its personal data is then deleted.
-    `due` is the sort key by which the draft waits for the end of the input; "" if nothing is to be sent.
+    - `sent_item_ids` are known to be in Wicked Reports, nested in the order's row or found in the ledger.
+    - `reported` names what dead letters were written about, each once.
+    - `sent` if the ledger lists the order as sent. Its personal data is then deleted.
+    - `erased` if the personal data was deleted before the order was sent. Reading the order again restores it.
+    - `waiting_since` is the day (YYYY-MM-DD) on which the order was first found waiting for its payment.
+    - `due` is the sort key by which the draft waits for the end of the input; "" if nothing is to be sent.
     """
 
     key: str
     order: ShopOrder | None = None
     transactions: dict[str, Transaction] = field(default_factory=dict)
     items: dict[str, OrderItem] = field(default_factory=dict)
-    sent_transaction_ids: set[str] = field(default_factory=set)
     sent_item_ids: set[str] = field(default_factory=set)
-    order_sent: bool = False
+    reported: set[str] = field(default_factory=set)
+    sent: bool = False
+    erased: bool = False
+    waiting_since: str = ""
     due: str = ""
 
     @classmethod
@@ -47,26 +52,35 @@ class OrderDraft:
             ShopOrder(**stored["order"]) if stored["order"] else None,
             {name: Transaction(**values) for name, values in stored["transactions"].items()},
             {name: OrderItem(**values) for name, values in stored["items"].items()},
-            set(stored["sent_transaction_ids"]),
             set(stored["sent_item_ids"]),
-            stored["order_sent"],
+            set(stored["reported"]),
+            stored["sent"],
+            stored["erased"],
+            stored["waiting_since"],
             document.pending,
         )
 
     def document(self) -> Document:
-        """Return the document that stores this draft, without personal data once the order is sent."""
+        """Return the document that stores this draft, without personal data once nothing is to be sent."""
         order = self.order
-        if self.order_sent and order is not None:
+        if order is not None and (self.erased or (self.sent and not self.due)):
             order = order.without_personal_data()
         stored = {
             "order": order,
             "transactions": self.transactions,
             "items": self.items,
-            "sent_transaction_ids": sorted(self.sent_transaction_ids),
             "sent_item_ids": sorted(self.sent_item_ids),
-            "order_sent": self.order_sent,
+            "reported": sorted(self.reported),
+            "sent": self.sent,
+            "erased": self.erased,
+            "waiting_since": self.waiting_since,
         }
         return Document(self.key, orjson.dumps(stored, option=orjson.OPT_SORT_KEYS), self.due)
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is known of the order."""
+        return self == OrderDraft(self.key)
 
     # -- records ----------------------------------------------------------------------------------------------------
 
@@ -75,23 +89,28 @@ class OrderDraft:
         former = self.order
         if former is not None and order.modified < former.modified:
             return OUTDATED
-        if self.order_sent:
-            order = order.without_personal_data()
-        if order.payment_state == "" or (former is not None and (former.was_unpaid or former.payment_state == "")):
+        if not order.is_paid or (former is not None and (former.was_unpaid or not former.is_paid)):
             order = replace(order, was_unpaid=True)
-        if order != former:
+        if self.sent and former is not None and order.without_personal_data() == former.without_personal_data():
+            return None
+        if order != former or self.erased:
             self.order = order
+            self.erased = False
             self._mark_due()
         return None
 
     def add_transaction(self, name: str, transaction: Transaction) -> str | None:
-        """Store a transaction unless it was sent; return the reason to skip it if it makes no payment."""
-        former = self.transactions.get(name)
-        is_new = former != transaction and (former is None or former.kind != "foreign")
-        if is_new and name not in self.sent_transaction_ids:
+        """Store a transaction; return the reason to skip it if it moves no money."""
+        if self.transactions.get(name) != transaction:
             self.transactions[name] = transaction
             self._mark_due()
         return TEST_TRANSACTION if transaction.kind == "test" else None
+
+    def drop_transaction(self, name: str, reason: str) -> str:
+        """Forget an earlier version of a transaction that moved no money after all; return the reason."""
+        if self.transactions.pop(name, None) is not None:
+            self._mark_due()
+        return reason
 
     def add_item(self, name: str, item: OrderItem) -> None:
         """Store an item unless it was sent: Wicked Reports cannot update an item."""

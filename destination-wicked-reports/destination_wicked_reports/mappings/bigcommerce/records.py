@@ -11,7 +11,6 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timezone
-from decimal import Decimal
 from email.utils import parsedate_to_datetime
 from typing import Any, Literal
 
@@ -22,6 +21,7 @@ from destination_wicked_reports.mappings.field_rules import FieldRule
 
 TEST_TRANSACTION = "transaction in the gateway's test mode"
 NO_MONEY_MOVED = "transaction that moved no money (authorization or pending)"
+FAILED_PAYMENT = "payment attempt that failed or was declined"
 FAILED_REFUND = "refund or void that failed"
 INCOMPLETE = "incomplete order (abandoned checkout)"
 BUNDLED = "item inside a bundle; the bundle's own item carries the price"
@@ -31,6 +31,12 @@ _PAID = frozenset({"captured", "paid", "partially refunded", "refunded"})
 #: `status_id` of paid orders without a gateway, whose `payment_status` is empty: shipped, partially shipped, refunded,
 #: awaiting pickup, awaiting shipment, completed, awaiting fulfillment, disputed, partially refunded.
 _PAID_STATUS_IDS = frozenset({"2", "3", "4", "8", "9", "10", "11", "13", "14"})
+#: Values of `payment_status`, and of `status` in lower case, of an order that will not be paid.
+_LOST = frozenset({"cancelled", "canceled", "declined", "expired", "void", "voided"})
+#: The same by `status_id`: cancelled, declined.
+_LOST_STATUS_IDS = frozenset({"5", "6"})
+#: BigCommerce's gateway for trying a shop, as an order names it in `payment_method` and a transaction in `gateway`.
+_TEST_GATEWAYS = frozenset({"testgateway", "testpaymentgateway"})
 _SUCCEEDED = frozenset({"", "ok", "success", "succeeded", "approved", "complete", "completed", "settled"})
 _MONEY_IN = frozenset({"purchase", "capture", "settled"})
 _MONEY_BACK = frozenset({"refund", "void"})
@@ -41,19 +47,19 @@ _RFC_2822 = re.compile(
 _CURRENCY = re.compile(r"[A-Z]{3}").fullmatch
 _quantity = whole("Qty", 0)
 
-#: How an order describes its own payment; "" if nothing was paid yet. `refunded` means refunded in full, without an
-#: amount.
-PaymentState = Literal["paid", "refunded", "DECLINED", "VOIDED", ""]
-#: What a transaction did. `test` was made in the gateway's test mode, `foreign` is in another currency than its order.
-TransactionKind = Literal["purchase", "capture", "settled", "refund", "void", "FAILED", "DECLINED", "test", "foreign"]
+#: How an order describes its own payment; "" if it is not paid yet. `refunded` means refunded in full, `lost` that it
+#: will not be paid.
+PaymentState = Literal["paid", "refunded", "lost", ""]
+#: What a transaction did. `test` was made in a gateway's test mode.
+TransactionKind = Literal["purchase", "capture", "settled", "refund", "void", "test"]
 
 
 @dataclass(slots=True, frozen=True)
 class ShopOrder:
     """An order without its items. Amounts are decimal text in the order's currency, times are UTC, "" is unknown.
 
-    `exchange_rate` converts from the store's currency to the order's. `was_unpaid` if any version of the order was
-    read as unpaid.
+    `exchange_rate` converts from the store's currency to the order's. `is_test` if it was paid through the gateway for
+    trying a shop. `was_unpaid` if any version of the order was read as unpaid.
     """
 
     created: str
@@ -74,8 +80,14 @@ class ShopOrder:
     store_currency: str
     payment_state: PaymentState
     deleted: bool
+    is_test: bool
     subscription_id: str
     was_unpaid: bool = False
+
+    @property
+    def is_paid(self) -> bool:
+        """Return whether the order calls itself paid, refunded or not."""
+        return self.payment_state in ("paid", "refunded")
 
     @property
     def buyer_email(self) -> str:
@@ -88,7 +100,7 @@ class ShopOrder:
         return self.customer_id or self.buyer_email
 
     def without_personal_data(self) -> ShopOrder:
-        """Return the order without the data of a person; the ledger deletes it once the order is sent."""
+        """Return the order without the data of a person."""
         return replace(
             self,
             email="",
@@ -247,6 +259,7 @@ def read_order(data: Mapping[str, Any], subscription_rules: Sequence[FieldRule])
         store_currency=currency(data, "store_default_currency_code"),
         payment_state=_payment_state(data),
         deleted=flag(data.get("is_deleted")),
+        is_test=_is_test_gateway(data, "payment_method"),
         subscription_id=find_subscription(subscription_rules, data),
     )
 
@@ -261,10 +274,13 @@ def _payment_state(data: Mapping[str, Any]) -> PaymentState:
     status_id = str(data.get("status_id"))
     if payment_status in _PAID or (not payment_status and status_id in _PAID_STATUS_IDS):
         in_full = payment_status == "refunded" or (not payment_status and status_id == "4")
-        return "refunded" if in_full and not Decimal(amount(data, "refunded_amount", "", "0")) else "paid"
-    if payment_status == "declined" or (not payment_status and status_id == "6"):
-        return "DECLINED"
-    return "VOIDED" if payment_status == "void" else ""
+        return "refunded" if in_full else "paid"
+    is_lost = payment_status in _LOST or status_id in _LOST_STATUS_IDS or text(data, "status").lower() in _LOST
+    return "lost" if is_lost else ""
+
+
+def _is_test_gateway(data: Mapping[str, Any], name: str) -> bool:
+    return re.sub(r"[^a-z]", "", text(data, name).lower()) in _TEST_GATEWAYS
 
 
 def read_item(data: Mapping[str, Any]) -> OrderItem:
@@ -297,24 +313,21 @@ def read_transaction(data: Mapping[str, Any]) -> Transaction | str:
     The events and the statuses ok and error are those of BigCommerce's v3 order transactions. [guess] `settled`
     completes a transaction that was `pending`, and a missing status means success.
     """
-    if flag(data.get("test")):
+    if flag(data.get("test")) or _is_test_gateway(data, "gateway"):
         return Transaction(kind="test", amount="0", when="", reference="", currency="")
     event, status = text(data, "event").lower(), text(data, "status").lower()
     if event not in _MONEY_IN | _MONEY_BACK | {"authorization", "pending"}:
         raise FieldError("Status", "event is unknown, so it is unclear whether money came in or went back")
     if event == "pending" or status == "pending":
         return NO_MONEY_MOVED
-    kind: Any = event
     if status in ("error", "failed", "declined"):
-        if event in _MONEY_BACK:
-            return FAILED_REFUND
-        kind = "DECLINED" if status == "declined" else "FAILED"
-    elif status not in _SUCCEEDED:
+        return FAILED_REFUND if event in _MONEY_BACK else FAILED_PAYMENT
+    if status not in _SUCCEEDED:
         raise FieldError("Status", "status is not ok, pending, declined or error")
-    elif event == "authorization":
+    if event == "authorization":
         return NO_MONEY_MOVED
     return Transaction(
-        kind=kind,
+        kind=event,  # type: ignore[arg-type]
         amount=amount(data, "amount", "Amount").lstrip("-"),  # Wicked Reports expects positive refunds
         when=moment(data, "date_created", "PaymentDate"),
         reference=optional_id(data, "reference_transaction_id", "OrderID"),

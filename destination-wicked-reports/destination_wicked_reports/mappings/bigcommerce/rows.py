@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 
-from destination_wicked_reports.api.endpoints import CONTACTS, ORDER_ITEMS, ORDER_PAYMENTS, ORDERS, PRODUCTS
+from destination_wicked_reports.api.endpoints import CONTACTS, ORDER_ITEMS, ORDERS, PRODUCTS
 from destination_wicked_reports.api.json_text import decode_json_text
 from destination_wicked_reports.api.rows import SEPARATOR, FieldChecker, RowMaker
-from destination_wicked_reports.mappings.bigcommerce.payments_and_refunds import Money, Payment
+from destination_wicked_reports.mappings.bigcommerce.balance import Money
 from destination_wicked_reports.mappings.bigcommerce.records import OrderItem, ShopOrder, identifier, moment, text
-from destination_wicked_reports.model import LAST_SEQUENCE, OrderState, Row
+from destination_wicked_reports.mappings.revenue import NewOrder, Refund, Step
+from destination_wicked_reports.mappings.sale_rows import SaleRowMaker, sale_id
+from destination_wicked_reports.model import LAST_SEQUENCE, Row
 
 
 class Shop:
@@ -21,15 +23,17 @@ class Shop:
         self.source_system = source_system
         self._contacts = RowMaker(CONTACTS)
         self._products = RowMaker(PRODUCTS)
-        self._orders = RowMaker(ORDERS)
+        self._sale_rows = SaleRowMaker(source_system)
         self._items = RowMaker(ORDER_ITEMS)
-        self._payments = RowMaker(ORDER_PAYMENTS)
         self._nested_item = FieldChecker(ORDERS.nested["OrderItems"])
-        self._nested_payment = FieldChecker(ORDERS.nested["OrderPayments"])
 
     def key(self, *parts: str) -> str:
         """Return the ledger key of these ids of the shop."""
         return SEPARATOR.join((self.source_system, *parts))
+
+    def order_key(self, data: Mapping[str, Any], name: str, field: str) -> str:
+        """Return the ledger key of the order whose id a record has in `name`; raises FieldError for `field`."""
+        return self._sale_rows.key(sale_id(identifier(data, name, field)))
 
     # -- people and products ----------------------------------------------------------------------------------------
 
@@ -90,31 +94,24 @@ class Shop:
 
     # -- orders -----------------------------------------------------------------------------------------------------
 
-    def order(
-        self, key: str, order: ShopOrder, items: list[dict[str, Any]], payments: list[Payment], state: OrderState
-    ) -> Row:
-        """Return an order with its items and payments nested, so that it is stored as a whole or not at all."""
-        fields = self._orders.check(
-            {
-                "SourceSystem": self.source_system,
-                "SourceID": order_id(key),
-                "CreateDate": order.created,
-                "ContactID": order.customer_id,
-                "ContactEmail": order.buyer_email,
-                "OrderTotal": state.total,
-                "OrderCurrency": state.currency,
-                "Country": order.country,
-                "City": order.city,
-                "State": order.state,
-                "SubscriptionID": order.subscription_id,
-                "IP_Address": order.ip_address,
-            }
+    def first_order(self, key: str, order: ShopOrder, items: Sequence[Mapping[str, Any]], steps: Sequence[Step]) -> Row:
+        """Return the first order of a sale with its items, its payment and its refunds so far."""
+        first, *rest = steps
+        refunds = [step for step in rest if isinstance(step, Refund)]
+        fields = {
+            "Country": order.country,
+            "City": order.city,
+            "State": order.state,
+            "SubscriptionID": order.subscription_id,
+            "IP_Address": order.ip_address,
+        }
+        return self._sale_rows.order(
+            key, cast(NewOrder, first), "orders", LAST_SEQUENCE, fields=fields, lines=items, refunds=refunds
         )
-        if items:
-            fields["OrderItems"] = items
-        if payments:
-            fields["OrderPayments"] = [self._nested_payment.check(_payment_fields(payment)) for payment in payments]
-        return self._orders.encode(fields, "orders", LAST_SEQUENCE, order_key=key, order=state)
+
+    def changes(self, key: str, steps: Iterable[Step]) -> Iterator[Row]:
+        """Yield the further orders and refunds of a sale."""
+        return self._sale_rows.rows(key, steps, "orders", LAST_SEQUENCE)
 
     def nested_item(self, name: str, item: OrderItem, money: Money) -> dict[str, Any]:
         """Return the fields of an item nested in its order."""
@@ -134,22 +131,6 @@ class Shop:
         }
         return self._items.make(fields, "order_products", LAST_SEQUENCE)
 
-    def payment_key(self, key: str, transaction_id: str) -> str:
-        """Return the ledger key of a transaction's payment."""
-        return f"{key}#t{transaction_id}"
-
-    def payment(self, key: str, payment: Payment) -> Row:
-        """Return a payment that became known after its order was sent."""
-        fields = self._payments.check(
-            {"SourceSystem": self.source_system, "OrderID": order_id(key), **_payment_fields(payment)}
-        )
-        # The transaction's id keeps two equal payments apart; without a transaction, the payment's number does.
-        if payment.transaction_id:
-            stream, payment_key = "transactions", self.payment_key(key, payment.transaction_id)
-        else:
-            stream, payment_key = "orders", f"{key}#{payment.state.payments}"
-        return self._payments.encode(fields, stream, LAST_SEQUENCE, payment_key, key, payment.state)
-
 
 def order_id(key: str) -> str:
     """Return the shop's order id from the order's ledger key."""
@@ -158,7 +139,3 @@ def order_id(key: str) -> str:
 
 def _item_fields(item: OrderItem, money: Money) -> dict[str, Any]:
     return {"ProductID": item.product_id, "Qty": item.quantity, "PPU": money.price(item)}
-
-
-def _payment_fields(payment: Payment) -> dict[str, Any]:
-    return {"PaymentDate": payment.when, "Amount": payment.amount, "Status": payment.status}

@@ -7,17 +7,19 @@ from typing import Any, ClassVar
 import orjson
 import pytest
 from builders.affiliate import bodies, payments
-from builders.sovrn import NOON_CHANGED, NOON_SOLD, SALE_KEY, SOLD, Desk, reasons, taken_back, transaction
+from builders.sovrn import CHANGED, NOON_CHANGED, NOON_SOLD, SALE_KEY, SOLD, Desk, reasons, taken_back, transaction
 from destination_wicked_reports.config.spec import Config
 from destination_wicked_reports.errors import ConfigurationError
-from destination_wicked_reports.mappings.affiliate.base import EXCLUDED_NETWORK, NO_CONTACT, REINSTATED
-from destination_wicked_reports.mappings.affiliate.sovrn import WORTHLESS, SovrnNormalizer
+from destination_wicked_reports.mappings.affiliate.base import EXCLUDED_NETWORK, NO_CONTACT, REINSTATED, WORTHLESS
+from destination_wicked_reports.mappings.affiliate.returns import EXCESS
+from destination_wicked_reports.mappings.affiliate.sovrn import SovrnNormalizer
 from destination_wicked_reports.mappings.affiliate.sovrn_cpc import CPC_SKIPPED
-from destination_wicked_reports.mappings.affiliate.sovrn_returns import EXCESS
 from destination_wicked_reports.mappings.factory import make_normalizer as wire
 from destination_wicked_reports.model import Reject, Row, Skip
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+A_SECOND_LATER = f"{CHANGED} 12:00:01"
 
 
 def order_of(*, rules: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]:
@@ -57,7 +59,7 @@ class TestFirstSight:
                 "OrderPayments": [{"PaymentDate": NOON_SOLD, "Amount": 10, "Status": "APPROVED"}],
             }
         ]
-        assert made[1].key == made[1].order_key == SALE_KEY
+        assert made[1].key == made[1].sale_key == SALE_KEY
 
     @pytest.mark.parametrize(
         ("changes", "expected"),
@@ -89,11 +91,11 @@ class TestLaterChanges:
     def test_the_same_again_makes_nothing(self):
         assert story("10.00", "10.0000", "10")[1:] == [[], []]
 
-    def test_lower_is_a_partial_refund_zero_a_refund_of_the_rest_higher_an_approval(self):
+    def test_lower_is_a_partial_refund_higher_a_further_order_and_zero_refunds_what_is_left_of_both(self):
         assert story("10.00", "7.50", "8.00", "0.00")[1:] == [
             [("PARTIALLY REFUNDED", 2.5, NOON_CHANGED)],
             [("APPROVED", 0.5, NOON_CHANGED)],
-            [("REFUNDED", 8, NOON_CHANGED)],
+            [("REFUNDED", 0.5, A_SECOND_LATER), ("REFUNDED", 7.5, A_SECOND_LATER)],
         ]
 
     def test_an_edit_below_zero_refunds_what_is_left_and_reports_the_excess(self):
@@ -103,12 +105,12 @@ class TestLaterChanges:
         assert payments(made) == [("REFUNDED", 10, NOON_CHANGED)]
         assert reasons(made) == [EXCESS]
 
-    def test_a_reinstated_sale_is_a_new_order(self):
+    def test_a_reinstated_sale_is_a_further_order(self):
         desk = Desk()
         desk(transaction("10.00"))
         desk(transaction("0"))
         (order,) = bodies(desk(transaction("4.00")), "orders")
-        assert order["SourceID"] == "sovrn-1234-R1-C1-r2"
+        assert order["SourceID"] == "sovrn-1234-R1-C1~2"
         assert (order["CreateDate"], order["OrderPayments"][0]["PaymentDate"]) == (NOON_SOLD, NOON_CHANGED)
         assert desk.net() == 4
 

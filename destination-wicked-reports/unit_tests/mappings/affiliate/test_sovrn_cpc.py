@@ -10,22 +10,27 @@ import orjson
 import pytest
 from builders.affiliate import bodies, payments
 from builders.destination import ScriptedClient
-from builders.sovrn import NOON_SOLD, SOLD, Desk, click, make_normalizer, reasons, transaction
+from builders.sovrn import CHANGED, NOON_CHANGED, NOON_SOLD, SOLD, Desk, click, make_normalizer, reasons, transaction
 from destination_wicked_reports.api.responses import Outcome, PostResult
 from destination_wicked_reports.config.mappings import SovrnMapping
 from destination_wicked_reports.delivery.dispatcher import Dispatcher
 from destination_wicked_reports.delivery.tally import Tally
 from destination_wicked_reports.delivery.writer import Writer
 from destination_wicked_reports.ledger.order_book import OrderBook
-from destination_wicked_reports.mappings.affiliate.base import NO_CONTACT
-from destination_wicked_reports.mappings.affiliate.sovrn import WORTHLESS
+from destination_wicked_reports.mappings.affiliate.base import NO_CONTACT, WORTHLESS
+from destination_wicked_reports.mappings.affiliate.returns import EXCESS
+from destination_wicked_reports.mappings.affiliate.sovrn import CPC_GROWTH, CPC_GROWTH_DAYS
 from destination_wicked_reports.mappings.affiliate.sovrn_cpc import CPC_WAITING, WAIT_DAYS
-from destination_wicked_reports.mappings.affiliate.sovrn_returns import EXCESS
 from destination_wicked_reports.model import Record, Row, Skip
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-RULES: dict[str, Any] = {"cpc": "rollup", "contact_rules": [], "without_contact": "synthetic"}
+RULES: dict[str, Any] = {
+    "cpc_smallest_change": "0",
+    "cpc": "rollup",
+    "contact_rules": [],
+    "without_contact": "synthetic",
+}
 EARLY = date.fromisoformat(SOLD) + timedelta(days=WAIT_DAYS)
 COMPLETE = EARLY + timedelta(days=1)
 
@@ -89,12 +94,12 @@ class TestWaiting:
         desk(click(1, "1.00"), click(0), today=EARLY)
         assert payments(desk(today=COMPLETE)) == [("APPROVED", 1.01, NOON_SOLD)]
 
-    def test_what_comes_after_the_order_becomes_a_payment_for_the_difference(self):
+    def test_what_comes_after_the_order_is_a_further_order_or_a_refund_of_the_difference(self):
         desk = Desk(**RULES)
         desk(*clicks(2))
         late = {"update_date": "2024-06-25"}
         assert payments(desk(click(7, "1.00", **late))) == [("APPROVED", 1, "2024-06-25 12:00:00")]
-        assert payments(desk(click(7, "0.50", **late))) == [("PARTIALLY REFUNDED", 0.5, "2024-06-25 12:00:00")]
+        assert payments(desk(click(7, "0.50", **late))) == [("PARTIALLY REFUNDED", 0.5, "2024-06-25 12:00:01")]
         assert payments(desk(click(7, "0.50", **late))) == []
 
     def test_less_than_half_a_cent_more_is_sent_once_it_rounds_to_a_cent(self):
@@ -102,6 +107,17 @@ class TestWaiting:
         desk(*clicks(4))  # 0.0300
         assert payments(desk(click(8, "0.0040"))) == []
         assert payments(desk(click(9, "0.0010"))) == [("APPROVED", 0.01, "2024-06-20 12:00:00")]
+
+    def test_growth_below_the_smallest_waits_until_it_is_worth_sending_or_for_thirty_days(self):
+        rules = {**RULES, "cpc_smallest_change": "1.00"}
+        desk, soon = Desk(**rules), date.fromisoformat(SOLD) + timedelta(days=CPC_GROWTH_DAYS - 1)
+        desk(click(1, "2.00"), today=soon)
+        assert reasons(desk(click(2, "0.40"), today=soon)) == [CPC_GROWTH]
+        assert reasons(desk(today=soon)) == [CPC_GROWTH], "it stays pending"
+        assert payments(desk(click(3, "0.60"), today=soon)) == [("APPROVED", 1, NOON_CHANGED)]
+        changed = date.fromisoformat(CHANGED)
+        assert payments(desk(click(4, "0.10"), today=changed + timedelta(days=CPC_GROWTH_DAYS - 1))) == []
+        assert payments(desk(today=changed + timedelta(days=CPC_GROWTH_DAYS))) == [("APPROVED", 0.1, NOON_CHANGED)]
 
     def test_a_row_that_moves_to_another_group_leaves_its_old_one(self):
         desk = Desk(**RULES)
@@ -158,7 +174,7 @@ class TestInvariants:
             )
             assert all(payment[1] > 0 for payment in payments(made))
         due = [sum((a for c, a in seen.values() if c == campaign), Decimal(0)) for campaign in ("77", "78")]
-        rows = desk.ledger.connection.exec_driver_sql("select key from orders").all()
+        rows = desk.ledger.connection.exec_driver_sql("select key from sales").all()
         desk.ledger.connection.rollback()
         nets = sorted(net for (name,) in rows if (net := desk.net(name)))
         assert nets == sorted(c for amount in due if (c := amount.quantize(Decimal("0.01"), "ROUND_HALF_UP")) > 0)

@@ -6,9 +6,9 @@ from decimal import Decimal
 
 import pytest
 from builders.affiliate import bodies, payments
-from builders.sovrn import NOON_CHANGED, SALE_KEY, Desk, reasons, taken_back, transaction
+from builders.sovrn import CHANGED, NOON_CHANGED, SALE_KEY, Desk, reasons, taken_back, transaction
 from destination_wicked_reports.mappings.affiliate.base import NO_CONTACT
-from destination_wicked_reports.mappings.affiliate.sovrn_returns import EXCESS, UNMATCHED
+from destination_wicked_reports.mappings.affiliate.returns import EXCESS, UNMATCHED
 from destination_wicked_reports.model import Reject
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -28,13 +28,13 @@ class TestMatching:
         (row,) = made = desk(taken_back(amount))
         assert payments(made) == REFUND_ALL
         assert bodies(made, "order_payments")[0]["OrderID"] == "sovrn-1234-R1-C1"
-        assert (row.key, row.order_key) == (f"{SALE_KEY}#2", SALE_KEY)
+        assert (row.key, row.sale_key) == (f"{SALE_KEY}#2", SALE_KEY)
 
     def test_a_smaller_one_refunds_in_part_and_the_next_the_rest(self):
         desk = Desk()
         desk(transaction())
         assert payments(desk(taken_back("-4.00"))) == [("PARTIALLY REFUNDED", 4, NOON_CHANGED)]
-        assert payments(desk(taken_back("-6.00", revenue_id="R8"))) == [("REFUNDED", 6, NOON_CHANGED)]
+        assert payments(desk(taken_back("-6.00", revenue_id="R8"))) == [("REFUNDED", 6, f"{CHANGED} 12:00:01")]
 
     @pytest.mark.parametrize("sale_first", [True, False])
     def test_sale_and_return_may_come_together_in_either_order(self, sale_first):
@@ -73,7 +73,7 @@ class TestMatching:
         desk = Desk()
         desk(transaction(), transaction("3.00", revenue_id="R2", commission_id="C2"))
         made = desk(taken_back("-1.00", **{**changes}))
-        assert [row.order_key for row in made] == [expected]
+        assert [row.sale_key for row in made] == [expected]
 
     def test_a_sale_skipped_without_a_contact_has_nothing_to_refund(self):
         desk = Desk()
@@ -93,7 +93,7 @@ class TestOnce:
     def test_a_return_that_is_changed_moves_the_difference(self):
         desk = Desk()
         desk(transaction(), taken_back("-4.00"))
-        assert payments(desk(taken_back("-5.00"))) == [("PARTIALLY REFUNDED", 1, NOON_CHANGED)]
+        assert payments(desk(taken_back("-5.00"))) == [("PARTIALLY REFUNDED", 1, f"{CHANGED} 12:00:01")]
         assert payments(desk(taken_back("-2.00"))) == [("APPROVED", 3, NOON_CHANGED)]
         assert payments(desk(taken_back("0.00"))) == [("APPROVED", 2, NOON_CHANGED)]
 
@@ -114,7 +114,7 @@ class TestOnce:
         desk = Desk()
         desk(transaction(), taken_back("-10.00"))
         (order,) = bodies(desk(taken_back("-1.00", cuid="")), "orders")
-        assert (order["SourceID"], order["ContactID"], order["OrderTotal"]) == ("sovrn-1234-R1-C1-r2", "U42", 9)
+        assert (order["SourceID"], order["ContactID"], order["OrderTotal"]) == ("sovrn-1234-R1-C1~2", "U42", 9)
 
 
 class TestExcess:

@@ -10,7 +10,7 @@ from builders.sovrn import Desk, click, reasons, taken_back, transaction
 from destination_wicked_reports.ledger.ledger import Ledger
 from destination_wicked_reports.ledger.order_book import OrderBook
 from destination_wicked_reports.mappings.affiliate.base import OUTDATED
-from destination_wicked_reports.mappings.affiliate.sovrn_returns import UNMATCHED
+from destination_wicked_reports.mappings.affiliate.returns import UNMATCHED
 from destination_wicked_reports.model import Contribution
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -105,6 +105,6 @@ def test_a_contribution_keeps_its_modification_date_from_run_to_run(tmp_path):
         totals.load(["a"], [], [])
         stored = totals.contribution("a")
         assert before == (stored.source_updated_at if stored else None)
-        totals.put(Contribution("a", "a", Decimal("1.50"), "k1", "c1", after), b"{}")
+        totals.put(Contribution("a", "a", Decimal("1.50"), ("k1", "c1"), after), b"{}")
         totals.save()
         opened.close()

@@ -39,10 +39,13 @@ DRAFTS = {
     "unsent": OrderDraft(
         "Shop\x1f100", ORDER, {"1": moved(1), "2": moved(2, test=True)}, {"2": item()}, due="2024-05-14 10:00:00"
     ),
-    "nested": OrderDraft("Shop\x1f100", ORDER, {"1": moved(1)}, {"2": item()}, {"1"}, {"2", "3"}),
-    "sent": OrderDraft(
-        "Shop\x1f100", ORDER.without_personal_data(), {"1": moved(1)}, {}, {"1"}, {"2"}, order_sent=True
+    "waiting": OrderDraft(
+        "Shop\x1f100", ORDER, reported={"currency 2"}, waiting_since="2024-05-20", due="2024-05-14 10:00:00"
     ),
+    "erased": OrderDraft("Shop\x1f100", ORDER.without_personal_data(), erased=True, waiting_since="2024-05-20"),
+    "nested": OrderDraft("Shop\x1f100", ORDER, {"1": moved(1)}, {"2": item()}, {"2", "3"}),
+    "sent": OrderDraft("Shop\x1f100", ORDER.without_personal_data(), {"1": moved(1)}, {}, {"2"}, sent=True),
+    "sent and changed": OrderDraft("Shop\x1f100", ORDER, sent=True, due="2024-05-14 10:00:00"),
 }
 
 
@@ -53,8 +56,9 @@ def test_a_draft_comes_back_from_its_document_unchanged(draft):
     assert OrderDraft.of(document).document() == document
 
 
-def test_the_document_of_a_sent_order_has_no_personal_data():
-    stored = OrderDraft.of(replace(DRAFTS["unsent"], order_sent=True).document()).order
+@pytest.mark.parametrize("changes", [{"sent": True, "due": ""}, {"erased": True}])
+def test_the_document_of_an_order_that_was_sent_or_ended_has_no_personal_data(changes):
+    stored = OrderDraft.of(replace(DRAFTS["unsent"], **changes).document()).order
     assert stored is not None
     emptied = {field.name for field in fields(ShopOrder) if getattr(stored, field.name) != getattr(ORDER, field.name)}
     assert emptied == PERSONAL
