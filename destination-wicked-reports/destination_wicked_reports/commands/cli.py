@@ -97,12 +97,14 @@ def _ledger(config: Config, options: argparse.Namespace) -> int:
         sendings = history.sendings(options.key)
         sales = history.sales(options.key)
     if options.json:
-        _print_rows(sendings, (), as_json=True)
+        _print_rows([*sendings, *({"sale": sale} for sale in sales)], (), as_json=True)
         return 0
     for sending in sendings:
         sending["digest"] = sending["digest"][:8]
         payments = sending.pop("payments", ())
-        sending["payments"] = ", ".join(f"{each['status']} {each['amount']}" for each in payments)
+        sending["payments"] = ", ".join(
+            f"order {each['number']} {each['status']} {each['amount']}" for each in payments
+        )
     columns = ["at", "endpoint", "key", "stream", "status", "digest"]
     _print_rows(sendings, columns + ["payments"] * bool(sales), as_json=False)
     for sale in sales:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
 import orjson
 
-from destination_wicked_reports.api.endpoints import ENDPOINTS, ORDER_PAYMENTS, ORDERS
-from destination_wicked_reports.api.rows import FieldChecker, RowMaker
-from destination_wicked_reports.delivery.dead_letters import FACTS, RECORD, REJECTED, ROW
+from destination_wicked_reports.api.endpoints import ENDPOINTS, ORDERS
+from destination_wicked_reports.api.rows import SEPARATOR, FieldChecker, RowMaker
+from destination_wicked_reports.delivery.dead_letters import FACTS, RECORD, REJECTED, ROW, payments_of
 from destination_wicked_reports.errors import FieldError, ReplayError
 from destination_wicked_reports.ledger.outbox import decode_payments, decode_sale
+from destination_wicked_reports.mappings.revenue import order_name
 from destination_wicked_reports.model import IN_DOUBT, Record, Row, SaleState
 
 _NAMES = frozenset(
@@ -114,20 +115,35 @@ class DeadLetterReader:
         return fields
 
     def _set_sale(self, row: Row, fields: dict[str, Any], dead_letter: dict[str, Any], key: str) -> None:
+        """Make the row one of its sale again. What the sale's state was computed from must be unedited."""
         try:
-            row.sale_key, row.sale = str(dead_letter["sale_key"]), decode_sale(dead_letter["sale"])
-            row.payments = decode_payments(dead_letter["payments"])
-        except (KeyError, TypeError, ValueError, ArithmeticError):
+            sale = decode_sale(dead_letter["sale"])
+            row.sale_key = str(dead_letter["sale_key"])
+            row.payments = decode_payments([payment[:3] for payment in dead_letter["payments"]])
+            payments = [(status, Decimal(amount), date) for _, status, amount, date in dead_letter["payments"]]
+            number = row.payments[0].number
+        except (KeyError, IndexError, TypeError, ValueError, ArithmeticError):
             raise ReplayError("lacks a complete `sale`, which its row is a part of") from None
-        if row.endpoint == ORDERS.name and row.key != key:
-            raise ReplayError("is an affiliate or shop order, whose SourceSystem and SourceID cannot be edited")
-        sent = fields.get("OrderPayments", [fields] if row.endpoint == ORDER_PAYMENTS.name else [])
-        if [(p.get("Status"), _decimal(p.get("Amount"))) for p in sent] != [p[1:] for p in row.payments]:
+        system, _, source_id = row.sale_key.partition(SEPARATOR)
+        name = fields.get("SourceID" if row.endpoint == ORDERS.name else "OrderID")
+        if (fields.get("SourceSystem"), name) != (system, order_name(source_id, number)):
+            raise ReplayError("belongs to an affiliate or shop order, whose SourceSystem and id cannot be edited")
+        unedited = payments == [
+            (payment.get("Status"), _decimal(payment.get("Amount")), payment.get("PaymentDate"))
+            for payment in payments_of(row.endpoint, fields)
+        ]
+        if row.endpoint == ORDERS.name:
+            total, currency, created = (fields.get(each) for each in ("OrderTotal", "OrderCurrency", "CreateDate"))
+            expected = payments[0][1], sale.currency, sale.ordered_at
+            unedited = unedited and (_decimal(total), currency or "", created) == expected
+            # Further orders repeat the contact, so a fixed one has to be stored.
+            sale = replace(sale, contact_id=fields["ContactID"], contact_email=fields["ContactEmail"])
+        if not unedited:
             raise ReplayError(
-                "belongs to a sale, whose amounts cannot be edited: undo that edit, or remove the line and read the "
-                "sale from its source again"
+                "belongs to an affiliate or shop order, whose amounts, currency, status and dates cannot be edited: "
+                "undo that edit, or remove the line and run a sync that reads the order again"
             )
-        row.key = key
+        row.sale, row.key = sale, key
 
 
 def is_current(row: Row, known: SaleState | None) -> bool:
@@ -139,7 +155,7 @@ def is_current(row: Row, known: SaleState | None) -> bool:
 
 def _decimal(value: Any) -> Decimal:
     """Return a checked amount, which is a number or an `orjson.Fragment`, as a decimal."""
-    return Decimal(orjson.dumps(value).decode())
+    return Decimal(orjson.dumps(value or 0).decode())
 
 
 def _as_written(number: str) -> str:

@@ -2,8 +2,9 @@
 
 First every line is checked; one that cannot be sent stops the replay before anything is sent. Then a record goes
 through the mapping as if the source had just sent it, and a row goes to its endpoint under the key that the ledger
-knows it by. Rows that a sync or an earlier replay sent meanwhile are known and not sent again. A row of an affiliate or
-shop order is not sent if the order has changed since, because it was computed from the order's state at that time.
+knows it by. Rows that a sync or an earlier replay sent meanwhile are known and not sent again. A row of a sale (an
+affiliate or shop order) is not sent if the sale has changed since, because it was computed from the sale's state at
+that time; the next sync sends the difference.
 
 Rows in doubt may be in Wicked already, so they are sent only if the user asks for it (`resend_in_doubt` of the ledger).
 """
@@ -11,8 +12,10 @@ Rows in doubt may be in Wicked already, so they are sent only if the user asks f
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
+from destination_wicked_reports.api.endpoints import ORDERS
 from destination_wicked_reports.commands.dead_letter_reader import DeadLetter, DeadLetterReader, is_current
 from destination_wicked_reports.delivery.session import Session
 from destination_wicked_reports.errors import ConfigurationError, ReplayError
@@ -75,6 +78,8 @@ class Replay:
         self._normalizer = normalizer
         self._dispatcher = session.dispatcher
         self._tally = session.tally
+        #: Rows in doubt of sales are queued, and overlay their sales with an earlier state until they are sent.
+        self._queued_in_doubt = False
 
     def send(self, dead_letters: Iterable[DeadLetter]) -> None:
         """Send these dead letters and wait for all results; rows that fail again go to the dead-letter file again."""
@@ -101,6 +106,7 @@ class Replay:
             self._session.dead_letters.sync()
 
     def _send_record(self, record: Record) -> None:
+        self._flush_in_doubt()
         # One at a time, so that the mapping loads the ledger's state after the records before it.
         normalized = self._normalizer.normalize([record], self._dispatcher.orders)
         self._dispatcher.add(self._tally.rows_of(normalized))
@@ -109,17 +115,29 @@ class Replay:
         row = dead_letter.row
         if row is None:
             return
-        if row.sale_key and not dead_letter.in_doubt:
+        if row.sale_key and dead_letter.in_doubt:
+            self._queued_in_doubt = True
+        elif row.sale_key and row.sale:
+            self._flush_in_doubt()
             self._acquire(row)
             self._dispatcher.orders.load([row.sale_key])
-            if not is_current(row, self._dispatcher.orders.get(row.sale_key)):
+            known = self._dispatcher.orders.get(row.sale_key)
+            if not is_current(row, known):
                 self._tally.skipped[OUTDATED] += 1
                 return
+            if known and row.endpoint != ORDERS.name:
+                # Its order may have been sent with a fixed contact.
+                row.sale = replace(row.sale, contact_id=known.contact_id, contact_email=known.contact_email)
         self._dispatcher.add([row])
 
     def _acquire(self, row: Row) -> None:
         if self._session.ledger.acquire([row.key]):
             self._dispatcher.recover()
+
+    def _flush_in_doubt(self) -> None:
+        if self._queued_in_doubt:
+            self._dispatcher.flush()
+            self._queued_in_doubt = False
 
     def summary(self) -> Iterator[str]:
         """Yield what became of the lines."""

@@ -6,7 +6,8 @@ A line has `outcome` (`rejected` or `in_doubt`), `reason`, `field` (Wicked's nam
 - `record`: the source's record, from which no row could be made;
 - `facts`: what the ledger stores about one order, from which no row could be made;
 - `row`: the row as sent to the endpoint. The line also has `key` and `digest`, which identify the row in the ledger,
-  and for a row of a sale `sale_key`, its `payments`, and `sale`, the state that the ledger would have stored.
+  and for a row of a sale `sale_key`, its `payments` (number of the order, status, amount, date), and `sale`, the state
+  that the ledger would have stored.
 
 `commands/dead_letter_reader.py` reads the file.
 """
@@ -20,6 +21,7 @@ from typing import Any
 
 import orjson
 
+from destination_wicked_reports.api.endpoints import ORDER_PAYMENTS, ORDERS
 from destination_wicked_reports.model import IN_DOUBT, Reject, Row
 
 _OPTIONS = orjson.OPT_APPEND_NEWLINE | orjson.OPT_NON_STR_KEYS
@@ -89,7 +91,9 @@ class DeadLetterFile:
     def _write_row(self, outcome: str, row: Row, reason: str) -> None:
         details: dict[str, Any] = {"form": ROW, "key": row.key, "digest": row.digest.hex()}
         if row.sale_key and row.sale:
-            details |= {"sale_key": row.sale_key, "sale": row.sale, "payments": list(map(list, row.payments))}
+            dates = [payment["PaymentDate"] for payment in payments_of(row.endpoint, orjson.loads(row.body))]
+            payments = [[*payment, date] for payment, date in zip(row.payments, dates, strict=False)]
+            details |= {"sale_key": row.sale_key, "sale": row.sale, "payments": payments}
         self._write(outcome, reason, "", row.endpoint, row.stream, orjson.Fragment(row.body), details)
 
     def _write(
@@ -125,6 +129,13 @@ class DeadLetterFile:
         except OSError:
             os.ftruncate(self._descriptor, size)
             raise
+
+
+def payments_of(endpoint: str, fields: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the payments that a row carries: those nested in an order, or the row itself if it is a payment."""
+    if endpoint == ORDER_PAYMENTS.name:
+        return [fields]
+    return fields.get("OrderPayments") or [] if endpoint == ORDERS.name else []
 
 
 def _serializable(value: Any, levels: int) -> Any:

@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 import orjson
-from sqlalchemy import ColumnElement, Connection, Engine, Select, String, func, or_, select, union_all
+from sqlalchemy import ColumnElement, Connection, Engine, Select, String, func, literal, or_, select, union_all
 from sqlalchemy.exc import DBAPIError
 
 from destination_wicked_reports.api.rows import SEPARATOR
@@ -16,7 +16,6 @@ from destination_wicked_reports.config.paths import ledger_path
 from destination_wicked_reports.config.spec import Config, PostgresLedger
 from destination_wicked_reports.errors import LedgerError
 from destination_wicked_reports.ledger.engines import opening_error, postgresql_engine, sqlite_reader
-from destination_wicked_reports.ledger.outbox import decode_payments
 from destination_wicked_reports.ledger.schema import sale_events, sales, sent, sent_before, stored_version
 
 _DAY = 86_400
@@ -75,8 +74,9 @@ class History:
         """Return every time a row or the rows of an order were sent, oldest first; `key` is an id or SOURCE SYSTEM/ID.
 
         Each has `at` (UTC), `endpoint`, `key`, `stream`, `status` (accepted or in_doubt) and `digest` (of the content);
-        rows of a sale also have `payments`, each with the `number` of its order, its `status` and `amount`.
+        rows of a sale also have `payments`, each with the `number` of its order, its `status` and `amount` (text).
         """
+        key = self._sale_name(key)
         found = [dict(row) for row in self.connection.execute(union_all(*self._queries(key))).mappings()]
         events = self._events(key)
         for sending in found:
@@ -91,8 +91,20 @@ class History:
 
     def sales(self, key: str) -> list[dict[str, Any]]:
         """Return the present state of the sales with this id: the fields of `SaleState`, and `key`."""
-        query = select(sales.c.key, sales.c.state).where(sales.c.store == self.store, _matches(sales.c.key, key))
+        name = self._sale_name(key)
+        query = select(sales.c.key, sales.c.state).where(sales.c.store == self.store, _matches(sales.c.key, name))
         return [{"key": display_key(row.key), **orjson.loads(row.state)} for row in self.connection.execute(query)]
+
+    def _sale_name(self, key: str) -> str:
+        """Return the id of the sale if `key` is the id of one of its further orders, else `key`."""
+        name, mark, number = key.rpartition("~")
+        if not mark or not number.isdecimal():
+            return key
+        query = select(literal(1)).where(sales.c.store == self.store)
+        own, sale = (
+            self.connection.scalar(query.where(_is_named(sales.c.key, each)).limit(1)) for each in (key, name)
+        )
+        return name if sale and not own else key
 
     def _queries(self, key: str) -> Iterator[Select[Any]]:
         names = ("sent_at", "endpoint", "key", "stream", "status", "digest")
@@ -104,8 +116,9 @@ class History:
     def _events(self, key: str) -> dict[tuple[str, str], list[dict[str, Any]]]:
         query = select(sale_events.c.endpoint, sale_events.c.key, sale_events.c.payments)
         query = query.where(sale_events.c.store == self.store, _matches(sale_events.c.sale_key, key))
+        names = ("number", "status", "amount")
         return {
-            (row.endpoint, row.key): [payment._asdict() for payment in decode_payments(orjson.loads(row.payments))]
+            (row.endpoint, row.key): [dict(zip(names, payment, strict=True)) for payment in orjson.loads(row.payments)]
             for row in self.connection.execute(query)
         }
 
@@ -117,16 +130,23 @@ def display_key(key: str) -> str:
 
 def _matches(column: ColumnElement[str], key: str) -> ColumnElement[bool]:
     """Return the condition that a row has this key, or belongs to the order that has it: `key#2`, `key~2`, a line."""
-    name = func.replace(column, SEPARATOR, SLASH, type_=String())
-    wanted = key.replace(SEPARATOR, SLASH)
-    exact = name == wanted
+    name, wanted = _displayed(column), key.replace(SEPARATOR, SLASH)
     prefixes = [wanted + mark for mark in ("#", "~", SLASH)]
     return or_(
-        exact,
-        name.endswith(SLASH + wanted, autoescape=True),
+        _is_named(column, key),
         *(name.startswith(prefix, autoescape=True) for prefix in prefixes),
         *(name.contains(SLASH + prefix, autoescape=True) for prefix in prefixes),
     )
+
+
+def _is_named(column: ColumnElement[str], key: str) -> ColumnElement[bool]:
+    """Return the condition that a row has exactly this key, given as an id or SOURCE SYSTEM/ID."""
+    name, wanted = _displayed(column), key.replace(SEPARATOR, SLASH)
+    return or_(name == wanted, name.endswith(SLASH + wanted, autoescape=True))
+
+
+def _displayed(column: ColumnElement[str]) -> ColumnElement[str]:
+    return func.replace(column, SEPARATOR, SLASH, type_=String())
 
 
 def _timestamp(seconds: int) -> str:

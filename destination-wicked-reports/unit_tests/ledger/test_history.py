@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from decimal import Decimal
 
 import pytest
 from builders.destination import make_row
+from destination_wicked_reports.commands.cli import main
 from destination_wicked_reports.config.spec import Config
 from destination_wicked_reports.errors import LedgerBusyError, LedgerError
 from destination_wicked_reports.ledger import ledger as module
 from destination_wicked_reports.ledger.history import History, open_history
 from destination_wicked_reports.ledger.ledger import Ledger
 from destination_wicked_reports.ledger.outbox import Batch
-from destination_wicked_reports.model import IN_DOUBT, OrderState
+from destination_wicked_reports.model import IN_DOUBT, OpenOrder, SalePayment, SaleState
 
 JUNE = 1_780_300_800  # 2026-06-01T08:00:00Z
 
@@ -62,24 +64,73 @@ def test_a_contact_that_changed_shows_every_sending(ledger, at):
     assert {sending["key"] for sending in found} == {"shop/7"}
 
 
-def test_an_affiliate_order_shows_each_payment_and_the_state_after_it(ledger, at):
-    paid = OrderState(Decimal(10), Decimal(10), Decimal(0), "APPROVED", 1, 1, "EUR")
-    refunded = OrderState(Decimal(10), Decimal(10), Decimal("2.50"), "PARTIALLY REFUNDED", 2, 1, "EUR")
-    at(JUNE)
-    sent(ledger, make_row(number=1, order_key="shop\x1f1", order=paid))
-    at(JUNE + 60)
-    payment = make_row("order_payments", 1, order_key="shop\x1f1", order=refunded)
-    payment.key = "shop\x1f1#2"
-    sent(ledger, payment)
-    history = History(ledger.connection, "live")
-    assert [
-        (s["endpoint"], s["key"], s["order"]["status"], s["order"]["refunded"]) for s in history.sendings("shop/1")
-    ] == [
-        ("orders", "shop/1", "APPROVED", "0"),
-        ("order_payments", "shop/1#2", "PARTIALLY REFUNDED", "2.50"),
+def sent_sale(ledger, at):
+    """Send an order of 10, its refund, and a further order of 8 of the sale shop/1; and a row of shop/11."""
+    first, second = (OpenOrder(1, Decimal(10), Decimal("2.50"), "day"), OpenOrder(2, Decimal(8), Decimal(0), "day"))
+    paid = SaleState("EUR", (OpenOrder(1, Decimal(10), Decimal(0), "day"),), 1, 1)
+    refunded = SaleState("EUR", (first,), 1, 2)
+    raised = SaleState("EUR", (first, second), 2, 3)
+    steps = [
+        ("orders", "shop\x1f1", paid, SalePayment(1, "APPROVED", Decimal(10))),
+        ("order_payments", "shop\x1f1#2", refunded, SalePayment(1, "PARTIALLY REFUNDED", Decimal("2.50"))),
+        ("orders", "shop\x1f1~2", raised, SalePayment(2, "APPROVED", Decimal(8))),
     ]
-    (order,) = history.orders("1")
-    assert (order["approved"], order["refunded"], order["payments"]) == ("10", "2.50", 2)
+    for place, (endpoint, key, sale, payment) in enumerate(steps):
+        at(JUNE + 60 * place)
+        row = make_row(endpoint, 1, sale_key="shop\x1f1", sale=sale, payments=(payment,))
+        row.key = key
+        sent(ledger, row)
+    sent(ledger, make_row(number=11))
+
+
+@pytest.mark.parametrize("key", ["1", "shop/1", "1~2", "shop/1~2"])
+def test_a_sale_shows_its_rows_with_their_payments_and_its_present_state(ledger, at, key):
+    sent_sale(ledger, at)
+    history = History(ledger.connection, "live")
+    assert [(s["endpoint"], s["key"], *(tuple(p.values()) for p in s["payments"])) for s in history.sendings(key)] == [
+        ("orders", "shop/1", (1, "APPROVED", "10")),
+        ("order_payments", "shop/1#2", (1, "PARTIALLY REFUNDED", "2.50")),
+        ("orders", "shop/1~2", (2, "APPROVED", "8")),
+    ]
+    (state,) = history.sales(key)
+    assert (state["key"], state["currency"], state["order_count"]) == ("shop/1", "EUR", 2)
+    assert [(o["number"], o["total"], o["refunded"]) for o in state["open_orders"]] == [
+        (1, "10", "2.50"),
+        (2, "8", "0"),
+    ]
+
+
+def test_a_sale_whose_own_id_ends_like_that_of_a_further_order_is_found_by_it(ledger):
+    for name in ("1", "1~7"):
+        state = SaleState("EUR", (OpenOrder(1, Decimal(1), Decimal(0), "day"),), 1, 1)
+        key = f"shop\x1f{name}"
+        row = make_row(sale_key=key, sale=state, payments=(SalePayment(1, "APPROVED", Decimal(1)),))
+        row.key = key
+        sent(ledger, row)
+    assert [sale["key"] for sale in History(ledger.connection, "live").sales("1~7")] == ["shop/1~7"]
+
+
+def test_the_command_shows_the_payments_and_the_open_orders_of_a_sale(tmp_path, at, capsys):
+    opened = Ledger.sqlite(tmp_path / "ledger.sqlite", "live")
+    sent_sale(opened, at)
+    opened.close()
+    settings = {"api_key": "k", "ledger": {"type": "sqlite", "path": str(tmp_path / "ledger.sqlite")}}
+    (tmp_path / "config.json").write_text(json.dumps(settings))
+    command = ["ledger", "--config", str(tmp_path / "config.json"), "--key", "1"]
+    assert main(command) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split("  ")[-1] for line in lines[1:4]] == [
+        "order 1 APPROVED 10",
+        "order 1 PARTIALLY REFUNDED 2.50",
+        "order 2 APPROVED 8",
+    ]
+    assert lines[4] == (
+        "Sale shop/1: 2 orders sent in all. Open orders in EUR: shop/1 (10, refunded 2.50), shop/1~2 (8, refunded 0)."
+    )
+    assert main([*command, "--json"]) == 0
+    *rows, last = map(json.loads, capsys.readouterr().out.splitlines())
+    assert [row["payments"][0]["amount"] for row in rows] == ["10", "2.50", "8"]
+    assert last["sale"]["version"] == 3
 
 
 @pytest.mark.parametrize("key", ["1%", "_", "SHOP/1", "hop/1", "unknown"])
