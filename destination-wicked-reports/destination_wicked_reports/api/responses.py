@@ -298,11 +298,11 @@ def _match(errors: list[Any], rows: Sequence[Row]) -> dict[int, str] | None:
         matches = found[echo]
         if not matches or any(sent[index] != sent[matches[0]] for index in matches):
             return None
-        index = next((index for index in matches if index not in rejected), None)
-        if index is None:
+        first = next((index for index in matches if index not in rejected), None)
+        if first is None:
             rejected[matches[0]] += f" {_reason(error.get('error'))}"  # one entry for each bad field of a row
         else:
-            rejected[index] = _reason(error.get("error"))
+            rejected[first] = _reason(error.get("error"))
     return rejected
 
 
