@@ -36,7 +36,7 @@ from destination_wicked_reports.ledger.ledger import ACCEPTED, Ledger
 from destination_wicked_reports.ledger.order_book import OrderBook
 from destination_wicked_reports.ledger.outbox import Batch
 from destination_wicked_reports.model import IN_DOUBT, Row
-from destination_wicked_reports.signals import POLL_SECONDS, SIGNALS
+from destination_wicked_reports.signals import POLL_SECONDS, POST_THREAD, SIGNALS
 
 #: After a signal, how many seconds the responses of running requests are awaited. Docker kills after 10 seconds.
 GRACE_SECONDS = 4.0
@@ -63,7 +63,7 @@ class Dispatcher:
         self._ledger = ledger
         self._tally = tally
         self._max_in_flight = in_flight
-        self._threads = ThreadPoolExecutor(in_flight, thread_name_prefix="post")
+        self._threads = ThreadPoolExecutor(in_flight, thread_name_prefix=POST_THREAD)
         self._queues = {endpoint: Queue(endpoint, batch_rows, clock) for endpoint in LOAD_ORDER}
         self._in_flight: dict[Future[PostResult | None], Batch] = {}
         #: Set once a post failed for good, or the run did: nothing more is posted.
