@@ -13,13 +13,16 @@ A line has `outcome` (`rejected` or `in_doubt`), `reason`, `field` (Wicked's nam
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import orjson
 
+from destination_wicked_reports.errors import DeadLetterFileError
 from destination_wicked_reports.model import IN_DOUBT, Reject, Row
 
 _OPTIONS = orjson.OPT_APPEND_NEWLINE | orjson.OPT_NON_STR_KEYS
@@ -37,7 +40,10 @@ OUTCOME_UNKNOWN = "A previous run ended after this row may have been sent and be
 
 
 class DeadLetterFile:
-    """Appends to one file. Only its owner may read it, because it contains customers' rows."""
+    """Appends to one file. Only its owner may read it, because it contains customers' rows.
+
+    Every method raises DeadLetterFileError if the file cannot be written.
+    """
 
     def __init__(self, path: Path):
         self.path = path
@@ -61,7 +67,8 @@ class DeadLetterFile:
     def sync(self) -> None:
         """Make what was written durable. Called before a STATE that covers these rows is released."""
         if self._unsynced:
-            os.fsync(self._descriptor)
+            with _named():
+                os.fsync(self._descriptor)
             self._unsynced = False
 
     def close(self) -> None:
@@ -72,12 +79,13 @@ class DeadLetterFile:
             self._descriptor = -1
 
     def check_writable(self) -> None:
-        """Open the file for appending, as the first rejected row would; raises OSError if that fails."""
-        existed = self.path.exists()
-        self._open()
-        self.close()
-        if not existed:
-            self.path.unlink()
+        """Open the file for appending, as the first rejected row would."""
+        with _named():
+            existed = self.path.exists()
+            self._open()
+            self.close()
+            if not existed:
+                self.path.unlink()
 
     def _open(self) -> None:
         if self._descriptor < 0:
@@ -95,7 +103,8 @@ class DeadLetterFile:
     def _write(
         self, outcome: str, reason: str, field: str, endpoint: str, stream: str, row: Any, details: dict[str, Any]
     ) -> None:
-        self._open()
+        with _named():
+            self._open()
         dead_letter = {
             "outcome": outcome,
             "reason": reason,
@@ -111,7 +120,8 @@ class DeadLetterFile:
         except orjson.JSONEncodeError:
             # A record that cannot be serialized must not stop every run: write what can be.
             line = orjson.dumps({**dead_letter, "row": _serializable(row, _LEVELS)}, default=str, option=_OPTIONS)
-        self._append(line)
+        with _named():
+            self._append(line)
         self.counts[outcome] += 1
         self._unsynced = True
 
@@ -125,6 +135,15 @@ class DeadLetterFile:
         except OSError:
             os.ftruncate(self._descriptor, size)
             raise
+
+
+@contextlib.contextmanager
+def _named() -> Iterator[None]:
+    """Turn an OSError into a DeadLetterFileError, so that no other file's error is taken for one of this file."""
+    try:
+        yield
+    except OSError as error:
+        raise DeadLetterFileError(error.errno, error.strerror or type(error).__name__) from None
 
 
 def _serializable(value: Any, levels: int) -> Any:

@@ -117,8 +117,8 @@ class Writer:
                 self._finish()
                 self._flush()
                 self._ended = True
-        except BaseException:
-            self._dispatcher.abort()
+        except BaseException as error:
+            self._dispatcher.abort(at_once=not isinstance(error, Exception))
             self._release()
             raise
 

@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 import orjson
 from airbyte_cdk.logger import AirbyteLogFormatter
 
+from destination_wicked_reports.base.errors import transient_error
 from destination_wicked_reports.errors import InvalidInputError
 
 #: Bytes per read. Larger chunks no longer fit into the processor's cache.
@@ -109,8 +110,18 @@ def read_lines(descriptor: int) -> Iterator[list[bytes]]:
     """Yield the lines of a pipe as they arrive, a list at a time.
 
     Yields an empty list after every `POLL_SECONDS` without input, so that the caller can check its requests and its
-    clock. The last line may be incomplete if the source died while writing it.
+    clock. The last line may be incomplete if the source died while writing it. Raises transient_error if the pipe
+    cannot be read.
     """
+    try:
+        yield from _read_lines(descriptor)
+    except OSError as error:
+        raise transient_error(
+            f"Standard input cannot be read ({error.strerror}). Everything before was delivered; run the sync again."
+        ) from None
+
+
+def _read_lines(descriptor: int) -> Iterator[list[bytes]]:
     rest = b""
     while True:
         ready, _, _ = select.select([descriptor], [], [], POLL_SECONDS)
