@@ -6,7 +6,7 @@ import argparse
 import contextlib
 import logging
 import sys
-from collections.abc import Iterable, Mapping, MutableMapping
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,7 @@ from destination_wicked_reports.mappings.factory import make_normalizer
 from destination_wicked_reports.protocol import discover
 from destination_wicked_reports.protocol.catalog import find_routes, find_schemas, read_catalog
 from destination_wicked_reports.protocol.entrypoint import run_command
-from destination_wicked_reports.protocol.messages import Output, read_lines
+from destination_wicked_reports.protocol.messages import Line, Output, read_lines
 from destination_wicked_reports.protocol.pyairbyte_cache import CachedRecordDecoder
 
 logger = logging.getLogger("airbyte")
@@ -111,7 +111,7 @@ class DestinationWickedReports(Destination):
         raise AirbyteTracedException(message="Use `deliver`.", failure_type=FailureType.system_error)
 
     def deliver(
-        self, config: Mapping[str, Any], catalog: ConfiguredAirbyteCatalog, input_lines: Iterable[list[bytes]]
+        self, config: Mapping[str, Any], catalog: ConfiguredAirbyteCatalog, input_lines: Iterable[Sequence[Line]]
     ) -> None:
         """Send the records of the input, given as lists of lines; emit each STATE once every row before it is settled.
 

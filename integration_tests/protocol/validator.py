@@ -7,6 +7,7 @@ statuses, and that a destination returns states unchanged.
 
 from __future__ import annotations
 
+import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -248,7 +249,7 @@ def _input_states(stdin: bytes) -> Iterator[tuple[Message, int]]:
     counts: Counter[tuple[str, str]] = Counter()
     for line in stdin.split(b"\n"):
         try:
-            message = orjson.loads(line)
+            message = _input_message(line)
             kind = message["type"]
             if kind == "RECORD":
                 counts[message["record"].get("namespace") or "", message["record"]["stream"]] += 1
@@ -260,8 +261,17 @@ def _input_states(stdin: bytes) -> Iterator[tuple[Message, int]]:
                 else:
                     yield state, counts.total()
                     counts.clear()
-        except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):  # noqa: PERF203 - one bad line ends it
+        except (ValueError, KeyError, TypeError, AttributeError):  # noqa: PERF203 - one bad line ends it
             return  # the destination refuses the line and everything after it
+
+
+def _input_message(line: bytes) -> Any:
+    """Return a message of the input, also one with values that JSON does not allow: it counts, as a dead letter."""
+    try:
+        return orjson.loads(line)
+    except orjson.JSONDecodeError:
+        text = line.removeprefix(b"\xef\xbb\xbf").decode(errors="replace")
+        return json.loads(text, strict=False, parse_int=lambda digits: int(digits[:4000]))
 
 
 def _quoted(part: Any) -> str:

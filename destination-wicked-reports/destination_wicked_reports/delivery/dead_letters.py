@@ -28,6 +28,7 @@ from destination_wicked_reports.model import IN_DOUBT, Reject, Row
 _OPTIONS = orjson.OPT_APPEND_NEWLINE | orjson.OPT_NON_STR_KEYS
 #: orjson parses 1,024 levels of nesting but serializes only 254.
 _LEVELS = 100
+_LONGEST_INTEGER = 14_000
 TOO_DEEP = "(nested too deep to be written)"
 
 REJECTED = "rejected"
@@ -156,5 +157,7 @@ def _serializable(value: Any, levels: int) -> Any:
         return [_serializable(each, levels - 1) for each in value] if levels else TOO_DEEP
     if isinstance(value, str):
         return value.encode(errors="replace").decode()
+    if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() > _LONGEST_INTEGER:
+        return f"(an integer of {value.bit_length():,} bits)"  # Python refuses to convert it
     small = isinstance(value, int) and value.bit_length() < 64
     return value if value is None or small or isinstance(value, float | orjson.Fragment) else str(value)
