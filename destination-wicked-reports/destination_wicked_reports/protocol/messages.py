@@ -265,7 +265,7 @@ def read_lines(descriptor: int) -> Iterator[list[RawLine]]:
         ) from None
 
 
-def _read_lines(descriptor: int) -> Iterator[list[bytes]]:
+def _read_lines(descriptor: int) -> Iterator[list[RawLine]]:
     pieces: list[bytes] = []  # of the line that is not complete yet
     size = 0
     while True:
