@@ -109,6 +109,13 @@ SWITCHES: tuple[Switch, ...] = (
     Switch("sovrn.pace_scope", ("shared", "per_endpoint"), "[guess]", "which calls share the one call per 60 s"),
     Switch("sovrn.refused_call", ("free", "restarts"), "[guess]", "whether a refused call restarts the 60 s"),
     Switch("sovrn.primary", ("all", "by_name"), "[guess]", "which campaigns PRIMARY stands for"),
+    Switch("sovrn.jsonp", ("off", "on"), "[code]", "whether the campaigns are wrapped as NULL({...})"),
+    Switch(
+        "sovrn.total_results",
+        ("exact", "missing", "too_low", "too_high"),
+        "[code]",
+        "totalResults of the campaigns; the wrong ones differ by one",
+    ),
 )
 
 

@@ -126,6 +126,10 @@ class BigcommerceNormalizer(Normalizer):
 
     # -- records ----------------------------------------------------------------------------------------------------
 
+    def endpoint_of(self, stream: str) -> str:
+        """Return the endpoint that a record of this stream counts for if it cannot be read."""
+        return _ENDPOINTS[stream]
+
     def normalize(self, records: Sequence[Record], orders: OrderBook) -> Iterator[Row | Reject | Skip]:
         """Yield the rows of customers and products; add all other records to their orders in the ledger."""
         output: Output = []

@@ -7,6 +7,7 @@ validated when the expression is compiled.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from datetime import datetime, timezone
@@ -17,7 +18,8 @@ from zoneinfo import ZoneInfo
 
 from jmespath.functions import Functions, signature
 
-from destination_wicked_reports.api.fields import YEARS, decimal, local, number_text
+from destination_wicked_reports.api.fields import MOST_BITS, YEARS, decimal, local, number_text
+from destination_wicked_reports.api.json_text import exact_number
 from destination_wicked_reports.errors import FieldError, SettingError
 from destination_wicked_reports.mappings.revenue import cents
 
@@ -104,6 +106,22 @@ class WickedFunctions(Functions):
         """Return the first value that is neither null nor blank text."""
         return next((value for value in values if not _blank(value)), None)
 
+    @signature({"types": []})
+    def _func_to_string(self, value: Any) -> str:
+        """Replace JMESPath's to_string, which cannot write decimals and very long integers."""
+        if type(value) is int:
+            return _integer_text(value)
+        if isinstance(value, Decimal):
+            return f"{value:f}"
+        return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"), default=str)
+
+    @signature({"types": []})
+    def _func_to_number(self, value: Any) -> Any:
+        """Replace JMESPath's to_number, which loses digits."""
+        if type(value) is bool or not isinstance(value, (str, int, float, Decimal)):
+            return None
+        return exact_number(value) if isinstance(value, str) else value
+
     @signature({"types": ["array"]})
     def _func_sum(self, values: list[Any]) -> Decimal:
         """Replace JMESPath's sum, which is not exact."""
@@ -122,9 +140,17 @@ def _blank(value: Any) -> bool:
 def _text(function: str, value: Any) -> str:
     if isinstance(value, str):
         return value
-    if type(value) is int or isinstance(value, Decimal):
+    if type(value) is int:
+        return _integer_text(value)
+    if isinstance(value, Decimal):
         return number_text("", value)
     raise FieldError("", f"{function}() takes texts and whole numbers; wrap other values in to_string(…)")
+
+
+def _integer_text(value: int) -> str:
+    if value.bit_length() > MOST_BITS:
+        raise FieldError("", "an integer that is too long for any field")
+    return str(value)
 
 
 def number(function: str, value: Any) -> Decimal:

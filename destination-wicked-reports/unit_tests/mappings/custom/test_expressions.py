@@ -234,3 +234,26 @@ class TestMistakes:
     )
     def test_what_fails_on_a_record_is_a_refusal_without_the_value(self, expression, record):
         assert "ann@b.example" not in refusal(expression, **record)
+
+
+@pytest.mark.parametrize(
+    ("expression", "value", "expected"),
+    [
+        ("to_string(x)", 10**29 + 1, f"{10**29 + 1}"),
+        ("to_string(x)", Decimal("99999999999999.99"), "99999999999999.99"),
+        ("to_string(x)", 12.5, "12.5"),
+        ("to_string(x)", True, "true"),
+        ("concat('a', x)", 12345678901234567890, "a12345678901234567890"),
+        ("to_number(x)", "99999999999999.99", Decimal("99999999999999.99")),
+        ("to_number(x)", " 12.5 ", 12.5),
+        ("to_number(x)", ".5", 0.5),
+        ("to_number(x)", "123456789012345678901", 123456789012345678901),
+        ("to_number(x)", "1e999", None),
+        ("to_number(x)", "nan", None),
+        ("to_number(x)", True, None),
+        ("to_number(x)", "12 apples", None),
+    ],
+)
+def test_long_numbers_keep_their_digits_between_text_and_number(expression, value, expected):
+    result = compile_expression(expression).evaluate({"x": value})
+    assert (result, type(result)) == (expected, type(expected))
