@@ -101,9 +101,7 @@ class History:
         if not mark or not number.isdecimal():
             return key
         query = select(literal(1)).where(sales.c.store == self.store)
-        own, sale = (
-            self.connection.scalar(query.where(_is_named(sales.c.key, each)).limit(1)) for each in (key, name)
-        )
+        own, sale = (self.connection.scalar(query.where(_is_named(sales.c.key, each)).limit(1)) for each in (key, name))
         return name if sale and not own else key
 
     def _queries(self, key: str) -> Iterator[Select[Any]]:
