@@ -42,9 +42,9 @@ def remarks(comparison: Comparison) -> Iterator[str]:
         f"{comparison.zone}; read from Wicked Reports at {comparison.at}."
     )
     yield (
-        "Gross: all orders, approved or not. Net by orders: the total of each order less what is partially refunded; an "
-        "order with a payment that is refunded, voided, declined or failed counts nothing. Net by payments: approved "
-        "less refunded. Which one the API uses isn't documented. A refund counts on the day of its order."
+        "Gross: all orders, approved or not. Net by orders: the total of each order less what is partially refunded; "
+        "an order with a payment that is refunded, voided, declined or failed counts nothing. Net by payments: "
+        "approved less refunded. Which one the API uses isn't documented. A refund counts on the day of its order."
     )
     yield from reading_remarks(comparison)
     if any(day.day == UNDATED for day in comparison.days):
@@ -69,11 +69,10 @@ def reading_remarks(comparison: Comparison) -> Iterator[str]:
         number = "1 order counts" if len(orders) == 1 else f"{len(orders):,} orders count"
         difference = sum((order.difference for order in orders), ZERO)
         more = f"{'more' if difference > 0 else 'less'} by orders than by payments"
-        how_much = " ".join(filter(None, (f"{abs(difference):,}", currency, more)))
+        how_much = " ".join(filter(None, (f"{abs(difference):,}", currency, more))) if difference else "the same in sum"
         yield (
-            f"Net of what Wicked Reports reports is {how_much if difference else 'the same in sum'}: {number} differently; "
-            "see the list below. Affiliate and shop orders of this connector count the same both ways, so other rows "
-            "are involved."
+            f"Net of what Wicked Reports reports is {how_much}: {number} differently; see the list below. Affiliate "
+            "and shop orders of this connector count the same both ways, so other rows are involved."
         )
 
 
