@@ -34,7 +34,9 @@ class ContactFinder:
     """Applies the contact rules in order."""
 
     def __init__(self, rules: Sequence[ContactRule]) -> None:
-        self._rules = [FieldRule(rule.field, rule.pattern) for rule in rules]
+        self._rules = [
+            FieldRule(rule.field, rule.pattern, f"contact_rules[{number}]") for number, rule in enumerate(rules)
+        ]
 
     def find(self, data: Mapping[str, Any]) -> Contact | None:
         """Return the contact of the first rule that matches; a match whose groups are all empty does not count."""
