@@ -39,15 +39,16 @@ class ContactFinder:
         ]
 
     def find(self, data: Mapping[str, Any]) -> Contact | None:
-        """Return the contact of the first rule that matches; a match whose groups are all empty does not count."""
+        """Return the contact of the first rule that matches; a match whose groups are all empty does not count.
+
+        Raises FieldError for a text that is too long to search or takes too long.
+        """
         for rule in self._rules:
-            for text in rule.texts(data):
-                match = rule.search(text)
-                if match:
-                    groups = match.groupdict()
-                    contact_id, email = groups.get("contact_id"), groups.get("email")
-                    if contact_id or email:
-                        return Contact(contact_id or "", email or "")
+            for match in rule.matches(data):
+                groups = match.groupdict()
+                contact_id, email = groups.get("contact_id"), groups.get("email")
+                if contact_id or email:
+                    return Contact(contact_id or "", email or "")
         return None
 
 
