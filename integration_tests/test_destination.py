@@ -469,3 +469,28 @@ def test_an_output_that_cannot_be_written_is_reported_in_one_sentence(closed):
     assert done.returncode == 1
     assert done.stderr.startswith("Standard output cannot be written (")
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "value",
+    [b"NaN", b"1e999", b'"\\ud83d"', b'"caf\xe9"', b"9" * 5000],
+    ids=["nan", "too large", "lone surrogate", "latin 1", "5,000 digits"],
+)
+def test_a_value_that_json_does_not_allow_costs_its_record_only(workspace, simulator, config, tmp_path, value):
+    messages = [order(1), order(2, City="here"), order(3), state(3)]
+    lines = b"\n".join(json.dumps(message).encode() for message in messages).replace(b'"here"', value)
+    result = write(workspace, config(), b"\xef\xbb\xbf" + lines)
+    assert [row["SourceID"] for row in simulator.wicked_rows("orders")] == ["1", "3"]
+    assert [each["stream"]["stream_state"] for each in result.of("STATE")] == [{"at": 3}]
+    (line,) = (tmp_path / "rejected.jsonl").read_text().splitlines()
+    assert json.loads(line)["reason"].startswith("the record contains ")
+    assert json.loads(line)["row"]["SourceID"] == "2"
+    assert "1 row was rejected" in result.errors[-1]["message"]
+
+
+def test_a_line_that_is_too_long_costs_its_record_only(workspace, simulator, config):
+    messages = [order(1), order(2, City="x" * (65 << 20)), order(3), state(3)]
+    result = write(workspace, config(on_rejected_record="skip"), messages)
+    assert result.code == 0
+    assert [row["SourceID"] for row in simulator.wicked_rows("orders")] == ["1", "3"]
+    assert len(result.of("STATE")) == 1

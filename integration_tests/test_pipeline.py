@@ -68,8 +68,11 @@ def test_after_two_syncs_wicked_stores_what_it_must_to_the_cent(busy, workspace,
     for end in (FIRST, SECOND):
         busy.set_clock(end, frozen=True)
         assert sync.run(end).code == 0
-    held = busy.held()
-    assert held["table"] == busy.truth([FIRST, SECOND], **truth)
+    held, expected = busy.held(), busy.truth([FIRST, SECOND], **truth)
+    assert held["table"] == expected
+    assert {row["net"] == row["net_by_orders"] == row["net_by_payments"] for row in held["table"]} == {True}
+    busy.switch("wicked.net", "payments")
+    assert busy.held()["table"] == expected
     assert held["duplicate_orders"] == []
     assert held["orphan_payments"] == 0
     assert len(held["table"]) >= 6

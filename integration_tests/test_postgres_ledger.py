@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import psycopg
 import pytest
-from builders.destination import make_row
+from builders.destination import make_row, sale
 from destination_wicked_reports.config.spec import Config
 from destination_wicked_reports.errors import LedgerBusyError, LedgerError
 from destination_wicked_reports.ledger import schema
@@ -18,11 +18,11 @@ from destination_wicked_reports.ledger.order_documents import OrderDocuments
 from destination_wicked_reports.ledger.outbox import Batch
 from destination_wicked_reports.ledger.sale_totals import SaleTotals
 from destination_wicked_reports.ledger.schema import current_version
-from destination_wicked_reports.model import IN_DOUBT, Contribution, Document, OrderState
+from destination_wicked_reports.model import IN_DOUBT, Contribution, Document, SalePayment
 
 from integration_tests.support.postgres import PASSWORD, ask, running_postgres
 
-STATE = OrderState(Decimal("10.10"), Decimal("10.10"), Decimal(0), "APPROVED", 1, 1, "EUR", "2026-03-01 10:00:00")
+STATE = sale("10.10", aliases=("a1", "a2"), source_updated_at="2026-03-01 10:00:00")
 
 
 @pytest.fixture(scope="module")
@@ -58,27 +58,35 @@ def sent(ledger, *rows, status="accepted"):
 
 def test_committed_rows_are_known_by_key_and_content_and_orders_exactly(opened):
     ledger = opened()
-    rows = [make_row(number=n, order_key=f"shop\x1fo{n}", order=STATE) for n in range(3000)]
+    rows = [make_row(number=n, sale_key=f"shop\x1fo{n}", sale=STATE) for n in range(3000)]
     sent(ledger, *rows)
     assert ledger.known("orders", [row.key for row in rows] + ["shop\x1fnone"]) == {row.key: row.digest for row in rows}
     assert ledger.known("contacts", [rows[0].key]) == {}
-    assert ledger.orders(["shop\x1fo1", "shop\x1fnone"]) == {"shop\x1fo1": STATE}
+    assert ledger.sales(["shop\x1fo1", "shop\x1fnone"]) == {"shop\x1fo1": STATE}
 
 
-def test_an_orders_state_never_goes_back(opened):
+def test_a_sales_state_never_goes_back(opened):
     ledger = opened()
-    later = replace(STATE, refunded=Decimal(4), payments=2)
-    sent(ledger, make_row(number=1, order_key="shop\x1fo", order=later))
-    sent(ledger, make_row(number=2, order_key="shop\x1fo", order=STATE))
-    assert ledger.orders(["shop\x1fo"])["shop\x1fo"] == later
+    later = replace(STATE, version=2, open_orders=())
+    sent(ledger, make_row(number=1, sale_key="shop\x1fo", sale=later))
+    sent(ledger, make_row(number=2, sale_key="shop\x1fo", sale=STATE))
+    assert ledger.sales(["shop\x1fo"])["shop\x1fo"] == later
+
+
+def test_a_sale_is_found_by_each_of_its_aliases(opened):
+    ledger, payments = opened(), (SalePayment(1, "APPROVED", Decimal("10.10")),)
+    rows = [make_row(number=n, sale_key=f"shop\x1fo{n}", sale=STATE, payments=payments) for n in (1, 2)]
+    sent(ledger, *rows)
+    sent(ledger, *rows)
+    assert ledger.sales_by_alias(["a2", "none"]) == {"shop\x1fo1": STATE, "shop\x1fo2": STATE}
 
 
 def test_sale_totals_and_documents_are_stored_in_the_same_database(opened):
     ledger = opened()
     book = SaleTotals(ledger)
     book.load(["p"], ["w"], ["alias"])
-    book.put(Contribution("p", "w", Decimal("0.00000000000000000001"), "alias"), b'{"a":1}', "2026-03-01")
-    book.put(Contribution("q", "w", Decimal("1E+3"), "alias"))
+    book.put(Contribution("p", "w", Decimal("0.00000000000000000001"), ("alias",)), b'{"a":1}', "2026-03-01")
+    book.put(Contribution("q", "w", Decimal("1E+3"), ("alias",)))
     book.save()
     book.load([], [], ["alias"])
     assert [each.key for each in book.related("alias")] == ["p", "q"]
@@ -178,16 +186,16 @@ def test_two_runs_that_wait_for_each_other_do_not_wait_forever(opened):
 def test_the_next_run_finds_the_requests_of_a_dead_run_and_none_of_a_live_one(opened):
     dead, live, heir = opened(), opened(), opened()
     for ledger, system in ((dead, "shop"), (live, "other")):
-        row = replace(make_row(order_key=f"{system}\x1f1", order=STATE), key=f"{system}\x1f1")
+        row = replace(make_row(sale_key=f"{system}\x1f1", sale=STATE), key=f"{system}\x1f1")
         ledger.acquire([row.key])
         ledger.begin(Batch("orders", [row]))
     dead.close()
     assert heir.acquire(["shop\x1f9"])
     (found,) = heir.unfinished()
-    assert [(row.key, row.order) for row in found.rows] == [("shop\x1f1", STATE)]
+    assert [(row.key, row.sale) for row in found.rows] == [("shop\x1f1", STATE)]
     assert heir.unfinished() == [], "this run has claimed them"
     heir.commit(found, found.rows)
-    assert heir.orders(["shop\x1f1"]) == {"shop\x1f1": STATE}
+    assert heir.sales(["shop\x1f1"]) == {"shop\x1f1": STATE}
 
 
 def test_a_request_over_two_source_systems_is_resolved_by_one_run(opened):
@@ -270,13 +278,13 @@ def version_of(url):
 
 def test_a_migration_keeps_everything_and_runs_once(opened, monkeypatch):
     first = opened()
-    row, in_flight = make_row(order_key="shop\x1fo", order=STATE), make_row(number=2)
+    row, in_flight = make_row(sale_key="shop\x1fo", sale=STATE), make_row(number=2)
     first.claim("key-1")
     sent(first, row)
     first.begin(Batch("orders", [in_flight]))
     totals = SaleTotals(first)
     totals.load(["p"], ["w"], [])
-    totals.put(Contribution("p", "w", Decimal("4.05"), "alias"), b'{"a":1}', "2026-03-01")
+    totals.put(Contribution("p", "w", Decimal("4.05"), ("alias",)), b'{"a":1}', "2026-03-01")
     totals.save()
     first.close()
     columns = ask(opened.url, COLUMNS)
@@ -287,25 +295,25 @@ def test_a_migration_keeps_everything_and_runs_once(opened, monkeypatch):
         assert set(ask(opened.url, COLUMNS)) - set(columns) == {("outbox", "attempts", "integer", "NO", "0")}
         assert ledger.belongs_to("key-1")
         assert ledger.known("orders", [row.key]) == {row.key: row.digest}
-        assert ledger.orders(["shop\x1fo"]) == {"shop\x1fo": STATE}
+        assert ledger.sales(["shop\x1fo"]) == {"shop\x1fo": STATE}
         assert ledger.acquire([in_flight.key])
         assert [(found.key, found.body) for batch in ledger.unfinished() for found in batch.rows] == [
             (in_flight.key, in_flight.body)
         ]
         totals = SaleTotals(ledger)
         totals.load(["p"], [], ["alias"])
-        assert totals.contribution("p") == Contribution("p", "w", Decimal("4.05"), "alias")
+        assert totals.contribution("p") == Contribution("p", "w", Decimal("4.05"), ("alias",))
         ledger.close()
 
 
 def test_a_contribution_is_replaced_and_moves_its_total_exactly(opened):
     totals = SaleTotals(opened())
     totals.load(["p"], ["w"], [])
-    totals.put(Contribution("p", "w", Decimal("4.05"), "alias"), b'{"a":1}', "2026-03-01")
+    totals.put(Contribution("p", "w", Decimal("4.05"), ("alias",)), b'{"a":1}', "2026-03-01")
     totals.save()
     totals.load(["p"], [], ["alias"])
-    totals.put(Contribution("p", "w", Decimal("3.95"), "alias", source_updated_at="2026-03-02"))
-    totals.put(Contribution("q", "w", Decimal("0.05"), "alias"))
+    totals.put(Contribution("p", "w", Decimal("3.95"), ("alias",), source_updated_at="2026-03-02"))
+    totals.put(Contribution("q", "w", Decimal("0.05"), ("alias",)))
     totals.save()
     totals.load([], [], ["alias"])
     assert {each.key: each.source_updated_at for each in totals.related("alias")} == {"p": "2026-03-02", "q": ""}

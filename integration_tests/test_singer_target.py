@@ -215,3 +215,14 @@ def test_the_settings_can_be_checked_without_sending(simulator, target):
     assert code == 1
     assert "cannot be reached" in said
     assert sent(simulator) == []
+
+
+def test_values_that_json_does_not_allow_cost_their_records_and_states_keep_every_digit(simulator, target):
+    bad = json.dumps(order(2, City="here")).encode()
+    values = [b"NaN", b"-Infinity", b"1e999", b'"\\ud83d"', b'"caf\xe9"', b"9" * 5000]
+    value = {"bookmarks": {"orders": {"at": 123456789012345678901234567890, "nan": float("nan")}}}
+    lines = [schema(), order(1), *(bad.replace(b'"here"', each) for each in values), order(3)]
+    code, states, said = target.run(*lines, {"type": "STATE", "value": value}, on_rejected_record="skip")
+    assert (code, json.dumps(states)) == (0, json.dumps([value])), said
+    assert sent(simulator) == [1, 3]
+    assert "6 rejected" in said

@@ -13,20 +13,19 @@ import os
 import signal
 import sys
 import time
-import traceback
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from typing import Any, BinaryIO, TypeVar, cast
 
 import orjson
 from airbyte_cdk.entrypoint import AirbyteEntrypoint
-from airbyte_cdk.models import AirbyteMessage, ConnectorSpecification
+from airbyte_cdk.models import AirbyteMessage, ConnectorSpecification, Type
 from airbyte_cdk.sources.types import Record
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from jsonschema import Draft7Validator
 from jsonschema.exceptions import best_match
 
-from .errors import config_error
+from .errors import config_error, unexpected_error
 from .rate_limit import LOGGER
 from .source import ManifestSource
 
@@ -65,10 +64,8 @@ def launch(source_class: type[ManifestSource], args: list[str]) -> int:
                 _write(buffer, error.as_sanitized_airbyte_message())
             except BrokenPipeError:
                 raise
-            except Exception as error:  # its message may quote a row, so only the traceback's locations are logged
-                message = f"The connector failed with an unexpected {type(error).__name__}. Report it with the log."
-                location = "".join(traceback.format_tb(error.__traceback__))
-                _write(buffer, AirbyteTracedException(location, message).as_sanitized_airbyte_message())
+            except Exception as error:
+                _write(buffer, unexpected_error(error).as_sanitized_airbyte_message())
             buffer.flush()
         except OSError as error:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno() if sys.__stdout__ else 1)
@@ -138,13 +135,16 @@ def _run(source_class: type[ManifestSource], args: list[str], out: BinaryIO) -> 
     state = _load(source_class.read_state, "state", arguments)
     source = source_class(catalog=catalog, config=config, state=state, config_path=arguments.get("config"))
     entrypoint = _Entrypoint(source)
-    if command.command != "read":
-        for line in entrypoint.run(command):
-            out.write(line.encode() + b"\n")
+    spec = source.spec(LOGGER)
+    if command.command == "spec":
+        _write(out, AirbyteMessage(type=Type.SPEC, spec=spec))
+        return 0
+    assert config is not None
+    if command.command != "read":  # without AirbyteEntrypoint.run, which needs a temporary folder
+        for message in (entrypoint.check if command.command == "check" else entrypoint.discover)(spec, config):
+            _write(out, message)
         return 0
     assert catalog is not None
-    assert config is not None
-    spec = source.spec(LOGGER)
     entrypoint.set_up_secret_filter(config, spec.connectionSpecification)
     entrypoint.validate_connection(spec, config)
     gc.collect()

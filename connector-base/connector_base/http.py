@@ -7,9 +7,10 @@ handler; this module knows no vendor.
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timezone
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 from urllib.parse import urlsplit
 
 import orjson
@@ -21,11 +22,18 @@ from airbyte_cdk.sources.streams.http.error_handlers import ResponseAction
 from airbyte_cdk.sources.types import StreamSlice
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
-from . import rate_limit
-from .errors import BadResponseError, config_error, transient_error
-from .rate_limit import FixedWindowLimiter, parse_natural, requested_wait, wait
+from . import json_parser, rate_limit
+from .errors import BadResponseError, KeyRejectedError, config_error, transient_error
+from .json_parser import Repairs
+from .rate_limit import LOGGER, FixedWindowLimiter, parse_natural, requested_wait, retry_after, wait
+from .transport import BoundedSession, Limits, RequestNotSentError, ResponseTooLargeError, is_web_page, read_body
 
 CONNECT_TIMEOUT = 10.0
+#: A whole response may take this many read timeouts; the read timeout itself limits the silence between two packets.
+DEADLINE_TIMEOUTS = 5
+#: Largest body that is parsed in memory, decompressed: a page of 1,000 rows has about a megabyte.
+MAX_BODY_BYTES = 64_000_000
+MAX_ERROR_BYTES = 1_000_000
 _MAX_BACKOFF = 60.0
 #: Seconds before the first retry of a 429 that names no wait; doubled, the waits soon exceed a window of 60 s.
 _THROTTLED_BACKOFF = 5.0
@@ -33,6 +41,8 @@ _SAFE_URL = re.compile(
     r"https://[^\s/?#@\\]+(/[^\s?#]*)?"
     r"|http://(localhost|127\.0\.0\.1)(:\d+)?(/[^\s?#]*)?"  # ignore-https-check: this machine only
 )
+#: Cloudflare's 1020 (blocked by a rule) and its relatives, for clients that do not accept HTML.
+_CLOUDFLARE_TEXT = re.compile(rb"\s*error code: 1[0-9]{3}\b", re.IGNORECASE)
 _NETWORK_ERRORS = (requests.RequestException, urllib3.exceptions.HTTPError)
 
 T = TypeVar("T")
@@ -54,23 +64,6 @@ def _is_safe(url: str) -> bool:
         return False
 
 
-def read_json(response: requests.Response) -> Any:
-    """Read and parse the whole body.
-
-    Raises `BadResponseError` for an incomplete body, `NaN`, HTML or an empty body. The parser accepts deeper nesting
-    than a writer does, so a body that cannot be written again raises it, too.
-    """
-    try:
-        body = orjson.loads(response.raw.read(decode_content=True))
-        orjson.dumps(body)
-    except orjson.JSONDecodeError:
-        kind = response.headers.get("Content-Type", "no content type").split(";")[0]
-        raise BadResponseError(f"the body is not complete JSON ({kind[:40]})") from None
-    except orjson.JSONEncodeError:
-        raise BadResponseError("the body is nested too deeply") from None
-    return body
-
-
 def _mask_secrets(response: requests.Response, secrets: Collection[str]) -> None:
     """Replace the secrets in an error response, before a message quotes part of it.
 
@@ -79,14 +72,24 @@ def _mask_secrets(response: requests.Response, secrets: Collection[str]) -> None
     """
     content = response.content
     try:
-        content = orjson.dumps(orjson.loads(content))
+        content = orjson.dumps(json_parser.loads(content))
         for secret in secrets:
             content = content.replace(orjson.dumps(secret)[1:-1], b"****")
         response.encoding = "utf-8"
-    except (orjson.JSONDecodeError, orjson.JSONEncodeError):
+    except BadResponseError:
         if content.lstrip().startswith((b"{", b"[")):
             content = b""
     response._content = content
+
+
+def _read_error(response: requests.Response) -> None:
+    """Read the body of an error response; one that is too large counts as empty."""
+    try:
+        content = read_body(response, MAX_ERROR_BYTES)
+    except ResponseTooLargeError:
+        content = b""
+    response._content = content
+    response._content_consumed = True  # type: ignore[attr-defined]
 
 
 def parse_count(value: Any) -> int | None:
@@ -108,9 +111,13 @@ class ApiClient:
     """Sends a declared request until a whole response arrives, or raises an error for the user.
 
     `max_tries` limits the attempts of one request, faults and 429s alike. `max_wait` is the longest wait in seconds
-    that the vendor may ask for. `read_timeout` is in seconds. `backoff` lists the minimum waits before the second,
-    third, … attempt, and the last one repeats; without it, waits double.
+    that the vendor may ask for. `read_timeout` is in seconds; a whole response may take `DEADLINE_TIMEOUTS` as long.
+    `backoff` lists the minimum waits before the second, third, … attempt, and the last one repeats; without it, waits
+    double. `max_bytes` is the largest body of a response, decompressed.
     """
+
+    #: Status that the vendor sends for a wrong key in addition to 401; it means that until a request succeeds.
+    wrong_key_status: ClassVar[int | None] = None
 
     def __init__(
         self,
@@ -121,12 +128,15 @@ class ApiClient:
         max_wait: float,
         read_timeout: float,
         backoff: Sequence[float] = (),
+        max_bytes: int | None = None,
     ) -> None:
         self._requester, self._limiter = requester, limiter
         self._max_tries, self._max_wait, self._backoff = max_tries, max_wait, backoff
         self._timeout = (min(CONNECT_TIMEOUT, read_timeout), read_timeout)
-        self._session = requests.Session()
-        self._session.trust_env = not requester.get_url().startswith("http:")  # keeps the key from proxies
+        self._max_bytes = MAX_BODY_BYTES if max_bytes is None else max_bytes
+        self._limits = Limits(DEADLINE_TIMEOUTS * read_timeout, self._max_bytes)
+        self._session = BoundedSession(self._limits)
+        self._repaired_text = False
 
     def get(
         self,
@@ -134,14 +144,14 @@ class ApiClient:
         *,
         stream_slice: StreamSlice | None = None,
         page_token: Mapping[str, Any] | None = None,
-        read_body: Callable[[requests.Response], Any] = read_json,
+        read: Callable[[requests.Response], Any] | None = None,
         subject: str = "",
     ) -> T:
-        """Return `parse(read_body(response))` of the first whole response.
+        """Return `parse(read(response))` of the first whole response.
 
-        The manifest sees `page_token` as `next_page_token`; parameters that evaluate to nothing are not sent.
-        `read_body` and `parse` raise `BadResponseError` for a response that must be retried. `subject` names what is
-        requested, for the messages of a subclass.
+        The manifest sees `page_token` as `next_page_token`; parameters that evaluate to nothing are not sent. `read`
+        returns the body, by default as parsed JSON. `read` and `parse` raise `BadResponseError` for a response that
+        must be retried. `subject` names what is requested, for the messages of a subclass.
         """
         context = {"stream_slice": stream_slice, "next_page_token": page_token}
         url = self._requester.get_url(**context)  # type: ignore[arg-type]
@@ -153,22 +163,27 @@ class ApiClient:
         for attempt in range(1, self._max_tries + 1):
             self._limiter.acquire()
             seconds, throttled, unreachable = self._backoff_seconds(attempt, 1.0), False, False
+            started = time.monotonic()
             try:
                 with self._session.get(
                     url, params=params, headers=headers, timeout=self._timeout, allow_redirects=False, stream=True
                 ) as response:
                     self._limiter.update(response.headers)
                     if response.status_code == requests.codes.ok:
-                        return parse(read_body(response))
-                    _mask_secrets(response, secrets)  # reads the body, inside the `try`
+                        self._limiter.key_accepted = True
+                        return parse((read or self.read_json)(response))
+                    _read_error(response)
+                    _mask_secrets(response, secrets)
                     throttled = self._is_throttled(response, subject)
                     reason = f"HTTP {response.status_code}"
-                    if throttled:
-                        seconds = self._throttled_wait(response, attempt)
+                    seconds = self._wait_before_retry(response, attempt, throttled=throttled)
             except BadResponseError as fault:
                 reason = str(fault)
+            except RequestNotSentError as fault:
+                raise config_error(str(fault)) from None
             except _NETWORK_ERRORS as fault:
-                reason, unreachable = self._describe(fault), True
+                late = time.monotonic() - started >= self._limits.seconds
+                reason, unreachable = self._describe(fault, late=late), not late
             if attempt < self._max_tries:
                 wait(seconds, f"{reason}; then attempt {attempt + 1} of {self._max_tries}")
                 if throttled:
@@ -187,43 +202,97 @@ class ApiClient:
             )
         raise transient_error(message)
 
+    def read_json(self, response: requests.Response) -> Any:
+        """Read and parse the whole body; raise `BadResponseError` for an incomplete body, HTML or an empty body."""
+        body = read_body(response, self._max_bytes)
+        try:
+            return self.parse_json(body)
+        except BadResponseError as fault:
+            kind = response.headers.get("Content-Type", "no content type").split(";")[0]
+            raise BadResponseError(f"{fault} ({kind[:40]})") from None
+
+    def parse_json(self, body: bytes) -> Any:
+        """Parse a body, and warn of values that were replaced."""
+        repairs = Repairs()
+        value = json_parser.loads(body, repairs)
+        self.warn_of(repairs)
+        return value
+
+    def warn_of(self, repairs: Repairs) -> None:
+        """Warn of values that are not JSON: of nulls each time, of replaced characters once a stream."""
+        if repairs.nulls:
+            LOGGER.warning(
+                "Stream %s: %s values that are not JSON (NaN or Infinity) were read as null.",
+                self._requester.name,
+                repairs.nulls,
+            )
+        if repairs.text and not self._repaired_text:
+            self._repaired_text = True
+            LOGGER.warning(
+                "Stream %s: text has invalid characters; each was replaced with U+FFFD.", self._requester.name
+            )
+
     def _is_throttled(self, response: requests.Response, subject: str) -> bool:
         """Return whether an error response is a throttle (True) or another retryable fault (False).
 
-        Raises what the manifest's error handler declares a failure.
+        Raises what the manifest's error handler declares a failure, and an error for a web page that a firewall sends.
         """
+        if response.status_code == requests.codes.forbidden and is_firewall_page(response):
+            raise config_error(
+                f"A firewall or proxy answered in place of {urlsplit(str(response.url)).hostname} (HTTP 403 with a web "
+                "page). Ask the vendor, or your network's administrator, to allow requests from this machine's IP "
+                "address."
+            )
         assert self._requester.error_handler is not None
         resolution = self._requester.error_handler.interpret_response(response)
         if resolution.response_action in (ResponseAction.RETRY, ResponseAction.RATE_LIMITED):
             return resolution.response_action == ResponseAction.RATE_LIMITED
         message = resolution.error_message or f"The API responded with HTTP {response.status_code}."
         kind = resolution.failure_type or FailureType.system_error
-        raise AirbyteTracedException(message=message, internal_message=message, failure_type=kind)
+        rejects_key = response.status_code == requests.codes.unauthorized or (
+            response.status_code == self.wrong_key_status and not self._limiter.key_accepted
+        )
+        error = KeyRejectedError if rejects_key else AirbyteTracedException
+        raise error(message=message, internal_message=message, failure_type=kind)
 
-    def _throttled_wait(self, response: requests.Response, attempt: int) -> float:
+    def _wait_before_retry(self, response: requests.Response, attempt: int, *, throttled: bool) -> float:
+        """Return the seconds to wait; `Retry-After` is the least wait after any error, up to `max_wait`."""
         now = rate_limit.CLOCK.now()
-        requested = requested_wait(response.headers, now)
-        minimum = self._backoff_seconds(attempt, _THROTTLED_BACKOFF)
+        headers = self._normalized(response.headers, now)
+        minimum = self._backoff_seconds(attempt, _THROTTLED_BACKOFF if throttled else 1.0)
+        requested = requested_wait(headers, now) if throttled else retry_after(headers, now)
         if requested is None:
             return minimum
         if requested > self._max_wait:
             try:
                 until = f"until {datetime.fromtimestamp(now + requested, timezone.utc):%Y-%m-%d %H:%M:%S} UTC"
-            except (ValueError, OverflowError):
+            except (ValueError, OverflowError, OSError):
                 until = f"for {requested:.0f} s"
+            if throttled:
+                problem, advice = "The API's rate limit is reached.", "; if this recurs, sync less often"
+            else:
+                problem, advice = f"The API is unavailable (HTTP {response.status_code}).", ""
             raise transient_error(
-                f"The API's rate limit is reached. It asks to wait {until}, longer than the {self._max_wait:g} s a run "
-                "waits. Run again after that time; if this recurs, sync less often."
+                f"{problem} It asks to wait {until}, longer than the {self._max_wait:g} s a run waits. Run again after "
+                f"that time{advice}."
             )
-        return max(requested, minimum) if self._backoff else requested
+        return requested if throttled and not self._backoff else max(requested, minimum)
+
+    def _normalized(self, headers: Mapping[str, str], now: float) -> Mapping[str, str]:
+        """Return the headers with waits in the units that `requested_wait` reads."""
+        return headers
 
     def _backoff_seconds(self, attempt: int, first: float) -> float:
         if self._backoff:
             return self._backoff[min(attempt, len(self._backoff)) - 1]
         return float(min(first * 2.0 ** (attempt - 1), _MAX_BACKOFF))
 
-    def _describe(self, fault: Exception) -> str:
+    def _describe(self, fault: Exception, *, late: bool) -> str:
         """Describe a network error; the libraries' own messages quote whole URLs."""
+        if late:
+            return f"no complete response within {self._limits.seconds:g} s"
+        if isinstance(fault, requests.exceptions.ProxyError):
+            return "the proxy could not be reached or refused"
         if isinstance(fault, requests.exceptions.SSLError):
             return "no trusted TLS connection"
         if isinstance(fault, requests.exceptions.ConnectTimeout):
@@ -233,3 +302,10 @@ class ApiClient:
         if isinstance(fault, requests.exceptions.ConnectionError):
             return "the connection failed or was closed"
         return "the response was cut off"
+
+
+def is_firewall_page(response: requests.Response) -> bool:
+    """Return whether an error response is not the API's: a web page, or Cloudflare's one-line text."""
+    return bool(response.content.strip()) and (
+        is_web_page(response, response.content) or _CLOUDFLARE_TEXT.match(response.content) is not None
+    )

@@ -6,10 +6,12 @@ Read the clock as `rate_limit.CLOCK` on each use; do not import the object. A te
 from __future__ import annotations
 
 import logging
+import re
 import sys
 import time
 from collections.abc import Mapping
 from datetime import datetime, timezone
+from email.utils import parsedate_to_datetime
 
 LOGGER = logging.getLogger("airbyte.source")
 
@@ -19,6 +21,7 @@ WINDOW_MARGIN = 1.0
 _MAX_LIMIT = 1_000_000
 #: Timestamps from here on are milliseconds: in seconds, this is the year 5138.
 MIN_UNIX_MILLISECONDS = 10**11
+_SECONDS = re.compile(r"[0-9]{1,15}(\.[0-9]{1,9})?")
 
 
 class Clock:
@@ -70,6 +73,8 @@ class FixedWindowLimiter:
     def __init__(self, limit: int, seconds: float = 60.0, *, used: int = 0, obey_headers: bool = True) -> None:
         self.limit, self._seconds, self._used, self._obey_headers = limit, seconds, used, obey_headers
         self._opened = self._last_request = CLOCK.now()
+        #: Whether a request succeeded, which proves that the vendor accepts the key.
+        self.key_accepted = False
 
     def acquire(self) -> None:
         """Count one request; wait first if the window is full."""
@@ -107,14 +112,26 @@ class FixedWindowLimiter:
         self._opened, self._used = CLOCK.now(), 0
 
 
+def retry_after(headers: Mapping[str, str], now: float) -> float | None:
+    """Return the seconds until `Retry-After`, a number of seconds or an HTTP date; None if it is neither."""
+    text = (headers.get("Retry-After") or "").strip()
+    if _SECONDS.fullmatch(text):
+        return float(text)
+    try:
+        moment = parsedate_to_datetime(text)
+        return max(moment.replace(tzinfo=moment.tzinfo or timezone.utc).timestamp() - now, 0.0)
+    except (ValueError, OverflowError):
+        return None
+
+
 def requested_wait(headers: Mapping[str, str], now: float) -> float | None:
     """Return the seconds that a 429 asks to wait; None if it does not say.
 
-    `Retry-After` is in seconds. Without it, `x-ratelimit-reset` counts, in UNIX seconds or milliseconds.
+    Without `Retry-After`, `x-ratelimit-reset` counts, in UNIX seconds or milliseconds.
     """
-    seconds = parse_natural(headers.get("Retry-After"))
+    seconds = retry_after(headers, now)
     if seconds is not None:
-        return max(float(seconds), 1.0)
+        return max(seconds, 1.0)
     reset = parse_natural(headers.get("x-ratelimit-reset"))
     if reset is None:
         return None

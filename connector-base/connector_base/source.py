@@ -27,6 +27,7 @@ from airbyte_cdk.models import (
     AirbyteStreamState,
     AirbyteStreamStatus,
     ConfiguredAirbyteCatalog,
+    FailureType,
     Status,
     StreamDescriptor,
     Type,
@@ -40,7 +41,7 @@ from airbyte_cdk.sources.utils.record_helper import stream_data_to_airbyte_messa
 from airbyte_cdk.utils.stream_status_utils import as_airbyte_message as status_message
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
-from .errors import config_error
+from .errors import KeyRejectedError, config_error, system_error, unexpected_error
 from .http import check_api_url
 from .rate_limit import LOGGER, utc_now
 
@@ -94,7 +95,7 @@ class ClosedWindowCursor(ConcurrentCursor):
 
 
 class ManifestSource(YamlDeclarativeSource):
-    """A source declared in the `manifest.yaml` next to the subclass's module; the first failure ends a run.
+    """A source declared in the `manifest.yaml` next to the subclass's module.
 
     Options that the configuration omits get the `default` of the manifest's spec, so each default is written once.
     Without a configuration, each command builds a new source from the configuration that it receives.
@@ -163,6 +164,8 @@ class ManifestSource(YamlDeclarativeSource):
                         next(iter(partition.read()), None)
         except AirbyteTracedException as error:
             return AirbyteConnectionStatus(status=Status.FAILED, message=error.message)
+        except OSError as error:
+            return AirbyteConnectionStatus(status=Status.FAILED, message=system_error(error).message)
         return AirbyteConnectionStatus(status=Status.SUCCEEDED)
 
     def discover(self, logger: logging.Logger, config: Mapping[str, Any]) -> AirbyteCatalog:
@@ -185,7 +188,11 @@ class ManifestSource(YamlDeclarativeSource):
                 yield item
 
     def items(self, catalog: ConfiguredAirbyteCatalog) -> Iterator[Record | AirbyteMessage]:
-        """Read the catalog's streams one after the other; records are not wrapped in messages, which is faster."""
+        """Read the catalog's streams one after the other; records are not wrapped in messages, which is faster.
+
+        A stream that fails does not keep the others from being read, except if the vendor does not accept the key. Its
+        error is reported at once, and the run still ends with an error that names every failed stream.
+        """
         streams = self.streams(self._config)
         unknown = {configured.stream.name for configured in catalog.streams} - {stream.name for stream in streams}
         if unknown:
@@ -193,7 +200,9 @@ class ManifestSource(YamlDeclarativeSource):
                 f"The catalog selects {', '.join(sorted(unknown))}, which this source does not have. Refresh the "
                 f"source's schema, or select from {', '.join(sorted(stream.name for stream in streams))}."
             )
-        for stream in self._select_streams(streams, catalog):
+        selected = self._select_streams(streams, catalog)
+        failures: dict[str, AirbyteTracedException] = {}
+        for number, stream in enumerate(selected, 1):
             airbyte_stream = stream.as_airbyte_stream()
             LOGGER.info("Reading stream %s", stream.name)
             yield status_message(airbyte_stream, AirbyteStreamStatus.STARTED)
@@ -201,15 +210,15 @@ class ManifestSource(YamlDeclarativeSource):
                 yield from self._stream_items(stream)
             except Exception as error:
                 yield status_message(airbyte_stream, AirbyteStreamStatus.INCOMPLETE)
-                if not isinstance(error, AirbyteTracedException):
-                    raise
-                raise AirbyteTracedException(
-                    error.internal_message,
-                    error.message,
-                    error.failure_type,
-                    stream_descriptor=StreamDescriptor(name=stream.name),
-                ) from None
-            yield status_message(airbyte_stream, AirbyteStreamStatus.COMPLETE)
+                failure = failures[stream.name] = _failure(error, stream.name)
+                only_failure_is_last = number == len(selected) and len(failures) == 1
+                if only_failure_is_last or isinstance(error, KeyRejectedError):
+                    raise failure from None
+                yield failure.as_sanitized_airbyte_message()
+            else:
+                yield status_message(airbyte_stream, AirbyteStreamStatus.COMPLETE)
+        if failures:
+            raise _summary(failures, len(selected))
 
     def progress(self, stream: str, window: int, windows: int, rows: int, total: int) -> Iterable[AirbyteMessage]:
         """Report progress; called with `window` 0 before the first window, then after the STATE of each.
@@ -246,6 +255,28 @@ class ManifestSource(YamlDeclarativeSource):
     ) -> ManifestSource:
         """Return this source, or one built from `config` if this one has no configuration."""
         return self if self._config else type(self)(catalog=catalog, config=config, state=state)
+
+
+def _failure(error: Exception, stream: str) -> AirbyteTracedException:
+    """Return the error of a stream, with its name."""
+    if isinstance(error, OSError):
+        error = system_error(error)
+    elif not isinstance(error, AirbyteTracedException):
+        error = unexpected_error(error)
+    descriptor = StreamDescriptor(name=stream)
+    return AirbyteTracedException(
+        error.internal_message, error.message, error.failure_type, stream_descriptor=descriptor
+    )
+
+
+def _summary(failures: Mapping[str, AirbyteTracedException], selected: int) -> AirbyteTracedException:
+    """Return the error that ends a run; its type is the one that needs the most attention."""
+    types = {failure.failure_type for failure in failures.values()}
+    order = (FailureType.system_error, FailureType.config_error, FailureType.transient_error)
+    reasons = " ".join(f"{name}: {failure.message}" for name, failure in failures.items())
+    rest = " The others were read completely." if len(failures) < selected else ""
+    message = f"{len(failures)} of {selected} streams failed: {', '.join(failures)}.{rest} {reasons}"
+    return AirbyteTracedException(message, message, next(kind for kind in order if kind in types))
 
 
 def _state_message(stream: str, state: Mapping[str, Any], records: int) -> AirbyteMessage:

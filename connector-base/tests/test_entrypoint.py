@@ -4,6 +4,7 @@ import json
 import os
 import shlex
 import signal
+import socket
 import subprocess
 import time
 
@@ -179,3 +180,75 @@ def test_an_optional_key_that_is_null_counts_as_left_out_and_a_required_one_as_m
     path.write_text(json.dumps({**config, "start_date": None}))
     with pytest.raises(AirbyteTracedException, match="'start_date' is a required property"):
         _Entrypoint.validate_connection(spec(), SourceWecantrack.read_config(str(path)))
+
+
+def messages(out, kind):
+    return [message for message in map(json.loads, out.splitlines()) if message["type"] == kind]
+
+
+@pytest.mark.parametrize("subject_", SUBJECTS, ids=lambda subject: subject.source.__name__)
+@pytest.mark.parametrize("command", ["check", "discover", "read"])
+def test_a_ca_file_that_is_gone_is_named(command, subject_, tmp_path, monkeypatch):
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nonexistent/ca.pem")
+    config = {"api_key": "key", "secret_key": "key", "start_date": "2026-01-01", "end_date": "2026-01-01"}
+    config |= {"api_url": "https://localhost:1", "request_interval_seconds": 0}
+    code, out, err = subject_.run_process(command, config, tmp_path)
+    sentence = (
+        "REQUESTS_CA_BUNDLE names, /nonexistent/ca.pem, cannot be read. Mount it, correct the variable, or unset it."
+    )
+    assert err == ""
+    if command == "check":
+        (status,) = messages(out, "CONNECTION_STATUS")
+        assert (code, status["connectionStatus"]["status"]) == (0, "FAILED")
+        assert sentence in status["connectionStatus"]["message"]
+    elif command == "discover":  # sends no request
+        assert (code, len(messages(out, "CATALOG"))) == (0, 1)
+    else:
+        errors = [trace["trace"]["error"] for trace in messages(out, "TRACE") if trace["trace"]["type"] == "ERROR"]
+        assert (code, [error["failure_type"] for error in errors]) == (1, ["config_error"])
+        assert sentence in errors[0]["message"]
+
+
+NO_TEMPORARY_FOLDER = (
+    "import tempfile\n"
+    "def refuse(): raise FileNotFoundError(2, 'No usable temporary directory found')\n"
+    "tempfile.gettempdir = tempfile._get_default_tempdir = refuse\n"
+)
+
+
+@pytest.mark.parametrize("command", ["spec", "check", "discover", "read"])
+def test_no_command_needs_a_temporary_folder(command, sim, config, tmp_path):
+    fill(sim)
+    code, out, err = SUBJECT.run_process(command, config, tmp_path, prelude=NO_TEMPORARY_FOLDER)
+    assert (code, err) == (0, "")
+    kind = {"spec": "SPEC", "check": "CONNECTION_STATUS", "discover": "CATALOG", "read": "STATE"}[command]
+    assert messages(out, kind)
+
+
+def test_a_stream_that_is_refused_does_not_stop_the_others_and_the_run_fails(sim, config, tmp_path):
+    fill(sim)
+    sim.fault("status_403", "/api/v1/websites", times=0)
+    code, out, err = SUBJECT.run_process("read", config, tmp_path, "websites", "transactions", "networks")
+    errors = [trace["trace"]["error"] for trace in messages(out, "TRACE") if trace["trace"]["type"] == "ERROR"]
+    assert (code, err) == (1, "")
+    assert errors[0]["stream_descriptor"]["name"] == "websites"
+    assert errors[1]["message"].startswith("1 of 3 streams failed: websites. The others were read completely.")
+    assert len(messages(out, "RECORD")) >= 15
+
+
+@pytest.mark.parametrize("command", ["check", "read"])
+def test_one_sigterm_ends_the_wait_for_a_response_that_trickles(command, config, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        config = {**config, "api_url": f"http://127.0.0.1:{listener.getsockname()[1]}", "read_timeout_seconds": 60}
+        process = subprocess.Popen(SUBJECT.command_line(command, config, tmp_path), stdout=subprocess.PIPE)
+        try:
+            peer, _ = listener.accept()
+            with peer:
+                peer.recv(1 << 16)
+                peer.sendall(b"HTTP/1.1 200 OK\r\nX-Slow: x")
+                process.send_signal(signal.SIGTERM)
+                assert process.wait(timeout=10) == 143
+        finally:
+            process.kill()
+            process.stdout.close()
+            process.wait()

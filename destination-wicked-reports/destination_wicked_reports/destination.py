@@ -6,7 +6,7 @@ import argparse
 import contextlib
 import logging
 import sys
-from collections.abc import Iterable, Mapping, MutableMapping
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,6 @@ from destination_wicked_reports.config.reader import read_config_file
 from destination_wicked_reports.config.spec import Config
 from destination_wicked_reports.delivery.session import (
     make_client,
-    not_writable_message,
     open_dead_letters,
     open_session,
 )
@@ -39,7 +38,7 @@ from destination_wicked_reports.mappings.factory import make_normalizer
 from destination_wicked_reports.protocol import discover
 from destination_wicked_reports.protocol.catalog import find_routes, find_schemas, read_catalog
 from destination_wicked_reports.protocol.entrypoint import run_command
-from destination_wicked_reports.protocol.messages import Output, read_lines
+from destination_wicked_reports.protocol.messages import Line, Output, read_lines
 from destination_wicked_reports.protocol.pyairbyte_cache import CachedRecordDecoder
 
 logger = logging.getLogger("airbyte")
@@ -65,13 +64,16 @@ class DestinationWickedReports(Destination):
             busy = contextlib.suppress(LedgerBusyError)  # a running sync uses the ledger, so it works
             with busy, contextlib.closing(open_ledger(parsed, lock_wait=0)) as ledger:
                 refuse_foreign_ledger(parsed, ledger)
-            open_dead_letters(parsed).check_writable()
+            open_dead_letters(parsed)
         except (ConfigurationError, LedgerError) as error:
             return AirbyteConnectionStatus(status=Status.FAILED, message=str(error))
         except AirbyteTracedException as error:
             return AirbyteConnectionStatus(status=Status.FAILED, message=error.message)
         except OSError as error:
-            return AirbyteConnectionStatus(status=Status.FAILED, message=not_writable_message(parsed, error))
+            return AirbyteConnectionStatus(
+                status=Status.FAILED,
+                message=f"This machine refused a file or a connection ({error.strerror or type(error).__name__}).",
+            )
         if status >= 500:
             return AirbyteConnectionStatus(
                 status=Status.FAILED,
@@ -109,7 +111,7 @@ class DestinationWickedReports(Destination):
         raise AirbyteTracedException(message="Use `deliver`.", failure_type=FailureType.system_error)
 
     def deliver(
-        self, config: Mapping[str, Any], catalog: ConfiguredAirbyteCatalog, input_lines: Iterable[list[bytes]]
+        self, config: Mapping[str, Any], catalog: ConfiguredAirbyteCatalog, input_lines: Iterable[Sequence[Line]]
     ) -> None:
         """Send the records of the input, given as lists of lines; emit each STATE once every row before it is settled.
 
@@ -166,6 +168,8 @@ class DestinationWickedReports(Destination):
         elif parsed_args.command == discover.COMMAND:
             self.discover(config)
         else:
+            if sys.stdin is None:
+                raise config_error("Standard input is closed. Pipe the messages of a source into this command.")
             self.deliver(config, read_catalog(Path(parsed_args.catalog)), read_lines(sys.stdin.fileno()))
 
     @staticmethod

@@ -14,6 +14,8 @@ from typing import Any
 
 #: How often a blocking wait has to call `check`, in seconds.
 POLL_SECONDS = 0.2
+#: How the names of the threads begin that the end of the process does not wait for.
+POST_THREAD = "post to Wicked"
 
 
 class SignalGuard:

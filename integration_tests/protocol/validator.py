@@ -7,6 +7,7 @@ statuses, and that a destination returns states unchanged.
 
 from __future__ import annotations
 
+import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -213,7 +214,10 @@ class Validator:
             answers = sum(self.kinds[kind] for kind in (*ANSWERS.values(), "DESTINATION_CATALOG"))
             if answers != 1 and (run.code == 0 or answers > 1):
                 yield f"{run.command} printed {answers} results"
-        if run.code not in STOPPED and self.errors != (run.code != 0):
+        # a source reports each stream that failed, and at the end which ones did
+        failed = sum(progress.status == "INCOMPLETE" for progress in self.progress.values())
+        most = failed + 1 if run.command == "read" and failed else 1
+        if run.code not in STOPPED and not (1 <= self.errors <= most if run.code else self.errors == 0):
             yield f"{self.errors} error traces with exit code {run.code}"
         if run.command == "read" and run.code == 0:
             expected = run.streams or self.progress.keys()
@@ -245,7 +249,7 @@ def _input_states(stdin: bytes) -> Iterator[tuple[Message, int]]:
     counts: Counter[tuple[str, str]] = Counter()
     for line in stdin.split(b"\n"):
         try:
-            message = orjson.loads(line)
+            message = _input_message(line)
             kind = message["type"]
             if kind == "RECORD":
                 counts[message["record"].get("namespace") or "", message["record"]["stream"]] += 1
@@ -257,8 +261,17 @@ def _input_states(stdin: bytes) -> Iterator[tuple[Message, int]]:
                 else:
                     yield state, counts.total()
                     counts.clear()
-        except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):  # noqa: PERF203 - one bad line ends it
+        except (ValueError, KeyError, TypeError, AttributeError):  # noqa: PERF203 - one bad line ends it
             return  # the destination refuses the line and everything after it
+
+
+def _input_message(line: bytes) -> Any:
+    """Return a message of the input, also one with values that JSON does not allow: it counts, as a dead letter."""
+    try:
+        return orjson.loads(line)
+    except orjson.JSONDecodeError:
+        text = line.removeprefix(b"\xef\xbb\xbf").decode(errors="replace")
+        return json.loads(text, strict=False, parse_int=lambda digits: int(digits[:4000]))
 
 
 def _quoted(part: Any) -> str:

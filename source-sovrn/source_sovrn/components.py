@@ -16,18 +16,25 @@ from airbyte_cdk.sources.declarative.retrievers import Retriever
 from airbyte_cdk.sources.types import Config, Record, StreamSlice
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
-from .base.errors import BadResponseError, config_error
-from .base.http import ApiClient, rows_of
+from .base.errors import BadResponseError, config_error, transient_error
+from .base.http import MAX_BODY_BYTES, ApiClient, is_firewall_page, parse_count, rows_of
+from .base.json_parser import Repairs
 from .base.rate_limit import LOGGER, FixedWindowLimiter
+from .base.transport import read_body
 from .rate_limit import MinIntervalLimiter
 from .records import campaign, key_hash_and_paid, merchant_day, transaction
-from .streaming_json import read_rows, spool_body
+from .streaming_json import MAX_REPORT_BYTES, read_rows, spool_body
 
 #: Sovrn publishes no limit for the campaigns call (docs/vendors/sovrn.md B2).
 CAMPAIGN_REQUESTS_PER_MINUTE = 30
 #: The longest wait in seconds that the API may request; a longer one ends the run.
 MAX_WAIT_SECONDS = 900.0
+#: The `rowsPerPage` of the manifest.
+CAMPAIGNS_PER_PAGE = 100
+#: The longest list of campaigns that is read.
+MAX_CAMPAIGN_PAGES = 500
 _MAX_REASON_BYTES = 4096
+_JSONP = re.compile(rb"\s*[A-Za-z_$][A-Za-z0-9_$.]*\s*\((\s*\{.*\}\s*)\)\s*;?\s*", re.DOTALL)
 _BLOCKED = re.compile(r"block|throttl|rate.?limit|too many|quota|exceed|slow down", re.IGNORECASE)
 _NO_DATA = re.compile(r"data not found|no (data|transactions?|results?|records?|rows)\b|transactions? not found", re.I)
 _limiter: ContextVar[MinIntervalLimiter] = ContextVar("limiter")
@@ -69,6 +76,7 @@ class ReportClient(ApiClient):
             max_wait=MAX_WAIT_SECONDS,
             read_timeout=read_timeout,
             backoff=limiter.backoff,
+            max_bytes=MAX_REPORT_BYTES,
         )
         self._report_limiter, self._means_empty = limiter, means_empty
         #: Whether the last response was a 403 without a reason, for a key that worked earlier in the run.
@@ -77,7 +85,7 @@ class ReportClient(ApiClient):
     def spool(self, parse: Callable[[IO[bytes]], IO[bytes]], stream_slice: StreamSlice | None) -> IO[bytes] | None:
         """Return the first whole body that `parse` accepts; None if the vendor reports that there are no rows."""
         try:
-            spool = self.get(parse, stream_slice=stream_slice, read_body=spool_body)
+            spool = self.get(parse, stream_slice=stream_slice, read=spool_body)
         except _NoRows:
             self._report_limiter.report_read = True
             return None
@@ -103,7 +111,8 @@ class ReportClient(ApiClient):
             raise _NoRows
         self._unexplained_403 = False
         if response.status_code == requests.codes.forbidden:
-            explained = bool(_BLOCKED.search(text)) or "Retry-After" in response.headers
+            is_block = _BLOCKED.search(text) and not is_firewall_page(response)  # a firewall's page says blocked, too
+            explained = bool(is_block) or "Retry-After" in response.headers
             self._unexplained_403 = self._report_limiter.report_read and not explained
             if explained or self._report_limiter.report_read:
                 return True
@@ -142,11 +151,13 @@ class ReportRetriever(Retriever):
                 yield Record(self._to_record(row), self.name, stream_slice)
 
     def _validated(self, spool: IO[bytes]) -> IO[bytes]:
+        repairs = Repairs()
         try:
-            self._validate(read_rows(spool, self._list_key))
+            self._validate(read_rows(spool, self._list_key, repairs))
         except BaseException:
             spool.close()
             raise
+        self._client.warn_of(repairs)
         return spool
 
     def _validate(self, rows: Iterator[dict[str, Any]]) -> None:
@@ -198,8 +209,9 @@ class CampaignsRetriever(Retriever):
     """Reads the sites of the account, page by page.
 
     The number of the first page is not documented. The first request therefore names no page, and the second names
-    page 1, which is either the same page again or the second one. The list ends at a page without new sites; a short
-    page does not end it.
+    page 1, which is either the same page again or the second one. The list ends once as many sites as `totalResults`
+    were read, if the response has it (docs/vendors/sovrn.md H1) and the page is not full, or else at a page without new
+    sites; a short page alone does not end it.
     """
 
     name: str
@@ -220,22 +232,38 @@ class CampaignsRetriever(Retriever):
     ) -> Iterable[Record]:
         """Yield every site once."""
         seen: set[str] = set()
-        number, has_new = 0, True
+        number, has_new, total = 0, True, None
         while has_new or number < 3:
-            page = [campaign(row) for row in self._client.get(_campaigns, page_token={"page": number or ""})]
-            if not page and not number:
-                return
+            if number >= MAX_CAMPAIGN_PAGES:
+                raise transient_error(
+                    f"Sovrn's list of campaigns has no end: {number} pages were read. Run again; if this recurs, "
+                    "report it to Sovrn."
+                )
+            rows, total = self._client.get(_campaigns, page_token={"page": number or ""}, read=self._read_page)
+            if not rows and not number:
+                break
             has_new = False
-            for record in page:
+            for record in map(campaign, rows):
                 if record["campaign_id"] not in seen:
                     seen.add(record["campaign_id"])
                     has_new = True
                     yield Record(record, self.name, stream_slice)
             number += 1
+            if len(seen) == total and len(rows) < CAMPAIGNS_PER_PAGE:
+                return
+        if total is not None and total != len(seen):
+            LOGGER.warning("Sovrn reports %s campaigns, but its pages have %s.", total, len(seen))
+
+    def _read_page(self, response: requests.Response) -> Any:
+        """Parse JSON or JSONP: the call may wrap its object as `NULL({...})` (docs/vendors/sovrn.md H1)."""
+        body = read_body(response, MAX_BODY_BYTES)
+        wrapped = _JSONP.fullmatch(body)
+        return self._client.parse_json(wrapped[1] if wrapped else body)
 
 
-def _campaigns(body: Any) -> list[dict[str, Any]]:
+def _campaigns(body: Any) -> tuple[list[dict[str, Any]], int | None]:
+    """Return the sites of a page and the number of sites in all, if the response has it."""
     rows = rows_of(body if isinstance(body, dict) else None, "campaigns")
     if any(row.get("campaignId") in (None, "") for row in rows):
         raise BadResponseError("a campaign has no id")
-    return rows
+    return rows, parse_count(body.get("totalResults"))

@@ -34,7 +34,7 @@ EXPECTED = {
     "transaction_key": "123456:abcd1234", "account_id": "1234", "campaign_id": "1", "campaign_name": "Awesome Stuff",
     "revenue_id": "123456", "commission_id": "abcd1234", "commission_date": "2023-01-01", "update_date": "2023-01-13",
     "order_value": "0", "publisher_net_revenue": "0.0075", "program_type": "cpc", "click_id": "defg1234",
-    "click_date": "2023-01-01", "cuid": "", "page_url": "www.awesome-stuff.com/",
+    "click_date": "2023-01-01", "cuid": "", "page_url": "www.awesome-stuff.com/", "page_title": None, "click_url": None,
     "link_url": "awesome.click/abc123?campaignid=1", "sovrn_product": "Link", "sovrn_product_code": None,
     "sovrn_product_sub_type": None, "country": "us", "device": "Mobile", "merchant_group_id": "56789",
     "merchant_group_name": "AwesomeSauce", "network": "Sovrn", "products": [],
@@ -221,6 +221,12 @@ def test_the_totals_are_the_sums_of_the_transactions(sim, config, read):
         summed[key] = summed.get(key, Decimal(0)) + Decimal(row["publisher_net_revenue"])
     totals = {row["merchant_day_key"]: Decimal(row["revenue"]) for row in outcome.rows("merchants_by_date")}
     assert totals == summed != {}
+
+
+def test_titles_and_urls_of_clicks_have_columns_of_their_own(sim, one_day, read):
+    serve(sim, day(FLAT.replace('"country"', '"pageTitle":"Best Sauces","clickUrl":"https://s.example/c","country"')))
+    (row,) = read(one_day).rows()
+    assert (row["page_title"], row["click_url"]) == ("Best Sauces", "https://s.example/c")
 
 
 def test_campaigns_come_once_over_all_pages(sim, config, read):

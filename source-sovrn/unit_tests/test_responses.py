@@ -12,6 +12,8 @@ FAULTS = [
     "half_body_longer_length", "broken_chunked", "reset_mid_body", "close_before_answer", "nan_in_json", "status_500",
     "status_503", "throttled_bare", "throttled_garbage", "hang",
 ]  # fmt: skip
+#: Faults of a body that can be read nevertheless: NaN is read as null.
+READABLE = ["nan_in_json"]
 REFUSALS = {"status_401": "config_error", "status_400": "config_error", "status_404": "config_error",
             "redirect_302": "config_error"}  # fmt: skip
 
@@ -27,7 +29,7 @@ def test_given_a_fault_once_when_read_then_every_row_comes_after_a_retry(fault, 
     assert sim.faults()[0]["struck"] == 1
 
 
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("fault", [fault for fault in FAULTS if fault not in READABLE])
 def test_given_a_fault_permanently_when_read_then_it_fails_as_transient_and_state_stays_before_the_hole(
     fault, sim, config, read
 ):
@@ -53,7 +55,7 @@ def test_given_a_refusal_when_read_then_it_ends_at_once_with_the_right_type(faul
     assert clock.slept == [INTERVAL] * 2
 
 
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("fault", [fault for fault in FAULTS if fault not in READABLE])
 def test_given_a_fault_once_when_the_totals_are_read_then_they_are_whole(fault, sim, config, read):
     fill(sim)
     expected = read(config, "merchants_by_date").rows("merchants_by_date")
@@ -83,7 +85,7 @@ def test_given_a_fault_once_when_the_campaigns_are_read_then_they_are_whole(faul
         '{"transactions":[],}',
         '{"transactions":[{"commission":{"revenueId":"1"}},]}',
         '{"results":[]}',
-        '{"transactions":[{"commission":{"revenueId":"1","orderValue":Infinity}}]}',
+        '{"transactions":[{"commission":{"revenueId":"1","orderValue":Infinit}}]}',
         '{"transactions":[{"a":' + "[" * 5000 + "]" * 5000 + "}]}",
         '{1:[],"transactions":[]}',
     ],
@@ -167,3 +169,67 @@ def test_given_a_row_nested_too_deeply_when_read_then_the_day_does_not_count(dep
 def test_given_a_row_of_many_parts_that_are_not_deep_when_read_then_it_is_emitted(sim, config, read):
     serve(sim, f'{{"transactions":[{{"revenueId":"1","new":{json.dumps([[{}]] * 200)}}}]}}')
     assert read({**config, "end_date": "2026-01-01"}).rows()[0]["new"] == [[{}]] * 200
+
+
+@pytest.mark.parametrize("word", ["NaN", "Infinity", "-Infinity"])
+def test_given_a_value_that_json_does_not_have_when_read_then_it_is_null_with_a_warning(
+    word, sim, config, read, caplog
+):
+    serve(sim, f'{{"transactions":[{{"commission":{{"revenueId":"1","orderValue":{word}}}}},{{"revenueId":"2"}}]}}')
+    rows = read({**config, "end_date": "2026-01-01"}).rows()
+    assert [(row["revenue_id"], row["order_value"]) for row in rows] == [("1", None), ("2", None)]
+    assert "Stream transactions: 1 values that are not JSON (NaN or Infinity) were read as null." in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("wrong", "text"),
+    [
+        (b"Shop \\ud83d", "Shop \ufffd"),
+        (b"caf\xe9", "caf\ufffd"),
+        (b"a\nb", "a\nb"),
+        (b"\xed\xa0\xbd\xed\xb8\x80", "\U0001f600"),
+        (b"\xed\xa0\xbd", "\ufffd"),
+    ],
+)
+@pytest.mark.parametrize("start", [b"", b"\xef\xbb\xbf"])
+def test_given_text_that_a_strict_parser_rejects_when_read_then_the_row_is_read(start, wrong, text, tmp_path):
+    from source_sovrn.base.json_parser import Repairs
+    from source_sovrn.streaming_json import read_rows
+
+    filler = b'{"revenueId":"0","cuid":"%s"},' % (b"x" * 1000) * 300  # several blocks
+    file = tmp_path / "body"
+    file.write_bytes(start + b'{"transactions":[' + filler + b'{"revenueId":"1","cuid":"' + wrong + b'"}]}')
+    repairs = Repairs()
+    with file.open("rb") as spool:
+        assert list(read_rows(spool, "transactions", repairs))[-1]["cuid"] == text
+    assert repairs.text is ("\ufffd" in text)
+
+
+def test_given_a_report_that_is_too_large_when_read_then_it_does_not_count(sim, config, read, monkeypatch):
+    fill(sim)
+    monkeypatch.setattr("source_sovrn.streaming_json.MAX_REPORT_BYTES", 300)
+    error = read({**config, "max_tries": 2}).error
+    assert error.failure_type.value == "transient_error"
+    assert "the body is larger than 300 bytes" in error.message or "the decompressed body is larger" in error.message
+
+
+def test_given_a_small_body_that_unpacks_to_a_large_one_when_read_then_it_does_not_count(tmp_path, monkeypatch):
+    from source_sovrn.base.errors import BadResponseError
+    from source_sovrn.streaming_json import read_rows
+
+    monkeypatch.setattr("source_sovrn.streaming_json.MAX_REPORT_BYTES", 1_000_000)
+    file = tmp_path / "body"
+    file.write_bytes(gzip.compress(b" " * 3_000_000))
+    with file.open("rb") as spool, pytest.raises(BadResponseError, match="the decompressed body is larger"):
+        list(read_rows(spool, "transactions"))
+
+
+def test_without_a_temporary_folder_the_error_says_what_to_set(sim, config, read, monkeypatch):
+    def refuse() -> None:
+        raise FileNotFoundError(2, "No usable temporary directory found")
+
+    fill(sim)
+    monkeypatch.setattr("tempfile.TemporaryFile", refuse)
+    error = read(config).error
+    assert error.failure_type.value == "config_error"
+    assert error.message.endswith("(No usable temporary directory found). Set TMPDIR to a folder that is writable.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -12,7 +13,7 @@ from airbyte_cdk.sources.declarative.requesters import HttpRequester
 from airbyte_cdk.sources.declarative.retrievers import Retriever
 from airbyte_cdk.sources.types import Config, Record, StreamSlice
 
-from .base.errors import BadResponseError
+from .base.errors import BadResponseError, transient_error
 from .base.http import ApiClient, parse_count, rows_of
 from .base.rate_limit import FixedWindowLimiter, utc_now
 from .row_hashes import RowHashes
@@ -20,8 +21,11 @@ from .shifting_pages import Page, ShiftingPages
 
 #: wecantrack publishes no limit; its headers replace this one (docs/vendors/wecantrack.md A8).
 REQUESTS_PER_MINUTE = 30
-#: Valid types of an id. orjson parses an integer of more than 64 bits as a float, which may equal another id's.
+#: Valid types of an id. A whole number of more than 64 bits is text here, with every digit.
 _ID_TYPES = (str, int)
+#: Most pages of click totals: at most 75,000 clicks, and so at most as many groups.
+MAX_CLICK_PAGES = 1000
+_COUNTERS = re.compile(r"clicks|sales|total_commission")
 
 
 @dataclass
@@ -56,20 +60,39 @@ class ArrayRetriever(Retriever):
 class SnapshotRetriever(ArrayRetriever):
     """Reads bare arrays over several pages of unknown number, and adds `extracted_at` to each row.
 
-    The list ends at an empty page, or at one equal to its predecessor (an API that ignores `page`). A short page does
-    not end it.
+    The list ends at an empty page, or at one without a new group (an API that ignores `page`); counters do not tell
+    groups apart, because they change while the pages are read. A short page does not end it.
     """
 
     def _rows(self, stream_slice: StreamSlice | None) -> Iterator[dict[str, Any]]:
         extracted_at = utc_now().strftime("%Y-%m-%dT%H:%M:%SZ")
+        seen: set[bytes] = set()
         previous: list[dict[str, Any]] = []
         number, last = 1, None
         while last is None or number <= last:
+            if number > MAX_CLICK_PAGES:
+                raise transient_error(
+                    f"wecantrack's list of click totals has no end: {number - 1} pages were read. Run again; if this "
+                    "recurs, report it to wecantrack."
+                )
             rows, last = self._api.get(lambda body, n=number: _click_page(body, n), page_token={"page": number})  # type: ignore[misc]
-            if last is None and (not rows or rows == previous):
+            groups = [self._group(row) for row in rows]
+            new = [row for row, group in zip(rows, groups, strict=True) if group is None or group not in seen]
+            if last is None and (not new or rows == previous):
                 return
-            yield from ({**row, "extracted_at": extracted_at} for row in rows)
+            yield from ({**row, "extracted_at": extracted_at} for row in new)
+            seen.update(group for group in groups if group is not None)
             previous, number = rows, number + 1
+
+    def _group(self, row: dict[str, Any]) -> bytes | None:
+        """Return what identifies the group of a row; None if the row has nothing but counters.
+
+        That is the columns of `clicks_group_by`, or without any of them every column that is not a known counter.
+        """
+        names = self.config["clicks_group_by"]
+        group = {name: row[name] for name in names if name in row}
+        group = group or {name: value for name, value in row.items() if not _COUNTERS.match(name)}
+        return orjson.dumps(group, option=orjson.OPT_SORT_KEYS) if group else None
 
 
 @dataclass
@@ -146,4 +169,11 @@ def _paginated(body: Any, number: int) -> tuple[list[dict[str, Any]], int, int, 
         raise BadResponseError("the body has no current_page, last_page, per_page or total")
     if current != number:
         raise BadResponseError(f"requested page {number}, received page {current}")
-    return rows_of(body, "data"), last_page, per_page, total
+    if per_page < 1 or last_page != max(1, -(-total // per_page)):
+        raise BadResponseError(f"last_page {last_page} does not follow from total {total} and per_page {per_page}")
+    rows = rows_of(body, "data")
+    if len(rows) > per_page or (number - 1) * per_page + len(rows) > total:
+        raise BadResponseError(f"page {number} has {len(rows)} rows, with per_page {per_page} and total {total}")
+    if not rows and 1 < number <= last_page:
+        raise BadResponseError(f"page {number} of {last_page} is empty")
+    return rows, last_page, per_page, total

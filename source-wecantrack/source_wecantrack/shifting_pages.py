@@ -23,6 +23,8 @@ Row = dict[str, Any]
 
 #: How often a window is read before the run fails.
 MAX_PASSES = 5
+#: Most pages of one window: 100 million transactions with the usual 1,000 rows a page.
+MAX_PAGES = 100_000
 
 
 @dataclass(frozen=True)
@@ -110,6 +112,11 @@ class ShiftingPages:
     def _pages(self, first: Page, current: Pass) -> Iterator[Page]:
         """Yield page 1, then the last page back to page 2, then page 1 again."""
         yield first
+        if first.last_page > MAX_PAGES:
+            raise transient_error(
+                f"wecantrack announces {first.last_page} pages for one window, more than {MAX_PAGES}. Run again; if "
+                "this recurs, report it to wecantrack."
+            )
         for number in range(first.last_page, 1, -1):
             yield self._next(number, first, current)
         if first.last_page > 1:

@@ -1,5 +1,6 @@
 """Rows that move between pages during a read are not lost."""
 
+import json
 import math
 import random
 from collections.abc import Callable
@@ -279,3 +280,53 @@ def test_click_totals_inside_a_paginator_are_followed_to_its_last_page(sim, conf
         body = f'{{"current_page":{number},"last_page":2,"per_page":1,"total":2,"data":[{{"clicks":5}}]}}'
         sim.fault("status", "/api/v2/clicks/aggregation", status=200, times=0, body=body, query=f"page={number}&limit")
     assert [row["clicks"] for row in read(config, "clicks_aggregation").rows("clicks_aggregation")] == [5, 5]
+
+
+CLICKS = "/api/v2/clicks/aggregation"
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+def test_click_totals_whose_counters_move_end_when_no_group_is_new(ordered, sim, config, read):
+    """An API that ignores `page` while visitors click."""
+    for number in range(1, 30):
+        rows = [{"networks": "awin", "clicks": 1000 + number}, {"networks": "cj", "clicks": 500 - number}]
+        body = json.dumps(rows if ordered or number % 2 else rows[::-1])
+        sim.fault("status", CLICKS, status=200, times=1, body=body)
+    outcome = read({**config, "clicks_group_by": ["networks"]}, "clicks_aggregation")
+    assert outcome.error is None
+    assert [(row["networks"], row["clicks"]) for row in outcome.rows("clicks_aggregation")] == [
+        ("awin", 1001),
+        ("cj", 499),
+    ]
+    assert len(sim.requests(CLICKS)) == 2
+
+
+def test_click_totals_of_a_group_that_moves_to_the_next_page_come_once(sim, config, read):
+    pages = [["a", "b"], ["b", "c"], ["c"], []]
+    for number, groups in enumerate(pages):
+        body = json.dumps([{"networks": group, "clicks": 10 * number} for group in groups])
+        sim.fault("status", CLICKS, status=200, times=1, body=body)
+    outcome = read({**config, "clicks_group_by": ["networks"]}, "clicks_aggregation")
+    assert [row["networks"] for row in outcome.rows("clicks_aggregation")] == ["a", "b", "c"]
+
+
+def test_click_totals_under_unknown_names_are_told_apart_by_all_but_their_counters(sim, config, read):
+    for number in range(5):
+        body = json.dumps([{"network": "awin", "clicks": number, "sales": number, "total_commission_EUR": number}])
+        sim.fault("status", CLICKS, status=200, times=1, body=body)
+    assert len(read(config, "clicks_aggregation").rows("clicks_aggregation")) == 1
+
+
+@pytest.mark.parametrize("paginated", [True, False])
+def test_click_totals_without_end_end_with_an_error(paginated, sim, config, read, monkeypatch):
+    monkeypatch.setattr("source_wecantrack.components.MAX_CLICK_PAGES", 5)
+    for number in range(1, 8):
+        rows: object = [{"networks": f"n{number}", "clicks": 1}]
+        if paginated:
+            counts = {"current_page": number, "last_page": number + 1, "per_page": 1, "total": number + 1}
+            rows = {**counts, "data": rows}
+        sim.fault("status", CLICKS, status=200, times=1, body=json.dumps(rows))
+    outcome = read(config, "clicks_aggregation")
+    assert outcome.error.failure_type.value == "transient_error"
+    assert "has no end: 5 pages were read" in outcome.error.message
+    assert len(sim.requests(CLICKS)) == 5

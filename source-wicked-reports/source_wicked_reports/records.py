@@ -79,7 +79,7 @@ def row_id(row: Row) -> str:
 def _require_id(row: Row, kind: str) -> None:
     if row.get("id") in (None, ""):
         raise BadResponseError(f"a row of {kind}s has no id")
-    if type(row["id"]) not in (str, int):  # orjson parses longer integers as floats, which may be equal
+    if type(row["id"]) not in (str, int):
         raise BadResponseError(f"a row of {kind}s has an id that is neither text nor a 64-bit integer")
     row["id"] = str(row["id"])
 

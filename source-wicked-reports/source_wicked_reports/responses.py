@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import requests
@@ -12,7 +12,6 @@ from airbyte_cdk.models import FailureType
 from airbyte_cdk.sources.declarative.requesters import HttpRequester
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
-from .base import rate_limit
 from .base.errors import BadResponseError
 from .base.http import ApiClient, parse_count, rows_of
 from .hash_pages import Page
@@ -40,6 +39,8 @@ class OutboundClient(ApiClient):
     reason is quoted, because it contains the requested id or email address.
     """
 
+    wrong_key_status = requests.codes.forbidden
+
     def __init__(
         self,
         requester: HttpRequester,
@@ -66,15 +67,11 @@ class OutboundClient(ApiClient):
             raise UnknownContactError
         return super()._is_throttled(response, subject)
 
-    def _throttled_wait(self, response: requests.Response, attempt: int) -> float:
-        """Rewrite the headers in the base class's units: seconds for Retry-After, UNIX seconds for the reset."""
-        now, headers = rate_limit.CLOCK.now(), response.headers
+    def _normalized(self, headers: Mapping[str, str], now: float) -> Mapping[str, str]:
         retry_at, reset = (reset_time(headers.get(name), now) for name in ("Retry-After", "x-ratelimit-reset"))
-        if retry_at is not None:
-            headers["Retry-After"] = str(max(math.ceil(retry_at - now), 0))
-        if reset is not None:
-            headers["x-ratelimit-reset"] = str(max(math.ceil(reset), 0))
-        return super()._throttled_wait(response, attempt)
+        found = {"Retry-After": None if retry_at is None else str(max(math.ceil(retry_at - now), 0))}
+        found["x-ratelimit-reset"] = None if reset is None else str(max(math.ceil(reset), 0))
+        return {name: value for name, value in found.items() if value is not None}
 
 
 def parse_list(body: Any, clean: Callable[[Row], Row], *, needs_hash: bool) -> Page:

@@ -187,13 +187,39 @@ def test_no_selected_contacts_are_no_requests(sim, config, read):
 ORDERS = '{{"status":"success","results":[{}],"page":1,"totalPages":1,"total":1}}'
 
 
-@pytest.mark.parametrize("wrong", ["123456789012345678901", "1.5", "true", "[1]", '{"a":1}'])
+@pytest.mark.parametrize("wrong", ["1.5", "true", "[1]", '{"a":1}'])
 @pytest.mark.parametrize("stream", ["orders", "contacts"])
 def test_an_id_that_may_have_lost_digits_does_not_count(stream, wrong, sim, config, read):
     sim.fault("status", f"/{stream}", status=200, body=ORDERS.format(f'{{"id":{wrong}}}'), times=0)
     outcome = read({**config, "max_tries": 1}, stream)
     assert "id that is neither text nor a 64-bit integer" in outcome.error.message
     assert outcome.states(stream) == []
+
+
+@pytest.mark.parametrize("stream", ["orders", "contacts"])
+def test_ids_and_amounts_keep_every_digit(stream, sim, config, read):
+    row = '{"id":123456789012345678901,"amount":1234567890123.456789,"LTV":0.1}'
+    sim.fault("status", f"/{stream}", status=200, body=ORDERS.format(row))
+    (row,) = read(config, stream).rows(stream)
+    assert (row["id"], row["amount"], row["LTV"]) == ("123456789012345678901", "1234567890123.456789", 0.1)
+
+
+@pytest.mark.parametrize("wrong", ["\\ud83d", "\\udc00"])
+@pytest.mark.parametrize("stream", ["orders", "contacts", "clicks"])
+def test_half_a_character_does_not_stop_a_stream(stream, wrong, sim, config, read, caplog):
+    sim.fault("status", f"/{stream}", status=200, body=ORDERS.format(f'{{"id":"1","name":"Shop {wrong}","LTV":NaN}}'))
+    (row,) = read(config, stream).rows(stream)
+    assert (row["name"], row["LTV"]) == ("Shop \ufffd", None)
+    assert f"Stream {stream}: 1 values that are not JSON" in caplog.text
+    assert f"Stream {stream}: text has invalid characters" in caplog.text
+
+
+def test_a_403_of_one_stream_after_a_good_one_fails_only_that_stream(sim, config, read):
+    fill(sim)
+    sim.fault("status_403", "/clicks", times=0)
+    outcome = read(config, "orders", "clicks", "contacts")
+    assert dict(outcome.statuses()) == {"orders": "COMPLETE", "clicks": "INCOMPLETE", "contacts": "COMPLETE"}
+    assert outcome.error.message.startswith("1 of 3 streams failed: clicks.")
 
 
 @pytest.mark.parametrize("date", ['{"date":"2026-01-02"}', "[]", "5", "null"])

@@ -5,14 +5,14 @@ from __future__ import annotations
 import io
 import logging
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import requests
+import urllib3
 from airbyte_cdk.models import FailureType
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
-from requests.adapters import HTTPAdapter
 from urllib3.exceptions import InvalidHeader, NewConnectionError
 from urllib3.util.retry import Retry
 
@@ -23,12 +23,24 @@ from destination_wicked_reports.api.responses import (
     classify_status,
     parse_response,
 )
+from destination_wicked_reports.base.errors import BadResponseError
+from destination_wicked_reports.base.transport import (
+    BoundedSession,
+    Limits,
+    RequestNotSentError,
+    is_web_page,
+    read_body,
+)
 from destination_wicked_reports.errors import NotStoredError
 from destination_wicked_reports.model import Row
 
 logger = logging.getLogger("airbyte")
 
 CONNECT_TIMEOUT, READ_TIMEOUT = 20.0, 120.0
+#: Seconds for a whole exchange: a response that trickles is given up then, however often a byte arrives.
+RESPONSE_SECONDS = 180.0
+#: Bytes of a response. One that quotes all rows of the largest request, and a reason for each, is smaller.
+RESPONSE_BYTES = 32_000_000
 #: Seconds between attempts; their sum exceeds a rate-limit window of one minute.
 BACKOFF = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0)
 #: The same until the server has responded once in this run: enough for a network that is just coming up.
@@ -38,6 +50,10 @@ LONGEST_WAIT = 900.0
 OUTBOUND_OFF = "Outbound API not enabled"
 KEY_MESSAGE = (
     "Wicked Reports refused the API key ({status}). Copy it again from the Authorizations page in Wicked Reports."
+)
+FIREWALL_MESSAGE = (
+    "A firewall or proxy answered in place of Wicked Reports (a web page with status {status}), so the API key was not "
+    "checked. Ask whoever runs that firewall, or the support of Wicked Reports, to let this machine's address in."
 )
 #: A proxy that cannot connect or a certificate that is not trusted: the request did not reach Wicked.
 NOT_WICKED = (requests.exceptions.ProxyError, requests.exceptions.SSLError)
@@ -89,20 +105,24 @@ class WickedClient:
     ):
         self._url = api_url
         self._stopping = threading.Event()
+        self._give_up_at = float("inf")
         self._pause = pause or self._stopping.wait
         self._reached = False
-        self._session = requests.Session()
-        adapter = HTTPAdapter(pool_connections=1, pool_maxsize=connections)
-        self._session.mount("https://", adapter)
-        self._session.mount("http://", adapter)  # ignore-https-check: loopback only, see config/spec.py
+        self._limits = Limits(RESPONSE_SECONDS, RESPONSE_BYTES, canceled=lambda: time.monotonic() >= self._give_up_at)
+        self._session = BoundedSession(self._limits, connections=connections)
         self._session.headers.update(
             {"apikey": api_key, "Accept": "application/json", "Content-Type": "application/json"}
         )
         if test_mode:
             self._session.headers["test"] = "1"
 
-    def stop(self) -> None:
-        """Let running requests finish without retries; a retry that waits gives up at once."""
+    def stop(self, grace: float | None = None) -> None:
+        """Let running requests finish without retries; a retry that waits gives up at once.
+
+        With `grace`, responses that are awaited count as lost after so many seconds.
+        """
+        if grace is not None:
+            self._give_up_at = min(self._give_up_at, time.monotonic() + grace)
         self._stopping.set()
 
     def close(self) -> None:
@@ -118,29 +138,37 @@ class WickedClient:
         plan.
         """
         try:
-            response = self._session.get(
+            with self._session.get(
                 f"{self._url}/latest",
                 params={"sourcesystem": "airbyte", "datatype": "contacts"},
                 timeout=(CONNECT_TIMEOUT, READ_TIMEOUT),
                 allow_redirects=False,
-            )
+                stream=True,
+            ) as response:
+                body = _read(response)
+        except RequestNotSentError as error:
+            raise _fatal(str(error), FailureType.config_error) from None
         except requests.RequestException as error:
             raise _fatal(
                 f"Wicked Reports cannot be reached at {self._url} ({type(error).__name__}). {CHECK_NETWORK}.",
                 FailureType.transient_error,
             ) from None
-        if classify_status(response.status_code) is StatusClass.KEY_REFUSED and OUTBOUND_OFF not in response.text:
-            raise _fatal(KEY_MESSAGE.format(status=response.status_code), FailureType.config_error)
-        return response.status_code
+        status = response.status_code
+        if classify_status(status) is StatusClass.KEY_REFUSED:
+            if body is not None and is_web_page(response, body):
+                raise _fatal(FIREWALL_MESSAGE.format(status=status), FailureType.config_error)
+            if OUTBOUND_OFF.encode() not in (body or b""):
+                raise _fatal(KEY_MESSAGE.format(status=status), FailureType.config_error)
+        return status
 
     def post(self, path: str, body: bytes, rows: Sequence[Row], *, repeatable: bool) -> PostResult:
         """POST one batch, with retries, and return what happened to its rows.
 
-        `repeatable` rows have an id at Wicked, so sending them twice is harmless. Other rows are retried only if they
-        count as not stored: after 408, 425, 429 or a 5xx other than a lost response, or without a connection.
-        Raises config_error for a refused key or a wrong address, transient_error after the last attempt. Until the
-        server has responded once there are fewer attempts. The error is a NotStoredError unless an attempt may have
-        stored rows.
+        `repeatable` rows have an id at Wicked, so sending them twice is harmless. Other rows are retried only if the
+        request certainly did not reach Wicked: see `responses`.
+        Raises config_error for a refused key, a wrong address or a setting of this machine that keeps requests from
+        being sent, transient_error after the last attempt. Until the server has responded once there are fewer
+        attempts. The error is a NotStoredError unless an attempt may have stored rows.
         """
         what = f"POST {path}"
         may_be_stored, retry = False, _Retry("not attempted")
@@ -189,10 +217,31 @@ class WickedClient:
         """Make one attempt; raises RequestException if there was no response and the rows may be sent again."""
         # A kept-alive connection that the server is just closing looks like a lost response. Rows that must not be
         # sent twice use a new connection, where only a real loss looks like one.
-        send = self._session.post if repeatable else partial(requests.post, headers=self._session.headers)
-        data = body if repeatable else _TrackedBody(body)
+        if repeatable:
+            return self._exchange(self._session, path, body, rows, repeatable)
+        with BoundedSession(self._limits) as session:
+            session.headers = self._session.headers
+            return self._exchange(session, path, _TrackedBody(body), rows, repeatable)
+
+    def _exchange(
+        self,
+        session: requests.Session,
+        path: str,
+        data: bytes | _TrackedBody,
+        rows: Sequence[Row],
+        repeatable: bool,
+    ) -> PostResult | _Retry:
         try:
-            response = send(self._url + path, data=data, timeout=(CONNECT_TIMEOUT, READ_TIMEOUT), allow_redirects=False)
+            with session.post(
+                self._url + path,
+                data=data,
+                timeout=(CONNECT_TIMEOUT, READ_TIMEOUT),
+                allow_redirects=False,
+                stream=True,
+            ) as response:
+                body = _read(response)
+        except RequestNotSentError as error:
+            raise _fatal(str(error), FailureType.config_error) from None
         except requests.RequestException as error:
             never_sent = not data.started if isinstance(data, _TrackedBody) else _never_connected(error)
             self._reached |= not never_sent and not isinstance(error, NOT_WICKED)
@@ -203,7 +252,9 @@ class WickedClient:
         status = response.status_code
         match classify_status(status):
             case StatusClass.KEY_REFUSED:
-                raise _fatal(KEY_MESSAGE.format(status=status), FailureType.config_error)
+                page = body is not None and is_web_page(response, body)
+                message = FIREWALL_MESSAGE if page else KEY_MESSAGE
+                raise _fatal(message.format(status=status), FailureType.config_error)
             case StatusClass.WRONG_ADDRESS:
                 raise _fatal(
                     f"There is no POST {path} at {self._url} (status {status}). Check the API URL.",
@@ -215,16 +266,28 @@ class WickedClient:
                     "and the proxy, then run the sync again.",
                     FailureType.config_error,
                 )
-            case StatusClass.RESPONSE_LOST if not repeatable:
-                return PostResult(Outcome.UNKNOWN, {}, f"Wicked Reports' gateway lost the response ({status}).")
             case StatusClass.RETRY:
                 return _Retry(f"status {status}", _retry_after(response), may_be_stored=False)
-            case StatusClass.SERVER_ERROR | StatusClass.RESPONSE_LOST:
+            case StatusClass.OUTCOME_UNKNOWN if repeatable:
                 return _Retry(f"status {status}", _retry_after(response))
-        result = parse_response(status, response.content, rows)
+            case StatusClass.OUTCOME_UNKNOWN:
+                reason = f"The response had status {status}, which Wicked Reports or a gateway may send after it stored"
+                return PostResult(Outcome.UNKNOWN, {}, f"{reason} the rows.")
+        if body is None and 200 <= status < 300:
+            result = PostResult(Outcome.UNKNOWN, {}, f"Wicked Reports returned {status} without a whole response.")
+        else:
+            result = parse_response(status, body or b"", rows)
         if result.outcome is Outcome.UNKNOWN and repeatable:
             return _Retry(result.reason.rstrip("."))
         return result
+
+
+def _read(response: requests.Response) -> bytes | None:
+    """Return the body; None if it is cut off, late, too large or badly compressed, so that the status alone counts."""
+    try:
+        return read_body(response, RESPONSE_BYTES)
+    except (BadResponseError, urllib3.exceptions.HTTPError, requests.RequestException, OSError):
+        return None
 
 
 def _describe(error: requests.RequestException) -> str:

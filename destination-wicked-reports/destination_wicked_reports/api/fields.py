@@ -23,6 +23,8 @@ Check = Callable[[Any], Any]
 #: Characters of the longest number: `decimal(18,2)` at Wicked, "18 digits" in the SDK
 #: (docs/vendors/wicked-reports.md 2.3).
 NUMBER_LIMIT = 18
+#: Bits of an integer that Python converts to text; no field is as long.
+MOST_BITS = 4096
 YEARS = range(1970, 2101)
 
 MISSING = "required, but missing or empty"
@@ -75,9 +77,11 @@ def text(field: str, limit: int) -> Check:
                 raise BlankError(field, MISSING)
             written = value
         elif type(value) is int:
-            written = str(value) if value.bit_length() <= 4096 else "9" * 1024  # Python refuses to convert longer ones
+            written = (
+                str(value) if value.bit_length() <= MOST_BITS else "9" * 1024
+            )  # Python refuses to convert longer ones
         else:
-            raise FieldError(field, _FLOAT_ID if isinstance(value, float) else _NOT_TEXT)
+            raise FieldError(field, _FLOAT_ID if isinstance(value, float | Decimal) else _NOT_TEXT)
         if len(written) > limit:
             raise FieldError(field, f"longer than {limit} characters")
         return written

@@ -99,8 +99,8 @@ class Replay:
                 dispatcher.flush()
                 dispatcher.add(self._tally.rows_of(self._normalizer.finish(dispatcher.orders)))
                 dispatcher.flush()
-        except BaseException:
-            dispatcher.abort()
+        except BaseException as error:
+            dispatcher.abort(at_once=not isinstance(error, Exception))
             raise
         finally:
             self._session.dead_letters.sync()

@@ -14,7 +14,9 @@ A line has `outcome` (`rejected` or `in_doubt`), `reason`, `field` (Wicked's nam
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -22,11 +24,13 @@ from typing import Any
 import orjson
 
 from destination_wicked_reports.api.endpoints import ORDER_PAYMENTS, ORDERS
+from destination_wicked_reports.errors import DeadLetterFileError
 from destination_wicked_reports.model import IN_DOUBT, Reject, Row
 
 _OPTIONS = orjson.OPT_APPEND_NEWLINE | orjson.OPT_NON_STR_KEYS
 #: orjson parses 1,024 levels of nesting but serializes only 254.
 _LEVELS = 100
+_LONGEST_INTEGER = 14_000
 TOO_DEEP = "(nested too deep to be written)"
 
 REJECTED = "rejected"
@@ -39,7 +43,10 @@ OUTCOME_UNKNOWN = "A previous run ended after this row may have been sent and be
 
 
 class DeadLetterFile:
-    """Appends to one file. Only its owner may read it, because it contains customers' rows."""
+    """Appends to one file. Only its owner may read it, because it contains customers' rows.
+
+    Every method raises DeadLetterFileError if the file cannot be written.
+    """
 
     def __init__(self, path: Path):
         self.path = path
@@ -63,7 +70,8 @@ class DeadLetterFile:
     def sync(self) -> None:
         """Make what was written durable. Called before a STATE that covers these rows is released."""
         if self._unsynced:
-            os.fsync(self._descriptor)
+            with _named():
+                os.fsync(self._descriptor)
             self._unsynced = False
 
     def close(self) -> None:
@@ -74,12 +82,13 @@ class DeadLetterFile:
             self._descriptor = -1
 
     def check_writable(self) -> None:
-        """Open the file for appending, as the first rejected row would; raises OSError if that fails."""
-        existed = self.path.exists()
-        self._open()
-        self.close()
-        if not existed:
-            self.path.unlink()
+        """Open the file for appending, as the first rejected row would."""
+        with _named():
+            existed = self.path.exists()
+            self._open()
+            self.close()
+            if not existed:
+                self.path.unlink()
 
     def _open(self) -> None:
         if self._descriptor < 0:
@@ -99,7 +108,8 @@ class DeadLetterFile:
     def _write(
         self, outcome: str, reason: str, field: str, endpoint: str, stream: str, row: Any, details: dict[str, Any]
     ) -> None:
-        self._open()
+        with _named():
+            self._open()
         dead_letter = {
             "outcome": outcome,
             "reason": reason,
@@ -115,7 +125,8 @@ class DeadLetterFile:
         except orjson.JSONEncodeError:
             # A record that cannot be serialized must not stop every run: write what can be.
             line = orjson.dumps({**dead_letter, "row": _serializable(row, _LEVELS)}, default=str, option=_OPTIONS)
-        self._append(line)
+        with _named():
+            self._append(line)
         self.counts[outcome] += 1
         self._unsynced = True
 
@@ -138,6 +149,15 @@ def payments_of(endpoint: str, fields: dict[str, Any]) -> list[dict[str, Any]]:
     return fields.get("OrderPayments") or [] if endpoint == ORDERS.name else []
 
 
+@contextlib.contextmanager
+def _named() -> Iterator[None]:
+    """Turn an OSError into a DeadLetterFileError, so that no other file's error is taken for one of this file."""
+    try:
+        yield
+    except OSError as error:
+        raise DeadLetterFileError(error.errno, error.strerror or type(error).__name__) from None
+
+
 def _serializable(value: Any, levels: int) -> Any:
     """Return a value that orjson can serialize: deeper levels become TOO_DEEP, other unsupported values text."""
     if isinstance(value, dict):
@@ -148,5 +168,7 @@ def _serializable(value: Any, levels: int) -> Any:
         return [_serializable(each, levels - 1) for each in value] if levels else TOO_DEEP
     if isinstance(value, str):
         return value.encode(errors="replace").decode()
+    if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() > _LONGEST_INTEGER:
+        return f"(an integer of {value.bit_length():,} bits)"  # Python refuses to convert it
     small = isinstance(value, int) and value.bit_length() < 64
     return value if value is None or small or isinstance(value, float | orjson.Fragment) else str(value)

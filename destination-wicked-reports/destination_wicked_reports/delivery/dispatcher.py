@@ -5,8 +5,8 @@ batch to the outbox and posts it in a thread, and `collect` acts on the result:
 
     result     rows with an id (products, contacts, orders, items)    rows without (payments, clicks, marketing)
     ACCEPTED   recorded as sent, except for the rows that Wicked names: those are rejected
-    REFUSED    the batch is bisected until the bad row is alone, which is rejected
-    UNCLEAR    bisected as above, because Wicked may get such a row twice     in doubt
+    REJECTED   the batch is bisected until the bad row is alone, which is rejected
+    PARTIAL    bisected as above, because Wicked may get such a row twice     in doubt, but for the rows named
     UNKNOWN    never returned: the client repeats the request                 in doubt
 
 Endpoints are sent in Wicked's order (products, contacts, orders, order items, order payments, clicks, marketing): a
@@ -18,6 +18,7 @@ Every row counts as unsettled in `oldest` until its outcome is recorded, so that
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections import Counter, deque
@@ -35,7 +36,10 @@ from destination_wicked_reports.ledger.ledger import ACCEPTED, Ledger
 from destination_wicked_reports.ledger.order_book import OrderBook
 from destination_wicked_reports.ledger.outbox import Batch
 from destination_wicked_reports.model import IN_DOUBT, Row
-from destination_wicked_reports.signals import POLL_SECONDS, SIGNALS
+from destination_wicked_reports.signals import POLL_SECONDS, POST_THREAD, SIGNALS
+
+#: After a signal, how many seconds the responses of running requests are awaited. Docker kills after 10 seconds.
+GRACE_SECONDS = 4.0
 
 
 class Dispatcher:
@@ -59,7 +63,7 @@ class Dispatcher:
         self._ledger = ledger
         self._tally = tally
         self._max_in_flight = in_flight
-        self._threads = ThreadPoolExecutor(in_flight, thread_name_prefix="post")
+        self._threads = ThreadPoolExecutor(in_flight, thread_name_prefix=POST_THREAD)
         self._queues = {endpoint: Queue(endpoint, batch_rows, clock) for endpoint in LOAD_ORDER}
         self._in_flight: dict[Future[PostResult | None], Batch] = {}
         #: Set once a post failed for good, or the run did: nothing more is posted.
@@ -76,6 +80,11 @@ class Dispatcher:
         self._invalidated_sales: set[str] = set()
         #: Sales of rows that `add` has not queued yet.
         self._later_sales: set[str] = set()
+
+        #: By `id`, the batches whose dead letters are written while their outcome is not in the ledger yet.
+        self._reported: set[int] = set()
+        #: Whether requests still run that `abort` no longer waits for.
+        self._abandoned = False
 
     @property
     def counts(self) -> dict[str, Counter[str]]:
@@ -183,19 +192,40 @@ class Dispatcher:
         while self._in_flight:
             self.collect(block=True)
 
-    def abort(self) -> None:
-        """Send nothing more, but wait for the results of what is in flight. For a run that has failed already."""
+    def abort(self, *, at_once: bool = False) -> None:
+        """Send nothing more, but record the results of what is in flight. For a run that has failed already.
+
+        `at_once`, or a signal in the meantime, bounds the wait: after `GRACE_SECONDS` a response counts as lost, and a
+        request that still runs after twice as long is left in the outbox. Further errors are not raised, because the
+        run's own error is reported; what they concern stays in the outbox.
+        """
         self._stopped.set()
-        self._client.stop()
-        while self._in_flight:
-            before = len(self._in_flight)
-            try:
-                self.collect(block=True)
-            except Exception:
-                if len(self._in_flight) == before:
-                    raise
-        while self._bisected:
-            self._leave_to_next_run(self._bisected.popleft())
+        self._client.stop(GRACE_SECONDS if at_once else None)
+        end = time.monotonic() + 2 * GRACE_SECONDS if at_once else float("inf")
+        interrupted: BaseException | None = None
+        with SIGNALS.deferred():
+            while self._in_flight and time.monotonic() < end:
+                try:
+                    SIGNALS.check()
+                except BaseException as error:
+                    if interrupted is not None:
+                        raise
+                    interrupted = error
+                    self._client.stop(GRACE_SECONDS)
+                    end = min(end, time.monotonic() + 2 * GRACE_SECONDS)
+                for future in wait(self._in_flight, POLL_SECONDS, FIRST_COMPLETED).done:
+                    with contextlib.suppress(Exception):
+                        self._settle(future)
+                    if future in self._in_flight:
+                        self._failed.append(self._in_flight.pop(future))
+            self._abandoned = bool(self._in_flight)
+            self._failed += self._in_flight.values()
+            self._in_flight.clear()
+            while self._bisected:
+                with contextlib.suppress(Exception):
+                    self._leave_to_next_run(self._bisected.popleft())
+        if interrupted is not None:
+            raise interrupted
 
     def _leave_to_next_run(self, batch: Batch) -> None:
         """Give up a batch that was not posted. It stays in the outbox only if Wicked may have it from before."""
@@ -204,8 +234,8 @@ class Dispatcher:
             self._ledger.commit(batch, [])
 
     def close(self) -> None:
-        """End the threads; nothing may be in flight any more."""
-        self._threads.shutdown()
+        """End the threads, without waiting for those that `abort` gave up."""
+        self._threads.shutdown(wait=not self._abandoned, cancel_futures=True)
 
     def _send_up_to(self, last: str, *, one_batch: bool = False) -> None:
         """Send the queues up to this endpoint, full or not: its rows may refer to rows of earlier endpoints."""
@@ -275,44 +305,94 @@ class Dispatcher:
             SIGNALS.check()
         done = [future for future in self._in_flight if future.done()]
         for future in done:
-            batch = self._in_flight[future]
-            try:
-                result = future.result()
-            except Exception as error:
-                self._failed.append(self._in_flight.pop(future))
-                if isinstance(error, NotStoredError) and not batch.maybe_stored:
-                    self._ledger.commit(batch, [])
-                raise
-            if result is None:
-                self._leave_to_next_run(batch)
-            else:
-                self._apply(batch, result)
-            del self._in_flight[future]  # only now: an interruption before this line must not release its STATE
+            self._settle(future)
         while self._bisected and len(self._in_flight) < self._max_in_flight and not self._stopped.is_set():
             self._post(self._bisected[0])
             self._bisected.popleft()
         if done:
             self._tally.check()
 
+    def _settle(self, future: Future[PostResult | None]) -> None:
+        """Record the outcome of one request; raises its error if it failed for good."""
+        batch = self._in_flight[future]
+        try:
+            result = future.result()
+        except Exception as error:
+            self._failed.append(self._in_flight.pop(future))
+            if isinstance(error, NotStoredError) and not batch.maybe_stored:
+                self._ledger.commit(batch, [])
+            raise
+        try:
+            if result is None:
+                self._leave_to_next_run(batch)
+            else:
+                self._apply(batch, result)
+        except OSError:  # the dead-letter file cannot be written
+            self._failed.append(self._in_flight.pop(future))
+            self._record_without_dead_letters(batch, result)
+            raise
+        del self._in_flight[future]  # only now: an interruption before this line must not release its STATE
+
     def _apply(self, batch: Batch, result: PostResult) -> None:
         repeatable = bool(ENDPOINTS[batch.endpoint].key)
+        if repeatable and result.in_doubt:
+            batch.maybe_stored = True
+            self._bisect(batch, next(iter(result.in_doubt.values())))
+            return
         match result.outcome:
             case Outcome.ACCEPTED:
-                accepted = [row for position, row in enumerate(batch.rows) if position not in result.rejected]
-                self._reject([(batch.rows[position], reason) for position, reason in result.rejected.items()])
-                self._commit(batch, accepted, ACCEPTED)
-                self.counts[batch.endpoint][SENT] += len(accepted)
+                self._apply_to_rows(batch, result, "")
             case Outcome.REJECTED | Outcome.PARTIAL if repeatable or result.outcome is Outcome.REJECTED:
                 batch.maybe_stored = batch.maybe_stored or result.outcome is Outcome.PARTIAL
                 self._bisect(batch, result.reason)
             case _:
-                self._mark_in_doubt(batch, result.reason)
+                self._apply_to_rows(batch, result, result.reason)
+
+    def _apply_to_rows(self, batch: Batch, result: PostResult, in_doubt: str) -> None:
+        """Record each row as rejected, in doubt or sent; `in_doubt` is the reason if all that are not rejected are."""
+        others = [(position, row) for position, row in enumerate(batch.rows) if position not in result.rejected]
+        reasons = dict.fromkeys([position for position, _ in others], in_doubt) if in_doubt else result.in_doubt
+        doubtful = [row for position, row in others if position in reasons]
+        accepted = [row for position, row in others if position not in reasons]
+        batches = [batch]
+        if doubtful and accepted:
+            batches = [batch.with_rows(accepted), batch.with_rows(doubtful)]
+            self._ledger.begin(*batches, replaces=batch)
+        if id(batch) not in self._reported:
+            self._reject([(batch.rows[position], reason) for position, reason in result.rejected.items()])
+            for position, row in others:
+                if position in reasons:
+                    self._tally.mark_in_doubt(row, reasons[position])
+            self._reported.add(id(batch))
+        if accepted or not doubtful:
+            self._commit(batches[0], accepted, ACCEPTED)
+            self.counts[batch.endpoint][SENT] += len(accepted)
+        if doubtful:
+            self._commit(batches[-1], doubtful, IN_DOUBT)
+        self._reported.discard(id(batch))
+
+    def _record_without_dead_letters(self, batch: Batch, result: PostResult | None) -> None:
+        """Record what needs no dead letter: rows that Wicked accepted, and that it refused the others.
+
+        Refused rows come again from the source, because their STATE is not released. Rows in doubt stay in the outbox.
+        """
+        if result is None or result.in_doubt or batch.maybe_stored:
+            return
+        if result.outcome is Outcome.ACCEPTED:
+            accepted = [row for position, row in enumerate(batch.rows) if position not in result.rejected]
+            self._ledger.commit(batch, accepted, ACCEPTED)
+            self.counts[batch.endpoint][SENT] += len(accepted)
+        elif result.outcome is Outcome.REJECTED:
+            self._ledger.commit(batch, [])
 
     def _bisect(self, batch: Batch, reason: str) -> None:
         """Split a refused batch in two, or reject its only row."""
         if len(batch.rows) == 1:
             self._reject([(batch.rows[0], reason)])
             self._commit(batch, [], ACCEPTED)
+            return
+        if self._stopped.is_set():
+            self._leave_to_next_run(batch)
             return
         middle = len(batch.rows) // 2
         parts = [batch.with_rows(rows) for rows in (batch.rows[:middle], batch.rows[middle:])]
@@ -321,9 +401,7 @@ class Dispatcher:
 
     def _mark_in_doubt(self, batch: Batch, reason: str) -> None:
         """Report rows that Wicked may or may not have; they count as sent and are not sent again automatically."""
-        for row in batch.rows:
-            self._tally.mark_in_doubt(row, reason)
-        self._commit(batch, batch.rows, IN_DOUBT)
+        self._apply_to_rows(batch, PostResult(Outcome.UNKNOWN, {}), reason)
 
     def _commit(self, batch: Batch, rows: list[Row], status: str) -> None:
         self._tally.dead_letters.sync()  # the dead letters must be durable before the batch leaves the outbox

@@ -17,7 +17,7 @@ from destination_wicked_reports.config.spec import Config, NoLedger
 from destination_wicked_reports.delivery.dead_letters import DeadLetterFile
 from destination_wicked_reports.delivery.dispatcher import Dispatcher
 from destination_wicked_reports.delivery.tally import Tally
-from destination_wicked_reports.errors import ConfigurationError, LedgerBusyError, LedgerError
+from destination_wicked_reports.errors import ConfigurationError, DeadLetterFileError, LedgerBusyError, LedgerError
 from destination_wicked_reports.ledger.engines import reason
 from destination_wicked_reports.ledger.ledger import Ledger
 from destination_wicked_reports.ledger.opening import claim_ledger, open_ledger
@@ -25,7 +25,7 @@ from destination_wicked_reports.ledger.opening import claim_ledger, open_ledger
 logger = logging.getLogger("airbyte")
 
 #: The files that SQLite keeps for a ledger, as suffixes of its name.
-_SQLITE_SUFFIXES = ("", "-wal", "-shm", "-journal")
+_SQLITE_SUFFIXES = ("", "-wal", "-shm", "-journal", "-reserve")
 
 
 @dataclass(slots=True, frozen=True)
@@ -49,7 +49,7 @@ def open_session(config: Config, *, fail_fast: bool = False, resend_in_doubt: bo
     try:
         with contextlib.ExitStack() as stack:
             ledger = stack.enter_context(contextlib.closing(open_ledger(config, resend_in_doubt=resend_in_doubt)))
-            dead_letters = _open_checked(config)
+            dead_letters = open_dead_letters(config)
             stack.callback(dead_letters.close)
             client = make_client(config)
             tally = Tally(dead_letters, fail_fast=fail_fast)
@@ -64,9 +64,7 @@ def open_session(config: Config, *, fail_fast: bool = False, resend_in_doubt: bo
                 yield Session(ledger, dead_letters, client, tally, dispatcher)
             except DBAPIError as error:
                 raise _storage_error(f"{ledger.description} could not be read or written ({reason(error)})") from None
-            except BrokenPipeError:
-                raise
-            except OSError as error:
+            except DeadLetterFileError as error:
                 raise _storage_error(f"{dead_letters.path} could not be written ({error.strerror})") from None
     except LedgerBusyError as error:
         raise transient_error(str(error)) from None
@@ -84,22 +82,24 @@ def make_client(config: Config) -> WickedClient:
 
 
 def open_dead_letters(config: Config) -> DeadLetterFile:
-    """Return the dead-letter file, creating its folder; ConfigurationError if it is one of the ledger's files."""
+    """Return the dead-letter file, creating its folder.
+
+    Raises ConfigurationError if it cannot be written, or is one of the ledger's files.
+    """
     path, ledger = rejects_path(config), ledger_path(config)
     if ledger is not None and path.resolve() in [
         ledger.with_name(ledger.name + suffix).resolve() for suffix in _SQLITE_SUFFIXES
     ]:
         raise ConfigurationError(f"{path} is the ledger's own file. Choose another rejected_records_path.")
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return DeadLetterFile(path)
-
-
-def not_writable_message(config: Config, error: OSError) -> str:
-    """Return the message for a dead-letter file that cannot be written."""
-    return (
-        f"The dead-letter file {rejects_path(config)} cannot be written ({error.strerror}). "
-        "Choose another rejected_records_path."
-    )
+    dead_letters = DeadLetterFile(path)
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        dead_letters.check_writable()
+    except OSError as error:
+        raise ConfigurationError(
+            f"The dead-letter file {path} cannot be written ({error.strerror}). Choose another rejected_records_path."
+        ) from None
+    return dead_letters
 
 
 def log_locations(config: Config, ledger: Ledger, dead_letters: DeadLetterFile) -> None:
@@ -127,15 +127,6 @@ def log_locations(config: Config, ledger: Ledger, dead_letters: DeadLetterFile) 
             "container ends. Mount a volume, and set rejected_records_path to a file on it.",
             dead_letters.path,
         )
-
-
-def _open_checked(config: Config) -> DeadLetterFile:
-    try:
-        dead_letters = open_dead_letters(config)
-        dead_letters.check_writable()
-    except OSError as error:
-        raise ConfigurationError(not_writable_message(config, error)) from None
-    return dead_letters
 
 
 def _storage_error(what: str) -> AirbyteTracedException:

@@ -23,36 +23,40 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 from destination_wicked_reports.delivery.dispatcher import Dispatcher
 from destination_wicked_reports.delivery.queue import BATCH_BYTES
 from destination_wicked_reports.delivery.tally import Tally
 from destination_wicked_reports.errors import InvalidInputError
 from destination_wicked_reports.mappings.base import Normalizer
-from destination_wicked_reports.model import Record, Row
-from destination_wicked_reports.protocol.messages import parse
+from destination_wicked_reports.model import Record, Reject, Row
+from destination_wicked_reports.protocol.messages import BadRecord, Line, parse, parse_long
 from destination_wicked_reports.signals import SIGNALS
 
 logger = logging.getLogger("airbyte")
 
 #: Airbyte wants a STATE at least every 15 minutes (docs/airbyte-cdk.md 5.2).
 FLUSH_SECONDS = 600.0
-#: How many full requests STATEs may lag behind the input before partly filled requests are sent to release them.
+#: How many full requests STATEs may lag behind the input, or how many requests' rows of them may wait, before partly
+#: filled requests are sent to release them.
 LAG_BATCHES = 10
 #: Records normalized at a time: few enough for the processor's cache, and enough to share one query of the ledger.
 GROUP_RECORDS = 200
+#: Streams that one log line names.
+MOST_NAMES = 10
 StreamKey = tuple[str, str]
 
 
 @dataclass(slots=True)
 class WaitingState:
-    """A STATE that waits for the records up to `sequence`."""
+    """A STATE that waits for the records up to `sequence`; `size` is the length of its line."""
 
     sequence: int
     message: dict[str, Any]
+    size: int
 
 
 class Writer:
@@ -89,6 +93,7 @@ class Writer:
         self._records_bytes = 0
         self._records_since = float("inf")
         self._states: deque[WaitingState] = deque()
+        self._states_bytes = 0
         self._record_counts: Counter[StreamKey] = Counter()
         self._open_streams: set[str] = set()
         self._source_failed = False
@@ -96,7 +101,7 @@ class Writer:
 
     # -- the durability rule ----------------------------------------------------------------------------------------
 
-    def write(self, input_lines: Iterable[list[bytes]]) -> None:
+    def write(self, input_lines: Iterable[Sequence[Line]]) -> None:
         """Deliver all records of the input. However the run ends, STATEs whose records are settled are released."""
         try:
             with SIGNALS.deferred():
@@ -117,8 +122,8 @@ class Writer:
                 self._finish()
                 self._flush()
                 self._ended = True
-        except BaseException:
-            self._dispatcher.abort()
+        except BaseException as error:
+            self._dispatcher.abort(at_once=not isinstance(error, Exception))
             self._release()
             raise
 
@@ -128,7 +133,9 @@ class Writer:
         unsettled = min(self._dispatcher.oldest(), self._normalizer.oldest_buffered, unread)
         while self._states and self._states[0].sequence < unsettled:
             self._tally.dead_letters.sync()
-            self._emit(self._states.popleft().message)
+            state = self._states.popleft()
+            self._states_bytes -= state.size
+            self._emit(state.message)
 
     def _flush(self) -> None:
         self._normalize()
@@ -139,24 +146,29 @@ class Writer:
         since = min(self._records_since, self._dispatcher.waiting_since())
         if self._clock() - since >= FLUSH_SECONDS:
             return True
-        return bool(self._states) and self._sequence - self._states[0].sequence > LAG_BATCHES * self._batch_rows
+        limit = LAG_BATCHES * self._batch_rows
+        if len(self._states) > limit or self._states_bytes > BATCH_BYTES:
+            return True
+        return bool(self._states) and self._sequence - self._states[0].sequence > limit
 
     # -- messages ---------------------------------------------------------------------------------------------------
 
-    def _take(self, line: bytes) -> None:
+    def _take(self, line: Line) -> None:
         self._lines += 1
-        if not line.strip():
+        if not isinstance(line, bytes):
+            self._take_bad(line if isinstance(line, BadRecord) else parse_long(line, self._lines))
+            return
+        if not line or line.isspace():
             return
         message = parse(line, self._lines)
+        if isinstance(message, BadRecord):
+            self._take_bad(message)
+            return
         kind = message["type"]
         if kind == "RECORD":
             record = message["record"]
             key = (record.get("namespace") or "", record["stream"])
-            route = self._routes.get(key)
-            if route is None:
-                raise InvalidInputError(
-                    self._lines, "is a record of a stream that is not in the catalog, or not in this namespace"
-                )
+            route = self._routes.get(key) or self._unknown_stream()
             self._sequence += 1
             self._record_counts[key] += 1
             self._records.append(Record(route, record["data"], self._sequence))
@@ -166,13 +178,27 @@ class Writer:
             if len(self._records) >= self._group or self._records_bytes >= BATCH_BYTES:
                 self._normalize()
         elif kind == "STATE":
-            self._take_state(message)
+            self._take_state(message, len(line))
         elif kind == "LOG":
             self._emit(line)  # in a shell pipe nothing else shows the source's log
         elif kind == "TRACE":
             self._take_trace(message["trace"])
 
-    def _take_state(self, message: dict[str, Any]) -> None:
+    def _take_bad(self, record: BadRecord) -> None:
+        """Write a record that is not valid JSON to the dead-letter file."""
+        key = (record.namespace, record.stream)
+        route = self._routes.get(key) or self._unknown_stream()
+        self._sequence += 1
+        self._record_counts[key] += 1
+        endpoint = self._normalizer.endpoint_of(route)
+        self._tally.rows_of([Reject(record.reason, "", endpoint, route, record.data, self._sequence)])
+
+    def _unknown_stream(self) -> NoReturn:
+        raise InvalidInputError(
+            self._lines, "is a record of a stream that is not in the catalog, or not in this namespace"
+        )
+
+    def _take_state(self, message: dict[str, Any], size: int) -> None:
         """Queue a STATE with its record count: since the last STATE of its stream, or of all streams if global."""
         state = message["state"]
         if state.get("type") == "STREAM":
@@ -182,7 +208,8 @@ class Writer:
             count = sum(self._record_counts.values())
             self._record_counts.clear()
         state["destinationStats"] = {**(state.get("destinationStats") or {}), "recordCount": float(count)}
-        self._states.append(WaitingState(self._sequence, message))
+        self._states.append(WaitingState(self._sequence, message, size))
+        self._states_bytes += size
 
     def _take_trace(self, trace: dict[str, Any]) -> None:
         """Log an error of the source, and track which streams it started and did not complete."""
@@ -237,9 +264,15 @@ class Writer:
         if self._open_streams and self._ended:  # otherwise the run itself stopped, and its error is logged
             fix = "fix the error it reported and " if self._source_failed else ""
             yield (
-                f"The input ended before {', '.join(sorted(self._open_streams))} was complete: the source stopped "
+                f"The input ended before {first_names(self._open_streams)} was complete: the source stopped "
                 f"early, so {fix}run the sync again."
             )
         for reason, count in self._tally.skipped.items():
             yield f"skipped {count:,} records: {reason}"
         yield from self._normalizer.notes()
+
+
+def first_names(names: Collection[str]) -> str:
+    """Return names for a sentence, cut after ten."""
+    more = len(names) - MOST_NAMES
+    return ", ".join(sorted(names)[:MOST_NAMES]) + (f" and {more:,} more streams" if more > 0 else "")

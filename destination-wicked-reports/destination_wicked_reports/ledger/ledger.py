@@ -28,6 +28,7 @@ from destination_wicked_reports.ledger import schema
 from destination_wicked_reports.ledger.engines import opening_error, postgresql_engine, sqlite_engine
 from destination_wicked_reports.ledger.leases import Leases
 from destination_wicked_reports.ledger.outbox import Batch, decode_rows, decode_sale, encode_json, encode_rows
+from destination_wicked_reports.ledger.reserve import Reserve
 from destination_wicked_reports.ledger.schema import (
     outbox,
     sale_aliases,
@@ -75,6 +76,7 @@ class Ledger:
         self.description = description
         self.resend_in_doubt = resend_in_doubt
         self._engine = engine
+        self._reserve: Reserve | None = None
         try:
             self._connection: Connection = engine.connect()
         except DBAPIError as error:
@@ -103,7 +105,13 @@ class Ledger:
             os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
         except OSError as error:
             raise LedgerError(f"The ledger {path} cannot be opened ({error.strerror}).") from None
-        return cls(sqlite_engine(path, lock_wait), store, f"The ledger {path}", resend_in_doubt=resend_in_doubt)
+        ledger = cls(sqlite_engine(path, lock_wait), store, f"The ledger {path}", resend_in_doubt=resend_in_doubt)
+        try:
+            ledger._reserve = Reserve(path)  # only now, when the file is locked
+        except LedgerError:
+            ledger.close()
+            raise
+        return ledger
 
     @classmethod
     def postgresql(
@@ -133,6 +141,8 @@ class Ledger:
         """Close the connection, which releases the lock."""
         with contextlib.suppress(DBAPIError):
             self._connection.close()
+        if self._reserve is not None:
+            self._reserve.close()
         self._engine.dispose()
 
     # -- whose ledger this is ---------------------------------------------------------------------------------------
@@ -211,7 +221,12 @@ class Ledger:
     # -- the outbox -------------------------------------------------------------------------------------------------
 
     def begin(self, *batches: Batch, replaces: Batch | None = None) -> None:
-        """Write batches to the outbox before they are posted; `replaces` is the batch that they were split from."""
+        """Write batches to the outbox before they are posted; `replaces` is the batch that they were split from.
+
+        Raises DBAPIError, also after a full disk left only enough space to record what is in flight.
+        """
+        if self._reserve is not None and self._reserve.error is not None:
+            raise self._reserve.error
         with self._connection.begin():
             self.verify_lease()
             if replaces is not None:
@@ -235,7 +250,18 @@ class Ledger:
         return {"run": self._leases.run, "scopes": self._leases.scopes(row.key for row in batch.rows)}
 
     def commit(self, batch: Batch, rows: Sequence[Row], status: str = ACCEPTED) -> None:
-        """Remove a batch from the outbox and record `rows` of it as sent, in one transaction."""
+        """Remove a batch from the outbox and record `rows` of it as sent, in one transaction.
+
+        On a full disk this uses the space set aside for it, after which `begin` fails.
+        """
+        try:
+            self._record(batch, rows, status)
+        except DBAPIError as error:
+            if self._reserve is None or not self._reserve.release(error):
+                raise
+            self._record(batch, rows, status)
+
+    def _record(self, batch: Batch, rows: Sequence[Row], status: str) -> None:
         now = int(time.time())
         changes = [(row.sale_key, row.sale, row) for row in rows if row.sale_key and row.sale]
         states: dict[str, SaleState] = {}

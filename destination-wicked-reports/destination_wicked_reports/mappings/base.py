@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 
+from destination_wicked_reports.api.endpoints import ENDPOINTS, ORDERS
 from destination_wicked_reports.ledger.order_book import OrderBook
 from destination_wicked_reports.model import Record, Reject, Row, Skip
 
@@ -29,6 +30,10 @@ class Normalizer(ABC):
         `object_name` is the endpoint that the catalog asks for, if any; most mappings choose endpoints themselves.
         """
         return stream if stream in self.streams and not object_name else None
+
+    def endpoint_of(self, stream: str) -> str:
+        """Return the endpoint that a record of this stream counts for if it cannot be read."""
+        return stream if stream in ENDPOINTS else ORDERS.name
 
     def notes(self) -> Iterator[str]:
         """Yield what the user should hear at the end of the run, without any value of a record."""

@@ -10,9 +10,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import orjson
-
 from destination_wicked_reports.api.endpoints import ENDPOINTS, ORDER_ITEMS, ORDER_PAYMENTS, ORDERS
+from destination_wicked_reports.api.json_text import parse_text
 from destination_wicked_reports.api.rows import FieldChecker, RowMaker, find_column, fold
 from destination_wicked_reports.errors import FieldError
 from destination_wicked_reports.ledger.order_book import OrderBook
@@ -124,10 +123,7 @@ class NativeNormalizer(Normalizer):
 def _listed(nested: Any) -> list[Any]:
     """Return the nested rows as a list, which a warehouse may have stored as JSON text."""
     if isinstance(nested, str):
-        try:
-            nested = orjson.loads(nested)
-        except orjson.JSONDecodeError:
-            return [nested]
+        nested = parse_text(nested, nested)
     return nested if isinstance(nested, list) else [nested]
 
 

@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import sys
+import threading
 from collections.abc import Callable, Iterable
 
 from airbyte_cdk.models import AirbyteMessage, AirbyteMessageSerializer, FailureType
@@ -14,7 +15,7 @@ from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from destination_wicked_reports.base.errors import config_error
 from destination_wicked_reports.errors import ConfigurationError
 from destination_wicked_reports.protocol.messages import Output, OutputHandler
-from destination_wicked_reports.signals import SIGNALS
+from destination_wicked_reports.signals import POST_THREAD, SIGNALS
 
 logger = logging.getLogger("airbyte")
 
@@ -26,12 +27,24 @@ def run_command(output: Output, command: Callable[[], Iterable[AirbyteMessage]])
     """
     try:
         output.open()
-        _run(output, command)
+        try:
+            _run(output, command)
+        except SystemExit as ended:
+            _leave(ended)
+            raise
     except OSError as error:  # standard output is closed or full, so no message can report it
         with contextlib.suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         sys.stderr.write(f"Standard output cannot be written ({error.strerror}).\n")
         sys.exit(1)
+
+
+def _leave(ended: SystemExit) -> None:
+    """End the process at once if a post that the dispatcher gave up still waits for a connection."""
+    if any(thread.name.startswith(POST_THREAD) for thread in threading.enumerate()):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(ended.code if isinstance(ended.code, int) else 1)
 
 
 def _run(output: Output, command: Callable[[], Iterable[AirbyteMessage]]) -> None:

@@ -6,36 +6,92 @@ import errno
 import json
 import logging
 import os
+import re
 import select
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 import orjson
 from airbyte_cdk.logger import AirbyteLogFormatter
 
+from destination_wicked_reports.api.json_text import BYTE_ORDER_MARK, DIGITS, LONG_RUN, has_long_number, read_json
+from destination_wicked_reports.base.errors import transient_error
 from destination_wicked_reports.errors import InvalidInputError
 
 #: Bytes per read. Larger chunks no longer fit into the processor's cache.
 CHUNK = 1 << 17
 #: Seconds without input after which `read_lines` yields an empty list.
 POLL_SECONDS = 0.2
+#: Bytes of the longest line. No row of more than 10 MB can be sent.
+LINE_LIMIT = 64 << 20
+#: Bytes of an unreadable line in which its stream is looked for, and which the dead letter shows.
+HEAD = 1 << 16
+EXCERPT = 4000
+TOO_LONG = f"longer than {LINE_LIMIT >> 20} MB"
+TOO_DEEP = "nested too deep"
+#: The texts and marks of JSON, wherever they are.
+_TOKENS = re.compile(rb'"(?:[^"\\]|\\.)*(?:"|\\?\Z)|[{}\[\],:]', re.DOTALL).finditer
 #: Message types a destination ignores.
 IGNORED = frozenset({"LOG", "CONTROL", "SPEC", "CATALOG", "CONNECTION_STATUS", "DESTINATION_CATALOG"})
 
 
-def parse(line: bytes, number: int) -> dict[str, Any]:
+@dataclass(slots=True)
+class BadRecord:
+    """A RECORD with something that JSON does not allow; `reason` names it. `data` shows as much as could be read."""
+
+    stream: str
+    namespace: str
+    data: dict[str, Any]
+    reason: str
+
+
+@dataclass(slots=True)
+class LongLine:
+    """The beginning of a line that is longer than LINE_LIMIT; the rest was dropped."""
+
+    head: bytes
+
+
+#: A line as it arrived, and what the writer takes.
+RawLine = bytes | LongLine
+Line = bytes | LongLine | BadRecord
+
+
+def parse(line: bytes, number: int) -> dict[str, Any] | BadRecord:
     """Return one message; raises InvalidInputError unless the parts that the writer uses are valid."""
     try:
-        message: dict[str, Any] = orjson.loads(line)
+        message: Any = orjson.loads(line)
+        if line.translate(DIGITS).find(LONG_RUN) >= 0 and has_long_number(line):
+            message = read_json(line)[0]
+        if message["type"] == "RECORD":
+            record = message["record"]
+            whole = type(record["stream"]) is str and type(record["data"]) is dict
+            if whole and ("namespace" not in record or isinstance(record["namespace"], str | None)):
+                return message  # type: ignore[no-any-return]
+    except (orjson.JSONDecodeError, RecursionError):
+        return _parse_leniently(line, number)
+    except (KeyError, TypeError):
+        raise _invalid(number) from None
+    return _checked(message, line, number)
+
+
+def _invalid(number: int) -> InvalidInputError:
+    return InvalidInputError(number, "is not a valid Airbyte message")
+
+
+def _checked(message: Any, line: bytes, number: int) -> dict[str, Any]:
+    """Return a message; raises InvalidInputError if it is none."""
+    try:
         kind = message["type"]
         if kind == "RECORD":
             record = message["record"]
             whole = type(record["stream"]) is str and type(record["data"]) is dict
             whole = whole and ("namespace" not in record or isinstance(record["namespace"], str | None))
         elif kind == "STATE":
-            message = json.loads(line)  # STATEs of a platform may have longer integers than orjson reads
+            message = read_state(line)
             state = message["state"]
             whole = isinstance(state.get("destinationStats"), dict | None)
             if state.get("type") == "STREAM":
@@ -49,13 +105,109 @@ def parse(line: bytes, number: int) -> dict[str, Any]:
             whole = isinstance(message["trace"].get("error"), dict | None)
         else:
             whole = kind in IGNORED
-    except orjson.JSONDecodeError:
-        raise InvalidInputError(number, "is not complete JSON") from None
-    except (KeyError, TypeError, AttributeError, RecursionError):
+    except (KeyError, TypeError, AttributeError, ValueError, RecursionError):
         whole = False
     if not whole:
-        raise InvalidInputError(number, "is not a valid Airbyte message")
+        raise _invalid(number)
+    checked: dict[str, Any] = message
+    return checked
+
+
+def _parse_leniently(line: bytes, number: int) -> dict[str, Any] | BadRecord:
+    """Return the message of a line that orjson refuses."""
+    try:
+        message, fault = read_json(line)
+    except RecursionError:
+        return _unreadable(line, number, TOO_DEEP)
+    except ValueError:
+        raise InvalidInputError(number, "is not complete JSON") from None
+    message = _checked(message, line, number)
+    if fault and message["type"] == "RECORD":
+        record = message["record"]
+        return BadRecord(record["stream"], record.get("namespace") or "", record["data"], contains(fault))
     return message
+
+
+def parse_long(line: LongLine, number: int) -> BadRecord:
+    """Return the record that a line above the limit begins; raises InvalidInputError if it shows no stream."""
+    return _unreadable(line.head, number, TOO_LONG)
+
+
+def _unreadable(line: bytes, number: int, reason: str) -> BadRecord:
+    found = find_names(line[:HEAD])
+    stream = found.get(("record", "stream"))
+    if stream is None:
+        raise InvalidInputError(number, f"is {reason}, and not a record whose stream can be read")
+    return BadRecord(stream, found.get(("record", "namespace"), ""), excerpt(line), f"the record is {reason}")
+
+
+def contains(fault: str) -> str:
+    """Return the reason of a dead letter."""
+    return f"the record contains {fault}"
+
+
+def excerpt(line: bytes) -> dict[str, Any]:
+    """Return the beginning of a line in the form of a record, for the dead-letter file."""
+    return {"line": line[:EXCERPT].decode(errors="replace")}
+
+
+def find_names(head: bytes) -> dict[tuple[str, ...], str]:
+    """Return the texts outside of data at the beginning of a line, by their path: `("record", "stream")`.
+
+    It reads no more than it must, so the line may be incomplete or nested without end.
+    """
+    found: dict[tuple[str, ...], str] = {}
+    path: list[str] = []
+    key = ""
+    pending = ""  # the last text, which is a key if a colon follows
+    after_colon = False
+    for token in _TOKENS(head):
+        mark = token[0]
+        if mark[:1] == b'"':
+            pending = mark[1:-1].decode(errors="replace")
+            where = (*path[1:], key)
+            if after_colon and len(where) <= 2:
+                found[where] = _unescaped(pending)
+            after_colon = False
+        elif mark == b":":
+            key, after_colon = pending, True
+        elif mark in b"{[":
+            path.append(key if after_colon else "")
+            after_colon = False
+        elif mark in b"}]":
+            del path[-1:]
+            after_colon = False
+        else:
+            after_colon = False
+    return found
+
+
+def _unescaped(text: str) -> str:
+    try:
+        return str(json.loads(f'"{text}"', strict=False))
+    except ValueError:
+        return text
+
+
+def read_state(line: bytes) -> Any:
+    """Return a STATE so that `encode` writes every number of it as it was; raises ValueError.
+
+    The value belongs to the source or the platform, which may use longer numbers and deeper nesting than orjson reads.
+    """
+    line.removeprefix(BYTE_ORDER_MARK).decode()  # a STATE that is not UTF-8 would be changed
+    return read_json(line, exact=orjson.Fragment)[0]
+
+
+def encode(message: Any) -> bytes:
+    """Return a message as a line without a newline."""
+    try:
+        return orjson.dumps(message)
+    except orjson.JSONEncodeError:  # integers of more than 64 bits, more than 254 levels, lone surrogates
+        return json.dumps(message, separators=(",", ":"), default=_decode_fragment).encode()
+
+
+def _decode_fragment(value: Any) -> Any:
+    return json.loads(orjson.dumps(value))
 
 
 class Output:
@@ -67,7 +219,7 @@ class Output:
 
     def emit(self, message: Any) -> None:
         """Write one message, given as an object or as an encoded line without a newline; raises OSError."""
-        line = message if isinstance(message, bytes) else _encoded(message)
+        line = message if isinstance(message, bytes) else encode(message)
         with self._lock:
             stream = self._stream or self.open()
             stream.write(line + b"\n")
@@ -85,13 +237,6 @@ class Output:
         return self._stream
 
 
-def _encoded(message: Any) -> bytes:
-    try:
-        return orjson.dumps(message)
-    except orjson.JSONEncodeError:  # integers of more than 64 bits, or more than 254 levels
-        return json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode()
-
-
 class OutputHandler(logging.Handler):
     """Writes log records as LOG messages through the same lock as all other messages."""
 
@@ -105,13 +250,24 @@ class OutputHandler(logging.Handler):
         self._output.emit(self.format(record).encode())
 
 
-def read_lines(descriptor: int) -> Iterator[list[bytes]]:
+def read_lines(descriptor: int) -> Iterator[list[RawLine]]:
     """Yield the lines of a pipe as they arrive, a list at a time.
 
     Yields an empty list after every `POLL_SECONDS` without input, so that the caller can check its requests and its
-    clock. The last line may be incomplete if the source died while writing it.
+    clock. The last line may be incomplete if the source died while writing it. Of a line of more than LINE_LIMIT bytes
+    only the beginning is kept. Raises transient_error if the pipe cannot be read.
     """
-    rest = b""
+    try:
+        yield from _read_lines(descriptor)
+    except OSError as error:
+        raise transient_error(
+            f"Standard input cannot be read ({error.strerror}). Everything before was delivered; run the sync again."
+        ) from None
+
+
+def _read_lines(descriptor: int) -> Iterator[list[RawLine]]:
+    pieces: list[bytes] = []  # of the line that is not complete yet
+    size = 0
     while True:
         ready, _, _ = select.select([descriptor], [], [], POLL_SECONDS)
         if not ready:
@@ -120,9 +276,22 @@ def read_lines(descriptor: int) -> Iterator[list[bytes]]:
         chunk = os.read(descriptor, CHUNK)
         if not chunk:
             break
-        lines = chunk.split(b"\n")
-        lines[0] = rest + lines[0]
+        first, *lines = chunk.split(b"\n")
+        if size <= LINE_LIMIT:
+            pieces.append(first)
+        size += len(first)
+        if size > LINE_LIMIT:
+            pieces = [b"".join(pieces)[:HEAD]]
+        if not lines:
+            yield []
+            continue
         rest = lines.pop()
-        yield lines
-    if rest:
-        yield [rest]
+        yield [_joined(pieces, size), *lines]
+        pieces, size = [rest], len(rest)
+    if size:
+        yield [_joined(pieces, size)]
+
+
+def _joined(pieces: list[bytes], size: int) -> RawLine:
+    whole = b"".join(pieces)
+    return LongLine(whole) if size > LINE_LIMIT else whole

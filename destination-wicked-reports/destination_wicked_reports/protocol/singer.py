@@ -9,15 +9,30 @@ from __future__ import annotations
 import logging
 import sys
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, BinaryIO, TextIO
 
 import orjson
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
+from destination_wicked_reports.api.json_text import has_long_number, read_json
 from destination_wicked_reports.base.errors import config_error
 from destination_wicked_reports.errors import InvalidInputError
-from destination_wicked_reports.protocol.messages import Output
+from destination_wicked_reports.protocol.messages import (
+    HEAD,
+    TOO_DEEP,
+    TOO_LONG,
+    BadRecord,
+    Line,
+    LongLine,
+    Output,
+    RawLine,
+    contains,
+    encode,
+    excerpt,
+    find_names,
+    read_state,
+)
 
 logger = logging.getLogger("airbyte")
 
@@ -61,27 +76,27 @@ class Translator:
         self._keep_versions = keep_versions
         self._names: dict[str, str | None] = {}
         self._line_number = 0
-        self._wrapper_state: Any = None
+        self._wrapper_state: bytes | None = None
         self._is_final = False
         self._deleted: Counter[str] = Counter()
 
-    def translate(self, input_lines: Iterable[list[bytes]]) -> Iterator[list[bytes]]:
+    def translate(self, input_lines: Iterable[Sequence[RawLine]]) -> Iterator[list[Line]]:
         """Yield lists of Airbyte lines, empty for a Singer line without one.
 
         Raises InvalidInputError or config_error for a line, after yielding the lines before it.
         """
         for lines in input_lines:
-            translated: list[bytes] = []
+            translated: list[Line] = []
             try:
                 for line in lines:
                     self._line_number += 1
-                    translated.append(self._translate(line) if line.strip() else b"")
+                    translated.append(self._translate(line))
             except AirbyteTracedException:
                 yield translated
                 raise
             yield translated
         if self._is_final:
-            yield [_state(self._wrapper_state)]
+            yield [self._wrapper_state or b""]
         elif self._wrapper_state is not None:
             logger.warning(
                 "The tap ended before its sync was complete. Its records were delivered, but its state is not "
@@ -93,18 +108,30 @@ class Translator:
                 "%s: %s rows are marked as deleted and were left out: Wicked Reports cannot delete.", name, count
             )
 
-    def _translate(self, line: bytes) -> bytes:
+    def _translate(self, line: RawLine) -> Line:
+        if isinstance(line, LongLine):
+            return self._unreadable(line.head, TOO_LONG)
+        if not line.strip():
+            return b""
+        fault = ""
         try:
-            message = orjson.loads(line)
-        except orjson.JSONDecodeError:
+            try:
+                message = orjson.loads(line)
+                if has_long_number(line):
+                    message = read_json(line, exact=orjson.Fragment)[0]
+            except orjson.JSONDecodeError:
+                message, fault = read_json(line)
+        except RecursionError:
+            return self._unreadable(line, TOO_DEEP)
+        except ValueError:
             raise InvalidInputError(self._line_number, "is not complete JSON") from None
         try:
             kind = message["type"]
             if kind == "RECORD":
                 self._is_final = False
-                return self._record(_stream_of(message), message["record"])
+                return self._record(_stream_of(message), message["record"], fault)
             if kind == "STATE":
-                return self._take_state(message["value"])
+                return self._take_state(read_state(line)["value"])
             self._is_final = False
             if kind == "SCHEMA":
                 self._add(_stream_of(message))
@@ -117,21 +144,34 @@ class Translator:
                 )
             else:
                 raise InvalidInputError(self._line_number, "is not a Singer message")
-        except (KeyError, TypeError, AttributeError):
+        except (KeyError, TypeError, AttributeError, UnicodeDecodeError, RecursionError):
             raise InvalidInputError(self._line_number, "is not a valid Singer message") from None
         return b""
 
-    def _record(self, stream: str, record: dict[str, Any]) -> bytes:
+    def _unreadable(self, line: bytes, reason: str) -> Line:
+        """Return a record that cannot be read as a whole, if its beginning shows its stream."""
+        names = find_names(line[:HEAD])
+        if names.get(("type",)) != "RECORD" or ("stream",) not in names:
+            raise InvalidInputError(self._line_number, f"is {reason}, and not a record whose stream can be read")
+        name = self._name_of(names["stream",])
+        return b"" if name is None else BadRecord(name, "", excerpt(line), f"the record is {reason}")
+
+    def _name_of(self, stream: str) -> str | None:
         if stream not in self._names:
             raise InvalidInputError(self._line_number, "is a record of a stream without an earlier SCHEMA")
-        name = self._names[stream]
+        return self._names[stream]
+
+    def _record(self, stream: str, record: dict[str, Any], fault: str) -> Line:
+        name = self._name_of(stream)
         if name is None:
             return b""
         if record.get("_sdc_deleted_at"):
             self._deleted[stream] += 1
             return b""
         data = {field: value for field, value in record.items() if not field.startswith("_sdc_")}
-        return orjson.dumps({"type": "RECORD", "record": {"stream": name, "data": data}})
+        if fault:
+            return BadRecord(name, "", data, contains(fault))
+        return encode({"type": "RECORD", "record": {"stream": name, "data": data}})
 
     def _take_state(self, value: Any) -> bytes:
         """Return a state at once, except one of tap-airbyte-wrapper.
@@ -141,8 +181,8 @@ class Translator:
         repeated state is safe.
         """
         if isinstance(value, dict) and WRAPPER_KEY in value:
-            self._is_final = self._wrapper_state == value
-            self._wrapper_state = value
+            self._is_final = self._wrapper_state == _state(value)
+            self._wrapper_state = _state(value)
             return b""
         return _state(value)
 
@@ -172,4 +212,4 @@ def _stream_of(message: Mapping[str, Any]) -> str:
 
 
 def _state(value: Any) -> bytes:
-    return orjson.dumps({"type": "STATE", "state": {"type": "LEGACY", "data": value}})
+    return encode({"type": "STATE", "state": {"type": "LEGACY", "data": value}})

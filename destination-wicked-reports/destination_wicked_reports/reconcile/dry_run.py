@@ -7,7 +7,6 @@ those of a sync, for every mapping.
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -33,6 +32,7 @@ from destination_wicked_reports.model import Row, SaleState
 from destination_wicked_reports.protocol.catalog import Routes, find_routes, find_schemas, read_catalog
 from destination_wicked_reports.protocol.pyairbyte_cache import CachedRecordDecoder
 from destination_wicked_reports.reconcile.orders import OrderId, PaymentTotals, to_cents, total_payments
+from destination_wicked_reports.reconcile.reported import temporary_folder
 
 _LINES_PER_CHUNK = 1000
 _ACCEPTED = PostResult(Outcome.ACCEPTED, {})
@@ -118,7 +118,7 @@ def run_mapping(config: Config, files: Sequence[Path], catalog: Path | None = No
         routes = find_routes(configured, normalizer, config)
         restore = CachedRecordDecoder(find_schemas(configured, routes)).decode
     result = DryRun()
-    with tempfile.TemporaryDirectory() as folder, closing(Ledger.in_memory("live")) as ledger:
+    with temporary_folder() as folder, closing(Ledger.in_memory("live")) as ledger:
         dead_letters = DeadLetterFile(Path(folder) / "rejected_records.jsonl")
         client = _CollectingClient(result)
         tally = Tally(dead_letters)

@@ -6,13 +6,14 @@ files instead.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timezone
 from decimal import Decimal
@@ -135,7 +136,7 @@ def read_account(settings: dict[str, Any]) -> ReportedOrders:
             f"{READER} is not installed next to this command. Install airbyte-source-wicked-reports into the same "
             "environment, or run it elsewhere and give its output with --read."
         )
-    with tempfile.TemporaryDirectory() as folder:  # with mode 0700: the configuration contains the key
+    with temporary_folder() as folder:
         paths = {"config": Path(folder, "config.json"), "catalog": Path(folder, "catalog.json")}
         paths["config"].write_text(json.dumps(settings))
         paths["catalog"].write_text(json.dumps(_CATALOG))
@@ -152,6 +153,19 @@ def read_account(settings: dict[str, Any]) -> ReportedOrders:
         if process.returncode and not collector.error:
             collector.error = f"{READER} ended with exit code {process.returncode}."
     return collector.result(started)
+
+
+@contextlib.contextmanager
+def temporary_folder() -> Iterator[str]:
+    """Return a folder with mode 0700, for a configuration or rows; ReadError if there is none."""
+    try:
+        folder = tempfile.TemporaryDirectory()
+    except OSError as error:
+        raise ReadError(
+            f"No temporary folder can be used ({error.strerror}). Set TMPDIR to a folder that can be written."
+        ) from None
+    with folder as name:
+        yield name
 
 
 def _collect(collector: _Collector, lines: Iterable[bytes]) -> None:

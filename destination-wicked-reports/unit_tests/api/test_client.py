@@ -50,8 +50,13 @@ def test_test_mode_sends_the_test_header_with_every_post(wicked):
     assert wicked.requests[0][2]["test"] == "1"
 
 
-@pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 522])
-@pytest.mark.parametrize("repeatable", [True, False])
+@pytest.mark.parametrize(
+    ("status", "repeatable"),
+    [
+        *[(status, True) for status in (408, 425, 429, 500, 502, 503, 522, 530)],
+        *[(status, each) for status in (429, 521, 523, 525, 526) for each in (True, False)],
+    ],
+)
 def test_a_temporary_refusal_is_retried(client, wicked, waits, status, repeatable):
     wicked.answers = [(status, {}, b"{}"), (status, {}, b"<html>"), OK]
     assert post(client, repeatable=repeatable).outcome is Outcome.ACCEPTED
@@ -66,12 +71,18 @@ def test_a_lost_response_is_retried_for_rows_with_an_id_and_for_no_others(client
     assert len(wicked.requests) == 3
 
 
-@pytest.mark.parametrize("status", [504, 520, 524])
-def test_a_response_lost_at_the_gateway_counts_as_no_response(client, wicked, status):
-    wicked.answers = [(status, {}, b""), OK]
+@pytest.mark.parametrize("headers", [{}, {"Retry-After": "1"}])
+@pytest.mark.parametrize("status", [408, 425, 499, 500, 501, 502, 503, 504, 511, 520, 522, 524, 527, 530, 599])
+def test_an_error_after_which_rows_may_be_stored_is_retried_for_rows_with_an_id_and_for_no_others(
+    client, wicked, status, headers
+):
+    wicked.answers = [(status, headers, b""), OK]
     assert post(client, repeatable=True).outcome is Outcome.ACCEPTED
-    wicked.answers = [(status, {}, b""), OK]
-    assert post(client, repeatable=False).outcome is Outcome.UNKNOWN
+    wicked.answers = [(status, headers, b""), OK]
+    result = post(client, "order_payments", repeatable=False)
+    assert result.outcome is Outcome.UNKNOWN
+    assert f"status {status}" in result.reason
+    assert len(wicked.requests) == 3
 
 
 def test_a_2xx_without_a_receipt_is_retried_for_rows_with_an_id_only(client, wicked):
@@ -241,3 +252,87 @@ def test_an_absurd_retry_after_neither_fails_the_run_nor_shortens_the_wait(clien
     wicked.answers = [(429, {"Retry-After": header}, b"{}"), (429, {"Retry-After": header}, b"{}"), OK]
     assert post(client).outcome is Outcome.ACCEPTED
     assert waits == [1.0, 2.0]
+
+
+FIREWALL = (403, {"Content-Type": "text/html; charset=UTF-8"}, b"<!DOCTYPE html><title>You have been blocked</title>")
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_web_page_in_place_of_a_refusal_is_not_blamed_on_the_key(client, wicked, status):
+    for call in (lambda: post(client), client.prove_key):
+        wicked.answers = [(status, *FIREWALL[1:])]
+        with pytest.raises(NotStoredError, match="A firewall or proxy answered in place of Wicked Reports") as caught:
+            call()
+        assert caught.value.failure_type is FailureType.config_error
+
+
+def test_a_response_that_is_too_large_is_no_receipt(client, wicked, monkeypatch):
+    monkeypatch.setattr(module, "RESPONSE_BYTES", 100)
+    huge = (200, {}, b'{"success":"Successfully"' + b" " * 1000 + b"}")
+    wicked.answers = [huge, OK]
+    assert post(client).outcome is Outcome.ACCEPTED
+    wicked.answers = [huge]
+    assert post(client, "order_payments", repeatable=False).outcome is Outcome.UNKNOWN
+    assert len(wicked.requests) == 3
+
+
+def test_the_status_counts_even_if_the_body_is_too_large(client, wicked, monkeypatch):
+    monkeypatch.setattr(module, "RESPONSE_BYTES", 100)
+    wicked.answers = [(429, {}, b" " * 1000), OK]
+    assert post(client, "order_payments", repeatable=False).outcome is Outcome.ACCEPTED
+    wicked.answers = [(401, {}, b" " * 1000)]
+    with pytest.raises(NotStoredError, match="refused the API key"):
+        client.prove_key()
+
+
+@pytest.mark.parametrize("repeatable", [True, False])
+@pytest.mark.parametrize(
+    ("variables", "words"),
+    [
+        ({"REQUESTS_CA_BUNDLE": "/nowhere/ca.pem"}, "REQUESTS_CA_BUNDLE names, /nowhere/ca.pem, cannot be read"),
+        ({"HTTPS_PROXY": "::::"}, "The proxy that HTTPS_PROXY"),
+        ({"HTTPS_PROXY": "nonsense://proxy:1"}, "The proxy that HTTPS_PROXY"),
+    ],
+)
+def test_a_setting_of_this_machine_that_keeps_requests_from_leaving_is_named(
+    waits, monkeypatch, variables, words, repeatable
+):
+    for name in ("no_proxy", "NO_PROXY", "https_proxy", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    client = WickedClient("https://wicked.invalid", "k", test_mode=False, connections=1, pause=waits.append)
+    for call in (lambda: post(client, "order_payments", repeatable=repeatable), client.prove_key):
+        with pytest.raises(NotStoredError, match=words) as caught:
+            call()
+        assert caught.value.failure_type is FailureType.config_error
+    client.close()
+    assert waits == []
+
+
+def test_credentials_in_netrc_are_not_sent(client, wicked, monkeypatch, tmp_path):
+    (tmp_path / "netrc").write_text("default login anonymous password secret\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    post(client)
+    post(client, "order_payments", repeatable=False)
+    client.prove_key()
+    assert [headers.get("Authorization") for _, _, headers, _ in wicked.requests] == [None] * 3
+
+
+def test_no_proxy_sees_the_key_on_its_way_to_this_machine(client, wicked, monkeypatch):
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    post(client)
+    post(client, "order_payments", repeatable=False)
+    client.prove_key()
+    assert len(wicked.requests) == 3
+
+
+def test_stop_with_a_grace_ends_the_wait_for_a_response(wicked):
+    client = WickedClient(wicked.url, "k", test_mode=False, connections=1)
+    wicked.answers = [None]
+    client.stop(grace=0)
+    assert post(client, "order_payments", repeatable=False).outcome is Outcome.UNKNOWN
+    client.close()

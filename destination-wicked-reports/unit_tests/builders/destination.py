@@ -134,7 +134,7 @@ class ScriptedClient:
         self._lock = threading.Lock()
         self._answer = answer or (lambda path, rows: ACCEPTED)
 
-    def stop(self) -> None:
+    def stop(self, grace: float | None = None) -> None:
         """Do nothing: no retry is waiting."""
 
     def post(self, path: str, body: bytes, rows: Sequence[Row], *, repeatable: bool) -> PostResult:

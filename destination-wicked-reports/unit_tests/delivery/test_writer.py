@@ -339,3 +339,38 @@ def test_a_state_with_large_numbers_and_deep_nesting_comes_back_unchanged(run):
 def test_an_invalid_descriptor_in_a_stream_status_is_ignored(run, descriptor):
     trace = {"type": "STREAM_STATUS", "stream_status": {"stream_descriptor": descriptor, "status": "COMPLETE"}}
     assert states(run([orjson.dumps({"type": "TRACE", "trace": trace}), record(1), state(1)])) == [1]
+
+
+# -- bad records and long waits --------------------------------------------------------------------------------------
+
+
+def test_a_bad_record_becomes_one_dead_letter_and_the_rest_goes_on(run, dead_letters):
+    bad = b'{"type":"RECORD","record":{"stream":"orders","data":{"n":2,"city":"%s","total":NaN}}}'
+    run([record(1), bad % b"\xff", bad % b"x", record(3), state(3)])
+    assert states(run.out) == [3]
+    assert run.out[-1]["state"]["destinationStats"] == {"recordCount": 4.0}
+    assert [keys for _, keys in run.client.posts] == [["1", "3"]]
+    reasons = [(line["endpoint"], line["form"], line["reason"]) for line in lines_of(dead_letters)]
+    assert reasons == [
+        ("orders", "record", "the record contains bytes that are not UTF-8"),
+        ("orders", "record", "the record contains NaN or Infinity, which JSON does not have"),
+    ]
+    assert lines_of(dead_letters)[1]["row"] == {"n": 2, "city": "x", "total": "NaN"}
+
+
+@pytest.mark.parametrize("size", [1, 2_000_000])
+def test_states_do_not_pile_up_behind_one_record(run, size):
+    chunks = [[state(number, note="x" * size) for number in range(first, first + 6)] for first in range(0, 60, 6)]
+    sent = []
+    run([record(1), *(chunk for chunk in chunks)], batch_rows=2, clock=lambda: sent.append(len(run.out)) or 0.0)
+    assert states(run.out) == list(range(60))
+    assert max(sent) >= 18  # released while the input was still being read
+
+
+def test_the_closing_log_names_ten_streams_at_most(run):
+    traces = [status("STARTED").replace(b'"orders"', b'"s%06d"' % number) for number in range(3000)]
+    run([traces])
+    (line,) = [line for line in run.writer.summary() if "was complete" in line]
+    assert "s000000, s000001" in line
+    assert "s000009 and 2,990 more streams was complete" in line
+    assert len(line) < 300

@@ -127,7 +127,6 @@ def test_versions_are_kept_if_the_user_chooses_so():
         b'{"type":"STATE"}',
         b'{"type":"jane@example.com"}',
         b'{"type":"RECORD","record":{"stream":"orders","data":{}}}',
-        b'{"type":"RECORD","stream":"orders","record":{"a":NaN}}',
     ],
 )
 def test_an_invalid_line_is_reported_by_number_without_quoting_it_after_the_lines_before_it(line):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -138,4 +139,13 @@ def _campaigns(state: Sovrn, request: Request) -> Response:
         for campaign in state.store.campaigns.values()
         if everything or search == str(campaign.campaign_id) or search in campaign.name.lower()
     ]
-    return json_response(request, {"campaigns": rows[(page - 1) * size : page * size]})
+    total = {"exact": len(rows), "too_low": max(len(rows) - 1, 0), "too_high": len(rows) + 1}
+    body: dict[str, Any] = {
+        "queryProfile": {"page": page, "rowsPerPage": size, "name": request.path_params["search"]},
+        "campaigns": rows[(page - 1) * size : page * size],
+    }
+    if (how := state.switches["sovrn.total_results"]) != "missing":
+        body["totalResults"] = total[how]
+    if state.switches["sovrn.jsonp"] == "on":  # with the content type of JSON (H1)
+        return json_response(request, b"NULL(" + orjson.dumps(body) + b")")
+    return json_response(request, body)

@@ -48,7 +48,16 @@ _OUTCOMES: tuple[tuple[int, tuple[str, ...]], ...] = (
     (6, ("approve", "decline")),
     (2, ("approve", "lower", "decline")),
     (2, ("touch", "approve")),
+    (3, ("raise", "slip", "approve")),
+    (2, ("approve", "decline", "reinstate")),
+    (2, ("decline", "reinstate", "raise")),
+    (1, ("approve", "reopen", "lower", "approve")),
+    (1, ("approve", "exchange")),
+    (2, ("approve", "return")),
+    (2, ("raise", "approve", "return_part")),
 )
+#: what leaves a sale as it is, and adds a negative row instead
+_RETURNS = ("return", "return_part")
 _OUTCOME_ENDS = list(accumulate(share for share, _steps in _OUTCOMES))
 
 
@@ -56,7 +65,8 @@ _OUTCOME_ENDS = list(accumulate(share for share, _steps in _OUTCOMES))
 class ScenarioSettings:
     """Size and shares of a scenario; without `start`, the first period ends now.
 
-    `transactions` appear in the first `days`, then more at the same rate in the `later_days` after them. `identified`
+    `transactions` appear in the first `days`, then more at the same rate in the `later_days` after them; negative rows
+    are not counted. `identified`
     is the share with a publisher's user id in a sub id, `changing` the share of pending rows that change later.
     `declined_amounts` says whether a declined row keeps its amounts (A7: undocumented; kept [guess]).
     """
@@ -107,6 +117,8 @@ def build_scenario(settings: ScenarioSettings, now: int) -> Scenario:
     later_start = first_period_ends + 1
     appearances += [rng.randrange(later_start, later_start + settings.later_days * DAY) for _ in range(later)]
     transactions = [generator.transaction(number, at) for number, at in enumerate(sorted(appearances))]
+    transactions += generator.returns
+    transactions.sort(key=lambda transaction: transaction.states[0].visible_at)
     return Scenario(start, first_period_ends, accounts, transactions)
 
 
@@ -128,6 +140,8 @@ class _Generator:
         self._used: list[str] = []
         self._taken: Counter[str] = Counter()
         self._people = max(10, settings.transactions // 3)
+        self.returns: list[Transaction] = []
+        self._before_raise = (0, 0)
 
     def _below(self, limit: int, least: int = 0) -> int:
         """Draw an integer from `least` to below `limit`, four times as fast as `randrange`."""
@@ -152,7 +166,6 @@ class _Generator:
             "user_network_account_id": account.id,
             "reference": reference_or_none,
             "sub_ids": sub_ids,
-            "currency_id": currency,
             "order_date": stamp(ordered_at),
             "click_date": stamp(clicked_at) if reports_click else None,
             "advertiser_id": str(1000 + shop),
@@ -167,16 +180,16 @@ class _Generator:
             fixed["gcid"] = f"{100000 + number}.{clicked_at}"
         if number % 10 == 0:
             fixed["paid_to_publisher"] = 0
-        return Transaction(
+        transaction = Transaction(
             account_id=account.id,
             transaction_id=transaction_id,
             website_id=_WEBSITES[number % 3].id,
-            currency=currency,
             ordered_at=ordered_at,
             clicked_at=clicked_at if reports_click else None,
             fixed=orjson.dumps(fixed),
-            states=self._states(appears_at, currency),
         )
+        self._script(transaction, appears_at, currency, linked=bool(reference_or_none or fixed["order_ref"]))
+        return transaction
 
     def _pair(self) -> str:
         return _PAIRS[self._below(len(_PAIRS))]
@@ -223,7 +236,8 @@ class _Generator:
         extra = rng.random()
         return sub_ids, (metadata if extra < 0.85 else [] if extra < 0.93 else None), reference
 
-    def _states(self, appears_at: int, currency: str) -> list[State]:
+    def _script(self, transaction: Transaction, appears_at: int, currency: str, *, linked: bool) -> None:
+        """Generate the states of a transaction, and its negative row if it has one that can be `linked` to it."""
         rng = self.rng
         sale = 500 + int(rng.expovariate(1 / 8000))
         commission = max(1, sale * self._below(150, 20) // 1000)
@@ -241,13 +255,16 @@ class _Generator:
             steps = _OUTCOMES[bisect_right(_OUTCOME_ENDS, self._below(_OUTCOME_ENDS[-1]))][1]
             at = appears_at + self._below(100 * DAY, 10 * DAY)  # validation takes weeks to months (A11)
             for step in steps:
-                sale, commission, state = self._step(step, at, sale, commission, currency, state)
-                states.append(state)
+                if step not in _RETURNS:
+                    sale, commission, state = self._step(step, at, sale, commission, state)
+                    states.append(state)
+                elif linked:
+                    self.returns.append(self._return(transaction, at, sale, commission, state, part=step != "return"))
                 at += self._below(30 * DAY, 2 * DAY)
         if self._settings.declined_amounts == "zeroed":
             zero = self._amounts(0, 0, currency)
             states = [replace(state, **zero) if state.status == "declined" else state for state in states]
-        return states
+        transaction.states = states
 
     def _amounts(self, sale: int, commission: int, currency: str) -> dict[str, Any]:
         rate = _CENTS_TO_EURO[currency]
@@ -259,19 +276,34 @@ class _Generator:
             "commission_amount": commission_text,
             "sale_amount_euro": _money(sale * rate // 100),
             "commission_amount_euro": _money(commission * rate // 100),
+            "currency": currency,
         }
 
-    def _step(
-        self, step: str, at: int, sale: int, commission: int, currency: str, before: State
-    ) -> tuple[int, int, State]:
+    def _return(
+        self, sold: Transaction, at: int, sale: int, commission: int, state: State, *, part: bool
+    ) -> Transaction:
+        """Return the negative row of a sale: an id of its own, the references of the sale."""
+        if part:
+            percent = self._below(80, 20)
+            sale, commission = max(1, sale * percent // 100), max(1, commission * percent // 100)
+        amounts = self._amounts(sale, commission, state.currency)
+        amounts = {name: value if name == "currency" else f"-{value}" for name, value in amounts.items()}
+        transaction_id = f"R{sold.transaction_id}"
+        fixed = {**sold.fields(), "transaction_id": transaction_id, "order_date": stamp(at)}
+        returned = replace(sold, transaction_id=transaction_id, ordered_at=at, fixed=orjson.dumps(fixed), states=[])
+        returned.add(State(at, at, at, at, "approved", **amounts))
+        return returned
+
+    def _step(self, step: str, at: int, sale: int, commission: int, before: State) -> tuple[int, int, State]:
         """Apply one step of a change; every step is a write, so it moves the cursor."""
         rng = self.rng
         modified_at = at - self._below(6 * 3600, 60)
         state = before.touched(at)
         state.modified_at = modified_at
-        if step == "approve":
+        if step in ("approve", "reinstate"):
             # the webhook's sample row is approved and has no validation date (A5)
             state.status, state.validated_at = "approved", modified_at if rng.random() < 0.95 else None
+            state.decline_reason = None
         elif step == "decline":
             state.status, state.validated_at, state.decline_reason = (
                 "declined",
@@ -280,7 +312,17 @@ class _Generator:
             )
         elif step in ("lower", "raise"):
             percent = self._below(95, 30) if step == "lower" else self._below(150, 105)
+            self._before_raise = sale, commission
             sale, commission = max(2, sale * percent // 100), self._moved(commission, percent)
+            state = replace(state, **self._amounts(sale, commission, before.currency))
+        elif step == "slip":  # falls, by less than it rose in the step before
+            lower_sale, lower_commission = self._before_raise
+            sale, commission = sale - (sale - lower_sale) // 2, commission - (commission - lower_commission) // 2
+            state = replace(state, **self._amounts(sale, commission, before.currency))
+        elif step == "reopen":
+            state.status, state.validated_at = "pending", None
+        elif step == "exchange":
+            currency = "USD" if before.currency != "USD" else "EUR"
             state = replace(state, **self._amounts(sale, commission, currency))
         return sale, commission, state
 

@@ -67,6 +67,11 @@ class CustomNormalizer(Normalizer):
                         self._payment_checks.add(made)
                     yield made
 
+    def endpoint_of(self, stream: str) -> str:
+        """Return the endpoint of the stream's first entry."""
+        entries = self._routed.get(stream) or self._entries_of(stream, self._streams.get(stream, stream))
+        return entries[0].endpoint
+
     def notes(self) -> Iterator[str]:
         """Yield the fields that were empty in every row, because a name in the expression may be misspelled.
 

@@ -124,10 +124,10 @@ class TestLaterChanges:
         desk(transaction())
         assert payments(desk(transaction("6.00", cuid=""))) == [("PARTIALLY REFUNDED", 4, NOON_CHANGED)]
 
-    def test_without_a_date_of_change_the_sales_own_date_is_used(self):
+    def test_without_a_date_of_change_the_sales_own_date_is_used_a_second_later(self):
         desk = Desk()
         desk(transaction())
-        assert payments(desk(transaction("6.00", update_date=None))) == [("PARTIALLY REFUNDED", 4, NOON_SOLD)]
+        assert payments(desk(transaction("6.00", update_date=None))) == [("PARTIALLY REFUNDED", 4, f"{SOLD} 12:00:01")]
 
 
 class TestAmounts:
