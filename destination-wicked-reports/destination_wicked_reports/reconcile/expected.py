@@ -95,7 +95,7 @@ def _add_records(expected: Expected, ledger: LedgerOrders | None, mapped: DryRun
     if others:
         named = ", ".join(display_id(order_id_of(key)) for key in others[:MAX_NAMED])
         expected.notes.append(
-            f"The records of {len(others):,} sales have another net than was sent, such as {named}: give all files "
+            f"Sales whose records have another net than was sent: {len(others):,}, such as {named}. Give all files "
             "since the first sync, oldest first; if these are all, see the dead-letter file."
         )
     if mapped.rejected:

@@ -20,6 +20,7 @@ from destination_wicked_reports.errors import ExpressionError, FieldError, Mappi
 from destination_wicked_reports.ledger.order_book import OrderBook
 from destination_wicked_reports.mappings.base import Normalizer
 from destination_wicked_reports.mappings.custom.expressions import Expression, compile_expression
+from destination_wicked_reports.mappings.payment_checks import PaymentChecks
 from destination_wicked_reports.model import Record, Reject, Row, Skip
 
 #: The names that expressions of an entry with `for_each` can read.
@@ -41,6 +42,7 @@ class CustomNormalizer(Normalizer):
         self._streams = {entry.name: entry.stream for entry in self._entries}
         self.streams = frozenset(self._streams)
         self._routed: dict[str, list[_Entry]] = {}
+        self._payment_checks = PaymentChecks()
 
     def route(self, stream: str, namespace: str = "", object_name: str = "") -> str | None:
         """Return the name for a configured stream's records; an object name selects the entries for that endpoint."""
@@ -60,7 +62,10 @@ class CustomNormalizer(Normalizer):
                 stream = self._streams.get(record.stream, record.stream)
                 entries = self._routed[record.stream] = self._entries_of(record.stream, stream)
             for entry in entries:
-                yield from entry.rows(record)
+                for made in entry.rows(record):
+                    if isinstance(made, Row):
+                        self._payment_checks.add(made)
+                    yield made
 
     def endpoint_of(self, stream: str) -> str:
         """Return the endpoint of the stream's first entry."""
@@ -68,11 +73,15 @@ class CustomNormalizer(Normalizer):
         return entries[0].endpoint
 
     def notes(self) -> Iterator[str]:
-        """Yield the fields that were empty in every row: a name in the expression may be misspelled."""
+        """Yield the fields that were empty in every row, because a name in the expression may be misspelled.
+
+        Then yield what the payments of orders show.
+        """
         for entry in self._entries:
             if entry.empty_fields and entry.row_count:
                 names = ", ".join(sorted(entry.empty_fields))
                 yield f"{entry.location}.fields: empty in all {entry.row_count:,} rows: {names}"
+        yield from self._payment_checks.notes()
 
     def _entries_of(self, name: str, stream: str) -> list[_Entry]:
         return [entry for entry in self._entries if entry.name in (name, stream)]
