@@ -7,17 +7,16 @@ Shapes and changes follow docs/vendors/wecantrack.md A5 and A7; names, shops, si
 from __future__ import annotations
 
 import random
-from bisect import bisect_right
 from collections import Counter
-from dataclasses import dataclass, field, replace
-from itertools import accumulate
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
 
 from ..clock import iso, stamp
 from .accounts import Account, Accounts, Website
-from .transactions import State, Transaction
+from .changes import Changes, below
+from .transactions import Transaction
 
 DAY = 86400
 #: account, currency of most of its sales, sub id keys of its network (A5: keys are named by the network)
@@ -31,44 +30,20 @@ _ACCOUNTS: tuple[tuple[Account, str, tuple[str, ...]], ...] = (
 )
 _WITH_NETWORK_ID = frozenset({"awin", "cj"})  # `network_id` is in some published records and not in others
 _WEBSITES = tuple(Website(10 + n, f"https://blog-{n}.example") for n in (1, 2, 3))
-_CENTS_TO_EURO = {"EUR": 100, "USD": 92, "GBP": 117}  # percent; rates and their date are undocumented (A5)
 _SOURCES = ("google", "facebook", "bing", "newsletter")
 _ALPHANUMERIC = "abcdefghijklmnopqrstuvwxyz0123456789"
 _PAIRS = [first + second for first in _ALPHANUMERIC for second in _ALPHANUMERIC]
 _NO_PUNCTUATION = str.maketrans("", "", "- :")
-_REASONS = ("returned", "order cancelled", "duplicate order", "voucher not allowed")
-#: share among the pending rows that change, and the steps of the change in order
-_OUTCOMES: tuple[tuple[int, tuple[str, ...]], ...] = (
-    (60, ("approve",)),
-    (14, ("decline",)),
-    (5, ("lower", "approve")),
-    (5, ("approve", "lower")),
-    (3, ("raise", "approve")),
-    (3, ("approve", "raise")),
-    (6, ("approve", "decline")),
-    (2, ("approve", "lower", "decline")),
-    (2, ("touch", "approve")),
-    (3, ("raise", "slip", "approve")),
-    (2, ("approve", "decline", "reinstate")),
-    (2, ("decline", "reinstate", "raise")),
-    (1, ("approve", "reopen", "lower", "approve")),
-    (1, ("approve", "exchange")),
-    (2, ("approve", "return")),
-    (2, ("raise", "approve", "return_part")),
-)
-#: what leaves a sale as it is, and adds a negative row instead
-_RETURNS = ("return", "return_part")
-_OUTCOME_ENDS = list(accumulate(share for share, _steps in _OUTCOMES))
 
 
 @dataclass(frozen=True)
 class ScenarioSettings:
     """Size and shares of a scenario; without `start`, the first period ends now.
 
-    `transactions` appear in the first `days`, then more at the same rate in the `later_days` after them; negative rows
-    are not counted. `identified`
+    `transactions` appear in the first `days`, then more at the same rate in the `later_days` after them. `identified`
     is the share with a publisher's user id in a sub id, `changing` the share of pending rows that change later.
-    `declined_amounts` says whether a declined row keeps its amounts (A7: undocumented; kept [guess]).
+    `declined_amounts` says whether a declined row keeps its amounts (A7: undocumented; kept [guess]), `returns` whether
+    some sales get a negative row, in addition to `transactions`.
     """
 
     seed: int = 7
@@ -79,6 +54,7 @@ class ScenarioSettings:
     identified: float = 0.6
     changing: float = 0.85
     declined_amounts: str = "kept"
+    returns: bool = True
 
     def __post_init__(self) -> None:
         if self.declined_amounts not in ("kept", "zeroed"):
@@ -117,7 +93,8 @@ def build_scenario(settings: ScenarioSettings, now: int) -> Scenario:
     later_start = first_period_ends + 1
     appearances += [rng.randrange(later_start, later_start + settings.later_days * DAY) for _ in range(later)]
     transactions = [generator.transaction(number, at) for number, at in enumerate(sorted(appearances))]
-    transactions += generator.returns
+    if settings.returns:
+        transactions += generator.returns
     transactions.sort(key=lambda transaction: transaction.states[0].visible_at)
     return Scenario(start, first_period_ends, accounts, transactions)
 
@@ -125,10 +102,6 @@ def build_scenario(settings: ScenarioSettings, now: int) -> Scenario:
 def _digits(instant: int) -> str:
     """Format a click's time as in a reference: `yymmddHHMMSS` (A5)."""
     return stamp(instant)[2:].translate(_NO_PUNCTUATION)
-
-
-def _money(cents: int) -> str:
-    return f"{cents // 100}.{cents % 100:02d}"
 
 
 class _Generator:
@@ -141,11 +114,10 @@ class _Generator:
         self._taken: Counter[str] = Counter()
         self._people = max(10, settings.transactions // 3)
         self.returns: list[Transaction] = []
-        self._before_raise = (0, 0)
+        self._changes = Changes(self.rng, settings.changing, zeroed=settings.declined_amounts == "zeroed")
 
     def _below(self, limit: int, least: int = 0) -> int:
-        """Draw an integer from `least` to below `limit`, four times as fast as `randrange`."""
-        return least + int(self.rng.random() * (limit - least))
+        return below(self.rng, limit, least)
 
     def transaction(self, number: int, appears_at: int) -> Transaction:
         """Generate one transaction that becomes visible at `appears_at`."""
@@ -188,7 +160,9 @@ class _Generator:
             clicked_at=clicked_at if reports_click else None,
             fixed=orjson.dumps(fixed),
         )
-        self._script(transaction, appears_at, currency, linked=bool(reference_or_none or fixed["order_ref"]))
+        linked = bool(reference_or_none or fixed["order_ref"])
+        returned = self._changes.script(transaction, appears_at, currency, linked=linked)
+        self.returns += [] if returned is None else [returned]
         return transaction
 
     def _pair(self) -> str:
@@ -235,98 +209,3 @@ class _Generator:
             sub_ids[keys[1]] = "post"
         extra = rng.random()
         return sub_ids, (metadata if extra < 0.85 else [] if extra < 0.93 else None), reference
-
-    def _script(self, transaction: Transaction, appears_at: int, currency: str, *, linked: bool) -> None:
-        """Generate the states of a transaction, and its negative row if it has one that can be `linked` to it."""
-        rng = self.rng
-        sale = 500 + int(rng.expovariate(1 / 8000))
-        commission = max(1, sale * self._below(150, 20) // 1000)
-        kind = rng.random()
-        status = "pending" if kind < 0.9 else "approved" if kind < 0.97 else "declined"
-        modified_at = appears_at - self._below(6 * 3600, 60)
-        validated_at = None if status == "pending" else modified_at
-        reason = _REASONS[self._below(len(_REASONS))] if status == "declined" else None
-        state = State(
-            appears_at, appears_at, modified_at, validated_at, status, **self._amounts(sale, commission, currency),
-            decline_reason=reason,
-        )  # fmt: skip
-        states = [state]
-        if status == "pending" and rng.random() < self._settings.changing:
-            steps = _OUTCOMES[bisect_right(_OUTCOME_ENDS, self._below(_OUTCOME_ENDS[-1]))][1]
-            at = appears_at + self._below(100 * DAY, 10 * DAY)  # validation takes weeks to months (A11)
-            for step in steps:
-                if step not in _RETURNS:
-                    sale, commission, state = self._step(step, at, sale, commission, state)
-                    states.append(state)
-                elif linked:
-                    self.returns.append(self._return(transaction, at, sale, commission, state, part=step != "return"))
-                at += self._below(30 * DAY, 2 * DAY)
-        if self._settings.declined_amounts == "zeroed":
-            zero = self._amounts(0, 0, currency)
-            states = [replace(state, **zero) if state.status == "declined" else state for state in states]
-        transaction.states = states
-
-    def _amounts(self, sale: int, commission: int, currency: str) -> dict[str, Any]:
-        rate = _CENTS_TO_EURO[currency]
-        commission_text = _money(commission)
-        if commission % 97 == 5:
-            commission_text += "5"  # a third decimal, to test rounding half up
-        return {
-            "sale_amount": _money(sale),
-            "commission_amount": commission_text,
-            "sale_amount_euro": _money(sale * rate // 100),
-            "commission_amount_euro": _money(commission * rate // 100),
-            "currency": currency,
-        }
-
-    def _return(
-        self, sold: Transaction, at: int, sale: int, commission: int, state: State, *, part: bool
-    ) -> Transaction:
-        """Return the negative row of a sale: an id of its own, the references of the sale."""
-        if part:
-            percent = self._below(80, 20)
-            sale, commission = max(1, sale * percent // 100), max(1, commission * percent // 100)
-        amounts = self._amounts(sale, commission, state.currency)
-        amounts = {name: value if name == "currency" else f"-{value}" for name, value in amounts.items()}
-        transaction_id = f"R{sold.transaction_id}"
-        fixed = {**sold.fields(), "transaction_id": transaction_id, "order_date": stamp(at)}
-        returned = replace(sold, transaction_id=transaction_id, ordered_at=at, fixed=orjson.dumps(fixed), states=[])
-        returned.add(State(at, at, at, at, "approved", **amounts))
-        return returned
-
-    def _step(self, step: str, at: int, sale: int, commission: int, before: State) -> tuple[int, int, State]:
-        """Apply one step of a change; every step is a write, so it moves the cursor."""
-        rng = self.rng
-        modified_at = at - self._below(6 * 3600, 60)
-        state = before.touched(at)
-        state.modified_at = modified_at
-        if step in ("approve", "reinstate"):
-            # the webhook's sample row is approved and has no validation date (A5)
-            state.status, state.validated_at = "approved", modified_at if rng.random() < 0.95 else None
-            state.decline_reason = None
-        elif step == "decline":
-            state.status, state.validated_at, state.decline_reason = (
-                "declined",
-                modified_at,
-                _REASONS[self._below(len(_REASONS))],
-            )
-        elif step in ("lower", "raise"):
-            percent = self._below(95, 30) if step == "lower" else self._below(150, 105)
-            self._before_raise = sale, commission
-            sale, commission = max(2, sale * percent // 100), self._moved(commission, percent)
-            state = replace(state, **self._amounts(sale, commission, before.currency))
-        elif step == "slip":  # falls, by less than it rose in the step before
-            lower_sale, lower_commission = self._before_raise
-            sale, commission = sale - (sale - lower_sale) // 2, commission - (commission - lower_commission) // 2
-            state = replace(state, **self._amounts(sale, commission, before.currency))
-        elif step == "reopen":
-            state.status, state.validated_at = "pending", None
-        elif step == "exchange":
-            currency = "USD" if before.currency != "USD" else "EUR"
-            state = replace(state, **self._amounts(sale, commission, currency))
-        return sale, commission, state
-
-    def _moved(self, commission: int, percent: int) -> int:
-        """Change a commission by at least two cents, never to zero, so that the change survives rounding."""
-        moved = commission * percent // 100
-        return max(moved, commission + 2) if percent > 100 else max(1, min(moved, commission - 2))
