@@ -105,7 +105,8 @@ class Row:
     """One row for one endpoint. `body` is its JSON, encoded once.
 
     `key` identifies the row in the ledger. `order_key` and `order` are set for the rows of an affiliate or shop order:
-    the state that the ledger stores for it once Wicked has accepted this row.
+    the state that the ledger stores for it once Wicked has accepted this row. `left_out` has the optional fields that
+    the row lacks because their values were invalid, each with the reason.
     """
 
     endpoint: str
@@ -116,6 +117,7 @@ class Row:
     sequence: int = 0
     order_key: str | None = None
     order: OrderState | None = None
+    left_out: tuple[tuple[str, str], ...] = ()
 
     @property
     def identity(self) -> str:
@@ -153,3 +155,10 @@ class Unchanged(Skip):
     """A record that changes nothing about its sale. It is counted with the unchanged rows of `endpoint`."""
 
     endpoint: str = ""
+
+
+@dataclass(slots=True, frozen=True)
+class Deleted(Skip):
+    """A record that says that a row of `stream` was deleted at the source."""
+
+    stream: str = ""
