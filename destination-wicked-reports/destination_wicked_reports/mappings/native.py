@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from destination_wicked_reports.api.deletion_marks import Marks, find_marks, is_deleted
 from destination_wicked_reports.api.endpoints import ENDPOINTS, ORDER_ITEMS, ORDER_PAYMENTS, ORDERS
 from destination_wicked_reports.api.json_text import parse_text
 from destination_wicked_reports.api.rows import FieldChecker, RowMaker, find_column, fold
@@ -17,7 +18,7 @@ from destination_wicked_reports.errors import FieldError
 from destination_wicked_reports.ledger.order_book import OrderBook
 from destination_wicked_reports.mappings.base import Normalizer
 from destination_wicked_reports.mappings.payment_checks import PaymentChecks
-from destination_wicked_reports.model import Record, Reject, Row, Skip
+from destination_wicked_reports.model import Deleted, Record, Reject, Row, Skip
 
 _CHILDREN = {"OrderItems": ORDER_ITEMS.name, "OrderPayments": ORDER_PAYMENTS.name}
 _ENDPOINTS_BY_STREAM = {fold(name): name for name in ENDPOINTS}
@@ -54,24 +55,29 @@ class NativeNormalizer(Normalizer):
     def normalize(self, records: Sequence[Record], orders: OrderBook) -> Iterator[Row | Reject | Skip]:
         """Yield one row per record, plus one per item and payment nested in an order."""
         makers, names, nested = self._makers, None, dict[str, str]()
+        marks: Marks = ()
         for record in records:
             stream, data = record.stream, record.data
             maker = makers[stream]
             try:
                 fields = maker.check(data)
-                row = maker.encode(fields, stream, record.sequence)
+                row: Row | Reject = maker.encode(fields, stream, record.sequence)
             except FieldError as error:
-                yield Reject(error.reason, error.field, stream, stream, data, record.sequence)
+                row = Reject(error.reason, error.field, stream, stream, data, record.sequence)
+            if maker.fields.names is not names:
+                names = maker.fields.names or ()
+                nested = self._nested_columns(names) if stream == ORDERS.name else {}
+                marks = find_marks(names)
+            if marks and is_deleted(data, marks):  # a delete may have its key only, so ask also if it made no row
+                yield Deleted("marked as deleted", record.sequence, stream)
                 continue
             yield row
-            if stream != "orders":
-                if stream == "order_payments":
-                    self._payment_checks.add_payment(fields, row.key)
+            if isinstance(row, Reject):
                 continue
-            self._payment_checks.add_order(row.key, fields["OrderTotal"])
-            if maker.fields.names is not names:
-                names = maker.fields.names
-                nested = self._nested_columns(names or ())
+            if stream == ORDERS.name:
+                self._payment_checks.add_order(row.key, fields["OrderTotal"])
+            elif stream == ORDER_PAYMENTS.name:
+                self._payment_checks.add_payment(fields, row.key)
             if nested:
                 inherited = {"SourceSystem": fields["SourceSystem"], "OrderID": fields["SourceID"]}
                 for name, column in nested.items():
