@@ -57,8 +57,10 @@ def run(simulator: SimulatorClient, first: datetime) -> int:
         },
     )
     table = Table("   event", "wecantrack shows", "sent", box=None, pad_edge=False)
-    for name in ("gross", "net by order", "net by payments", "expected", ""):
-        table.add_column(name, justify="right", no_wrap=True)
+    for name in ("gross", "net by order", "net by payments", ""):
+        table.add_column(name, justify="right")
+    for column in table.columns:
+        column.no_wrap = True
     syncs: list[str] = []
     known: list[str] = []
     all_equal = True
@@ -78,8 +80,8 @@ def run(simulator: SimulatorClient, first: datetime) -> int:
         equal = held == expected and held["net_by_orders"] == held["net_by_payments"]
         all_equal = all_equal and equal
         shown = ", ".join(str(value) for name, value in fields.items() if name != "transaction_id")
-        cells = [held["gross"], held["net_by_orders"], held["net_by_payments"], expected["net"]]
-        verdict = "[green]equal[/green]" if equal else "[red]differs[/red]"
+        cells = [held["gross"], held["net_by_orders"], held["net_by_payments"]]
+        verdict = "[green]equal[/green]" if equal else f"[red]not {expected['net'] / 100:.2f}[/red]"
         new = "\n".join(row for row in rows if row not in known) or "-"
         table.add_row(f"   {event}", shown, new, *(f"{cents / 100:.2f}" for cents in cells), verdict)
         known = rows
@@ -90,9 +92,15 @@ def run(simulator: SimulatorClient, first: datetime) -> int:
 
 def sent(simulator: SimulatorClient) -> list[str]:
     """Return the orders and refunds that Wicked Reports stores, as text."""
-    orders = [f"{row['SourceID']}  order  {row['OrderTotal']}" for row in simulator.wicked_rows("orders")]
+    orders = [
+        f"{_short(row['SourceID'])} order {float(row['OrderTotal']):.2f}" for row in simulator.wicked_rows("orders")
+    ]
     payments = [row for row in simulator.wicked_rows("orderpayments") if row["Status"] != "APPROVED"]
-    return orders + [f"{row['OrderID']}  {row['Status']}  {row['Amount']}" for row in payments]
+    return orders + [f"{_short(row['OrderID'])} {row['Status']} {float(row['Amount']):.2f}" for row in payments]
+
+
+def _short(source_id: str) -> str:
+    return source_id.removeprefix("wct-7-")
 
 
 def totals(orders: dict[str, dict[str, Any]]) -> dict[str, int]:
