@@ -171,7 +171,7 @@ def _add_to_group(
     """Add the present amount of a row to its group."""
     day = day_of(row.committed_at, settings.zone)
     common = row.common
-    key = (str(row.account_id), day, str(common["campaignId"]), str(common["merchantGroupId"]))
+    key: tuple[str, ...] = (str(row.account_id), day, str(common["campaignId"]), str(common["merchantGroupId"]))
     key += tuple(str(value) for value in common.get("pageUtmInfo", {}).values())
     group = groups.setdefault(key, _CpcGroup(Sale("sovrn-cpc-" + "-".join(key), day[:7]), day))
     group.amounts[source_id(row)] = settings.amount(state)
