@@ -43,22 +43,13 @@ def choose_sale(returned: Contribution, candidates: Iterable[Candidate]) -> str 
     """Return the key of the sale that a return reduces, or None if there is no candidate.
 
     An earlier alias of the return takes precedence over a later one. Of several sales with that alias, prefer the one
-    that shares most aliases, then the one that the return cancels exactly, then the one with the most left.
+    that the return cancels exactly, then the one with the most left.
     """
     sales = list(candidates)
     for one in returned.aliases:
         matching = [sale for sale in sales if one in sale.aliases]
         if matching:
-            shared = set(returned.aliases)
-            return min(
-                matching,
-                key=lambda sale: (
-                    -len(shared & set(sale.aliases)),
-                    sale.left != -returned.amount,
-                    -sale.left,
-                    sale.key,
-                ),
-            ).key
+            return min(matching, key=lambda sale: (sale.left != -returned.amount, -sale.left, sale.key)).key
     return None
 
 

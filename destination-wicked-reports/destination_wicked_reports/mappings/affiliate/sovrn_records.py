@@ -110,13 +110,10 @@ class SovrnReader:
         else:
             stored = {name: data[name] for name in self._stored_fields if data.get(name) is not None}
             click, commission = data.get("click_id"), data.get("commission_id")
-            aliases = (
-                alias("click", self._key_prefix, account, str(click), str(data.get("merchant_group_id") or ""))
-                if click
-                else "",
-                alias("commission", self._key_prefix, account, str(commission)) if commission else "",
-            )
-            contribution = Contribution(key, key, cents(amount), tuple(filter(None, aliases)), changed_day)
+            scope = (self._key_prefix, account, str(data.get("merchant_group_id") or ""))
+            ids = {"commission": commission, "click": click}
+            aliases = tuple(alias(name, *scope, str(value)) for name, value in ids.items() if value)
+            contribution = Contribution(key, key, cents(amount), aliases, changed_day)
         try:
             facts = orjson.dumps(stored)
         except TypeError:
