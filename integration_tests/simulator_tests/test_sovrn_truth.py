@@ -243,7 +243,7 @@ def test_cuids_are_safe_and_some_carry_a_user_id(scenario: SovrnScenario) -> Non
 
 
 class FaithfulConnectors:
-    """A minimal source and destination: reads every day, and applies docs/vendors/affiliate-revenue.md D5."""
+    """A minimal source and destination: applies docs/guides/affiliate-revenue.md What is sent, by event."""
 
     def __init__(self, sim: SimulatorClient, start: date) -> None:
         self.sim, self.start = sim, start

@@ -150,7 +150,7 @@ def test_held_lists_an_order_sent_twice(sim: SimulatorClient) -> None:
 
 
 class MinimalDestination:
-    """A minimal destination by docs/vendors/affiliate-revenue.md D4, D5; its rows must make `held` equal `truth`."""
+    """Applies docs/guides/affiliate-revenue.md What is sent, by event; its rows must make `held` equal `truth`."""
 
     def __init__(self, sim: SimulatorClient, recognize: str) -> None:
         self.sim, self.recognize = sim, recognize

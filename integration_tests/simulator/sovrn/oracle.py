@@ -1,6 +1,6 @@
 """What Wicked Reports must store of Sovrn's commissions, computed from the scripted rows alone.
 
-The rules are read again from docs/vendors/affiliate-revenue.md D4 and D5, independently of the connectors. Sovrn has no
+It implements docs/guides/affiliate-revenue.md What is sent, by event, independently of the connectors. Sovrn has no
 status, so a commission is revenue from when it appears until it is taken back.
 """
 

@@ -1,6 +1,6 @@
 """What Wicked Reports must store of wecantrack's commissions, computed from the scripted transactions alone.
 
-The rules are read again from docs/vendors/affiliate-revenue.md D4 and D5, independently of the connectors.
+It implements docs/guides/affiliate-revenue.md What is sent, by event, independently of the connectors.
 """
 
 from __future__ import annotations
