@@ -1,8 +1,8 @@
 """Every citation names a section that exists, and every relative link in Markdown leads somewhere.
 
 A citation is a path, a space and a section label or title: `docs/vendors/wicked-reports.md 2.5`,
-`docs/guides/affiliate-revenue.md CPC rollups`. Several labels of one page may follow the path: `2.2 to 2.8`, `A5, A7 and
-A9`.
+`docs/guides/affiliate-revenue.md CPC rollups`. Several labels of one page may follow the path: `2.2 to 2.8`,
+`A5, A7 and A9`.
 """
 
 from __future__ import annotations
