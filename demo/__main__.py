@@ -1,7 +1,7 @@
 """`make demo`: sends generated wecantrack commissions, and later their changes, to Wicked Reports, and reconciles them.
 
 It runs the real connectors, joined by a pipe, against the local simulator, and prints every command so that you can run
-it again by hand. A shorter part for Sovrn follows: see `sovrn.py`.
+it again by hand. The life of one commission (`story.py`) and a shorter part for Sovrn (`sovrn.py`) follow.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 
-from demo import sovrn
+from demo import sovrn, story
 from demo.steps import FOLDER, compare, console, reconcile, save, shell, stamp, sync
 from integration_tests.simulator.client import SimulatorClient
 from integration_tests.simulator.server import simulator_process
@@ -35,7 +35,7 @@ def main() -> int:
     with simulator_process("--now", stamp(first), *arguments) as simulator:
         simulator.throttle(LIMIT)
         code = run(simulator, first, second)
-    code = code or sovrn.main(second)
+    code = code or story.main(second) or sovrn.main(second)
     print_summary(stamp(first), stamp(second), arguments)
     return code
 
@@ -63,7 +63,8 @@ def run(simulator: SimulatorClient, first: datetime, second: datetime) -> int:
     if not sync("source-wecantrack", "source.first.json", "destination.json", "state.json", resume=False):
         return 1
     console.print(
-        f"\n[bold]3. {LATER_DAYS} days later[/bold], commissions are approved, declined, lowered or raised, and new."
+        f"\n[bold]3. {LATER_DAYS} days later[/bold], commissions are approved, declined, reinstated, lowered, raised, "
+        "taken back by negative rows, and new."
     )
     console.print(f"   The simulator's clock: {simulator.set_clock(stamp(second), frozen=True)}")
     console.print("\n[bold]4. Second sync[/bold], from the saved state:")
@@ -84,13 +85,13 @@ def run(simulator: SimulatorClient, first: datetime, second: datetime) -> int:
 
 def print_summary(first: str, second: str, arguments: list[str]) -> None:
     """Print where the files are, and the commands to run everything again."""
-    console.print("\n[bold]8. Files[/bold]")
+    console.print("\n[bold]9. Files[/bold]")
     console.print(f"   ledger             {FOLDER}/ledger.sqlite   what was sent to Wicked Reports")
     console.print(f"   rejected records   {FOLDER}/rejected_records.jsonl   if there are any")
     console.print(f"   state              {FOLDER}/state.json   where the next run starts")
     console.print(f"   report             {FOLDER}/report.html   the comparison of step 6 by day, with a chart")
     console.print(
-        "\n[bold]9. Run it by hand[/bold] with a new simulator, an empty ledger and the commands of steps 2, 4 and 6:"
+        "\n[bold]10. Run it by hand[/bold] with a new simulator, an empty ledger and the commands of steps 2, 4 and 6:"
     )
     for command in by_hand(shell(["--now", first, *arguments]), second):
         console.print(f"   {command}", soft_wrap=True, markup=False, highlight=False)

@@ -18,7 +18,7 @@ def main(second: datetime) -> int:
     """Run Sovrn's part; the exit code is 0 if Wicked Reports stores what it must."""
     first = second - timedelta(days=LATER_DAYS)
     console.print(
-        f"\n[bold]7. Sovrn[/bold] allows one request a minute, for one day each. The demo uses {INTERVAL} s instead."
+        f"\n[bold]8. Sovrn[/bold] allows one request a minute, for one day each. The demo uses {INTERVAL} s instead."
     )
     with simulator_process("--now", stamp(first), "--transactions", "0", "--sovrn-transactions", "0") as simulator:
         simulator.sovrn.pace(INTERVAL)

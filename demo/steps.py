@@ -25,43 +25,53 @@ FIRST_DAYS, EVERY_DAYS = 3, 20
 DAY = re.compile(r"day (\d+) of (\d+)")
 #: beginnings of log messages that are not printed
 HIDDEN = (f"The ledger {FOLDER}",)
-AMOUNTS = ("gross", "approved", "refunded", "net")
+AMOUNTS = ("gross", "refunded", "net_by_orders", "net_by_payments")
 COUNTS = ("orders", "live", "declined")
 
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
 
 
-def sync(source: str, config: str, destination: str, state: str, *, resume: bool) -> bool:
-    """Run `source read | destination write`, print their log, and save the last state; return whether it succeeded."""
+def sync(source: str, config: str, destination: str, state: str, *, resume: bool, quiet: bool = False) -> bool:
+    """Run `source read | destination write` and save the last state; return whether it succeeded.
+
+    Unless `quiet`, print the commands and the log.
+    """
     read = [BIN / source, "read", "--config", FOLDER / config, "--catalog", FOLDER / "catalog.json"]
     if resume:
         read += ["--state", FOLDER / state]
     write = [BIN / "destination-wicked-reports", "write", "--config", FOLDER / destination]
     write += ["--catalog", FOLDER / "catalog.json"]
     messages = FOLDER / "messages.jsonl"
-    console.print(f"   $ {shell(read)} \\\n     | {shell(write)} > {messages}", soft_wrap=True)
+    if not quiet:
+        console.print(f"   $ {shell(read)} \\\n     | {shell(write)} > {messages}", soft_wrap=True)
     # the last STATE that the destination returned, as the list of states that a source reads
     keep = (
         f'grep \'^{{"type":"STATE"\' {messages} | tail -n 1 '
         f'| sed -e \'s/^{{"type":"STATE","state":/[/\' -e \'s/}}$/]/\' > {FOLDER}/{state}'
     )
-    console.print(f"   $ {keep}", soft_wrap=True, markup=False)
+    if not quiet:
+        console.print(f"   $ {keep}", soft_wrap=True, markup=False)
     begun = time.monotonic()
-    reader = subprocess.Popen([str(part) for part in read], stdout=subprocess.PIPE)
+    log = subprocess.DEVNULL if quiet else None
+    reader = subprocess.Popen([str(part) for part in read], stdout=subprocess.PIPE, stderr=log)
     with messages.open("wb") as kept:
-        writer = subprocess.Popen([str(part) for part in write], stdin=reader.stdout, stdout=subprocess.PIPE)
+        writer = subprocess.Popen(
+            [str(part) for part in write], stdin=reader.stdout, stdout=subprocess.PIPE, stderr=log
+        )
         assert reader.stdout is not None
         assert writer.stdout is not None
         reader.stdout.close()
         delivered = Progress()
         for line in writer.stdout:
             kept.write(line)
-            delivered.show(json.loads(line))
+            if not quiet:
+                delivered.show(json.loads(line))
     if writer.wait() or reader.wait():
         console.print(f"   [red]The sync failed[/red]: see {messages}.")
         return False
     subprocess.run(keep, shell=True, check=True)
-    console.print(f"   {time.monotonic() - begun:.1f} s")
+    if not quiet:
+        console.print(f"   {time.monotonic() - begun:.1f} s")
     return True
 
 
@@ -92,7 +102,8 @@ class Progress:
 def compare(stored: list[dict[str, Any]], expected: list[dict[str, Any]]) -> bool:
     """Print both tables as one; return whether they are equal."""
     by_key = {(row["month"], row["currency"]): row for row in stored}
-    table = Table("   month", "", *COUNTS, *AMOUNTS, "", box=None, pad_edge=False)
+    headings = [name.replace("_", " ").replace("orders", "order") for name in AMOUNTS]
+    table = Table("   month", "", *COUNTS, *headings, "", box=None, pad_edge=False)
     for column in table.columns:
         column.no_wrap = True
     for column in table.columns[2:-1]:

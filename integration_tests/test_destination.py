@@ -494,3 +494,20 @@ def test_a_line_that_is_too_long_costs_its_record_only(workspace, simulator, con
     assert result.code == 0
     assert [row["SourceID"] for row in simulator.wicked_rows("orders")] == ["1", "3"]
     assert len(result.of("STATE")) == 1
+
+
+def test_deleted_records_are_left_out_with_a_warning_and_bad_optional_fields_are_named(workspace, simulator, config):
+    messages = [
+        order(1, City="x" * 256),
+        order(2, _ab_cdc_deleted_at="2026-06-01T00:00:00Z"),
+        record("orders", {"id": 3, "_ab_cdc_deleted_at": "2026-06-01T00:00:00Z"}),
+        state(3),
+    ]
+    result = write(workspace, config(), messages)
+    assert result.code == 0
+    assert [row["SourceID"] for row in simulator.wicked_rows("orders")] == ["1"]
+    assert "City" not in simulator.wicked_rows("orders")[0]
+    logs = [(log["level"], log["message"]) for log in result.of("LOG")]
+    assert ("WARN", "orders: 2 records are marked as deleted and left out: Wicked Reports cannot delete.") in logs
+    assert ("INFO", "orders.City: left out of 1 row: longer than 255 characters") in logs
+    assert len(result.of("STATE")) == 1

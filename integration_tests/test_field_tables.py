@@ -25,6 +25,7 @@ KINDS = {
     Kind.LOCAL: ("datetime", None),
     Kind.MONEY: ("number", None),
     Kind.AMOUNT: ("number", 0),
+    Kind.TOTAL: ("number", None),  # Wicked allows negative totals; refusing them is our own rule
     Kind.INTEGER: ("integer", None),
     Kind.COUNT: ("integer", 0),
 }

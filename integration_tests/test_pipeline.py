@@ -7,7 +7,7 @@ import pytest
 from integration_tests.simulator.server import running_simulator
 from integration_tests.support.processes import catalog, finish_pipe, start_pipe
 
-FIRST, SECOND = "2026-04-01T12:00:00", "2026-05-16T12:00:00"
+FIRST, MIDDLE, SECOND = "2026-04-01T12:00:00", "2026-04-23T12:00:00", "2026-05-16T12:00:00"
 RULE = r"(?P<contact_id>U[0-9]+)-"
 
 
@@ -63,16 +63,31 @@ def busy():
     ],
     ids=["default", "on approval", "sale amounts", "identified only"],
 )
-def test_after_two_syncs_wicked_stores_what_it_must_to_the_cent(busy, workspace, tmp_path, mapping, truth):
+def test_after_three_syncs_both_nets_are_right_to_the_cent(busy, workspace, tmp_path, mapping, truth):
     sync = Sync(busy, workspace, tmp_path, **mapping)
-    for end in (FIRST, SECOND):
+    for end in (FIRST, MIDDLE, SECOND):
         busy.set_clock(end, frozen=True)
         assert sync.run(end).code == 0
-    held = busy.held()
-    assert held["table"] == busy.truth([FIRST, SECOND], **truth)
+    held, expected = busy.held(), busy.truth([FIRST, MIDDLE, SECOND], **truth)
+    assert held["table"] == expected
+    assert {row["net"] == row["net_by_orders"] == row["net_by_payments"] for row in held["table"]} == {True}
+    busy.switch("wicked.net", "payments")
+    assert busy.held()["table"] == expected
     assert held["duplicate_orders"] == []
     assert held["orphan_payments"] == 0
     assert len(held["table"]) >= 6
+
+
+def test_the_generated_data_have_every_kind_of_change(busy):
+    busy.set_clock(SECOND, frozen=True)
+    orders = busy.truth([FIRST, MIDDLE, SECOND], orders=True)
+    further = [(orders[name.partition("~")[0]], row) for name, row in orders.items() if "~" in name]
+    assert any(first["net"] != "0.00" for first, _ in further), "a rise"
+    assert any("0.00" < row["refunded"] < row["gross"] for _, row in further), "a fall within a rise"
+    assert any(row["net"] == "0.00" for _, row in further), "a fall beyond a rise"
+    assert any(first["net"] == "0.00" != row["net"] for first, row in further), "a reinstatement"
+    assert any(first["currency"] != row["currency"] for first, row in further), "a currency change"
+    assert any(row["commission_amount"].startswith("-") for row in busy.transactions()), "a negative row"
 
 
 def test_a_third_sync_without_changes_sends_nothing(busy, workspace, tmp_path):
@@ -119,8 +134,11 @@ def test_rows_that_change_while_pages_are_read_are_not_lost(busy, workspace, tmp
     assert len(busy.mutations()) > 10
     busy.clear_mutations()
     sync.run(SECOND)
-    visible = {f"wct-{t['user_network_account_id']}-{t['transaction_id']}" for t in busy.transactions()}
-    assert {order["SourceID"] for order in busy.wicked_rows("orders")} == visible
+    sent = {order["SourceID"].partition("~")[0] for order in busy.wicked_rows("orders")}
+    sales = [row for row in busy.transactions() if not row["commission_amount"].startswith("-")]
+    visible = {f"wct-{row['user_network_account_id']}-{row['transaction_id']}": row["status"] for row in sales}
+    assert sent <= visible.keys()
+    assert {name for name in visible.keys() - sent if visible[name] != "declined"} == set()
 
 
 FAULTS = [

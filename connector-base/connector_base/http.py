@@ -268,13 +268,14 @@ class ApiClient:
                 until = f"until {datetime.fromtimestamp(now + requested, timezone.utc):%Y-%m-%d %H:%M:%S} UTC"
             except (ValueError, OverflowError, OSError):
                 until = f"for {requested:.0f} s"
+            limit = f"longer than the {self._max_wait:g} s a run waits. Run again after that time"
             if throttled:
-                problem, advice = "The API's rate limit is reached.", "; if this recurs, sync less often"
-            else:
-                problem, advice = f"The API is unavailable (HTTP {response.status_code}).", ""
+                raise transient_error(
+                    f"The API's rate limit is reached. It asks to wait {until}, {limit}; if this recurs, sync less "
+                    "often."
+                )
             raise transient_error(
-                f"{problem} It asks to wait {until}, longer than the {self._max_wait:g} s a run waits. Run again after "
-                f"that time{advice}."
+                f"The API is unavailable (HTTP {response.status_code}). It asks to wait {until}, {limit}."
             )
         return requested if throttled and not self._backoff else max(requested, minimum)
 

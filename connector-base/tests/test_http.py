@@ -57,7 +57,7 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture
 def short(config: dict[str, Any], server: Server) -> dict[str, Any]:
-    return {**config, "api_url": server.url, "read_timeout_seconds": 0.2, "max_tries": 2}
+    return {**config, "api_url": server.url, "read_timeout_seconds": 5, "max_tries": 2}
 
 
 def trickle(server: Server, head: bytes, piece: bytes = b" ") -> Answer:
@@ -78,9 +78,10 @@ def trickle(server: Server, head: bytes, piece: bytes = b" ") -> Answer:
     ("head", "piece"),
     [(b"Content-Length: 100000\r\n\r\n", b" "), (b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\n \r\n"), (b"X: ", b"x")],
 )
-def test_a_response_that_trickles_ends_at_the_deadline(status, head, piece, server, short, read):
+def test_a_response_that_trickles_ends_at_the_deadline(status, head, piece, server, short, read, monkeypatch):
+    monkeypatch.setattr("source_wecantrack.base.http.DEADLINE_TIMEOUTS", 0.05)
     server.answer = trickle(server, b"HTTP/1.1 " + status + b"\r\n" + head, piece)
-    error = read(short).error
+    error = read({**short, "read_timeout_seconds": 20}).error
     assert error.failure_type.value == "transient_error"
     assert "in 2 attempts (no complete response within 1 s)" in error.message
     assert len(server.requests) == 2

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import gzip
 import logging
-import socket
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 import requests
@@ -24,43 +21,11 @@ from source_wecantrack.base.transport import (
     read_body,
 )
 
+from integration_tests.support.raw_server import HEAD, RawServer
+
 FAILURES = (requests.RequestException, urllib3.exceptions.HTTPError)
-HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
 SHORT = Limits(0.5, 1000)
-Send = Callable[[bytes], None]
-
-
-class RawServer:
-    """Answers every request with `answer(send)`, where `send` writes bytes and raises OSError once nobody listens."""
-
-    def __init__(self) -> None:
-        self.answer: Callable[[Send], object] = lambda send: send(HEAD + b"Content-Length: 2\r\n\r\n{}")
-        self.requests: list[bytes] = []
-        self._socket = socket.create_server(("127.0.0.1", 0))
-        self.port = self._socket.getsockname()[1]
-        self.closed = threading.Event()
-        threading.Thread(target=self._serve, daemon=True).start()
-
-    def _serve(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                peer, _ = self._socket.accept()
-                threading.Thread(target=self._talk, args=(peer,), daemon=True).start()
-
-    def _talk(self, peer: socket.socket) -> None:
-        with peer, contextlib.suppress(OSError):
-            while head := peer.recv(1 << 16):
-                self.requests.append(head)
-                self.answer(peer.sendall)
-
-    def drip(self, send: Send, piece: bytes) -> None:
-        while not self.closed.wait(0.02):
-            send(piece)
-
-    def close(self) -> None:
-        self.closed.set()
-        self._socket.close()
 
 
 @pytest.fixture

@@ -138,6 +138,8 @@ class DestinationWickedReports(Destination):
             finally:
                 for line in writer.summary():
                     logger.info(line)
+                for line in writer.warnings():
+                    logger.warning(line)
         if session.tally.failed:
             if parsed.on_rejected_record != "skip":
                 raise session.tally.failure()

@@ -121,7 +121,8 @@ class Row:
     """One row for one endpoint. `body` is its JSON, encoded once.
 
     `key` identifies the row in the ledger. Rows of a sale have a `sale_key`, the `sale` after the row, which the ledger
-    stores once Wicked has accepted it, and the `payments` that the row carries.
+    stores once Wicked has accepted it, and the `payments` that the row carries. `left_out` has the
+    optional fields that the row lacks because their values were invalid, each with the reason.
     """
 
     endpoint: str
@@ -133,6 +134,7 @@ class Row:
     sale_key: str | None = None
     sale: SaleState | None = None
     payments: tuple[SalePayment, ...] = ()
+    left_out: tuple[tuple[str, str], ...] = ()
 
     @property
     def identity(self) -> str:
@@ -170,3 +172,10 @@ class Unchanged(Skip):
     """A record that changes nothing about its sale. It is counted with the unchanged rows of `endpoint`."""
 
     endpoint: str = ""
+
+
+@dataclass(slots=True, frozen=True)
+class Deleted(Skip):
+    """A record that says that a row of `stream` was deleted at the source."""
+
+    stream: str = ""

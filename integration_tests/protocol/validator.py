@@ -216,7 +216,7 @@ class Validator:
                 yield f"{run.command} printed {answers} results"
         # a source reports each stream that failed, and at the end which ones did
         failed = sum(progress.status == "INCOMPLETE" for progress in self.progress.values())
-        most = failed + 1 if run.command == "read" and failed else 1
+        most = failed + (len(self.progress) > 1) if run.command == "read" and failed else 1
         if run.code not in STOPPED and not (1 <= self.errors <= most if run.code else self.errors == 0):
             yield f"{self.errors} error traces with exit code {run.code}"
         if run.command == "read" and run.code == 0:

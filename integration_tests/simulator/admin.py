@@ -104,7 +104,8 @@ class Admin:
 
     def get_held(self, request: Request, _body: Body) -> Any:
         """Sum up what Wicked Reports stores, in the table of the oracles."""
-        totals = oracle.stored_totals(self._world.wicked.store(test=request.query_params.get("test") == "1"))
+        store = self._world.wicked.store(test=request.query_params.get("test") == "1")
+        totals = oracle.stored_totals(store, self._world.switches)
         if request.query_params.get("orders") == "1":
             return {key: order.as_json() for key, order in totals.orders.items()}
         return totals.as_json()

@@ -12,7 +12,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 ZERO = Decimal(0)
-SUMS = ("gross", "approved", "refunded", "net")
+SUMS = ("gross", "approved", "refunded", "net", "net_by_orders", "net_by_payments")
 _CENT = Decimal("0.01")
 
 
@@ -28,7 +28,10 @@ def sums_as_text(row: dict[str, Any]) -> dict[str, Any]:
 
 @dataclass
 class OrderTotals:
-    """What one order contributes to the table; `month` is `YYYY-MM`."""
+    """What one order contributes to the table.
+
+    `month` is `YYYY-MM`. `net` is one of the two others (docs/vendors/wicked-reports.md 10.1).
+    """
 
     month: str
     currency: str
@@ -36,11 +39,9 @@ class OrderTotals:
     gross: Decimal = ZERO
     approved: Decimal = ZERO
     refunded: Decimal = ZERO
-
-    @property
-    def net(self) -> Decimal:
-        """Approved payments less refunds."""
-        return self.approved - self.refunded
+    net: Decimal = ZERO
+    net_by_orders: Decimal = ZERO
+    net_by_payments: Decimal = ZERO
 
     def as_json(self) -> dict[str, Any]:
         """Return the order for the admin API."""

@@ -60,6 +60,10 @@ SWITCHES: tuple[Switch, ...] = (
     Switch("wicked.ids", ("sdk", "lenient"), "[sdk]", "whether ids must be text and `0` counts as empty"),
     Switch("wicked.contact_keys", ("one_of", "both_present"), "[doc] / [sdk]", "ContactID and ContactEmail"),
     Switch("wicked.email", ("checked", "unchecked"), "[guess]", "whether an e-mail address is validated"),
+    Switch(
+        "wicked.net", ("orders", "payments"), "[doc] / [guess]", "whether net is counted by order or by adding payments"
+    ),
+    Switch("wicked.partial_refunds", ("add", "last"), "[guess]", "what counts of several partial refunds of one order"),
     Switch("wicked.latest_max", ("text", "numeric"), "[guess]", "how `max=SourceID` compares"),
     Switch("outbound.processing", ("daily", "immediate"), "[seed] / [guess]", "when posted rows become visible"),
     Switch("outbound.next", ("constant", "per_page"), "[seed] / [guess]", "one hash per read, or one per page"),

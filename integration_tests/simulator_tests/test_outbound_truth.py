@@ -168,9 +168,11 @@ def test_a_day_adds_up_its_orders_and_what_became_of_them(sim: SimulatorClient) 
     euro = {"day": DAY, "currency": "EUR", "orders": 2, "unpaid": 0, "gross": "150.10", "approved": "150.10"}
     dollar = {"day": DAY, "currency": "USD", "orders": 1, "unpaid": 1, "gross": "7.00", "approved": "0.00"}
     assert sim.outbound.truth() == [
-        {**euro, "refunded": "50.20", "net": "99.90"},
-        {**dollar, "refunded": "0.00", "net": "0.00"},
+        {**euro, "refunded": "50.20", "net": "99.90", "net_by_orders": "99.90", "net_by_payments": "99.90"},
+        {**dollar, "refunded": "0.00", "net": "7.00", "net_by_orders": "7.00", "net_by_payments": "0.00"},
     ]
+    assert [row["net"] for row in sim.outbound.truth(orders=True)] == ["99.90", "0.00", "7.00"]
+    sim.switch("wicked.net", "payments")
     assert [row["net"] for row in sim.outbound.truth(orders=True)] == ["99.90", "0.00", "0.00"]
     assert [(row["day"], row["gross"]) for row in sim.outbound.truth(zone="eastern")] == [
         ("2026-03-09", "50.00"),
@@ -180,6 +182,7 @@ def test_a_day_adds_up_its_orders_and_what_became_of_them(sim: SimulatorClient) 
 
 
 def test_the_served_orders_add_up_to_the_oracle(sim: SimulatorClient) -> None:
+    sim.switch("wicked.net", "payments")
     sim.outbound.seed(start="2026-03-01", days=10, contacts=50, orders=500)
     days: dict[str, list[Decimal]] = {}
     for row in sim.outbound.rows("orders"):
@@ -193,6 +196,10 @@ def test_the_served_orders_add_up_to_the_oracle(sim: SimulatorClient) -> None:
     assert any(Decimal(row["refunded"]) for row in truth)
     lifetime = sum(Decimal(str(row["LTV"])) for row in sim.outbound.rows("contacts"))
     assert lifetime == sum(Decimal(row["net"]) for row in truth)
+    sim.switch("wicked.net", "orders")
+    sim.outbound.process()
+    by_orders = sum(Decimal(str(row["LTV"])) for row in sim.outbound.rows("contacts"))
+    assert by_orders == sum(Decimal(row["net"]) for row in sim.outbound.truth()) != lifetime
 
 
 def test_the_readme_names_every_outbound_admin_path() -> None:

@@ -50,60 +50,89 @@ def back(amount: str, number: str = "2", **fields: Any) -> dict[str, Any]:
     return {"revenueId": number, "publisherNetRevenue": amount, "commissionDate": "2026-03-31", **fields}
 
 
-def sums(sim: SimulatorClient, at: Any = DAYS, **settings: Any) -> tuple[str, ...]:
-    (row,) = sim.sovrn.truth(at, **settings)
-    assert (row["month"], row["currency"], row["orders"]) == ("2026-01", "USD", 1)
-    assert (row["live"], row["declined"]) == ((1, 0) if row["net"] != "0.00" else (0, 1))
-    return row["gross"], row["approved"], row["refunded"], row["net"]
+def orders_of(sim: SimulatorClient, at: Any = DAYS, **settings: Any) -> dict[str, tuple[str, str, str]]:
+    """Return total, refunds and net of every expected order, by SourceID without its beginning."""
+    found = sim.sovrn.truth(at, orders=True, **settings)
+    assert {(row["month"], row["currency"]) for row in found.values()} <= {("2026-01", "USD")}
+    assert {row["net"] == row["net_by_orders"] == row["net_by_payments"] for row in found.values()} <= {True}
+    assert {(row["status"] == "live") == (row["net"] != "0.00") for row in found.values()} <= {True}
+    return {key.removeprefix("sovrn-1234-"): (row["gross"], row["refunded"], row["net"]) for key, row in found.items()}
+
+
+FIRST, FURTHER = "1-c1", "1-c1~2"
 
 
 @pytest.mark.parametrize(
     ("days", "expected"),
     [
-        (["10.1250"], ("10.13", "10.13", "0.00", "10.13")),
-        (["10", "6.5", "0"], ("10.00", "10.00", "10.00", "0.00")),
-        (["10", "12.3456"], ("10.00", "12.35", "0.00", "12.35")),
-        (["10.001", "10.004"], ("10.00", "10.00", "0.00", "10.00")),
-        (["0", "0.004", "3"], ("3.00", "3.00", "0.00", "3.00")),
-        (["10", "0", "4"], ("10.00", "14.00", "10.00", "4.00")),
-        (["10", "-3"], ("10.00", "10.00", "10.00", "0.00")),
-        (["10", "-3", "4"], ("10.00", "14.00", "10.00", "4.00")),
-        (["10", back("-10")], ("10.00", "10.00", "10.00", "0.00")),
-        (["10", back("-4"), back("-2", "3")], ("10.00", "10.00", "6.00", "4.00")),
-        (["10", back("-4", commissionId="c1")], ("10.00", "10.00", "4.00", "6.00")),
-        (["10", back("-4", commissionId="c1", clickId="")], ("10.00", "10.00", "4.00", "6.00")),
-        (["10", back("-99")], ("10.00", "10.00", "10.00", "0.00")),
-        (["10", back("-4"), "3"], ("10.00", "10.00", "10.00", "0.00")),
-        (["10", back("-4"), back("-1")], ("10.00", "13.00", "4.00", "9.00")),
-        (["10", back("-4"), back("-5")], ("10.00", "10.00", "5.00", "5.00")),
-        ([back("-4"), "10"], ("10.00", "10.00", "4.00", "6.00")),
-        (["10", {**back("8"), "programType": "cpc"}], ("10.00", "10.00", "0.00", "10.00")),
+        (["10.1250"], {FIRST: ("10.13", "0.00", "10.13")}),
+        (["10", "6.5", "0"], {FIRST: ("10.00", "10.00", "0.00")}),
+        (["10", "12.3456"], {FIRST: ("10.00", "0.00", "10.00"), FURTHER: ("2.35", "0.00", "2.35")}),
+        (["10", "12", "11"], {FIRST: ("10.00", "0.00", "10.00"), FURTHER: ("2.00", "1.00", "1.00")}),
+        (["10", "12", "9"], {FIRST: ("10.00", "1.00", "9.00"), FURTHER: ("2.00", "2.00", "0.00")}),
+        (["10.001", "10.004"], {FIRST: ("10.00", "0.00", "10.00")}),
+        (["0", "0.004", "3"], {FIRST: ("3.00", "0.00", "3.00")}),
+        (["10", "0", "4"], {FIRST: ("10.00", "10.00", "0.00"), FURTHER: ("4.00", "0.00", "4.00")}),
+        (["10", "-3"], {FIRST: ("10.00", "10.00", "0.00")}),
+        (["10", "-3", "4"], {FIRST: ("10.00", "10.00", "0.00"), FURTHER: ("4.00", "0.00", "4.00")}),
+        (["10", back("-10")], {FIRST: ("10.00", "10.00", "0.00")}),
+        (["10", back("-4"), back("-2", "3")], {FIRST: ("10.00", "6.00", "4.00")}),
+        (["10", back("-4", commissionId="c1")], {FIRST: ("10.00", "4.00", "6.00")}),
+        (["10", back("-4", commissionId="c1", clickId="")], {FIRST: ("10.00", "4.00", "6.00")}),
+        (["10", back("-99")], {FIRST: ("10.00", "10.00", "0.00")}),
+        (["10", back("-99"), "100"], {FIRST: ("10.00", "10.00", "0.00"), FURTHER: ("1.00", "0.00", "1.00")}),
+        (["10", back("-4"), "3"], {FIRST: ("10.00", "10.00", "0.00")}),
+        (["10", back("-4"), back("-1")], {FIRST: ("10.00", "4.00", "6.00"), FURTHER: ("3.00", "0.00", "3.00")}),
+        (["10", back("-4"), back("-5")], {FIRST: ("10.00", "5.00", "5.00")}),
+        ([back("-4"), "10"], {FIRST: ("10.00", "4.00", "6.00")}),
+        (["10", {**back("8"), "programType": "cpc"}], {FIRST: ("10.00", "0.00", "10.00")}),
     ],
 )
-def test_changes_of_a_transaction_become_payments_of_one_order(sim: SimulatorClient, days: Any, expected: Any) -> None:
+def test_a_sale_becomes_orders_and_refunds(sim: SimulatorClient, days: Any, expected: Any) -> None:
     happen(sim, *days)
-    assert sums(sim) == expected
+    assert orders_of(sim) == expected
     assert sim.sovrn.unmatched(DAYS) == []
 
 
 @pytest.mark.parametrize(
     ("syncs", "expected"),
     [
-        (DAYS[:1], ("10.00", "10.00", "0.00", "10.00")),
-        (DAYS, ("10.00", "14.00", "9.00", "5.00")),
-        (DAYS[::2], ("10.00", "10.00", "5.00", "5.00")),
-        (DAYS[2:], ("6.00", "6.00", "1.00", "5.00")),
-        (DAYS[3:], ("6.00", "6.00", "1.00", "5.00")),
+        (DAYS[:1], {FIRST: ("10.00", "0.00", "10.00")}),
+        (DAYS, {FIRST: ("10.00", "5.00", "5.00"), FURTHER: ("4.00", "4.00", "0.00")}),
+        (DAYS[::2], {FIRST: ("10.00", "5.00", "5.00")}),
+        (DAYS[2:], {FIRST: ("6.00", "1.00", "5.00")}),
+        (DAYS[3:], {FIRST: ("6.00", "1.00", "5.00")}),
     ],
 )
-def test_only_what_a_sync_saw_counts(sim: SimulatorClient, syncs: Any, expected: tuple[str, ...]) -> None:
+def test_only_what_a_sync_saw_counts(sim: SimulatorClient, syncs: Any, expected: Any) -> None:
     happen(sim, "10", "14", ["6", back("-1")])
-    assert sums(sim, syncs) == expected
+    assert orders_of(sim, syncs) == expected
+
+
+def test_settings_hold_back_small_changes_and_reinstatements(sim: SimulatorClient) -> None:
+    happen(sim, "10", "10.40", "0", "5")
+    assert list(orders_of(sim, DAYS[:2])) == [FIRST, FURTHER]
+    assert list(orders_of(sim, DAYS[:2], smallest_change="0.50")) == [FIRST]
+    assert orders_of(sim, on_reinstatement="skip", smallest_change="0.50") == {FIRST: ("10.00", "10.00", "0.00")}
+
+
+def test_cpc_rows_of_a_day_are_one_order_that_grows_by_a_dollar_or_after_30_days(sim: SimulatorClient) -> None:
+    """The example of docs/guides/affiliate-revenue.md CPC rollups."""
+    row = {"revenueId": "1", "programType": "cpc", "commissionDate": "2026-01-01", "clickId": "k"}
+    for day, amount in (("02", "4.3649"), ("08", "4.8949"), ("09", "5.4049"), ("10", "5.6049")):
+        sim.sovrn.upsert([{**row, "publisherNetRevenue": amount}], at=f"2026-01-{day}")
+    sim.sovrn.upsert([{**row, "revenueId": "2", "publisherNetRevenue": "0.0051"}], at="2026-01-02")
+    sim.set_clock("2026-04-01")
+    syncs = ["2026-01-06", "2026-01-07", "2026-01-08", "2026-01-09", "2026-01-10", "2026-02-08", "2026-02-10"]
+    totals = [[one[0] for one in orders_of(sim, syncs[:number], cpc=True).values()] for number in range(1, 8)]
+    first, second, third = ["4.37"], ["4.37", "1.04"], ["4.37", "1.04", "0.20"]
+    assert totals == [[], first, first, second, second, third, third]
+    assert len(orders_of(sim, syncs[:3], cpc=True, cpc_smallest_change="0.01")) == 2
 
 
 def test_a_negative_row_of_another_merchant_or_click_belongs_to_no_order(sim: SimulatorClient) -> None:
     happen(sim, "10", [back("-4", merchantGroupId=7), back("-5", "3", clickId="other")])
-    assert sums(sim) == ("10.00", "10.00", "0.00", "10.00")
+    assert orders_of(sim) == {FIRST: ("10.00", "0.00", "10.00")}
     assert sim.sovrn.unmatched(DAYS) == [
         {"source_id": "sovrn-1234-2-c2", "amount": "-4.00"},
         {"source_id": "sovrn-1234-3-c3", "amount": "-5.00"},
@@ -111,16 +140,15 @@ def test_a_negative_row_of_another_merchant_or_click_belongs_to_no_order(sim: Si
     assert sim.sovrn.unmatched(DAYS[:1]) == []
 
 
-def test_a_return_is_applied_to_the_sale_of_its_commission_and_the_rest_to_the_next(sim: SimulatorClient) -> None:
+def test_a_return_goes_to_the_sale_it_cancels_else_to_the_one_with_most_left(sim: SimulatorClient) -> None:
     second = {"revenueId": "5", "publisherNetRevenue": "7"}
-    happen(sim, ["10", second], back("-9", commissionId="c5"))
-    orders = sim.sovrn.truth(DAYS, orders=True)
-    assert {key: order["refunded"] for key, order in orders.items()} == {KEY: "2.00", "sovrn-1234-5-c5": "7.00"}
+    happen(sim, ["10", second], [back("-7"), back("-4", "3")])
+    assert {key: refunded for key, (_, refunded, _) in orders_of(sim).items()} == {FIRST: "4.00", "5-c5": "7.00"}
 
 
 def test_a_start_hides_what_was_updated_before_it(sim: SimulatorClient) -> None:
     happen(sim, "10", back("-4"), "12")
-    assert sums(sim, not_before=DAYS[1]) == ("12.00", "12.00", "4.00", "8.00")
+    assert orders_of(sim, not_before=DAYS[1]) == {FIRST: ("12.00", "4.00", "8.00")}
     assert sim.sovrn.truth(DAYS[:2], not_before=DAYS[1]) == []
     assert len(sim.sovrn.unmatched(DAYS[:2], not_before=DAYS[1])) == 1
 
@@ -129,7 +157,7 @@ def test_settings_select_the_rows_that_count(sim: SimulatorClient) -> None:
     happen(sim, {"revenueId": "1", "publisherNetRevenue": "10", "orderValue": "99.5", "cuid": "U7_a", "network": "CJ"})
     utm = {"utmSource": "bing"}
     sim.sovrn.upsert([back("0.0075", programType="cpc", commissionDate="2026-01-02", pageUtmInfo=utm)])
-    assert sums(sim, revenue_basis="sale_amount")[0] == "99.50"
+    assert orders_of(sim, revenue_basis="sale_amount") == {FIRST: ("99.50", "0.00", "99.50")}
     assert sim.sovrn.truth(DAYS, without_networks=["CJ"]) == []
     assert sum(row["orders"] for row in sim.sovrn.truth(DAYS, cpc=True)) == 2
     assert list(sim.sovrn.truth(DAYS, orders=True, cpc=True, identity=[r"cuid:^U\d+_"])) == [KEY]
@@ -248,7 +276,8 @@ class FaithfulConnectors:
     def __init__(self, sim: SimulatorClient, start: date) -> None:
         self.sim, self.start = sim, start
         self.live: dict[str, Decimal] = {}
-        self.left: dict[str, Decimal] = {}
+        #: what is left of each order of a sale
+        self.left: dict[str, list[Decimal]] = {}
         self.order_of: dict[tuple[str, int], str] = {}
         self.done: set[str] = set()
 
@@ -284,27 +313,33 @@ class FaithfulConnectors:
                 continue
             if not re.match(r"U\d+_", row["click"]["cuid"]) or (amount == 0 and key not in self.live):
                 continue
-            before = self.live.get(key)
+            before = self.live.get(key, Decimal(0))
             self.live[key] = amount
-            if before is None:
-                self.left[key], self.order_of[sale] = amount, key
+            self.order_of[sale] = key
+            if amount > before:
+                left = self.left.setdefault(key, [])
+                left.append(amount - before)
                 orders.append(
-                    {"SourceSystem": "sovrn", "SourceID": key, "CreateDate": commission["commissionDate"] + " 12:00:00"}
-                    | {"OrderTotal": str(amount), "OrderCurrency": "USD", "ContactID": row["click"]["cuid"][:6]}
-                    | {"OrderPayments": [payment("APPROVED", amount)]}
+                    {"SourceSystem": "sovrn", "SourceID": key if len(left) == 1 else f"{key}~{len(left)}"}
+                    | {"CreateDate": commission["commissionDate"] + " 12:00:00", "ContactID": row["click"]["cuid"][:6]}
+                    | {"OrderTotal": str(left[-1]), "OrderCurrency": "USD"}
+                    | {"OrderPayments": [payment("APPROVED", left[-1])]}
                 )
-            elif amount > before:
-                self.left[key] += amount - before
-                payments.append(payment("APPROVED", amount - before, key))
-            elif amount < before:
+            else:
                 payments += self.refund(key, before - amount)
         self.post("orders", orders)
         self.post("orderpayments", payments)
 
     def refund(self, key: str, amount: Decimal) -> list[dict[str, Any]]:
-        amount = min(amount, self.left[key])
-        self.left[key] -= amount
-        return [payment("PARTIALLY REFUNDED" if self.left[key] else "REFUNDED", amount, key)]
+        left, made = self.left[key], []
+        for place in reversed(range(len(left))):
+            part = min(amount, left[place])
+            if part:
+                left[place] -= part
+                amount -= part
+                status = "PARTIALLY REFUNDED" if left[place] else "REFUNDED"
+                made.append(payment(status, part, f"{key}~{place + 1}" if place else key))
+        return made
 
 
 def payment(status: str, amount: Decimal, key: str | None = None) -> dict[str, Any]:
@@ -329,4 +364,6 @@ def test_a_minimal_connector_makes_held_equal_to_truth(sim: SimulatorClient, zon
     assert (held["duplicate_orders"], held["orphan_payments"], held["other_statuses"]) == ([], 0, {})
     assert sum(Decimal(row["refunded"]) for row in held["table"]) > 100
     assert sim.sovrn.truth(instants[:1], **settings) != held["table"]
+    sim.switch("wicked.net", "payments")
+    assert sim.sovrn.truth(instants, **settings) == sim.held()["table"]
     assert sim.sovrn.unmatched(instants, **settings)

@@ -53,7 +53,7 @@ def visible(sim: SimulatorClient) -> dict[Key, dict[str, Any]]:
 
 
 def test_a_row_that_leaves_the_window_costs_a_naive_reader_another_row(sim: SimulatorClient) -> None:
-    sim.generate(transactions=450, start="2026-01-01T00:00:00")
+    sim.generate(transactions=450, start="2026-01-01T00:00:00", returns=False)
     in_the_window = set(read_naively(sim))
     sim.mutate(after_page=1, touch=1)
     read = read_naively(sim)
@@ -65,7 +65,7 @@ def test_a_row_that_leaves_the_window_costs_a_naive_reader_another_row(sim: Simu
 
 
 def test_touching_rows_that_were_not_served_yet_loses_only_those_from_the_window(sim: SimulatorClient) -> None:
-    sim.generate(transactions=450, start="2026-01-01T00:00:00")
+    sim.generate(transactions=450, start="2026-01-01T00:00:00", returns=False)
     before = set(read_naively(sim))
     sim.mutate(after_page=1, touch=5, place="unserved")
     lost = before - set(read_naively(sim))
@@ -73,13 +73,13 @@ def test_touching_rows_that_were_not_served_yet_loses_only_those_from_the_window
 
 
 def test_the_total_shows_that_rows_left(sim: SimulatorClient) -> None:
-    sim.generate(transactions=450, start="2026-01-01T00:00:00")
+    sim.generate(transactions=450, start="2026-01-01T00:00:00", returns=False)
     sim.mutate(before_page=3, touch=7)
     assert [page(sim, number)["total"] for number in (1, 2, 3, 4)] == [450, 450, 443, 443]
 
 
 def test_named_rows_are_touched_without_moving_money(sim: SimulatorClient) -> None:
-    sim.generate(transactions=120, start="2026-01-01T00:00:00")
+    sim.generate(transactions=120, start="2026-01-01T00:00:00", returns=False)
     before = visible(sim)
     chosen = key(page(sim)["data"][3])
     sim.mutate(after_page=1, rows=[list(chosen)])
@@ -92,7 +92,7 @@ def test_named_rows_are_touched_without_moving_money(sim: SimulatorClient) -> No
 
 
 def test_a_late_committed_row_appears_inside_a_window_that_was_read(sim: SimulatorClient) -> None:
-    sim.generate(transactions=150, start="2026-01-01T00:00:00")
+    sim.generate(transactions=150, start="2026-01-01T00:00:00", returns=False)
     sim.mutate(after_page=1, add=2)
     before = set(read_naively(sim))
     added = set(read_naively(sim)) - {k for k in before if not k[1].startswith("late-")}
@@ -101,7 +101,7 @@ def test_a_late_committed_row_appears_inside_a_window_that_was_read(sim: Simulat
 
 
 def test_a_mutation_runs_after_the_kth_request_once_or_every_time(sim: SimulatorClient) -> None:
-    sim.generate(transactions=450, start="2026-01-01T00:00:00")
+    sim.generate(transactions=450, start="2026-01-01T00:00:00", returns=False)
     sim.mutate(after_request=2, touch=1)
     assert [page(sim, 1)["total"] for _ in range(5)] == [450, 450, 449, 449, 449]
     sim.clear_mutations()
@@ -118,7 +118,7 @@ def test_a_mutation_without_one_moment_is_refused(sim: SimulatorClient, wrong: d
 
 
 def test_only_what_has_happened_is_visible(sim: SimulatorClient) -> None:
-    made = sim.generate(transactions=900, days=90, later_days=45, start="2026-01-01T00:00:00")
+    made = sim.generate(transactions=900, days=90, later_days=45, start="2026-01-01T00:00:00", returns=False)
     assert made["first_period_ends"] == "2026-04-01T00:00:00Z"
     assert made["now_visible"] == 900
     assert made["transactions"] == 1350
@@ -205,7 +205,7 @@ def test_the_same_seed_makes_the_same_rows_and_another_makes_others(sim: Simulat
 
 
 def test_references_carry_the_time_of_the_click(sim: SimulatorClient) -> None:
-    sim.generate(transactions=500, start="2026-01-01T00:00:00")
+    sim.generate(transactions=500, start="2026-01-01T00:00:00", returns=False)
     rows = [row for row in sim.transactions() if row["reference"] and row["click_date"]]
     assert len(rows) > 100
     for row in rows:

@@ -55,18 +55,17 @@ def test_changes_of_a_transaction_become_payments_of_one_order(sim: SimulatorCli
         (DAYS[:2], ("10.00", "10.00", "0.00", "10.00")),
         (DAYS[:3], ("10.00", "10.00", "4.00", "6.00")),
         (DAYS[2:], ("6.00", "6.00", "6.00", "0.00")),
-        (DAYS[3:], ("6.00", "0.00", "0.00", "0.00")),
     ],
 )
 def test_only_what_a_sync_saw_counts(sim: SimulatorClient, syncs: Any, expected: tuple[str, ...]) -> None:
     live(sim, *STATES)
     assert sums(truth(sim, syncs)) == expected
+    assert sim.truth(DAYS[3:]) == []  # declined before it was sent
 
 
 def test_pending_is_worth_nothing_where_only_approved_is_recognized(sim: SimulatorClient) -> None:
     live(sim, *STATES)
-    assert sums(truth(sim, DAYS[:1], recognize="approved")) == ("10.00", "0.00", "0.00", "0.00")
-    assert truth(sim, DAYS[:1], recognize="approved")["live"] == 0
+    assert sim.truth(DAYS[:1], recognize="approved") == []
     assert sums(truth(sim, DAYS[:3], recognize="approved")) == ("10.00", "10.00", "4.00", "6.00")
 
 
@@ -91,8 +90,9 @@ def test_a_window_bounds_what_was_seen(sim: SimulatorClient) -> None:
 
 def test_rows_without_an_identity_are_left_out(sim: SimulatorClient) -> None:
     sim.upsert([{**ROW, "sub_ids": {"clickRef": "U123-DEAL9-wct1"}, "commission_amount": "1.00"}])
-    sim.upsert([{**ROW, "transaction_id": "T2", "sub_ids": [], "click_metadata": {"user_id": "U7"}}])
-    sim.upsert([{**ROW, "transaction_id": "T3", "sub_ids": None}])
+    second = {"transaction_id": "T2", "sub_ids": [], "click_metadata": {"user_id": "U7"}}
+    sim.upsert([{**ROW, **second, "commission_amount": "1.00"}])
+    sim.upsert([{**ROW, "transaction_id": "T3", "sub_ids": None, "commission_amount": "1.00"}])
     assert truth(sim)["orders"] == 3
     assert truth(sim, identity=[r"sub_ids.*:U(?P<contact_id>\d+)-DEAL"])["orders"] == 1
     assert truth(sim, identity=[r"sub_ids.*:U\d+-DEAL", r"click_metadata.user_id:^U\d+"])["orders"] == 2
@@ -104,8 +104,124 @@ def test_orders_can_be_had_one_by_one(sim: SimulatorClient) -> None:
     live(sim, *STATES)
     assert sim.truth(DAYS, orders=True)["wct-101-T1"] == {
         "month": "2026-01", "currency": "EUR", "status": "declined",
-        "gross": "10.00", "approved": "10.00", "refunded": "10.00", "net": "0.00",
+        "gross": "10.00", "approved": "10.00", "refunded": "10.00",
+        "net": "0.00", "net_by_orders": "0.00", "net_by_payments": "0.00",
     }  # fmt: skip
+
+
+def orders_of(sim: SimulatorClient, at: Any = DAYS, **settings: Any) -> dict[str, tuple[str, str, str]]:
+    """Return total, refunds and net of every expected order, by SourceID without its beginning."""
+    found = sim.truth(at, orders=True, **settings)
+    assert {row["net"] == row["net_by_orders"] == row["net_by_payments"] for row in found.values()} <= {True}
+    assert {row["gross"] == row["approved"] for row in found.values()} <= {True}
+    return {key.removeprefix("wct-101-"): (row["gross"], row["refunded"], row["net"]) for key, row in found.items()}
+
+
+def amounts(*texts: str) -> list[dict[str, Any]]:
+    return [{"status": "approved", "commission_amount": text, "sale_amount": text} for text in texts]
+
+
+APPROVED, PENDING, DECLINED = ({"status": status} for status in ("approved", "pending", "declined"))
+
+
+@pytest.mark.parametrize(
+    ("states", "expected"),
+    [
+        (amounts("19.99", "24.10"), {"T1": ("19.99", "0.00", "19.99"), "T1~2": ("4.11", "0.00", "4.11")}),
+        (amounts("19.99", "24.10", "22.00"), {"T1": ("19.99", "0.00", "19.99"), "T1~2": ("4.11", "2.10", "2.01")}),
+        (amounts("19.99", "24.10", "12.05"), {"T1": ("19.99", "7.94", "12.05"), "T1~2": ("4.11", "4.11", "0.00")}),
+        (
+            [*amounts("19.99"), DECLINED, *amounts("24.10")],
+            {"T1": ("19.99", "19.99", "0.00"), "T1~2": ("24.10", "0.00", "24.10")},
+        ),
+        (
+            [*amounts("10.00", "7.00"), {**amounts("8.00")[0], "currency_id": "USD"}],
+            {"T1": ("10.00", "10.00", "0.00"), "T1~2": ("8.00", "0.00", "8.00")},
+        ),
+        (amounts("0.004", "0.005"), {"T1": ("0.01", "0.00", "0.01")}),
+        (amounts("10.00", "-3.00"), {"T1": ("10.00", "10.00", "0.00")}),
+        ([{**amounts("10.00")[0], "transaction_id": "A~2"}], {"A~2~1": ("10.00", "0.00", "10.00")}),
+    ],
+    ids=["rise", "fall in the rise", "fall beyond it", "reinstated", "currency", "cent", "below zero", "name"],
+)
+def test_a_sale_becomes_orders_and_refunds(sim: SimulatorClient, states: Any, expected: Any) -> None:
+    live(sim, *states)
+    assert orders_of(sim) == expected
+
+
+@pytest.mark.parametrize(
+    ("states", "expected"),
+    [
+        ([{**PENDING, "commission_amount": "10.00"}, APPROVED], {"T1": ("10.00", "0.00", "10.00")}),
+        ([{**PENDING, "commission_amount": "10.00"}, DECLINED], {}),
+        ([*amounts("10.00"), {**PENDING, "commission_amount": "12.00"}], {"T1": ("10.00", "0.00", "10.00")}),
+        ([*amounts("10.00"), {**PENDING, "commission_amount": "7.00"}], {"T1": ("10.00", "3.00", "7.00")}),
+        ([*amounts("10.00"), DECLINED, PENDING], {"T1": ("10.00", "10.00", "0.00")}),
+    ],
+    ids=["approved", "declined", "pending again and more", "pending again and less", "declined, then pending"],
+)
+def test_with_approved_what_is_pending_waits(sim: SimulatorClient, states: Any, expected: Any) -> None:
+    live(sim, *states)
+    assert orders_of(sim, recognize="approved") == expected
+
+
+def test_a_small_change_waits_and_a_reinstatement_may_be_skipped(sim: SimulatorClient) -> None:
+    live(sim, *amounts("0.30", "0.70", "0.90", "0.65"))
+    assert orders_of(sim, smallest_change="0.50") == {"T1": ("0.30", "0.00", "0.30"), "T1~2": ("0.60", "0.00", "0.60")}
+    live(sim, *amounts("0.30"), DECLINED, APPROVED)
+    assert orders_of(sim, DAYS[:3], on_reinstatement="skip") == {"T1": ("0.30", "0.30", "0.00")}
+
+
+def back(amount: str, number: str = "R1", **fields: Any) -> dict[str, Any]:
+    return {**ROW, "transaction_id": number, "status": "approved", "commission_amount": amount, **fields}
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"reference": "c"}, ("10.00", "4.00", "6.00")),
+        ({"sub_ids": {"x": "post WCT260101000000abcd"}}, ("10.00", "4.00", "6.00")),
+        ({"order_ref": "o"}, ("10.00", "4.00", "6.00")),
+        ({"reference": "other", "order_ref": "o"}, ("10.00", "4.00", "6.00")),
+        ({"reference": "c", "advertiser_id": "9"}, ("10.00", "0.00", "10.00")),
+        ({"reference": "c", "currency_id": "USD"}, ("10.00", "0.00", "10.00")),
+        ({"reference": "c", "user_network_account_id": 102}, ("10.00", "0.00", "10.00")),
+        ({"reference": "c", "status": "declined"}, ("10.00", "0.00", "10.00")),
+        ({"reference": "c", "commission_amount": "-14.00"}, ("10.00", "10.00", "0.00")),
+    ],
+)
+def test_a_negative_row_takes_money_back_from_its_sale(sim: SimulatorClient, fields: Any, expected: Any) -> None:
+    sold = {"reference": "c", "order_ref": "o", "sub_ids": {"x": "WCT260101000000abcd"}}
+    sim.upsert([{**ROW, **amounts("10.00")[0], **sold}], at=DAYS[0])
+    sim.upsert([back("-4.00") | fields], at=DAYS[1])
+    assert orders_of(sim) == {"T1": expected}
+
+
+def test_a_negative_row_goes_to_the_sale_it_cancels_else_to_the_one_with_most_left(sim: SimulatorClient) -> None:
+    for number, amount in (("A", "10.00"), ("B", "4.00"), ("C", "7.00")):
+        sim.upsert([{**ROW, **amounts(amount)[0], "transaction_id": number, "reference": "c"}], at=DAYS[0])
+    sim.upsert([back("-4.00", reference="c"), back("-3.00", "R2", reference="c")], at=DAYS[1])
+    assert {key: refunded for key, (_, refunded, _) in orders_of(sim).items()} == {
+        "A": "3.00", "B": "4.00", "C": "0.00",
+    }  # fmt: skip
+
+
+def test_a_negative_row_follows_its_own_status_and_waits_for_its_sale(sim: SimulatorClient) -> None:
+    sim.upsert([back("-4.00", reference="c", status="pending")], at=DAYS[0])
+    sim.upsert([{**ROW, **amounts("10.00")[0], "reference": "c"}], at=DAYS[1])
+    sim.upsert([back("-4.00", status="approved")], at=DAYS[2])
+    sim.upsert([back("-4.00", status="declined")], at=DAYS[3])
+    assert orders_of(sim, DAYS[:2], recognize="approved") == {"T1": ("10.00", "0.00", "10.00")}
+    assert (
+        orders_of(sim, DAYS[:2]) == orders_of(sim, DAYS[:3], recognize="approved") == {"T1": ("10.00", "4.00", "6.00")}
+    )
+    assert orders_of(sim) == {"T1": ("10.00", "4.00", "6.00"), "T1~2": ("4.00", "0.00", "4.00")}
+
+
+def test_amounts_can_be_counted_in_euro(sim: SimulatorClient) -> None:
+    live(sim, {**amounts("10.00")[0], "currency_id": "USD", "commission_amount_euro": "9.20"})
+    (row,) = sim.truth(DAYS[:1], currency="euro")
+    assert (row["currency"], row["net"]) == ("EUR", "9.20")
 
 
 def post(sim: SimulatorClient, endpoint: str, rows: list[dict[str, Any]]) -> None:
@@ -130,15 +246,43 @@ def order(number: str, total: str, *payments: dict[str, Any]) -> dict[str, Any]:
 
 def test_held_sums_nested_and_later_payments_by_status(sim: SimulatorClient) -> None:
     post(sim, "orders", [order("a", "10.00", payment("", "10.00")), order("b", "5.00"), order("c", "3.00")])
+    post(sim, "orders", [order("d", "3.00", payment("VOIDED", "3.00"))])
     post(sim, "orderpayments", [payment("partially refunded", "4.00", "a"), payment("DECLINED", "5.00", "b")])
-    post(sim, "orderpayments", [payment("APPROVED", "9.00", "unknown"), payment("VOIDED", "1.00", "a")])
+    post(sim, "orderpayments", [payment("APPROVED", "9.00", "unknown"), payment("PENDING", "1.00", "a")])
     held = sim.held()
     assert held["table"] == [
-        {"month": "2026-01", "currency": "EUR", "orders": 3, "live": 1, "declined": 1}
-        | {"gross": "18.00", "approved": "10.00", "refunded": "4.00", "net": "6.00"}
+        {"month": "2026-01", "currency": "EUR", "orders": 4, "live": 2, "declined": 1}
+        | {"gross": "21.00", "approved": "10.00", "refunded": "4.00"}
+        | {"net": "9.00", "net_by_orders": "9.00", "net_by_payments": "6.00"}
     ]  # fmt: skip
-    assert (held["orphan_payments"], held["other_statuses"]) == (1, {"VOIDED": 1})
+    assert (held["orphan_payments"], held["other_statuses"]) == (1, {"PENDING": 1, "VOIDED": 1})
+    assert {key: row["status"] for key, row in sim.held(orders=True).items()} == {
+        "a": "live", "b": "declined", "c": "live", "d": "pending",
+    }  # fmt: skip
+    sim.switch("wicked.net", "payments")
+    assert sim.held()["table"][0]["net"] == "6.00"
     assert sim.held(orders=True)["c"]["status"] == "pending"
+
+
+def test_held_has_the_nets_of_the_four_test_orders_under_every_reading(sim: SimulatorClient) -> None:
+    """The orders of docs/guides/affiliate-revenue.md Four test orders."""
+    post(sim, "orders", [order("nettest-1", "100.00", payment("APPROVED", "60.00"))])
+    post(sim, "orders", [order(f"nettest-{n}", "100.00", payment("APPROVED", "100.00")) for n in (2, 3, 4)])
+    later = {"PaymentDate": "2026-04-02 00:00:00"}
+    post(sim, "orderpayments", [payment("APPROVED", "20.00", "nettest-2")])
+    post(sim, "orderpayments", [payment("PARTIALLY REFUNDED", "20.00", "nettest-3") | later])
+    post(sim, "orderpayments", [payment("PARTIALLY REFUNDED", "30.00", f"nettest-{n}") for n in (3, 4)])
+    post(sim, "orderpayments", [payment("REFUNDED", "70.00", "nettest-4")])
+
+    def nets(name: str) -> list[str]:
+        return [row[name] for row in sim.held(orders=True).values()]
+
+    assert nets("net") == nets("net_by_orders") == ["100.00", "100.00", "50.00", "0.00"]
+    assert nets("net_by_payments") == ["60.00", "120.00", "50.00", "0.00"]
+    sim.switch("wicked.partial_refunds", "last")
+    assert nets("net") == nets("net_by_orders") == ["100.00", "100.00", "80.00", "0.00"]
+    sim.switch("wicked.net", "payments")
+    assert nets("net") == nets("net_by_payments") == ["60.00", "120.00", "80.00", "0.00"]
 
 
 def test_held_lists_an_order_sent_twice(sim: SimulatorClient) -> None:
@@ -154,32 +298,56 @@ class MinimalDestination:
 
     def __init__(self, sim: SimulatorClient, recognize: str) -> None:
         self.sim, self.recognize = sim, recognize
-        self.live: dict[str, Decimal] = {}
+        self.own: dict[str, Decimal] = {}
+        self.taken: dict[str, Decimal] = {}
+        #: what is left of each order of a sale, and their currency
+        self.left: dict[str, list[Decimal]] = {}
+        self.currency: dict[str, str] = {}
+        self.orders: list[dict[str, Any]] = []
+        self.payments: list[dict[str, Any]] = []
 
     def sync(self) -> None:
-        orders, payments = [], []
-        for row in self.sim.transactions():
-            if not re.search(r"'U\d+-DEAL", str(row["sub_ids"])):
-                continue
-            number = f"wct-{row['user_network_account_id']}-{row['transaction_id']}"
+        self.orders, self.payments = [], []
+        rows = [row for row in self.sim.transactions() if re.search(r"'U\d+-DEAL", str(row["sub_ids"]))]
+        for row in sorted(rows, key=lambda row: row["commission_amount"].startswith("-")):
+            account, number = row["user_network_account_id"], row["transaction_id"]
             amount = cents(row["commission_amount"])
-            counts = row["status"] == "approved" or (row["status"] == "pending" and self.recognize == "pending")
-            before, now = self.live.get(number, Decimal(0)), amount if counts else Decimal(0)
-            moves = []
-            if now > before:
-                moves.append(payment("APPROVED", str(now - before)))
-            elif now < before:
-                moves.append(payment("REFUNDED" if not now else "PARTIALLY REFUNDED", str(before - now)))
-            elif row["status"] == "declined" and not before:
-                moves.append(payment("DECLINED", str(amount)))
-            if number not in self.live:
-                new = order(number, str(amount), *moves)
-                orders.append({**new, "CreateDate": row["order_date"], "OrderCurrency": row["currency_id"]})
+            if amount < 0:  # the generated ids of negative rows are `R` and the sale's id
+                name = f"wct-{account}-{number[1:]}"
+                self.taken[name] = amount
             else:
-                payments += [{"SourceSystem": "wecantrack", "OrderID": number, **move} for move in moves]
-            self.live[number] = now
-        post(self.sim, "orders", orders)
-        post(self.sim, "orderpayments", payments)
+                name = f"wct-{account}-{number}"
+                before = self.own.get(name)
+                if row["status"] == "declined":
+                    amount = Decimal(0)
+                elif row["status"] == "pending" and self.recognize == "approved":
+                    amount = min(amount, before or Decimal(0))
+                if before is None and not amount:
+                    continue
+                self.own[name] = amount
+                if self.currency.setdefault(name, row["currency_id"]) != row["currency_id"]:
+                    self.settle(row, name, Decimal(0))
+                    self.currency[name] = row["currency_id"]
+            self.settle(row, name, self.own[name] + self.taken.get(name, 0))
+        post(self.sim, "orders", self.orders)
+        post(self.sim, "orderpayments", self.payments)
+
+    def settle(self, row: dict[str, Any], name: str, worth: Decimal) -> None:
+        left = self.left.setdefault(name, [])
+        change = worth - sum(left, Decimal(0))
+        if change > 0:
+            left.append(change)
+            number = name if len(left) == 1 else f"{name}~{len(left)}"
+            new = order(number, str(change), payment("APPROVED", str(change)))
+            self.orders.append({**new, "CreateDate": row["order_date"], "OrderCurrency": row["currency_id"]})
+        for place in reversed(range(len(left))):
+            part = min(-change, left[place])
+            if part > 0:
+                left[place] -= part
+                change += part
+                number = f"{name}~{place + 1}" if place else name
+                status = "PARTIALLY REFUNDED" if left[place] else "REFUNDED"
+                self.payments.append(payment(status, str(part), number))
 
 
 @pytest.mark.parametrize("recognize", ["pending", "approved"])
@@ -199,6 +367,8 @@ def test_a_minimal_destination_makes_held_equal_to_truth(
     assert len(sim.held()["table"]) >= 12
     assert sim.truth(instants, orders=True, **settings) == sim.held(orders=True)
     assert sim.truth(instants[:1], **settings) != sim.held()["table"]
+    sim.switch("wicked.net", "payments")
+    assert sim.truth(instants, **settings) == sim.held()["table"]
 
 
 def test_unknown_parameters_are_refused_and_the_former_spelling_is_read(sim: SimulatorClient) -> None:

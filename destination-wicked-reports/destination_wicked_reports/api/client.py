@@ -159,6 +159,8 @@ class WickedClient:
                 raise _fatal(FIREWALL_MESSAGE.format(status=status), FailureType.config_error)
             if OUTBOUND_OFF.encode() not in (body or b""):
                 raise _fatal(KEY_MESSAGE.format(status=status), FailureType.config_error)
+        if 200 <= status < 300 and body is not None and is_web_page(response, body):
+            raise _fatal(FIREWALL_MESSAGE.format(status=status), FailureType.config_error)
         return status
 
     def post(self, path: str, body: bytes, rows: Sequence[Row], *, repeatable: bool) -> PostResult:

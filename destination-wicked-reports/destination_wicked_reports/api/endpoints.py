@@ -16,7 +16,7 @@ from destination_wicked_reports.api.fields import NUMBER_LIMIT, Kind
 from destination_wicked_reports.errors import FieldError
 
 TEXT, UTC, LOCAL = Kind.TEXT, Kind.UTC, Kind.LOCAL
-MONEY, AMOUNT, INTEGER, COUNT = Kind.MONEY, Kind.AMOUNT, Kind.INTEGER, Kind.COUNT
+MONEY, AMOUNT, TOTAL, INTEGER, COUNT = Kind.MONEY, Kind.AMOUNT, Kind.TOTAL, Kind.INTEGER, Kind.COUNT
 
 
 class Need(Enum):
@@ -141,7 +141,7 @@ ORDERS = Endpoint(
         Field("CreateDate", UTC, WHEN, REQUIRED),
         Field("ContactID", TEXT, 500, PRESENT),
         Field("ContactEmail", TEXT, 500, PRESENT),
-        Field("OrderTotal", MONEY, NUMBER, REQUIRED),
+        Field("OrderTotal", TOTAL, NUMBER, REQUIRED),
         Field("OrderCurrency", TEXT, 3, OPTIONAL),
         Field("Country", TEXT, 255, OPTIONAL),
         Field("City", TEXT, 255, OPTIONAL),
@@ -234,6 +234,9 @@ MARKETING = Endpoint(
     ),
 )
 
+#: Optional fields that say what other fields of the row mean: 100 without its currency is another amount. An invalid
+#: value of another optional field only costs the field.
+DECISIVE = frozenset({"OrderCurrency", "Currency", "TimeOffset"})
 #: Contacts and products may be sent again when they change; Wicked has no update for orders and items.
 UPDATABLE = frozenset({CONTACTS.name, PRODUCTS.name})
 #: By name, in load order: products, contacts and orders must be sent in this order

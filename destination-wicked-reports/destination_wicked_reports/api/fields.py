@@ -48,6 +48,8 @@ class Kind(Enum):
     TEXT = "text"
     MONEY = "number"
     AMOUNT = "number, 0 or more"
+    #: Wicked's documents allow a negative total, but what it then counts is unknown
+    TOTAL = "number, 0 or more, by our own rule"
     INTEGER = "whole number"
     COUNT = "whole number, 0 or more"
     UTC = "date and time in UTC"
@@ -278,6 +280,7 @@ _FACTORIES: dict[Kind, Callable[[str, int], Check]] = {
     Kind.TEXT: text,
     Kind.MONEY: lambda field, _: money(field, None),
     Kind.AMOUNT: lambda field, _: money(field, 0),
+    Kind.TOTAL: lambda field, _: money(field, 0),
     Kind.INTEGER: lambda field, _: whole(field, None),
     Kind.COUNT: lambda field, _: whole(field, 0),
     Kind.UTC: lambda field, _: utc(field),

@@ -13,7 +13,7 @@
 | 408, 425, 499, 5xx but those in the next line             | UNKNOWN                                             |
 | 429, 521, 523, 525, 526                                   | retry: the request did not reach Wicked             |
 | no response                                               | UNKNOWN, or retry if nothing was sent               |
-| 401, 403; 3xx, 404, 405; 402, 406, 407, 410, 411, 415 ... | the run ends: key; address; account or proxy        |
+| 401, 403; 3xx, 404, 405, 501, 505; 402, 406, 407, 410 ... | the run ends: key; address; account or proxy        |
 
 The client retries UNKNOWN for rows with an id at Wicked, because it is harmless to send them again.
 
@@ -54,7 +54,8 @@ _STATUS_CLASSES: dict[int, StatusClass] = {
     **dict.fromkeys((429, 521, 523, 525, 526), StatusClass.RETRY),
     **dict.fromkeys((408, 425, 499), StatusClass.OUTCOME_UNKNOWN),  # also sent by gateways, after a request
     **dict.fromkeys((401, 403), StatusClass.KEY_REFUSED),
-    **dict.fromkeys((301, 302, 303, 307, 308, 404, 405), StatusClass.WRONG_ADDRESS),
+    # 501 and 505: the server does not know the method or the HTTP version, so it is none of Wicked's.
+    **dict.fromkeys((301, 302, 303, 307, 308, 404, 405, 501, 505), StatusClass.WRONG_ADDRESS),
     **dict.fromkeys((402, 406, 407, 410, 411, 415, 423, 451), StatusClass.ACCOUNT_REFUSED),
 }
 

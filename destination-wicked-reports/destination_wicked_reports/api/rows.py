@@ -14,7 +14,8 @@ from typing import Any
 
 import orjson
 
-from destination_wicked_reports.api.endpoints import Endpoint, Field, Need
+from destination_wicked_reports.api.deletion_marks import find_marks
+from destination_wicked_reports.api.endpoints import DECISIVE, Endpoint, Field, Need
 from destination_wicked_reports.api.fields import MISSING, NULL_CHARACTER, ZERO, Check, Kind, checker
 from destination_wicked_reports.errors import BlankError, FieldError
 from destination_wicked_reports.model import Row, SalePayment, SaleState
@@ -48,7 +49,8 @@ class FieldChecker:
     """Checks records against a list of fields; the result has only these fields, in the list's order.
 
     Column names match in any spelling, see `find_column`. Other columns are not sent; their names are added to
-    `unknown`, with `prefix`, except Airbyte's own and those in `ignored`.
+    `unknown`, with `prefix`, except Airbyte's own, marks of deletion and those in `ignored`. An invalid value of an
+    optional field costs the field, unless the field is decisive or the checker `strict`; see `left_out`.
     """
 
     def __init__(
@@ -57,6 +59,8 @@ class FieldChecker:
         ignored: Collection[str] = (),
         unknown: set[str] | None = None,
         prefix: str = "",
+        *,
+        strict: bool = False,
     ) -> None:
         self.unknown: set[str] = set() if unknown is None else unknown
         self._prefix = prefix
@@ -64,6 +68,11 @@ class FieldChecker:
             (f.name, f.limit if f.kind is Kind.TEXT else 0, checker(f.kind, f.name, f.limit), f.need) for f in fields
         ]
         self._required = [f.name for f in fields if f.kind is Kind.TEXT and f.need is Need.REQUIRED]
+        self._droppable = (
+            frozenset() if strict else frozenset(f.name for f in fields if f.need is Need.OPTIONAL) - DECISIVE
+        )
+        #: field and reason of each invalid value that `check` left out, until the caller clears it
+        self.left_out: list[tuple[str, str]] = []
         self._ignored = {fold(name) for name in ignored}
         self._plans: dict[tuple[str, ...], _Plan] = {}
         #: column names of the last record (the same object while they stay the same), and their plan
@@ -88,6 +97,10 @@ class FieldChecker:
                     continue
                 except BlankError:
                     pass
+                except FieldError as error:
+                    if name not in self._droppable:
+                        raise
+                    self.left_out.append((name, error.reason))
             if need is Need.REQUIRED:
                 raise FieldError(name, MISSING)
             if need is Need.PRESENT:
@@ -109,6 +122,8 @@ class FieldChecker:
         for column in names:
             if column in columns or column.startswith("_airbyte_") or fold(column) in self._ignored:
                 continue
+            if find_marks([column]):
+                continue
             if len(self.unknown) < _MOST_UNKNOWN:
                 self.unknown.add(self._prefix + column)
         if len(self._plans) >= _MOST_SHAPES:
@@ -122,9 +137,10 @@ class FieldChecker:
 class RowMaker:
     """Builds the rows of one endpoint."""
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    def __init__(self, endpoint: Endpoint, *, strict: bool = False) -> None:
         self.endpoint = endpoint.name
-        self.fields = FieldChecker(endpoint.fields, ignored=endpoint.nested)
+        self.fields = FieldChecker(endpoint.fields, ignored=endpoint.nested, strict=strict)
+        self._left_out = self.fields.left_out
         self._key = itemgetter(*endpoint.key) if endpoint.key else None
         self._last_key = endpoint.key[-1] if endpoint.key else ""
         self._separators = len(endpoint.key) - 1
@@ -135,7 +151,9 @@ class RowMaker:
         return self.encode(self.check(data), stream, sequence)
 
     def check(self, data: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the encoded fields of a row; raises FieldError."""
+        """Return the encoded fields of a row; raises FieldError. `encode` takes them before the next `check`."""
+        if self._left_out:
+            self._left_out.clear()
         fields = self.fields.check(data)
         if self._rule is not None:
             self._rule(fields)
@@ -171,7 +189,11 @@ class RowMaker:
             raise FieldError(self._last_key, NULL_CHARACTER)
         if len(key) > _LONGEST_KEY // 4 and len(key.encode(errors="replace")) > _LONGEST_KEY:
             raise FieldError(self._last_key, f"ids of more than {_LONGEST_KEY:,} bytes, too long for the ledger")
-        return Row(self.endpoint, key, body, digest, stream, sequence, sale_key, sale, payments)
+        row = Row(self.endpoint, key, body, digest, stream, sequence, sale_key, sale, payments)
+        if self._left_out:
+            row.left_out = tuple(self._left_out)
+            self._left_out.clear()
+        return row
 
 
 def _unencodable(fields: Mapping[str, Any]) -> str:

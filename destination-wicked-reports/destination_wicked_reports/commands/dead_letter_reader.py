@@ -40,8 +40,8 @@ class DeadLetterReader:
     def __init__(self, streams: Collection[str], *, native: bool) -> None:
         self._streams = streams
         self._native = native
-        self._makers = {name: RowMaker(endpoint) for name, endpoint in ENDPOINTS.items()}
-        self._nested = {name: FieldChecker(fields) for name, fields in ORDERS.nested.items()}
+        self._makers = {name: RowMaker(endpoint, strict=True) for name, endpoint in ENDPOINTS.items()}
+        self._nested = {name: FieldChecker(fields, strict=True) for name, fields in ORDERS.nested.items()}
 
     def read(self, line: bytes) -> DeadLetter:
         """Return the content of a line. Raises ReplayError if it cannot be sent."""

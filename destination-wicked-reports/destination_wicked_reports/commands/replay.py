@@ -142,6 +142,7 @@ class Replay:
     def summary(self) -> Iterator[str]:
         """Yield what became of the lines."""
         yield from self._tally.lines()
+        yield from self._tally.left_out_lines()
         for reason, count in self._tally.skipped.items():
             yield f"not sent: {count:,} {reason}"
         if self._tally.empty:

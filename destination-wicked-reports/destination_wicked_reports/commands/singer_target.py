@@ -40,8 +40,8 @@ SETTINGS: dict[str, Any] = {
     "stream_maps": {
         "type": "object",
         "title": "Stream Maps",
-        "description": 'For each stream of the tap: {"__alias__": "orders"} to rename it, null to exclude it. To '
-        "change fields, use the custom mapping or a Meltano mapper.",
+        "description": 'For each stream of the tap: {"__alias__": "orders"} to rename it, null to exclude it. '
+        '{"*": null} excludes all others. To change fields, use the custom mapping or a Meltano mapper.',
         "default": {},
     },
     "activate_version": {
@@ -108,6 +108,11 @@ def make_translator(config: Mapping[str, Any]) -> Translator:
         if change is None or change == "__NULL__":
             renamed[stream] = None
         elif isinstance(change, dict) and change.keys() == {"__alias__"} and isinstance(change["__alias__"], str):
+            if "*" in stream:
+                raise ConfigurationError(
+                    f"stream_maps: {stream} cannot have an alias, because two streams would have the same name. Name "
+                    "each stream; * with null excludes all others."
+                )
             renamed[stream] = change["__alias__"]
         else:
             raise ConfigurationError(
@@ -117,7 +122,8 @@ def make_translator(config: Mapping[str, Any]) -> Translator:
     answer = config.get("activate_version", "refuse")
     if answer not in SETTINGS["activate_version"]["enum"]:
         raise ConfigurationError("activate_version: must be refuse or ignore.")
-    return Translator(_streams(config), renamed, keep_versions=answer == "ignore")
+    normalizer = make_normalizer(Config.parse(config))
+    return Translator(normalizer.streams, renamed, keep_versions=answer == "ignore", route=normalizer.route)
 
 
 def every_stream(config: Mapping[str, Any]) -> ConfiguredAirbyteCatalog:

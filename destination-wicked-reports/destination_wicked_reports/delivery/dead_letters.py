@@ -100,7 +100,7 @@ class DeadLetterFile:
     def _write_row(self, outcome: str, row: Row, reason: str) -> None:
         details: dict[str, Any] = {"form": ROW, "key": row.key, "digest": row.digest.hex()}
         if row.sale_key and row.sale:
-            dates = [payment["PaymentDate"] for payment in payments_of(row.endpoint, orjson.loads(row.body))]
+            dates = [payment.get("PaymentDate") for payment in payments_of(row.endpoint, orjson.loads(row.body))]
             payments = [[*payment, date] for payment, date in zip(row.payments, dates, strict=False)]
             details |= {"sale_key": row.sale_key, "sale": row.sale, "payments": payments}
         self._write(outcome, reason, "", row.endpoint, row.stream, orjson.Fragment(row.body), details)

@@ -10,10 +10,12 @@ from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from destination_wicked_reports.api.endpoints import LOAD_ORDER
 from destination_wicked_reports.base.errors import config_error
 from destination_wicked_reports.delivery.dead_letters import REJECTED, DeadLetterFile
-from destination_wicked_reports.model import IN_DOUBT, Reject, Row, Skip, Unchanged
+from destination_wicked_reports.model import IN_DOUBT, Deleted, Reject, Row, Skip, Unchanged
 
 #: `changed`: an order or item that was sent before with other content, which Wicked cannot update.
 SENT, UNCHANGED, CHANGED = "sent", "unchanged", "changed"
+#: Lines of the closing log that name fields.
+MOST_LINES = 20
 OUTCOMES = (SENT, UNCHANGED, CHANGED, REJECTED, IN_DOUBT)
 
 
@@ -24,6 +26,10 @@ class Tally:
         self.dead_letters = dead_letters
         self.counts: dict[str, Counter[str]] = {endpoint: Counter() for endpoint in LOAD_ORDER}
         self.skipped: Counter[str] = Counter()
+        #: records that are marked as deleted, by stream
+        self.deleted: Counter[str] = Counter()
+        #: invalid optional fields, by endpoint, field and reason
+        self.left_out: Counter[tuple[str, str, str]] = Counter()
         self._fail_fast = fail_fast
 
     def rows_of(self, normalized: Iterable[Row | Reject | Skip]) -> list[Row]:
@@ -32,6 +38,10 @@ class Tally:
         for result in normalized:
             if isinstance(result, Row):
                 rows.append(result)
+                if result.left_out:
+                    self.left_out.update((result.endpoint, *field) for field in result.left_out)
+            elif isinstance(result, Deleted):
+                self.deleted[result.stream] += 1
             elif isinstance(result, Unchanged):
                 self.counts[result.endpoint][UNCHANGED] += 1
             elif isinstance(result, Skip):
@@ -88,6 +98,13 @@ class Tally:
         for endpoint, counts in self.counts.items():
             if counts:
                 yield f"{endpoint}: " + ", ".join(f"{counts[each]:,} {each.replace('_', ' ')}" for each in OUTCOMES)
+
+    def left_out_lines(self) -> Iterator[str]:
+        """Yield the optional fields that were not sent, such as `orders.City: left out of 2 rows: ...`."""
+        for (endpoint, field, reason), count in self.left_out.most_common(MOST_LINES):
+            yield f"{endpoint}.{field}: left out of {'1 row' if count == 1 else f'{count:,} rows'}: {reason}"
+        if len(self.left_out) > MOST_LINES:
+            yield f"and {len(self.left_out) - MOST_LINES:,} more fields were left out."
 
     def _total(self, outcome: str) -> int:
         return sum(counts[outcome] for counts in self.counts.values())

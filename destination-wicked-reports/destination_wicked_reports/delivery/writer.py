@@ -158,11 +158,10 @@ class Writer:
         if not isinstance(line, bytes):
             self._take_bad(line if isinstance(line, BadRecord) else parse_long(line, self._lines))
             return
-        if not line or line.isspace():
-            return
         message = parse(line, self._lines)
-        if isinstance(message, BadRecord):
-            self._take_bad(message)
+        if not isinstance(message, dict):
+            if message is not None:
+                self._take_bad(message)
             return
         kind = message["type"]
         if kind == "RECORD":
@@ -254,12 +253,13 @@ class Writer:
     def summary(self) -> Iterator[str]:
         """Yield the closing log lines."""
         yield from self._tally.lines()
+        yield from self._tally.left_out_lines()
         if self._tally.empty:
             if self._ended and self._source_failed:
                 yield "Nothing was sent: the source failed before it delivered anything new."
-            elif self._ended:
+            elif self._ended and not self._tally.deleted:
                 yield "Nothing new to send: everything received is already in Wicked Reports."
-            else:
+            elif not self._ended:
                 yield "The run ended before Wicked Reports accepted anything."
         if self._open_streams and self._ended:  # otherwise the run itself stopped, and its error is logged
             fix = "fix the error it reported and " if self._source_failed else ""
@@ -270,6 +270,12 @@ class Writer:
         for reason, count in self._tally.skipped.items():
             yield f"skipped {count:,} records: {reason}"
         yield from self._normalizer.notes()
+
+    def warnings(self) -> Iterator[str]:
+        """Yield what the user should be warned of at the end."""
+        for stream, count in self._tally.deleted.items():
+            records = "1 record is" if count == 1 else f"{count:,} records are"
+            yield f"{stream}: {records} marked as deleted and left out: Wicked Reports cannot delete."
 
 
 def first_names(names: Collection[str]) -> str:

@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 
 from destination_wicked_reports.api.endpoints import ENDPOINTS, ORDERS
+from destination_wicked_reports.api.rows import find_column
 from destination_wicked_reports.ledger.order_book import OrderBook
 from destination_wicked_reports.model import Record, Reject, Row, Skip
 
@@ -29,7 +30,9 @@ class Normalizer(ABC):
 
         `object_name` is the endpoint that the catalog asks for, if any; most mappings choose endpoints themselves.
         """
-        return stream if stream in self.streams and not object_name else None
+        if object_name:
+            return None
+        return stream if stream in self.streams else find_column(stream, self.streams)
 
     def endpoint_of(self, stream: str) -> str:
         """Return the endpoint that a record of this stream counts for if it cannot be read."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from destination_wicked_reports.api.json_text import decode_json_text
+from destination_wicked_reports.mappings.patterns import Pattern
 
 
 class FieldRule:
@@ -15,15 +15,20 @@ class FieldRule:
     `field` is a dotted path in which `*` matches every value at its level: `sub_ids.*`, `click_metadata.user`.
     """
 
-    def __init__(self, field: str, pattern: str) -> None:
-        name, *path = field.split(".")
-        self._name = name
+    def __init__(self, field: str, pattern: str, name: str = "") -> None:
+        self._name, *path = field.split(".")
         self._path = tuple(path)
-        self.search = re.compile(pattern).search
+        self._search = Pattern(pattern, name or f"the rule for {field}").search
 
-    def texts(self, data: Mapping[str, Any]) -> list[str]:
-        """Return the texts at the path, in the order of the record."""
-        return texts_at(data.get(self._name), self._path)
+    def matches(self, data: Mapping[str, Any]) -> Iterator[Any]:
+        """Yield the first match in each text at the path, in the order of the record.
+
+        Raises FieldError for a text that is too long or takes too long; see `Pattern`.
+        """
+        for text in texts_at(data.get(self._name), self._path):
+            match = self._search(text)
+            if match:
+                yield match
 
 
 def texts_at(value: Any, path: tuple[str, ...]) -> list[str]:

@@ -10,13 +10,15 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from destination_wicked_reports.api.deletion_marks import Marks, find_marks, is_deleted
 from destination_wicked_reports.api.endpoints import ENDPOINTS, ORDER_ITEMS, ORDER_PAYMENTS, ORDERS
 from destination_wicked_reports.api.json_text import parse_text
 from destination_wicked_reports.api.rows import FieldChecker, RowMaker, find_column, fold
 from destination_wicked_reports.errors import FieldError
 from destination_wicked_reports.ledger.order_book import OrderBook
 from destination_wicked_reports.mappings.base import Normalizer
-from destination_wicked_reports.model import Record, Reject, Row, Skip
+from destination_wicked_reports.mappings.payment_checks import PaymentChecks
+from destination_wicked_reports.model import Deleted, Record, Reject, Row, Skip
 
 _CHILDREN = {"OrderItems": ORDER_ITEMS.name, "OrderPayments": ORDER_PAYMENTS.name}
 _ENDPOINTS_BY_STREAM = {fold(name): name for name in ENDPOINTS}
@@ -44,6 +46,7 @@ class NativeNormalizer(Normalizer):
             for name, fields in ORDERS.nested.items()
         }
         self._nested: dict[tuple[str, ...], dict[str, str]] = {}
+        self._payment_checks = PaymentChecks()
 
     def route(self, stream: str, namespace: str = "", object_name: str = "") -> str | None:
         """Return the endpoint that the catalog requests, else the one with the stream's name, in any spelling."""
@@ -52,20 +55,29 @@ class NativeNormalizer(Normalizer):
     def normalize(self, records: Sequence[Record], orders: OrderBook) -> Iterator[Row | Reject | Skip]:
         """Yield one row per record, plus one per item and payment nested in an order."""
         makers, names, nested = self._makers, None, dict[str, str]()
+        marks: Marks = ()
         for record in records:
             stream, data = record.stream, record.data
             maker = makers[stream]
             try:
                 fields = maker.check(data)
-                yield maker.encode(fields, stream, record.sequence)
+                row: Row | Reject = maker.encode(fields, stream, record.sequence)
             except FieldError as error:
-                yield Reject(error.reason, error.field, stream, stream, data, record.sequence)
-                continue
-            if stream != "orders":
-                continue
+                row = Reject(error.reason, error.field, stream, stream, data, record.sequence)
             if maker.fields.names is not names:
-                names = maker.fields.names
-                nested = self._nested_columns(names or ())
+                names = maker.fields.names or ()
+                nested = self._nested_columns(names) if stream == ORDERS.name else {}
+                marks = find_marks(names)
+            if marks and is_deleted(data, marks):  # a delete may have its key only, so ask also if it made no row
+                yield Deleted("marked as deleted", record.sequence, stream)
+                continue
+            yield row
+            if isinstance(row, Reject):
+                continue
+            if stream == ORDERS.name:
+                self._payment_checks.add_order(row.key, fields["OrderTotal"])
+            elif stream == ORDER_PAYMENTS.name:
+                self._payment_checks.add_payment(fields, row.key)
             if nested:
                 inherited = {"SourceSystem": fields["SourceSystem"], "OrderID": fields["SourceID"]}
                 for name, column in nested.items():
@@ -73,10 +85,11 @@ class NativeNormalizer(Normalizer):
                         yield from self._explode(name, data[column], inherited, record)
 
     def notes(self) -> Iterator[str]:
-        """Yield the undocumented fields of each stream, which were not sent."""
+        """Yield the undocumented fields of each stream, which were not sent, and orders that may be counted wrong."""
         for stream, names in self.unknown_fields.items():
             if names:
                 yield f"{stream}: fields unknown to Wicked Reports were not sent: {', '.join(sorted(names))}"
+        yield from self._payment_checks.notes()
 
     def _nested_columns(self, names: tuple[str, ...]) -> dict[str, str]:
         """Return the columns that hold nested rows, by their Wicked Reports name; cached per set of columns."""
@@ -97,8 +110,8 @@ class NativeNormalizer(Normalizer):
             try:
                 if not isinstance(child, dict):
                     raise FieldError(name, "not a list of objects")
-                fields = self._children[name].check(child)
-                row = maker.encode(_standalone(inherited, fields), record.stream, record.sequence)
+                fields = _standalone(inherited, self._children[name].check(child))
+                row = maker.encode(fields, record.stream, record.sequence)
             except FieldError as error:
                 # Write the standalone form to the dead-letter file, so that the row can be fixed and replayed.
                 yield Reject(error.reason, error.field, maker.endpoint, maker.endpoint, standalone, record.sequence)
@@ -106,8 +119,10 @@ class NativeNormalizer(Normalizer):
             # Payments have no id. Equal payments in one list are separate payments, and reading the list again repeats
             # them, so the position among equals completes the key.
             seen[row.key] += 1
-            if seen[row.key] > 1 and name == "OrderPayments":
-                row.key = f"{row.key}#{seen[row.key]}"
+            if name == "OrderPayments":
+                if seen[row.key] > 1:
+                    row.key = f"{row.key}#{seen[row.key]}"
+                self._payment_checks.add_payment(fields, row.key)
             yield row
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,6 +14,8 @@ from airbyte_cdk.models import (
     DestinationSyncMode,
 )
 
+from destination_wicked_reports.api.rows import fold
+from destination_wicked_reports.config.mappings import NativeMapping
 from destination_wicked_reports.config.spec import Config
 from destination_wicked_reports.errors import ConfigurationError
 
@@ -98,7 +101,18 @@ def _unsupported(name: str, object_name: str, router: StreamRouter, config: Conf
     return (
         f"Stream {name} is not supported by the mapping {config.mapping.type}: deselect it. "
         f"This mapping supports {', '.join(sorted(router.streams))}."
+        + prefix_hint(name, router.streams, native=isinstance(config.mapping, NativeMapping))
     )
+
+
+def prefix_hint(stream: str, known: Collection[str], *, native: bool = False) -> str:
+    """Return a sentence if the name is a known one with a prefix, as connections and taps add them; else ""."""
+    folded = fold(stream)
+    name = max((each for each in known if folded != fold(each) and folded.endswith(fold(each))), key=len, default="")
+    if not name:
+        return ""
+    fix = "remove the prefix from the connection" + (f", or set destination_object_name to {name}" if native else "")
+    return f" If it is the stream {name} with a prefix, {fix}."
 
 
 def _truncates(generation: int | None, minimum: int | None, sync: int | None) -> bool:

@@ -46,6 +46,7 @@ _TYPES: dict[Kind, dict[str, Any]] = {
     Kind.TEXT: {"type": ["string", "integer"]},
     Kind.MONEY: {"type": ["number", "string"], **_RANGE, "pattern": _pattern(_number, signed=True)},
     Kind.AMOUNT: {"type": ["number", "string"], **_FROM_ZERO, "pattern": _pattern(_number, signed=False)},
+    Kind.TOTAL: {"type": ["number", "string"], **_FROM_ZERO, "pattern": _pattern(_number, signed=False)},
     Kind.INTEGER: {"type": ["integer", "string"], **_RANGE, "pattern": _pattern(_whole, signed=True)},
     Kind.COUNT: {"type": ["integer", "string"], **_FROM_ZERO, "pattern": _pattern(_whole, signed=False)},
     Kind.UTC: {**_DATE, "airbyte_type": "timestamp_with_timezone"},

@@ -60,8 +60,11 @@ RawLine = bytes | LongLine
 Line = bytes | LongLine | BadRecord
 
 
-def parse(line: bytes, number: int) -> dict[str, Any] | BadRecord:
-    """Return one message; raises InvalidInputError unless the parts that the writer uses are valid."""
+def parse(line: bytes, number: int) -> dict[str, Any] | BadRecord | None:
+    """Return one message, None for a blank line.
+
+    Raises InvalidInputError unless the parts that the writer uses are valid.
+    """
     try:
         message: Any = orjson.loads(line)
         if line.translate(DIGITS).find(LONG_RUN) >= 0 and has_long_number(line):
@@ -113,8 +116,10 @@ def _checked(message: Any, line: bytes, number: int) -> dict[str, Any]:
     return checked
 
 
-def _parse_leniently(line: bytes, number: int) -> dict[str, Any] | BadRecord:
+def _parse_leniently(line: bytes, number: int) -> dict[str, Any] | BadRecord | None:
     """Return the message of a line that orjson refuses."""
+    if not line.strip():
+        return None
     try:
         message, fault = read_json(line)
     except RecursionError:

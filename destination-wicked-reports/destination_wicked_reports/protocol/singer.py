@@ -9,15 +9,18 @@ from __future__ import annotations
 import logging
 import sys
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
 from typing import Any, BinaryIO, TextIO
 
 import orjson
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
+from destination_wicked_reports.api.deletion_marks import Marks, find_marks, is_deleted
 from destination_wicked_reports.api.json_text import has_long_number, read_json
 from destination_wicked_reports.base.errors import config_error
 from destination_wicked_reports.errors import InvalidInputError
+from destination_wicked_reports.protocol.catalog import prefix_hint
 from destination_wicked_reports.protocol.messages import (
     HEAD,
     TOO_DEEP,
@@ -38,6 +41,8 @@ logger = logging.getLogger("airbyte")
 
 #: Only states of tap-airbyte-wrapper have this key.
 WRAPPER_KEY = "airbyte_state"
+#: Columns that taps and Meltano add.
+ADDED = "_sdc_"
 
 
 class SingerOutput(Output):
@@ -66,12 +71,21 @@ class SingerOutput(Output):
 class Translator:
     """Translates lists of Singer lines, line by line, so that line numbers in messages are those of the tap's output.
 
-    `streams` are the streams that the mapping supports. `renamed` maps a stream of the tap to one of them, or to None
+    `streams` are the streams that the mapping supports; `route` returns the one for a name in another spelling.
+    `renamed` maps a stream of the tap to one of them, or to None
     to leave it out. `keep_versions` ignores ACTIVATE_VERSION messages instead of refusing them.
     """
 
-    def __init__(self, streams: Collection[str], renamed: Mapping[str, str | None], *, keep_versions: bool = False):
+    def __init__(
+        self,
+        streams: Collection[str],
+        renamed: Mapping[str, str | None],
+        *,
+        keep_versions: bool = False,
+        route: Callable[[str], str | None] | None = None,
+    ):
         self._streams = streams
+        self._route = route or (lambda stream: stream if stream in streams else None)
         self._renamed = renamed
         self._keep_versions = keep_versions
         self._names: dict[str, str | None] = {}
@@ -79,6 +93,10 @@ class Translator:
         self._wrapper_state: bytes | None = None
         self._is_final = False
         self._deleted: Counter[str] = Counter()
+        #: the columns of the last record, those that the tap added, and the marks of deletion among these
+        self._names_seen: tuple[str, ...] = ()
+        self._added: frozenset[str] = frozenset()
+        self._marks: Marks = ()
 
     def translate(self, input_lines: Iterable[Sequence[RawLine]]) -> Iterator[list[Line]]:
         """Yield lists of Airbyte lines, empty for a Singer line without one.
@@ -165,10 +183,17 @@ class Translator:
         name = self._name_of(stream)
         if name is None:
             return b""
-        if record.get("_sdc_deleted_at"):
+        if type(record) is not dict:
+            raise TypeError
+        names = tuple(record)
+        if names != self._names_seen:
+            self._names_seen = names
+            self._added = frozenset(field for field in names if field[:5].lower() == ADDED)
+            self._marks = find_marks(self._added)
+        if self._marks and is_deleted(record, self._marks):
             self._deleted[stream] += 1
             return b""
-        data = {field: value for field, value in record.items() if not field.startswith("_sdc_")}
+        data = {field: value for field, value in record.items() if field not in self._added} if self._added else record
         if fault:
             return BadRecord(name, "", data, contains(fault))
         return encode({"type": "RECORD", "record": {"stream": name, "data": data}})
@@ -187,17 +212,25 @@ class Translator:
         return _state(value)
 
     def _add(self, stream: str) -> None:
-        name = self._renamed.get(stream, stream)
-        if name is not None and name not in self._streams:
+        alias = self._alias(stream)
+        name = None if alias is None else self._route(alias)
+        if alias is not None and name is None:
             known = ", ".join(sorted(self._streams))
             raise config_error(
                 f"Stream {stream} is not supported by this mapping: deselect it in the tap, or use stream_maps to "
-                f"rename it to one of these: {known}."
+                f"rename it to one of these: {known}.{prefix_hint(stream, self._streams)}"
             )
         self._names[stream] = name
 
+    def _alias(self, stream: str) -> str | None:
+        """Return the name that `stream_maps` gives a stream; a name in it goes before a pattern such as `*`."""
+        if stream in self._renamed:
+            return self._renamed[stream]
+        patterns = (pattern for pattern in self._renamed if "*" in pattern and fnmatchcase(stream, pattern))
+        return next((self._renamed[pattern] for pattern in patterns), stream)
+
     def _activate(self, stream: str) -> None:
-        if not self._keep_versions and self._renamed.get(stream, stream) is not None:
+        if not self._keep_versions and self._alias(stream) is not None:
             raise config_error(
                 f"The tap replaces all rows of stream {stream} (ACTIVATE_VERSION), but Wicked Reports cannot delete "
                 'the older rows: let the tap read it incrementally, or set activate_version to "ignore" to keep them.'

@@ -1,4 +1,4 @@
-"""Geometry of the chart of net revenue by day: a bar for the reported amount, a line across it for the sent amount."""
+"""Geometry of the chart of net by orders, per day: a bar for the reported amount, a line across it for the sent one."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def _chart(currency: str, days: list[Day]) -> Chart:
     sent = sum((bucket.sent for bucket in buckets), ZERO)
     reported = sum((bucket.reported for bucket in buckets), ZERO)
     text = (
-        f"Net revenue by {unit} in {currency or 'the currency of the account'}, {buckets[0].name} to "
+        f"Net revenue, by orders, per {unit} in {currency or 'the currency of the account'}, {buckets[0].name} to "
         f"{buckets[-1].name}: sent {sent:,}, Wicked Reports reports {reported:,}; {differing} of "
         f"{len(buckets)} {unit}s differ."
     )
@@ -128,8 +128,8 @@ def _calendar(days: list[Day]) -> list[str]:
 def _bucket(name: str, days: Sequence[Day]) -> _Bucket:
     return _Bucket(
         name,
-        sum((day.sent.net for day in days), ZERO),
-        sum((day.reported.net for day in days), ZERO),
+        sum((day.sent.net_by_orders for day in days), ZERO),
+        sum((day.reported.net_by_orders for day in days), ZERO),
         all(day.sent.known for day in days),
         {day.verdict for day in days},
     )

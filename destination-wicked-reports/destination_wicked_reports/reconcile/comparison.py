@@ -38,6 +38,23 @@ class Difference:
     waits: bool = False
 
 
+@dataclass(slots=True, frozen=True)
+class AmbiguousOrder:
+    """A reported order whose two nets differ; `payments` says why."""
+
+    day: str
+    order: str
+    currency: str
+    by_orders: Decimal
+    by_payments: Decimal
+    payments: str
+
+    @property
+    def difference(self) -> Decimal:
+        """How much more the order counts for by orders than by payments."""
+        return self.by_orders - self.by_payments
+
+
 @dataclass(slots=True)
 class Sums:
     """Sums of the orders of a day, sent or reported; `known` is False if the amounts of an order are unknown."""
@@ -46,10 +63,11 @@ class Sums:
     gross: Decimal = ZERO
     approved: Decimal = ZERO
     refunded: Decimal = ZERO
+    net_by_orders: Decimal = ZERO
     known: bool = True
 
     @property
-    def net(self) -> Decimal:
+    def net_by_payments(self) -> Decimal:
         """Approved less refunded payments."""
         return self.approved - self.refunded
 
@@ -57,6 +75,7 @@ class Sums:
         """Add one order."""
         self.orders += 1
         self.gross += total or ZERO
+        self.net_by_orders += payments.net_of_order(total or ZERO)
         self.approved += payments.approved
         self.refunded += payments.refunded
         self.known = self.known and total is not None
@@ -89,12 +108,13 @@ class Day:
 class Comparison:
     """The result.
 
-    `foreign_orders` counts reported orders of source systems that were never sent, by system. `unknown_amounts` counts
-    sent orders whose amounts are unknown.
+    `ambiguous_orders` are reported orders whose two nets differ. `foreign_orders` counts reported orders of source
+    systems that were never sent, by system. `unknown_amounts` counts sent orders whose amounts are unknown.
     """
 
     days: list[Day]
     differences: list[Difference]
+    ambiguous_orders: list[AmbiguousOrder]
     systems: list[str]
     foreign_orders: dict[str, int]
     unknown_amounts: int
@@ -185,6 +205,7 @@ class _Comparer:
         self._reported = match_unknown_systems(reported, expected.orders)
         self._days: dict[tuple[str, str], Day] = {}
         self._differences: list[Difference] = []
+        self._ambiguous_orders: list[AmbiguousOrder] = []
         self._foreign_orders: dict[str, int] = {}
         self._unknown_amounts = 0
 
@@ -196,6 +217,7 @@ class _Comparer:
         return Comparison(
             days=[self._days[key] for key in sorted(self._days)],
             differences=sorted(self._differences, key=lambda d: (d.waits, d.day, d.order, d.field)),
+            ambiguous_orders=sorted(self._ambiguous_orders, key=lambda order: (order.day, order.order)),
             systems=sorted(self._expected.systems),
             foreign_orders=dict(sorted(self._foreign_orders.items())),
             unknown_amounts=self._unknown_amounts,
@@ -217,7 +239,7 @@ class _Comparer:
         if order.at is not None:
             day.sent.add(order.total, order.payments)
         for one in reported:
-            self._day_of(date_, one.currency or day.currency).reported.add(one.total, one.payments)
+            self._add_reported(order_id, one, self._day_of(date_, one.currency or day.currency))
         self._unknown_amounts += order.total is None
         note = "; ".join(order.notes)
         before = len(self._differences)
@@ -254,19 +276,28 @@ class _Comparer:
         if order.date and order.date != first.date:
             yield "CreateDate", order.date, first.date or NOTHING, False
         sent_totals, reported_totals = order.payments, first.payments
-        if not sent_totals.matches(reported_totals):
-            waits = self._is_earlier_state(order, reported_totals)
-            if sent_totals[:2] == reported_totals[:2]:
+        if sent_totals.money(order.total) == reported_totals.money(order.total):
+            return
+        waits = self._is_earlier_state(order, reported_totals)
+        sums = (
+            ("approved", sent_totals.approved, reported_totals.approved),
+            ("refunded", sent_totals.refunded, reported_totals.refunded),
+        )
+        if all(sent_sum == reported_sum for _, sent_sum, reported_sum in sums):
+            if sent_totals.number != reported_totals.number:
                 yield "payments", f"{sent_totals.number} payments", f"{reported_totals.number} payments", waits
-            for index, name in enumerate(("approved", "refunded")):
-                if sent_totals[index] != reported_totals[index]:
-                    yield name, str(sent_totals[index]), str(reported_totals[index]), waits
+            else:
+                yield "payments", str(sent_totals), str(reported_totals), waits
+        for name, sent_sum, reported_sum in sums:
+            if sent_sum != reported_sum:
+                yield name, str(sent_sum), str(reported_sum), waits
 
     def _is_earlier_state(self, order: SentOrder, reported: PaymentTotals) -> bool:
         """Return whether Wicked reports the order as it was before rows that it may not have processed yet."""
         processed = [index for index, step in enumerate(order.steps) if step.at <= self._processed_until]
         candidates = order.steps[processed[-1] if processed else 0 : -1]
-        return any(step.payments.matches(reported) for step in candidates)
+        total = order.total or ZERO
+        return any(step.payments.money(total) == reported.money(total) for step in candidates)
 
     def _add_unsent(self, order_id: OrderId, reported: list[ReportedOrder]) -> None:
         """Count an order that was never sent: a difference if its source system was sent, else a foreign order."""
@@ -279,11 +310,19 @@ class _Comparer:
             return
         for one in reported:
             day = self._day_of(date_, one.currency)
-            day.reported.add(one.total, one.payments)
+            self._add_reported(order_id, one, day)
             day.differing += 1
             total = _amount(one.total, one.currency)
             self._differences.append(
                 Difference(date_, display_id(order_id), "order", NOTHING, total, "never sent from here")
+            )
+
+    def _add_reported(self, order_id: OrderId, order: ReportedOrder, day: Day) -> None:
+        day.reported.add(order.total, order.payments)
+        if order.nets_differ:
+            nets = order.payments.net_of_order(order.total), order.payments.net
+            self._ambiguous_orders.append(
+                AmbiguousOrder(day.day, display_id(order_id), day.currency, *nets, str(order.payments))
             )
 
     # -- days -------------------------------------------------------------------------------------------------------

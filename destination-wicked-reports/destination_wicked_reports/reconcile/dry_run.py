@@ -28,7 +28,7 @@ from destination_wicked_reports.errors import ConfigurationError
 from destination_wicked_reports.ledger.ledger import Ledger
 from destination_wicked_reports.mappings.base import Normalizer
 from destination_wicked_reports.mappings.factory import make_normalizer
-from destination_wicked_reports.model import Row
+from destination_wicked_reports.model import Row, SaleState
 from destination_wicked_reports.protocol.catalog import Routes, find_routes, find_schemas, read_catalog
 from destination_wicked_reports.protocol.pyairbyte_cache import CachedRecordDecoder
 from destination_wicked_reports.reconcile.orders import OrderId, PaymentTotals, to_cents, total_payments
@@ -40,9 +40,13 @@ _ACCEPTED = PostResult(Outcome.ACCEPTED, {})
 
 @dataclass(slots=True)
 class MappedOrder:
-    """An order row: its ledger key, the fields that are compared, and the totals of its nested payments."""
+    """An order row: its ledger key, the fields that are compared, and the totals of its nested payments.
+
+    `sale_key` is the key of the affiliate or shop sale that it belongs to.
+    """
 
     key: str
+    sale_key: str | None
     total: Decimal
     currency: str
     date: str
@@ -60,10 +64,11 @@ class MappedPayment:
 
 @dataclass(slots=True)
 class DryRun:
-    """The order and payment rows of the records, and how many rows were rejected."""
+    """The order and payment rows of the records, the last state of each sale, and how many rows were rejected."""
 
     orders: dict[OrderId, MappedOrder] = field(default_factory=dict)
     payments: dict[OrderId, list[MappedPayment]] = field(default_factory=dict)
+    sales: dict[str, SaleState] = field(default_factory=dict)
     rejected: int = 0
 
 
@@ -80,9 +85,13 @@ class _CollectingClient(WickedClient):
             return _ACCEPTED
         for row in rows:
             fields = json.loads(row.body, parse_float=Decimal)
+            if row.sale_key and row.sale:
+                known = self._result.sales.setdefault(row.sale_key, row.sale)
+                self._result.sales[row.sale_key] = max(known, row.sale, key=lambda sale: sale.version)
             if path == ORDERS.path:
                 self._result.orders[fields["SourceSystem"], fields["SourceID"]] = MappedOrder(
                     row.key,
+                    row.sale_key,
                     to_cents(fields["OrderTotal"]),
                     fields.get("OrderCurrency") or "",
                     fields["CreateDate"],

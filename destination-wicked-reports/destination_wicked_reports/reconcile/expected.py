@@ -11,10 +11,18 @@ from destination_wicked_reports.config.spec import Config, NoLedger
 from destination_wicked_reports.errors import ConfigurationError
 from destination_wicked_reports.ledger.history import open_history
 from destination_wicked_reports.reconcile.dry_run import DryRun, MappedOrder, MappedPayment, run_mapping
-from destination_wicked_reports.reconcile.ledger_reader import IN_DOUBT_NOTE, LedgerOrders, SentRow, read_ledger
-from destination_wicked_reports.reconcile.orders import OrderId, SentOrder, Step
+from destination_wicked_reports.reconcile.ledger_reader import (
+    IN_DOUBT_NOTE,
+    LedgerOrders,
+    SentRow,
+    order_id_of,
+    read_ledger,
+)
+from destination_wicked_reports.reconcile.orders import OrderId, SentOrder, Step, display_id
 
 NOT_SENT = "not sent: not in the ledger; see the dead-letter file"
+#: How many ids a note names.
+MAX_NAMED = 3
 PAYMENTS_NOT_SENT = "some of its payments were not sent: see the dead-letter file"
 
 
@@ -56,10 +64,19 @@ def expect(config: Config, files: Sequence[Path] = (), catalog: Path | None = No
 
 
 def _add_records(expected: Expected, ledger: LedgerOrders | None, mapped: DryRun) -> None:
-    """Add the dates of all orders, amounts that the ledger lacks, and orders that were never sent."""
+    """Add the dates of all orders, amounts that the ledger lacks, and orders that were never sent.
+
+    The runs decided how many orders a sale has: changes that the records show one by one may have been sent as one. So
+    the records do not show that an order of a sale in the ledger was not sent, only that the sale has another net.
+    """
+    known_sales = ledger.sales if ledger else {}
     incomplete = sum(order_id not in mapped.orders for order_id in mapped.payments)
     for order_id, row in mapped.orders.items():
         order = expected.orders.get(order_id)
+        if row.sale_key in known_sales:
+            for each in known_sales[row.sale_key]:
+                expected.orders[each].date = row.date
+            continue
         if order is None:
             order = expected.orders[order_id] = SentOrder(None if ledger else 0)
             if ledger:
@@ -72,6 +89,14 @@ def _add_records(expected: Expected, ledger: LedgerOrders | None, mapped: DryRun
         expected.notes.append(
             f"The files have payments of {incomplete:,} orders but not the orders: give all files since the first "
             "sync, oldest first."
+        )
+    nets = ledger.nets if ledger else {}
+    others = [key for key, sale in mapped.sales.items() if sale.net != nets.get(key, sale.net)]
+    if others:
+        named = ", ".join(display_id(order_id_of(key)) for key in others[:MAX_NAMED])
+        expected.notes.append(
+            f"Sales whose records have another net than was sent: {len(others):,}, such as {named}. Give all files "
+            "since the first sync, oldest first; if these are all, see the dead-letter file."
         )
     if mapped.rejected:
         expected.notes.append(f"The mapping rejects {mapped.rejected:,} rows of the files; they were never sent.")

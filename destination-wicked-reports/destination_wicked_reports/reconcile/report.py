@@ -7,10 +7,13 @@ from decimal import Decimal
 from typing import Any
 
 from destination_wicked_reports.reconcile import chart
-from destination_wicked_reports.reconcile.comparison import UNDATED, Comparison, Day, Difference, Sums
+from destination_wicked_reports.reconcile.comparison import UNDATED, AmbiguousOrder, Comparison, Day, Difference, Sums
+from destination_wicked_reports.reconcile.orders import ZERO
 
 TITLE = "Does my revenue match?"
-_HEAD = ("day", "", "orders", "(Wicked)", "gross", "(Wicked)", "refunds", "(Wicked)", "net", "(Wicked)", "")
+#: The columns of amounts; each is shown as sent and as reported.
+AMOUNTS = ("gross", "refunds", "net by orders", "net by payments")
+_HEAD = ("day", "", "orders", "(Wicked)", *(head for name in AMOUNTS for head in (name, "(Wicked)")), "")
 _UNKNOWN = "?"
 
 
@@ -24,6 +27,7 @@ def totals(comparison: Comparison) -> list[Day]:
             sums.gross += one.gross
             sums.approved += one.approved
             sums.refunded += one.refunded
+            sums.net_by_orders += one.net_by_orders
             sums.known = sums.known and one.known
         total.differing += day.differing or day.verdict == "differs"
         total.waiting += day.waiting
@@ -38,9 +42,11 @@ def remarks(comparison: Comparison) -> Iterator[str]:
         f"{comparison.zone}; read from Wicked Reports at {comparison.at}."
     )
     yield (
-        "Gross: all orders, approved or not. Net: approved less refunded. Gross less refunds exceeds net if orders are "
-        "pending or were declined. A refund counts on the day of its order."
+        "Gross: all orders, approved or not. Net by orders: the total of each order less what is partially refunded; "
+        "an order with a payment that is refunded, voided, declined or failed counts nothing. Net by payments: "
+        "approved less refunded. Which one the API uses isn't documented. A refund counts on the day of its order."
     )
+    yield from reading_remarks(comparison)
     if any(day.day == UNDATED for day in comparison.days):
         yield (
             "Undated: the ledger stores no dates, and Wicked Reports does not report these orders. Give their records "
@@ -50,6 +56,24 @@ def remarks(comparison: Comparison) -> Iterator[str]:
         counted = ", ".join(f"{system} {count:,}" for system, count in comparison.foreign_orders.items())
         yield f"Left out: orders of source systems that were not sent from here: {counted}."
     yield from comparison.notes
+
+
+def reading_remarks(comparison: Comparison) -> Iterator[str]:
+    """Yield what the two readings of net mean for this account, one sentence for each currency in which they differ."""
+    found: dict[str, list[AmbiguousOrder]] = {}
+    for order in comparison.ambiguous_orders:
+        found.setdefault(order.currency, []).append(order)
+    if not found and any(day.reported.orders for day in comparison.days):
+        yield "Both nets of what Wicked Reports reports are equal, order by order."
+    for currency, orders in sorted(found.items()):
+        number = "1 order counts" if len(orders) == 1 else f"{len(orders):,} orders count"
+        difference = sum((order.difference for order in orders), ZERO)
+        more = f"{'more' if difference > 0 else 'less'} by orders than by payments"
+        how_much = " ".join(filter(None, (f"{abs(difference):,}", currency, more))) if difference else "the same in sum"
+        yield (
+            f"Net of what Wicked Reports reports is {how_much}: {number} differently; see the list below. Affiliate "
+            "and shop orders of this connector count the same both ways, so other rows are involved."
+        )
 
 
 # -- plain text -------------------------------------------------------------------------------------------------------
@@ -72,6 +96,14 @@ def text(comparison: Comparison, max_rows: int = 0) -> Iterator[str]:
         left = len(comparison.differences) - len(listed)
         if left:
             yield f"... and {left:,} more: --rows 0 lists all, as does --html."
+    if comparison.ambiguous_orders:
+        yield ""
+        shown = comparison.ambiguous_orders[: max_rows or None]
+        heads = ("day", "order", "", "net by orders", "net by payments", "difference", "payments at Wicked")
+        yield from _columns([heads, *map(reading_cells, shown)], left={0, 1, 2, 6})
+        left = len(comparison.ambiguous_orders) - len(shown)
+        if left:
+            yield f"... and {left:,} more: --rows 0 lists all, as does --html."
     yield ""
     yield comparison.verdict
 
@@ -84,8 +116,15 @@ def _cells(day: Day) -> tuple[str, ...]:
 
 
 def amounts(sums: Sums) -> list[str]:
-    """Return gross, refunds and net as text, or question marks if they are unknown."""
-    return [f"{amount:,}" if sums.known else _UNKNOWN for amount in (sums.gross, sums.refunded, sums.net)]
+    """Return the amounts of `AMOUNTS` as text, or question marks if they are unknown."""
+    found = sums.gross, sums.refunded, sums.net_by_orders, sums.net_by_payments
+    return [f"{amount:,}" if sums.known else _UNKNOWN for amount in found]
+
+
+def reading_cells(order: AmbiguousOrder) -> tuple[str, ...]:
+    """Return the cells of an order whose two nets differ."""
+    nets = f"{order.by_orders:,}", f"{order.by_payments:,}", f"{order.difference:+,}"
+    return order.day, order.order, order.currency, *nets, order.payments
 
 
 def _columns(table: Sequence[Sequence[str]], left: set[int]) -> Iterator[str]:
@@ -119,6 +158,9 @@ def html(comparison: Comparison) -> str:
         charts=chart.charts(comparison),
         remarks=list(remarks(comparison)),
         amounts=amounts,
+        pairs=zip,
+        amount_names=AMOUNTS,
+        reading_cells=reading_cells,
         net_difference=_net_difference,
         size=chart,
         tone={0: "equal", 1: "differs", 2: "unknown"}[comparison.code],
@@ -126,8 +168,8 @@ def html(comparison: Comparison) -> str:
 
 
 def _net_difference(day: Day) -> tuple[str, Any]:
-    """Return the difference of net, reported less sent, with its sign, and whether there is one."""
+    """Return the difference of net by orders, reported less sent, with its sign, and whether there is one."""
     if not day.sent.known:
         return _UNKNOWN, False
-    difference: Decimal = day.reported.net - day.sent.net
+    difference: Decimal = day.reported.net_by_orders - day.sent.net_by_orders
     return (f"{difference:+,}" if difference else "0.00"), bool(difference)

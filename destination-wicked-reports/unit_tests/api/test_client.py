@@ -72,7 +72,7 @@ def test_a_lost_response_is_retried_for_rows_with_an_id_and_for_no_others(client
 
 
 @pytest.mark.parametrize("headers", [{}, {"Retry-After": "1"}])
-@pytest.mark.parametrize("status", [408, 425, 499, 500, 501, 502, 503, 504, 511, 520, 522, 524, 527, 530, 599])
+@pytest.mark.parametrize("status", [408, 425, 499, 500, 502, 503, 504, 511, 520, 522, 524, 527, 530, 599])
 def test_an_error_after_which_rows_may_be_stored_is_retried_for_rows_with_an_id_and_for_no_others(
     client, wicked, status, headers
 ):
@@ -179,7 +179,7 @@ def test_a_refused_key_is_a_config_error_without_retries(client, wicked, waits, 
     assert waits == []
 
 
-@pytest.mark.parametrize("status", [301, 302, 404, 405])
+@pytest.mark.parametrize("status", [301, 302, 404, 405, 501, 505])
 def test_a_wrong_address_is_a_config_error_and_redirects_are_not_followed(client, wicked, status):
     wicked.answers = [(status, {"Location": f"{wicked.url}/elsewhere"}, b"")]
     with pytest.raises(AirbyteTracedException, match="Check the API URL"):
@@ -264,6 +264,12 @@ def test_a_web_page_in_place_of_a_refusal_is_not_blamed_on_the_key(client, wicke
         with pytest.raises(NotStoredError, match="A firewall or proxy answered in place of Wicked Reports") as caught:
             call()
         assert caught.value.failure_type is FailureType.config_error
+
+
+def test_a_web_page_does_not_prove_a_key(client, wicked):
+    wicked.answers = [(200, *FIREWALL[1:])]
+    with pytest.raises(NotStoredError, match="A firewall or proxy answered"):
+        client.prove_key()
 
 
 def test_a_response_that_is_too_large_is_no_receipt(client, wicked, monkeypatch):

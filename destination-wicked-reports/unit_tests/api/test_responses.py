@@ -148,9 +148,9 @@ def test_a_count_with_too_many_digits_is_ignored():
     [
         ([200, 201, 204, 300, 304, 400, 409, 413, 418, 422], StatusClass.BODY_DECIDES),
         ([429, 521, 523, 525, 526], StatusClass.RETRY),
-        ([408, 425, 499, 500, 502, 503, 504, 505, 511, 520, 522, 524, 527, 530, 599], StatusClass.OUTCOME_UNKNOWN),
+        ([408, 425, 499, 500, 502, 503, 504, 506, 511, 520, 522, 524, 527, 530, 599], StatusClass.OUTCOME_UNKNOWN),
         ([401, 403], StatusClass.KEY_REFUSED),
-        ([301, 302, 303, 307, 308, 404, 405], StatusClass.WRONG_ADDRESS),
+        ([301, 302, 303, 307, 308, 404, 405, 501, 505], StatusClass.WRONG_ADDRESS),
         ([402, 406, 407, 410, 411, 415, 423, 451], StatusClass.ACCOUNT_REFUSED),
     ],
 )

@@ -13,9 +13,10 @@ from destination_wicked_reports.delivery import dispatcher as module
 from destination_wicked_reports.delivery import queue
 from destination_wicked_reports.delivery.dispatcher import Dispatcher
 from destination_wicked_reports.delivery.tally import Tally
-from destination_wicked_reports.errors import NotStoredError
+from destination_wicked_reports.errors import DeadLetterFileError, NotStoredError
 from destination_wicked_reports.ledger.outbox import Batch
 from destination_wicked_reports.model import Row, SaleState
+from sqlalchemy.exc import DBAPIError
 
 REFUSED = PostResult(Outcome.REJECTED, {}, "refused whole")
 
@@ -477,3 +478,142 @@ def test_a_run_that_dies_before_the_refund_is_settled_has_not_sent_the_further_o
     assert client.posts[0] == ("/orders", ["1"])
     assert ("/orders", ["2"]) not in client.posts
     assert ledger.sales(["s"])["s"].version == 1
+
+
+def test_a_row_that_the_counts_contradict_is_in_doubt_and_the_others_are_sent(deliver, dead_letters, ledger):
+    client = ScriptedClient(lambda path, rows: PostResult(Outcome.ACCEPTED, {}, in_doubt={1: "contradiction"}))
+    dispatcher = deliver(client)
+    dispatcher.add([make_row("order_payments", n) for n in range(3)])
+    dispatcher.flush()
+    assert len(client.posts) == 1
+    assert dispatcher.counts["order_payments"] == {"sent": 2, "in_doubt": 1}
+    assert [(line["outcome"], line["key"]) for line in lines_of(dead_letters)] == [("in_doubt", "shop\x1f1")]
+    assert len(ledger.known("order_payments", [f"shop\x1f{n}" for n in range(3)])) == 3
+    assert ledger.unfinished() == []
+
+
+def test_a_row_with_an_id_that_the_counts_contradict_is_bisected_and_rejected(deliver, dead_letters):
+    def answer(path, rows):
+        position = next((n for n, row in enumerate(rows) if row.key.endswith("\x1f1")), None)
+        return ACCEPTED if position is None else PostResult(Outcome.ACCEPTED, {}, in_doubt={position: "contradiction"})
+
+    dispatcher = deliver(ScriptedClient(answer))
+    dispatcher.add([make_row("orders", n) for n in range(3)])
+    dispatcher.flush()
+    assert dispatcher.counts["orders"] == {"sent": 2, "rejected": 1}
+    assert [(line["outcome"], line["key"]) for line in lines_of(dead_letters)] == [("rejected", "shop\x1f1")]
+
+
+def test_rows_that_are_named_in_a_partial_result_are_rejected_and_the_others_in_doubt(deliver, dead_letters, ledger):
+    dispatcher = deliver(ScriptedClient(lambda path, rows: PostResult(Outcome.PARTIAL, {0: "bad"}, "no word")))
+    dispatcher.add([make_row("order_payments", n) for n in range(3)])
+    dispatcher.flush()
+    assert dispatcher.counts["order_payments"] == {"rejected": 1, "in_doubt": 2}
+    assert sorted(line["outcome"] for line in lines_of(dead_letters)) == ["in_doubt", "in_doubt", "rejected"]
+    assert set(ledger.known("order_payments", [f"shop\x1f{n}" for n in range(3)])) == {"shop\x1f1", "shop\x1f2"}
+
+
+def test_after_a_full_disk_neither_acknowledged_rows_nor_rows_never_sent_are_in_doubt(
+    deliver, dead_letters, ledger, monkeypatch
+):
+    """`max_page_count` is how SQLite reports a full disk; giving up the reserve makes room again."""
+    connection = ledger.connection.connection.driver_connection
+
+    def room(pages):
+        connection.execute(f"PRAGMA max_page_count = {pages}")
+
+    class FakeReserve:
+        error = None
+
+        def release(self, error):
+            released, self.error = self.error is None, error
+            room(1_000_000)
+            return released
+
+        def close(self):
+            """Do nothing."""
+
+    monkeypatch.setattr(ledger, "_reserve", FakeReserve())
+    full = threading.Event()
+
+    def answer(path, rows):
+        full.wait(10)
+        return ACCEPTED
+
+    client = ScriptedClient(answer)
+    dispatcher = deliver(client, batch_rows=1000, in_flight=1)
+    dispatcher.add([make_row("orders", n) for n in range(1000)])
+    dispatcher.add([make_row("orders", n) for n in range(1000, 2000)])
+    room(connection.execute("PRAGMA page_count").fetchone()[0])
+    full.set()
+
+    def go_on():
+        dispatcher.add([make_row("orders", n, Note="x" * 1000) for n in range(2000, 4000)])
+        dispatcher.flush()
+        dispatcher.add([make_row("orders", n) for n in range(4000, 5000)])
+        dispatcher.flush()
+
+    with pytest.raises(DBAPIError, match="full"):
+        go_on()
+    dispatcher.abort()
+    posted = {key for _, keys in client.posts for key in keys}
+    known = ledger.known("orders", [f"shop\x1f{n}" for n in range(5000)])
+    assert {key.rpartition("\x1f")[2] for key in known} == posted
+    assert ledger.unfinished() == []
+    assert dispatcher.oldest() < float("inf")
+
+
+@pytest.mark.parametrize("endpoint", ["orders", "order_payments"])
+def test_accepted_rows_are_recorded_even_if_the_dead_letters_of_others_cannot_be_written(
+    deliver, dead_letters, ledger, monkeypatch, endpoint
+):
+    def full(*_):
+        raise DeadLetterFileError(28, "No space left on device")
+
+    monkeypatch.setattr(dead_letters, "reject_row", full)
+    dispatcher = deliver(ScriptedClient(lambda path, rows: PostResult(Outcome.ACCEPTED, {0: "bad"})))
+    dispatcher.add([make_row(endpoint, n, sequence=n + 1) for n in range(3)])
+    with pytest.raises(DeadLetterFileError):
+        dispatcher.flush()
+    dispatcher.abort()
+    assert set(ledger.known(endpoint, [f"shop\x1f{n}" for n in range(3)])) == {"shop\x1f1", "shop\x1f2"}
+    assert ledger.unfinished() == []
+    assert dispatcher.oldest() == 1, "the STATE of the rejected row is not released"
+
+
+def test_one_outcome_that_cannot_be_recorded_does_not_keep_the_others_from_it(deliver, ledger, monkeypatch):
+    together = threading.Barrier(2, timeout=10)
+
+    def answer(path, rows):
+        together.wait()
+        return ACCEPTED
+
+    commit = ledger.commit
+
+    def failing(batch, rows, status="accepted"):
+        if rows and rows[0].key.endswith("\x1f1"):
+            raise DBAPIError("statement", {}, Exception("broken"))
+        commit(batch, rows, status)
+
+    monkeypatch.setattr(ledger, "commit", failing)
+    dispatcher = deliver(ScriptedClient(answer), batch_rows=1, in_flight=2)
+    dispatcher.add([make_row("order_payments", 1), make_row("order_payments", 2)])
+    with pytest.raises(DBAPIError):
+        dispatcher.flush()
+    dispatcher.abort()
+    assert [row.key for batch in ledger.unfinished() for row in batch.rows] == ["shop\x1f1"]
+    assert set(ledger.known("order_payments", ["shop\x1f1", "shop\x1f2"])) == {"shop\x1f2"}
+
+
+def test_abort_at_once_does_not_wait_for_a_request_that_cannot_be_ended(deliver, ledger, monkeypatch):
+    monkeypatch.setattr(module, "GRACE_SECONDS", 0.05)
+    hanging = threading.Event()
+    dispatcher = deliver(ScriptedClient(lambda path, rows: hanging.wait(10) and ACCEPTED))
+    dispatcher.add([make_row("order_payments", sequence=1)])
+    dispatcher._send_up_to("order_payments")
+    dispatcher.abort(at_once=True)
+    assert not dispatcher.busy
+    assert dispatcher.oldest() == 1
+    assert len(ledger.unfinished()) == 1
+    dispatcher.close()
+    hanging.set()

@@ -17,7 +17,9 @@ from destination_wicked_reports.ledger.history import History
 from destination_wicked_reports.ledger.ledger import Ledger
 from destination_wicked_reports.ledger.order_book import OrderBook
 from destination_wicked_reports.ledger.outbox import Batch
+from destination_wicked_reports.ledger.reserve import RESERVE_BYTES
 from destination_wicked_reports.model import IN_DOUBT, SalePayment
+from sqlalchemy.exc import DBAPIError
 
 STATE = sale(
     "10.10", contact_id="U1", contact_email="a@example.com", aliases=("a1", "a2"), ordered_at="2026-01-01 10:00:00"
@@ -282,3 +284,30 @@ def test_a_foreign_database_is_not_used_as_a_ledger(tmp_path):
         Ledger.sqlite(path, "live")
     with contextlib.closing(sqlite3.connect(path)) as other:
         assert other.execute("SELECT name FROM sqlite_master").fetchall() == [("sent",)]
+
+
+def test_a_run_sets_disk_space_aside_and_gives_it_up_once(tmp_path):
+    path = tmp_path / "ledger.sqlite"
+    ledger = Ledger.sqlite(path, "live")
+    reserve = tmp_path / "ledger.sqlite-reserve"
+    assert reserve.stat().st_size == RESERVE_BYTES
+    assert reserve.stat().st_blocks * 512 >= RESERVE_BYTES, "the space is allocated"
+    error = DBAPIError("statement", {}, Exception("disk full"))
+    assert ledger._reserve.release(error)
+    assert not reserve.exists()
+    assert not ledger._reserve.release(error)
+    with pytest.raises(DBAPIError):
+        ledger.begin()
+    ledger.close()
+    Ledger.sqlite(path, "live").close()
+    assert not reserve.exists()
+
+
+def test_a_disk_without_room_for_the_reserve_is_refused_before_anything_is_sent(tmp_path, monkeypatch):
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("destination_wicked_reports.ledger.reserve._allocate", full)
+    with pytest.raises(LedgerError, match=r"needs 8 MB of free disk space \(No space left on device\)"):
+        Ledger.sqlite(tmp_path / "ledger.sqlite", "live")
+    assert not (tmp_path / "ledger.sqlite-reserve").exists()

@@ -125,7 +125,8 @@ def schema_accepts(schema, row):
 
 
 def writer_accepts(name, row):
-    return all(isinstance(made, Row) for made in NativeNormalizer().normalize([Record(name, row, 1)], Book()))
+    made = NativeNormalizer().normalize([Record(name, row, 1)], Book())
+    return all(isinstance(each, Row) and not each.left_out for each in made)
 
 
 ANY_TEXT = st.text(max_size=12) | st.text(alphabet=" \t\n\r\0\x0b\x0c\x1c\u00a0\u2003.", max_size=3)

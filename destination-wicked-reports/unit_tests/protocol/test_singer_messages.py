@@ -9,7 +9,9 @@ import orjson
 import pytest
 from airbyte_cdk.models import FailureType
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
-from destination_wicked_reports.errors import InvalidInputError
+from destination_wicked_reports.commands.singer_target import make_translator
+from destination_wicked_reports.errors import ConfigurationError, InvalidInputError
+from destination_wicked_reports.mappings.native import NativeNormalizer
 from destination_wicked_reports.protocol.singer import SingerOutput, Translator
 
 SCHEMA = b'{"type":"SCHEMA","stream":"orders","schema":{},"key_properties":["SourceID"]}'
@@ -185,3 +187,33 @@ def test_only_states_are_written_to_standard_output_each_on_one_line_and_flushed
     output.emit({"type": "TRACE", "trace": {"type": "ERROR", "error": {"message": "wrong key"}}})
     assert out.getvalue() == b'{"a":[1]}\n'
     assert log.getvalue() == "WARN slow\nCRITICAL wrong key\n"
+
+
+# -- names --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("spelling", ["ORDERS", "Orders", "orders"])
+def test_streams_are_known_in_any_spelling(spelling):
+    normalizer = NativeNormalizer()
+    translator = Translator(normalizer.streams, {}, route=normalizer.route)
+    lines = [SCHEMA.replace(b"orders", spelling.encode()), record(1, spelling)]
+    (out,) = translator.translate([lines])
+    assert orjson.loads(out[1])["record"]["stream"] == "orders"
+
+
+def test_a_prefix_is_named():
+    with pytest.raises(AirbyteTracedException) as caught:
+        translate(SCHEMA.replace(b"orders", b"public_orders"))
+    assert "If it is the stream orders with a prefix, remove the prefix" in (caught.value.message or "")
+
+
+def test_a_star_excludes_all_streams_that_are_not_named():
+    lines = [SCHEMA, SCHEMA.replace(b"orders", b"visits"), SCHEMA.replace(b"orders", b"people")]
+    records = [record(1), record(2, "visits"), record(3, "people")]
+    messages = translate(*lines, *records, renamed={"*": None, "orders": "orders", "people": "contacts"})
+    assert [(m["record"]["stream"], m["record"]["data"]["n"]) for m in messages] == [("orders", 1), ("contacts", 3)]
+
+
+def test_a_star_cannot_rename():
+    with pytest.raises(ConfigurationError, match=r"stream_maps: \* cannot have an alias"):
+        make_translator({"api_key": "k", "stream_maps": {"*": {"__alias__": "orders"}}})

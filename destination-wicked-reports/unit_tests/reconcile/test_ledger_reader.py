@@ -11,13 +11,11 @@ from destination_wicked_reports.config.spec import Config
 from destination_wicked_reports.errors import ConfigurationError, ReadError
 from destination_wicked_reports.ledger import ledger as module
 from destination_wicked_reports.ledger.outbox import Batch
-from destination_wicked_reports.ledger.schema import order_events
-from destination_wicked_reports.model import IN_DOUBT, OrderState
+from destination_wicked_reports.model import IN_DOUBT, SalePayment, SaleState
 from destination_wicked_reports.reconcile.dry_run import run_mapping
 from destination_wicked_reports.reconcile.ledger_reader import IN_DOUBT_NOTE, read_ledger
-from destination_wicked_reports.reconcile.orders import PaymentTotals, to_cents
+from destination_wicked_reports.reconcile.orders import to_cents, total_payments
 from destination_wicked_reports.reconcile.reported import read_files, reader_settings
-from sqlalchemy import delete
 
 KEY = "shop\x1f1"
 FIRST, SECOND, THIRD = 1_780_300_800, 1_780_400_000, 1_780_500_000
@@ -25,11 +23,12 @@ FIRST, SECOND, THIRD = 1_780_300_800, 1_780_400_000, 1_780_500_000
 
 @pytest.fixture
 def send_row(ledger, monkeypatch):
-    """Record one row of an affiliate order as sent."""
+    """Record one row of an affiliate sale as sent; its payments as number, status and amount."""
 
-    def send(at, key, state, endpoint="orders", status="accepted"):
+    def send(at, key, version, *payments, endpoint="orders", status="accepted", currency="EUR"):
         monkeypatch.setattr(module.time, "time", lambda: float(at))
-        row = make_row(endpoint, order_key=KEY, order=state)
+        carried = tuple(SalePayment(number, word, Decimal(amount)) for number, word, amount in payments)
+        row = make_row(endpoint, sale_key=KEY, sale=SaleState(currency, (), 1, version), payments=carried)
         row.key = key
         batch = Batch(endpoint, [row])
         ledger.begin(batch)
@@ -38,8 +37,8 @@ def send_row(ledger, monkeypatch):
     return send
 
 
-def state(approved, refunded="0", payments=1, revision=1, total="10"):
-    return OrderState(Decimal(total), Decimal(approved), Decimal(refunded), "", payments, revision, "EUR")
+def totals(*payments):
+    return total_payments((status, Decimal(amount)) for status, amount in payments)
 
 
 def orders_of(ledger):
@@ -51,39 +50,48 @@ def orders_of(ledger):
 
 
 def test_an_affiliate_order_has_its_state_after_each_row(ledger, send_row):
-    send_row(FIRST, KEY, state("10"))
-    send_row(SECOND, f"{KEY}#2", state("10", "2.50", 2), "order_payments")
+    send_row(FIRST, KEY, 1, (1, "APPROVED", "10"))
+    send_row(SECOND, f"{KEY}#2", 2, (1, "PARTIALLY REFUNDED", "2.50"), endpoint="order_payments")
     (order,) = orders_of(ledger).values()
     assert (order.at, order.total, order.currency, order.date) == (FIRST, Decimal("10.00"), "EUR", "")
     assert [(step.at, step.payments) for step in order.steps] == [
-        (FIRST, PaymentTotals(to_cents(10), to_cents(0), 1)),
-        (SECOND, PaymentTotals(to_cents(10), to_cents("2.5"), 2)),
+        (FIRST, totals(("APPROVED", "10"))),
+        (SECOND, totals(("APPROVED", "10"), ("PARTIALLY REFUNDED", "2.50"))),
     ]
 
 
 def test_a_reinstated_sale_is_two_orders_each_with_its_own_payments(ledger, send_row):
-    send_row(FIRST, KEY, state("10"))
-    send_row(SECOND, f"{KEY}#2", state("10", "10", 2), "order_payments")
-    send_row(THIRD, f"{KEY}-r2", state("8", payments=3, revision=2, total="8"))
+    send_row(FIRST, KEY, 1, (1, "APPROVED", "10"))
+    send_row(SECOND, f"{KEY}#2", 2, (1, "REFUNDED", "10"), endpoint="order_payments")
+    send_row(THIRD, f"{KEY}~2", 3, (2, "APPROVED", "8"), currency="USD")
     orders = orders_of(ledger)
-    assert orders["shop", "1"].payments == PaymentTotals(to_cents(10), to_cents(10), 2)
-    assert (orders["shop", "1-r2"].total, orders["shop", "1-r2"].payments) == (
-        to_cents(8),
-        PaymentTotals(to_cents(8), to_cents(0), 1),
+    assert (orders["shop", "1"].payments, orders["shop", "1"].currency) == (
+        totals(("APPROVED", "10"), ("REFUNDED", "10")),
+        "EUR",
     )
+    second = orders["shop", "1~2"]
+    assert (second.total, second.payments, second.currency) == (to_cents(8), totals(("APPROVED", "8")), "USD")
 
 
-def test_an_order_without_events_has_its_final_amounts(ledger, send_row):
-    send_row(FIRST, KEY, state("10", "4", 2))
-    with ledger.connection.begin():
-        ledger.connection.execute(delete(order_events))
+def test_a_fall_over_several_orders_is_found_at_each(ledger, send_row):
+    send_row(FIRST, KEY, 1, (1, "APPROVED", "10"))
+    send_row(FIRST, f"{KEY}~2", 2, (2, "APPROVED", "2"))
+    send_row(SECOND, f"{KEY}#3", 3, (2, "REFUNDED", "2"), endpoint="order_payments")
+    send_row(SECOND, f"{KEY}#4", 4, (1, "PARTIALLY REFUNDED", "3"), endpoint="order_payments")
+    first, second = orders_of(ledger).values()
+    assert (first.payments.net, second.payments.net) == (to_cents(7), to_cents(0))
+
+
+def test_an_order_sent_with_its_refund_has_one_step(ledger, send_row):
+    send_row(FIRST, KEY, 2, (1, "APPROVED", "10"), (1, "PARTIALLY REFUNDED", "4"))
     (order,) = orders_of(ledger).values()
-    assert (order.total, order.payments) == (to_cents(10), PaymentTotals(to_cents(10), to_cents(4), 2))
+    (step,) = order.steps
+    assert (order.total, step.payments) == (to_cents(10), totals(("APPROVED", "10"), ("PARTIALLY REFUNDED", "4")))
 
 
 def test_a_row_in_doubt_adds_a_note_to_its_order(ledger, send_row):
-    send_row(FIRST, KEY, state("0", payments=0))
-    send_row(SECOND, f"{KEY}#1", state("10"), "order_payments", IN_DOUBT)
+    send_row(FIRST, KEY, 1, (1, "APPROVED", "10"))
+    send_row(SECOND, f"{KEY}#2", 2, (1, "REFUNDED", "10"), endpoint="order_payments", status=IN_DOUBT)
     (order,) = orders_of(ledger).values()
     assert order.notes == [IN_DOUBT_NOTE]
 
@@ -98,7 +106,7 @@ def test_a_native_order_has_no_amounts_in_the_ledger(ledger):
 
 
 def test_only_the_requested_store_is_read(ledger, send_row):
-    send_row(FIRST, KEY, state("10"))
+    send_row(FIRST, KEY, 1, (1, "APPROVED", "10"))
     with ledger.connection.begin():
         assert read_ledger(ledger.connection, "test").orders == {}
 

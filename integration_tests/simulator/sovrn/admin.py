@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 from starlette.requests import Request
@@ -11,6 +12,7 @@ from starlette.routing import Route
 from ..admin_routes import Body, routes
 from ..clock import parse_instant
 from ..oracle import table
+from ..sales import Rules
 from . import editing, oracle
 from .oracle import SovrnOracleSettings
 from .responses import BIG_DAY_ROWS, compress
@@ -67,10 +69,15 @@ class SovrnAdmin:
         query = request.query_params
         instants = [parse_instant(text) for text in query.getlist("at")] or [self._state.clock.second()]
         settings = SovrnOracleSettings(
+            rules=Rules(
+                on_reinstatement=query.get("on_reinstatement", "new_order"),
+                smallest_change=Decimal(query.get("smallest_change", "0")),
+            ),
             revenue_basis=query.get("revenue_basis", "commission"),
             identity=tuple(query.getlist("identity")),
             not_before=parse_instant(query["not_before"]) if "not_before" in query else None,
             cpc=query.get("cpc") == "1",
+            cpc_smallest_change=Decimal(query.get("cpc_smallest_change", "1")),
             without_networks=tuple(query.getlist("without_networks")),
             currency=query.get("currency", "USD"),
             zone=self._state.switches["sovrn.day_zone"],

@@ -1,22 +1,25 @@
 """What Wicked Reports must store of Sovrn's commissions, computed from the scripted rows alone.
 
-It implements docs/guides/affiliate-revenue.md What is sent, by event, independently of the connectors. Sovrn has no
-status, so a commission is revenue from when it appears until it is taken back.
+`sales.py` has the rules, independently of the connectors. Sovrn has no status, so a commission is revenue from when it
+appears until it is taken back.
 """
 
 from __future__ import annotations
 
 import re
-from bisect import bisect_left
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
 from ..oracle import ZERO, OrderTotals, cents
+from ..sales import Books, Rules, Sale, SeenRow
 from .transactions import SovrnRow, SovrnState, day_of
 
 _BASES = {"commission": "revenue", "sale_amount": "order_value"}
+#: A CPC order is sent when its day is more than so many days past; growth waits for at most so many days.
+_CPC_COMPLETE_DAYS, _CPC_GROWTH_DAYS = 5, 30
 
 
 @dataclass(frozen=True)
@@ -27,10 +30,12 @@ class SovrnOracleSettings:
     them finds a contact is skipped, and without rules none is. Updates before `not_before` are never read.
     """
 
+    rules: Rules = field(default_factory=Rules)
     revenue_basis: str = "commission"
     identity: tuple[str, ...] = ()
     not_before: int | None = None
     cpc: bool = False
+    cpc_smallest_change: Decimal = Decimal(1)
     without_networks: tuple[str, ...] = ()
     currency: str = "USD"
     zone: str = "utc"
@@ -40,8 +45,18 @@ class SovrnOracleSettings:
             raise ValueError(f"revenue_basis is one of {', '.join(_BASES)}")
 
     def amount(self, state: SovrnState) -> Decimal:
-        """Return a state's amount, rounded to cents."""
-        return cents(getattr(state, _BASES[self.revenue_basis]))
+        """Return a state's exact amount."""
+        return Decimal(getattr(state, _BASES[self.revenue_basis]))
+
+    def seen(self, row: SovrnRow, state: SovrnState) -> SeenRow:
+        """Return a state as the destination reads it."""
+        return SeenRow(
+            name=source_id(row),
+            month=day_of(row.committed_at, self.zone)[:7],
+            currency=self.currency,
+            amount=cents(self.amount(state)),
+            links=_links(row),
+        )
 
     def wanted(self, row: SovrnRow) -> bool:
         """Return whether a row counts at all; rows paid by the click do only with `cpc` (D5)."""
@@ -60,145 +75,115 @@ def _leaf(row: SovrnRow, path: list[str]) -> str:
     return value if isinstance(value, str) else ""
 
 
-@dataclass
-class _Order:
-    """One row that became an order, with its latest amount."""
-
-    row: SovrnRow
-    totals: OrderTotals
-    live: Decimal = ZERO
-
-    def update(self, now: Decimal) -> None:
-        """Follow the amount: a rise is approved, a fall refunded, at most the order's net."""
-        now = max(now, ZERO)
-        if now > self.live:
-            self.totals.approved += now - self.live
-        else:
-            self.refund(self.live - now)
-        self.live = now
-
-    def refund(self, amount: Decimal) -> Decimal:
-        """Refund up to the order's net; return what was refunded."""
-        refunded = min(amount, self.totals.net)
-        self.totals.refunded += refunded
-        return refunded
+def _is_cpc(row: SovrnRow) -> bool:
+    return row.program_type.lower() == "cpc"
 
 
-@dataclass
-class _Return:
-    """One separate negative row: its amount, how much of it was applied, and to which orders."""
+def _links(row: SovrnRow) -> tuple[tuple[str, ...], ...]:
+    """Return what a negative row has in common with its sale: the click, else the commission.
 
-    row: SovrnRow
-    amount: Decimal = ZERO
-    applied: Decimal = ZERO
-    refunds: list[tuple[_Order, Decimal]] = field(default_factory=list)
+    Both count within one account and merchant group; the currency is always the same.
+    """
+    scope = (str(row.account_id), str(row.common["merchantGroupId"]))
+    click = (("click", *scope, row.click_id),) if row.click_id else ()
+    return (*click, ("commission", *scope, row.commission_id))
 
-    def apply(self, parents: Sequence[_Order]) -> None:
-        """Refund what was added to the amount, or reinstate what was taken off; an excess over the net is dropped."""
-        change = self.amount - self.applied
-        for order in parents if change > 0 else ():
-            part = order.refund(change)
-            self.refunds.append((order, part))
-            change -= part
-        while change < 0 and self.refunds:
-            order, part = self.refunds.pop()
-            reinstated = min(-change, part)
-            order.totals.approved += reinstated
-            change += reinstated
-            if part > reinstated:
-                self.refunds.append((order, part - reinstated))
-        self.applied = self.amount
+
+def source_id(row: SovrnRow) -> str:
+    """Return the SourceID of a sale's first order (D4)."""
+    return f"sovrn-{row.account_id}-{row.revenue_id}-{row.commission_id}"
 
 
 @dataclass
 class Expected:
-    """The orders by SourceID, and the negative rows without an order."""
+    """The orders by SourceID, and the negative rows without a sale.
+
+    CPC orders have readable names here, but a hash in the destination.
+    """
 
     orders: dict[str, OrderTotals]
     unmatched: list[dict[str, str]]
 
 
-class _Orders:
-    """Orders and returns as the syncs read them, row by row."""
+@dataclass
+class _CpcGroup:
+    """The rows paid by the click of one day, campaign, merchant and page: their amounts add up to one sale."""
 
-    def __init__(self, settings: SovrnOracleSettings) -> None:
-        self._settings = settings
-        self.orders: dict[str, _Order] = {}
-        self.returns: dict[str, _Return] = {}
-        self._by_click: dict[tuple[int, str, int], list[_Order]] = {}
-        self._by_commission: dict[tuple[int, str], list[_Order]] = {}
+    sale: Sale
+    day: str
+    amounts: dict[str, Decimal] = field(default_factory=dict)
+    updated_on: str = ""
+    paid_on: str = ""
 
-    def add(self, row: SovrnRow, amount: Decimal) -> None:
-        """Record one amount that a sync read."""
-        key = source_id(row)
-        if key not in self.orders:
-            if amount < 0 or key in self.returns:
-                self.returns.setdefault(key, _Return(row)).amount = max(-amount, ZERO)
-                return
-            if amount == 0:  # the order starts with the first amount that rounds to a cent or more
-                return
-            month = day_of(row.committed_at, self._settings.zone)[:7]
-            order = self.orders[key] = _Order(row, OrderTotals(month, self._settings.currency, gross=amount))
-            self._by_click.setdefault(_click_key(row), []).append(order)
-            self._by_commission.setdefault((row.account_id, row.commission_id), []).append(order)
-        self.orders[key].update(amount)
-
-    def apply_returns(self) -> None:
-        """Apply returns to their orders; a return without an order stays, in case the order comes later."""
-        for negative in self.returns.values():
-            if parents := self._parents(negative.row):
-                negative.apply(parents)
-
-    def _parents(self, row: SovrnRow) -> list[_Order]:
-        """Return the orders of the same click and merchant group, else of the same commission (D5)."""
-        found = self._by_click.get(_click_key(row), []) if row.click_id else []
-        found = found or self._by_commission.get((row.account_id, row.commission_id), [])
-        return sorted(found, key=lambda order: order.row.commission_id != row.commission_id)
-
-    def unmatched(self) -> list[dict[str, str]]:
-        """Return the negative rows without an order."""
-        return [
-            {"source_id": key, "amount": str(-negative.amount)}
-            for key, negative in self.returns.items()
-            if negative.amount and not self._parents(negative.row)
-        ]
+    def settle(self, today: str, settings: SovrnOracleSettings) -> None:
+        """Bring the orders to the sum, unless the day is not complete or the growth still waits."""
+        sale = self.sale
+        sale.own, sale.currency = cents(sum(self.amounts.values(), ZERO)), settings.currency
+        growth = sale.worth - sale.net
+        if not growth or _days(self.day, today) <= _CPC_COMPLETE_DAYS:
+            return
+        if sale.net and ZERO < growth < settings.cpc_smallest_change and _days(self.paid_on, today) < _CPC_GROWTH_DAYS:
+            return
+        self.paid_on = self.updated_on if sale.orders else self.day
+        sale.settle(settings.rules)
 
 
-def _click_key(row: SovrnRow) -> tuple[int, str, int]:
-    return row.account_id, row.click_id, int(row.common["merchantGroupId"])
-
-
-def source_id(row: SovrnRow) -> str:
-    """Return the order's SourceID (D4)."""
-    return f"sovrn-{row.account_id}-{row.revenue_id}-{row.commission_id}"
+def _days(start: str, end: str) -> int:
+    return (date.fromisoformat(end) - date.fromisoformat(start)).days
 
 
 def expected(rows: Iterable[SovrnRow], instants: Sequence[int], settings: SovrnOracleSettings) -> Expected:
     """Return every order that syncs at these instants must have made."""
-    syncs = sorted(instants)
-    seen: list[list[tuple[SovrnRow, Decimal]]] = [[] for _ in syncs]
-    for row in rows:
-        if settings.wanted(row):
-            for number, state in _observed(row, syncs, settings):
-                seen[number].append((row, settings.amount(state)))
-    orders = _Orders(settings)
-    for amounts in seen:
-        for row, amount in amounts:
-            orders.add(row, amount)
-        orders.apply_returns()  # after the whole sync: an order edited later has a later day than its return
     has_contact = settings.has_contact()
-    found = {key: order.totals for key, order in orders.orders.items() if has_contact(order.row)}
-    for totals in found.values():
-        totals.status = "live" if totals.net else "declined"
-    return Expected(found, orders.unmatched())
+    wanted = [row for row in rows if settings.wanted(row)]
+    books = Books(settings.rules)
+    groups: dict[tuple[str, ...], _CpcGroup] = {}
+    contacts: set[str] = set()
+    last: list[SovrnState | None] = [None] * len(wanted)
+    for instant in sorted(instants):
+        seen = []
+        for number, row, state in _observed(wanted, instant, settings):
+            if state is last[number]:
+                continue
+            last[number] = state
+            if _is_cpc(row):
+                group = _add_to_group(groups, row, state, settings)
+                name = group.sale.name
+            else:
+                seen.append(settings.seen(row, state))
+                name = source_id(row)
+            if has_contact(row):
+                contacts.add(name)
+        books.sync(seen)
+        for group in groups.values():
+            group.settle(day_of(instant, "utc"), settings)
+    sales = [*books.sales.values(), *(group.sale for group in groups.values())]
+    orders = {name: totals for sale in sales if sale.name in contacts for name, totals in sale.orders.items()}
+    unmatched = [
+        {"source_id": returned.row.name, "amount": str(cents(returned.amount))} for returned in books.unmatched()
+    ]
+    return Expected(orders, unmatched)
 
 
-def _observed(row: SovrnRow, syncs: list[int], settings: SovrnOracleSettings) -> Iterable[tuple[int, SovrnState]]:
-    """Yield the number of the first sync that reads each state; one replaced before the next sync is never read."""
-    for position, state in enumerate(row.states):
-        number = bisect_left(syncs, state.visible_at)
-        last = position + 1 == len(row.states)
-        if number == len(syncs) or (not last and row.states[position + 1].visible_at <= syncs[number]):
-            continue
-        if settings.not_before is None or state.updated_at >= settings.not_before:
-            yield number, state
+def _add_to_group(
+    groups: dict[tuple[str, ...], _CpcGroup], row: SovrnRow, state: SovrnState, settings: SovrnOracleSettings
+) -> _CpcGroup:
+    """Add the present amount of a row to its group."""
+    day = day_of(row.committed_at, settings.zone)
+    common = row.common
+    key: tuple[str, ...] = (str(row.account_id), day, str(common["campaignId"]), str(common["merchantGroupId"]))
+    key += tuple(str(value) for value in common.get("pageUtmInfo", {}).values())
+    group = groups.setdefault(key, _CpcGroup(Sale("sovrn-cpc-" + "-".join(key), day[:7]), day))
+    group.amounts[source_id(row)] = settings.amount(state)
+    group.updated_on = max(group.updated_on, day_of(state.updated_at, settings.zone))
+    return group
+
+
+def _observed(
+    rows: Sequence[SovrnRow], instant: int, settings: SovrnOracleSettings
+) -> Iterator[tuple[int, SovrnRow, SovrnState]]:
+    """Yield number, row and state of all rows that a sync reads."""
+    for number, row in enumerate(rows):
+        state = row.state_at(instant)
+        if state is not None and (settings.not_before is None or state.updated_at >= settings.not_before):
+            yield number, row, state

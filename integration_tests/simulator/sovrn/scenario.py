@@ -27,6 +27,8 @@ OUTCOMES: tuple[tuple[int, str], ...] = (
     (14, "higher"),
     (22, "zero"),
     (6, "lower_then_zero"),
+    (5, "higher_then_lower"),  # the fall is smaller than the rise
+    (5, "zero_then_back"),
     (14, "negative"),  # a new pair of ids, the same click and merchant, the whole amount
     (10, "negative_part"),
     (6, "negative_same_commission"),  # a new revenueId under the old commissionId
@@ -188,14 +190,24 @@ class _Generator:
         first = row.states[0]
         if outcome.startswith("negative"):
             self._scenario.rows.append(self._negative(row, at, outcome))
-        elif outcome == "zero":
+        elif outcome in ("zero", "zero_then_back"):
             row.add(SovrnState(at, at, "0", "0"))
+        elif outcome == "higher_then_lower":
+            row.add(SovrnState(at, at, *Samples.scaled(first, rng.randrange(130, 150))))
         else:
             percent = rng.randrange(105, 150) if outcome == "higher" else rng.randrange(30, 90)
             row.add(SovrnState(at, at, *Samples.scaled(first, percent)))
-        if outcome == "lower_then_zero":
+        if "_then_" in outcome:
             at += rng.randrange(2 * DAY, 20 * DAY)
-            row.add(SovrnState(at, at, "0", "0"))
+            row.add(SovrnState(at, at, *self._second(first, outcome)))
+
+    def _second(self, first: SovrnState, outcome: str) -> tuple[str, str]:
+        """Draw sale and revenue after the second of two changes."""
+        if outcome == "lower_then_zero":
+            return "0", "0"
+        if outcome == "zero_then_back":
+            return Samples.scaled(first, self.rng.randrange(50, 95))
+        return Samples.scaled(first, self.rng.randrange(105, 112))
 
     def _negative(self, row: SovrnRow, at: int, outcome: str) -> SovrnRow:
         """Return the separate row of a return (B6); its dates are a [guess]."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 import orjson
@@ -12,6 +13,7 @@ from starlette.routing import Route
 from ..admin_routes import Body, routes
 from ..clock import parse_instant
 from ..oracle import table
+from ..sales import Rules
 from . import editing
 from .mutations import Mutation
 from .oracle import OracleSettings, expected_orders
@@ -20,8 +22,11 @@ from .state import Wecantrack
 
 #: `recognise` is the former spelling of `recognize`
 _ORACLE_PARAMETERS = frozenset(
-    {"at", "orders", "recognize", "recognise", "revenue_basis", "identity", "not_before", "lag_seconds"}
-)
+    {
+        "at", "orders", "recognize", "recognise", "on_reinstatement", "smallest_change", "revenue_basis", "currency",
+        "identity", "not_before", "lag_seconds",
+    }
+)  # fmt: skip
 
 
 class WecantrackAdmin:
@@ -73,8 +78,13 @@ class WecantrackAdmin:
             raise ValueError(f"unknown parameters: {', '.join(sorted(unknown))}")
         instants = [parse_instant(text) for text in query.getlist("at")] or [self._state.clock.second()]
         settings = OracleSettings(
-            recognize=query.get("recognize", query.get("recognise", "pending")),
+            rules=Rules(
+                recognize=query.get("recognize", query.get("recognise", "pending")),
+                on_reinstatement=query.get("on_reinstatement", "new_order"),
+                smallest_change=Decimal(query.get("smallest_change", "0")),
+            ),
             revenue_basis=query.get("revenue_basis", "commission_amount"),
+            currency=query.get("currency", "transaction"),
             identity=tuple(query.getlist("identity")),
             not_before=parse_instant(query["not_before"]) if "not_before" in query else None,
             lag_seconds=int(query.get("lag_seconds", 0)),

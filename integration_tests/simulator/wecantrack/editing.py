@@ -15,7 +15,6 @@ _REQUIRED = ("transaction_id", "user_network_account_id")
 _DEFAULT_FIELDS: dict[str, Any] = {
     "reference": None,
     "sub_ids": None,
-    "currency_id": "EUR",
     "click_date": None,
     "advertiser_id": "1",
     "advertiser_name": "Example Shop 1",
@@ -42,7 +41,7 @@ def upsert(state: Wecantrack, row: dict[str, Any], at: int, website_id: int | No
     if number is None:
         fixed = {"order_date": stamp(at), **_DEFAULT_FIELDS, **fixed}
         transaction = Transaction(
-            account_id, transaction_id, website_id, fixed["currency_id"], parse_instant(fixed["order_date"]),
+            account_id, transaction_id, website_id, parse_instant(fixed["order_date"]),
             parse_instant(fixed["click_date"]) if fixed["click_date"] else None, orjson.dumps(fixed),
             [_state(row, at, None)],
         )  # fmt: skip
@@ -59,7 +58,7 @@ def upsert(state: Wecantrack, row: dict[str, Any], at: int, website_id: int | No
 
 def _state(row: dict[str, Any], at: int, before: State | None) -> State:
     if before is None:
-        before = State(at, at, at, None, "pending", "0.00", "0.00", "0.00", "0.00")
+        before = State(at, at, at, None, "pending", "0.00", "0.00", "0.00", "0.00", "EUR")
     money = {
         name: str(row.get(name, getattr(before, name)))
         for name in ("sale_amount", "commission_amount", "sale_amount_euro", "commission_amount_euro")
@@ -74,6 +73,7 @@ def _state(row: dict[str, Any], at: int, before: State | None) -> State:
         modified_at=parse_instant(row.get("modified_date", at)),
         validated_at=None if validated is None else parse_instant(validated),
         status=str(row.get("status", before.status)),
+        currency=str(row.get("currency_id", before.currency)),
         decline_reason=row.get("decline_reason", before.decline_reason),
         **money,
     )

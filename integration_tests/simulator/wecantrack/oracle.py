@@ -1,19 +1,21 @@
 """What Wicked Reports must store of wecantrack's commissions, computed from the scripted transactions alone.
 
-It implements docs/guides/affiliate-revenue.md What is sent, by event, independently of the connectors.
+`sales.py` has the rules, independently of the connectors; this module says what each sync sees of a transaction.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from decimal import Decimal
+from dataclasses import dataclass, field
 from typing import Any
 
 from ..clock import stamp
-from ..oracle import ZERO, OrderTotals, cents
+from ..oracle import OrderTotals, cents
+from ..sales import Books, Rules, SeenRow
 from .transactions import State, Transaction
+
+_CLICK_ID = re.compile(r"(?:WCT|wct)[0-9]{12}[A-Za-z0-9]{1,5}")
 
 
 @dataclass(frozen=True)
@@ -24,25 +26,32 @@ class OracleSettings:
     skipped, and without rules none is. `not_before` and `lag_seconds` bound the source's window of `last_wct_update`.
     """
 
-    recognize: str = "pending"
+    rules: Rules = field(default_factory=Rules)
     revenue_basis: str = "commission_amount"
+    currency: str = "transaction"
     identity: tuple[str, ...] = ()
     not_before: int | None = None
     lag_seconds: int = 0
 
     def __post_init__(self) -> None:
-        if self.recognize not in ("pending", "approved"):
-            raise ValueError("recognize is pending or approved")
         if self.revenue_basis not in ("commission_amount", "sale_amount"):
             raise ValueError("revenue_basis is commission_amount or sale_amount")
+        if self.currency not in ("transaction", "euro"):
+            raise ValueError("currency is transaction or euro")
 
-    def live_amount(self, state: State) -> Decimal:
-        """Return the revenue of a state: zero unless its status counts."""
-        return cents(getattr(state, self.revenue_basis)) if self.counts(state) else ZERO
-
-    def counts(self, state: State) -> bool:
-        """Return whether a status counts as revenue; pending does unless only approved is recognized."""
-        return state.status == "approved" or (state.status == "pending" and self.recognize == "pending")
+    def seen(self, transaction: Transaction, state: State) -> SeenRow:
+        """Return a state as the destination reads it."""
+        in_euro = self.currency == "euro"
+        currency = "EUR" if in_euro else state.currency
+        amount = getattr(state, f"{self.revenue_basis}_euro" if in_euro else self.revenue_basis)
+        return SeenRow(
+            name=f"wct-{transaction.account_id}-{transaction.transaction_id}",
+            month=stamp(transaction.ordered_at)[:7],
+            currency=currency,
+            amount=cents(amount),
+            status=state.status,
+            links=_links(transaction, currency),
+        )
 
     def has_contact(self) -> Callable[[Transaction], bool]:
         """Return the function that checks whether the rules find a contact."""
@@ -61,46 +70,49 @@ def _found(value: Any, path: list[str], pattern: re.Pattern[str]) -> bool:
     return any(_found(item, path[1:], pattern) for item in inner)
 
 
+def _links(transaction: Transaction, currency: str) -> tuple[tuple[str, ...], ...]:
+    """Return what a negative row has in common with its sale: the click's reference, else the order's number.
+
+    Both count within one account, advertiser and currency. The reference may also be in a sub id.
+    """
+    fields = transaction.fields()
+    scope = (str(transaction.account_id), str(fields.get("advertiser_id")), currency)
+    reference, sub_ids = fields.get("reference"), fields.get("sub_ids")
+    links = [("reference", *scope, str(reference))] if reference else []
+    for value in sub_ids.values() if isinstance(sub_ids, dict) else ():
+        click = _CLICK_ID.search(value) if isinstance(value, str) else None
+        if click and click[0] != reference:
+            links.append(("reference", *scope, click[0]))
+            break
+    if fields.get("order_ref"):
+        links.append(("order_ref", *scope, str(fields["order_ref"])))
+    return tuple(links)
+
+
 def expected_orders(
-    transactions: Iterable[Transaction],
-    instants: Sequence[int],
-    settings: OracleSettings,
-    has_contact: Callable[[Transaction], bool] | None = None,
+    transactions: Iterable[Transaction], instants: Sequence[int], settings: OracleSettings
 ) -> dict[str, OrderTotals]:
-    """Return every order that syncs at these instants must have made, by SourceID (D4)."""
-    has_contact = has_contact or settings.has_contact()
-    syncs = sorted(instants)
-    orders: dict[str, OrderTotals] = {}
-    for transaction in transactions:
-        seen = _observed(transaction, syncs, settings)
-        if seen and has_contact(transaction):
-            orders[f"wct-{transaction.account_id}-{transaction.transaction_id}"] = _expected(
-                transaction, seen, settings
-            )
-    return orders
+    """Return every order that syncs at these instants must have made, by SourceID."""
+    has_contact = settings.has_contact()
+    wanted = [transaction for transaction in transactions if has_contact(transaction)]
+    books = Books(settings.rules)
+    last: list[State | None] = [None] * len(wanted)
+    for instant in sorted(instants):
+        rows = []
+        for number, transaction in enumerate(wanted):
+            state = _observed(transaction, instant, settings)
+            if state is not None and state is not last[number]:
+                last[number] = state
+                rows.append(settings.seen(transaction, state))
+        books.sync(rows)
+    return books.orders()
 
 
-def _observed(transaction: Transaction, syncs: list[int], settings: OracleSettings) -> list[State]:
-    """Return what each sync read of one row: its state then, if that was written inside the sync's window."""
-    seen: list[State] = []
-    for instant in syncs:
-        state = transaction.state_at(instant)
-        if state is None or state.last_wct_update > instant - settings.lag_seconds:
-            continue
-        if settings.not_before is None or state.last_wct_update >= settings.not_before:
-            seen.append(state)
-    return seen
-
-
-def _expected(transaction: Transaction, seen: list[State], settings: OracleSettings) -> OrderTotals:
-    """Follow the live amount: rises are approved, falls are refunded; the total is the first amount read (D5)."""
-    gross = cents(getattr(seen[0], settings.revenue_basis))
-    order = OrderTotals(stamp(transaction.ordered_at)[:7], transaction.currency, gross=gross)
-    live = ZERO
-    for state in seen:
-        now = settings.live_amount(state)
-        order.approved += max(now - live, ZERO)
-        order.refunded += max(live - now, ZERO)
-        live = now
-    order.status = "live" if settings.counts(seen[-1]) else seen[-1].status
-    return order
+def _observed(transaction: Transaction, instant: int, settings: OracleSettings) -> State | None:
+    """Return what a sync reads of one row: its state then, if that was written inside the sync's window."""
+    state = transaction.state_at(instant)
+    if state is None or state.last_wct_update > instant - settings.lag_seconds:
+        return None
+    if settings.not_before is not None and state.last_wct_update < settings.not_before:
+        return None
+    return state

@@ -7,17 +7,16 @@ Shapes and changes follow docs/vendors/wecantrack.md A5 and A7; names, shops, si
 from __future__ import annotations
 
 import random
-from bisect import bisect_right
 from collections import Counter
-from dataclasses import dataclass, field, replace
-from itertools import accumulate
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
 
 from ..clock import iso, stamp
 from .accounts import Account, Accounts, Website
-from .transactions import State, Transaction
+from .changes import Changes, below
+from .transactions import Transaction
 
 DAY = 86400
 #: account, currency of most of its sales, sub id keys of its network (A5: keys are named by the network)
@@ -31,25 +30,10 @@ _ACCOUNTS: tuple[tuple[Account, str, tuple[str, ...]], ...] = (
 )
 _WITH_NETWORK_ID = frozenset({"awin", "cj"})  # `network_id` is in some published records and not in others
 _WEBSITES = tuple(Website(10 + n, f"https://blog-{n}.example") for n in (1, 2, 3))
-_CENTS_TO_EURO = {"EUR": 100, "USD": 92, "GBP": 117}  # percent; rates and their date are undocumented (A5)
 _SOURCES = ("google", "facebook", "bing", "newsletter")
 _ALPHANUMERIC = "abcdefghijklmnopqrstuvwxyz0123456789"
 _PAIRS = [first + second for first in _ALPHANUMERIC for second in _ALPHANUMERIC]
 _NO_PUNCTUATION = str.maketrans("", "", "- :")
-_REASONS = ("returned", "order cancelled", "duplicate order", "voucher not allowed")
-#: share among the pending rows that change, and the steps of the change in order
-_OUTCOMES: tuple[tuple[int, tuple[str, ...]], ...] = (
-    (60, ("approve",)),
-    (14, ("decline",)),
-    (5, ("lower", "approve")),
-    (5, ("approve", "lower")),
-    (3, ("raise", "approve")),
-    (3, ("approve", "raise")),
-    (6, ("approve", "decline")),
-    (2, ("approve", "lower", "decline")),
-    (2, ("touch", "approve")),
-)
-_OUTCOME_ENDS = list(accumulate(share for share, _steps in _OUTCOMES))
 
 
 @dataclass(frozen=True)
@@ -58,7 +42,8 @@ class ScenarioSettings:
 
     `transactions` appear in the first `days`, then more at the same rate in the `later_days` after them. `identified`
     is the share with a publisher's user id in a sub id, `changing` the share of pending rows that change later.
-    `declined_amounts` says whether a declined row keeps its amounts (A7: undocumented; kept [guess]).
+    `declined_amounts` says whether a declined row keeps its amounts (A7: undocumented; kept [guess]), `returns` whether
+    some sales get a negative row, in addition to `transactions`.
     """
 
     seed: int = 7
@@ -69,6 +54,7 @@ class ScenarioSettings:
     identified: float = 0.6
     changing: float = 0.85
     declined_amounts: str = "kept"
+    returns: bool = True
 
     def __post_init__(self) -> None:
         if self.declined_amounts not in ("kept", "zeroed"):
@@ -107,16 +93,15 @@ def build_scenario(settings: ScenarioSettings, now: int) -> Scenario:
     later_start = first_period_ends + 1
     appearances += [rng.randrange(later_start, later_start + settings.later_days * DAY) for _ in range(later)]
     transactions = [generator.transaction(number, at) for number, at in enumerate(sorted(appearances))]
+    if settings.returns:
+        transactions += generator.returns
+    transactions.sort(key=lambda transaction: transaction.states[0].visible_at)
     return Scenario(start, first_period_ends, accounts, transactions)
 
 
 def _digits(instant: int) -> str:
     """Format a click's time as in a reference: `yymmddHHMMSS` (A5)."""
     return stamp(instant)[2:].translate(_NO_PUNCTUATION)
-
-
-def _money(cents: int) -> str:
-    return f"{cents // 100}.{cents % 100:02d}"
 
 
 class _Generator:
@@ -128,10 +113,11 @@ class _Generator:
         self._used: list[str] = []
         self._taken: Counter[str] = Counter()
         self._people = max(10, settings.transactions // 3)
+        self.returns: list[Transaction] = []
+        self._changes = Changes(self.rng, settings.changing, zeroed=settings.declined_amounts == "zeroed")
 
     def _below(self, limit: int, least: int = 0) -> int:
-        """Draw an integer from `least` to below `limit`, four times as fast as `randrange`."""
-        return least + int(self.rng.random() * (limit - least))
+        return below(self.rng, limit, least)
 
     def transaction(self, number: int, appears_at: int) -> Transaction:
         """Generate one transaction that becomes visible at `appears_at`."""
@@ -152,7 +138,6 @@ class _Generator:
             "user_network_account_id": account.id,
             "reference": reference_or_none,
             "sub_ids": sub_ids,
-            "currency_id": currency,
             "order_date": stamp(ordered_at),
             "click_date": stamp(clicked_at) if reports_click else None,
             "advertiser_id": str(1000 + shop),
@@ -167,16 +152,18 @@ class _Generator:
             fixed["gcid"] = f"{100000 + number}.{clicked_at}"
         if number % 10 == 0:
             fixed["paid_to_publisher"] = 0
-        return Transaction(
+        transaction = Transaction(
             account_id=account.id,
             transaction_id=transaction_id,
             website_id=_WEBSITES[number % 3].id,
-            currency=currency,
             ordered_at=ordered_at,
             clicked_at=clicked_at if reports_click else None,
             fixed=orjson.dumps(fixed),
-            states=self._states(appears_at, currency),
         )
+        linked = bool(reference_or_none or fixed["order_ref"])
+        returned = self._changes.script(transaction, appears_at, currency, linked=linked)
+        self.returns += [] if returned is None else [returned]
+        return transaction
 
     def _pair(self) -> str:
         return _PAIRS[self._below(len(_PAIRS))]
@@ -222,69 +209,3 @@ class _Generator:
             sub_ids[keys[1]] = "post"
         extra = rng.random()
         return sub_ids, (metadata if extra < 0.85 else [] if extra < 0.93 else None), reference
-
-    def _states(self, appears_at: int, currency: str) -> list[State]:
-        rng = self.rng
-        sale = 500 + int(rng.expovariate(1 / 8000))
-        commission = max(1, sale * self._below(150, 20) // 1000)
-        kind = rng.random()
-        status = "pending" if kind < 0.9 else "approved" if kind < 0.97 else "declined"
-        modified_at = appears_at - self._below(6 * 3600, 60)
-        validated_at = None if status == "pending" else modified_at
-        reason = _REASONS[self._below(len(_REASONS))] if status == "declined" else None
-        state = State(
-            appears_at, appears_at, modified_at, validated_at, status, **self._amounts(sale, commission, currency),
-            decline_reason=reason,
-        )  # fmt: skip
-        states = [state]
-        if status == "pending" and rng.random() < self._settings.changing:
-            steps = _OUTCOMES[bisect_right(_OUTCOME_ENDS, self._below(_OUTCOME_ENDS[-1]))][1]
-            at = appears_at + self._below(100 * DAY, 10 * DAY)  # validation takes weeks to months (A11)
-            for step in steps:
-                sale, commission, state = self._step(step, at, sale, commission, currency, state)
-                states.append(state)
-                at += self._below(30 * DAY, 2 * DAY)
-        if self._settings.declined_amounts == "zeroed":
-            zero = self._amounts(0, 0, currency)
-            states = [replace(state, **zero) if state.status == "declined" else state for state in states]
-        return states
-
-    def _amounts(self, sale: int, commission: int, currency: str) -> dict[str, Any]:
-        rate = _CENTS_TO_EURO[currency]
-        commission_text = _money(commission)
-        if commission % 97 == 5:
-            commission_text += "5"  # a third decimal, to test rounding half up
-        return {
-            "sale_amount": _money(sale),
-            "commission_amount": commission_text,
-            "sale_amount_euro": _money(sale * rate // 100),
-            "commission_amount_euro": _money(commission * rate // 100),
-        }
-
-    def _step(
-        self, step: str, at: int, sale: int, commission: int, currency: str, before: State
-    ) -> tuple[int, int, State]:
-        """Apply one step of a change; every step is a write, so it moves the cursor."""
-        rng = self.rng
-        modified_at = at - self._below(6 * 3600, 60)
-        state = before.touched(at)
-        state.modified_at = modified_at
-        if step == "approve":
-            # the webhook's sample row is approved and has no validation date (A5)
-            state.status, state.validated_at = "approved", modified_at if rng.random() < 0.95 else None
-        elif step == "decline":
-            state.status, state.validated_at, state.decline_reason = (
-                "declined",
-                modified_at,
-                _REASONS[self._below(len(_REASONS))],
-            )
-        elif step in ("lower", "raise"):
-            percent = self._below(95, 30) if step == "lower" else self._below(150, 105)
-            sale, commission = max(2, sale * percent // 100), self._moved(commission, percent)
-            state = replace(state, **self._amounts(sale, commission, currency))
-        return sale, commission, state
-
-    def _moved(self, commission: int, percent: int) -> int:
-        """Change a commission by at least two cents, never to zero, so that the change survives rounding."""
-        moved = commission * percent // 100
-        return max(moved, commission + 2) if percent > 100 else max(1, min(moved, commission - 2))

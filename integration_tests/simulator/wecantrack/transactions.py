@@ -18,7 +18,7 @@ from ..clock import parse_instant, stamp
 CHANGING = frozenset(
     {
         "last_wct_update", "modified_date", "validation_date", "status", "sale_amount", "commission_amount",
-        "sale_amount_euro", "commission_amount_euro", "decline_reason",
+        "sale_amount_euro", "commission_amount_euro", "currency_id", "decline_reason",
     }
 )  # fmt: skip
 
@@ -36,6 +36,7 @@ class State:
     commission_amount: str
     sale_amount_euro: str
     commission_amount_euro: str
+    currency: str
     decline_reason: str | None = None
 
     def fields(self) -> dict[str, Any]:
@@ -49,6 +50,7 @@ class State:
             "commission_amount": self.commission_amount,
             "sale_amount_euro": self.sale_amount_euro,
             "commission_amount_euro": self.commission_amount_euro,
+            "currency_id": self.currency,
             "decline_reason": self.decline_reason,
         }
 
@@ -56,7 +58,7 @@ class State:
         """Return the same state written again at `at`: no amount changes, but the row leaves its old window."""
         return State(
             at, at, at, self.validated_at, self.status, self.sale_amount, self.commission_amount,
-            self.sale_amount_euro, self.commission_amount_euro, self.decline_reason,
+            self.sale_amount_euro, self.commission_amount_euro, self.currency, self.decline_reason,
         )  # fmt: skip
 
 
@@ -67,7 +69,6 @@ class Transaction:
     account_id: int
     transaction_id: str
     website_id: int | None
-    currency: str
     ordered_at: int
     clicked_at: int | None
     fixed: bytes

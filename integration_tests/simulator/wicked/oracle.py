@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from ..oracle import OrderTotals, cents, table
+from .net import order_net, status_of
 from .store import Row, WickedStore
 
 
@@ -28,8 +30,8 @@ class StoredTotals:
         }
 
 
-def stored_totals(store: WickedStore) -> StoredTotals:
-    """Sum up a store; net is approved payments less refunds (docs/vendors/wicked-reports.md 3.3)."""
+def stored_totals(store: WickedStore, switches: Mapping[str, str]) -> StoredTotals:
+    """Sum up a store, with both nets of each order."""
     totals = StoredTotals()
     by_key: dict[tuple[str, str], OrderTotals] = {}
     for row in store.listed("orders"):
@@ -40,12 +42,15 @@ def stored_totals(store: WickedStore) -> StoredTotals:
         order = OrderTotals(row["CreateDate"][:7], str(row.get("OrderCurrency") or ""), gross=cents(row["OrderTotal"]))
         by_key[key] = totals.orders[_name(key, totals.orders)] = order
     totals.duplicate_orders = sorted("/".join(key) for key in store.repeated["orders"])
-    reversed_orders = {_add_payment(row, by_key, totals) for row in store.listed("orderpayments")}
+    payments: dict[tuple[str, str], list[Row]] = {key: [] for key in by_key}
+    for row in store.listed("orderpayments"):
+        own = payments.get((row["SourceSystem"], str(row["OrderID"])))
+        if own is None:
+            totals.orphan_payments += 1
+        else:
+            own.append(row)
     for key, order in by_key.items():
-        if order.net:
-            order.status = "live"
-        elif key in reversed_orders:
-            order.status = "declined"
+        _add_payments(order, payments[key], totals, switches)
     return totals
 
 
@@ -53,19 +58,19 @@ def _name(key: tuple[str, str], taken: dict[str, OrderTotals]) -> str:
     return key[1] if key[1] not in taken else "/".join(key)
 
 
-def _add_payment(row: Row, orders: dict[tuple[str, str], OrderTotals], totals: StoredTotals) -> tuple[str, str] | None:
-    """Add one payment to its order; return the order's key if the payment reverses the whole order."""
-    key = (row["SourceSystem"], str(row["OrderID"]))
-    order = orders.get(key)
-    if order is None:
-        totals.orphan_payments += 1
-        return None
-    # an empty status counts as APPROVED (docs/vendors/wicked-reports.md 2.5)
-    status = str(row["Status"] or "APPROVED").upper()
-    if status == "APPROVED":
-        order.approved += cents(row["Amount"])
-    elif status in ("REFUNDED", "PARTIALLY REFUNDED"):
-        order.refunded += cents(row["Amount"])
-    elif status != "DECLINED":
-        totals.other_statuses[status] = totals.other_statuses.get(status, 0) + 1
-    return key if status in ("REFUNDED", "DECLINED") else None
+def _add_payments(order: OrderTotals, payments: list[Row], totals: StoredTotals, switches: Mapping[str, str]) -> None:
+    """Sum up the payments of one order; one without a net is declined if a payment reversed it."""
+    net = order_net(order.gross, payments, switches)
+    order.net, order.net_by_orders, order.net_by_payments = net.selected, net.by_orders, net.by_payments
+    for row in payments:
+        status = status_of(row)
+        if status == "APPROVED":
+            order.approved += cents(row["Amount"])
+        elif status in ("REFUNDED", "PARTIALLY REFUNDED"):
+            order.refunded += cents(row["Amount"])
+        elif status != "DECLINED":
+            totals.other_statuses[status] = totals.other_statuses.get(status, 0) + 1
+    if order.net:
+        order.status = "live"
+    elif any(status_of(row) in ("REFUNDED", "DECLINED") for row in payments):
+        order.status = "declined"

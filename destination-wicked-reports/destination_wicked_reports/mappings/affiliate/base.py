@@ -10,6 +10,7 @@ written twice and orchestrators that buffer deliver such records.
 
 from __future__ import annotations
 
+import contextlib
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -178,18 +179,22 @@ class AffiliateNormalizer(Normalizer):
 
     def _with_email(self, sale: Sale, state: SaleState) -> SaleState:
         """Add an address that the contact rules find only now."""
-        contact = self._contact_finder.find(sale.record.data)
-        return replace(state, contact_email=contact.email) if contact is not None and contact.email else state
+        with contextlib.suppress(FieldError):  # a text that cannot be searched must not stop the change
+            contact = self._contact_finder.find(sale.record.data)
+            if contact is not None and contact.email:
+                return replace(state, contact_email=contact.email)
+        return state
 
     def _repeat_click(self, sale: Sale, key: str) -> Iterator[Row | Reject]:
         """Yield the click of a synthetic contact again, under the same key; the ledger drops it if it was sent.
 
         A run may have ended between the first order and its click.
         """
-        if self.mapping.without_contact == "synthetic":
-            contact = self._contact(sale)
-            if contact is not None and contact.synthetic:
-                yield from self._click(sale, key, contact)
+        with contextlib.suppress(FieldError):  # a text that cannot be searched must not stop the change
+            if self.mapping.without_contact == "synthetic":
+                contact = self._contact(sale)
+                if contact is not None and contact.synthetic:
+                    yield from self._click(sale, key, contact)
 
     # -- who bought -------------------------------------------------------------------------------------------------
 

@@ -35,18 +35,21 @@ class ContactFinder:
     """Applies the contact rules in order."""
 
     def __init__(self, rules: Sequence[ContactRule]) -> None:
-        self._rules = [FieldRule(rule.field, rule.pattern) for rule in rules]
+        self._rules = [
+            FieldRule(rule.field, rule.pattern, f"contact_rules[{number}]") for number, rule in enumerate(rules)
+        ]
 
     def find(self, data: Mapping[str, Any]) -> Contact | None:
-        """Return the contact of the first rule that matches; a match whose groups are all empty does not count."""
+        """Return the contact of the first rule that matches; a match whose groups are all empty does not count.
+
+        Raises FieldError for a text that is too long to search or takes too long.
+        """
         for rule in self._rules:
-            for text in rule.texts(data):
-                match = rule.search(text)
-                if match:
-                    groups = match.groupdict()
-                    contact_id, email = groups.get("contact_id"), groups.get("email")
-                    if contact_id or email:
-                        return Contact(contact_id or "", email or "")
+            for match in rule.matches(data):
+                groups = match.groupdict()
+                contact_id, email = groups.get("contact_id"), groups.get("email")
+                if contact_id or email:
+                    return Contact(contact_id or "", email or "")
         return None
 
 

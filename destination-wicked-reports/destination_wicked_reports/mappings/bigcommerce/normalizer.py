@@ -114,7 +114,10 @@ class BigcommerceNormalizer(Normalizer):
         self._deposits: list[str] = []
         self._deposit_count = 0
         self._shop = Shop(mapping.source_system)
-        self._subscription_rules = [FieldRule(rule.field, rule.pattern) for rule in mapping.subscription_rules]
+        self._subscription_rules = [
+            FieldRule(rule.field, rule.pattern, f"subscription_rules[{number}]")
+            for number, rule in enumerate(mapping.subscription_rules)
+        ]
         self._made_in_run = BoundedSet(_MAX_UNSETTLED)
         self._readers: Mapping[str, Callable[[Record], tuple[str, Change] | Row | Skip]] = {
             "customers": lambda record: self._shop.customer(record.data, record.sequence),

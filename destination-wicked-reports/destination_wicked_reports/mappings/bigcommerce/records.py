@@ -11,13 +11,13 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timezone
-from email.utils import parsedate_to_datetime
 from typing import Any, Literal
 
 from destination_wicked_reports.api.fields import YEARS, decimal, identity, utc, whole
 from destination_wicked_reports.api.json_text import decode_json_text
 from destination_wicked_reports.errors import FieldError
 from destination_wicked_reports.mappings.field_rules import FieldRule
+from destination_wicked_reports.mappings.mail_dates import read_mail_date
 
 TEST_TRANSACTION = "transaction in the gateway's test mode"
 NO_MONEY_MOVED = "transaction that moved no money (authorization or pending)"
@@ -41,9 +41,6 @@ _SUCCEEDED = frozenset({"", "ok", "success", "succeeded", "approved", "complete"
 _MONEY_IN = frozenset({"purchase", "capture", "settled"})
 _MONEY_BACK = frozenset({"refund", "void"})
 
-_RFC_2822 = re.compile(
-    r"(?:[A-Za-z]{3}, )?[0-9]{1,2} [A-Za-z]{3} [0-9]{4} [0-9:]{5,8} (?:[+-][0-9]{4}|[A-Z]{2,4})"
-).fullmatch
 _CURRENCY = re.compile(r"[A-Z]{3}").fullmatch
 _quantity = whole("Qty", 0)
 
@@ -140,9 +137,9 @@ class Transaction:
 def find_subscription(rules: Sequence[FieldRule], data: Mapping[str, Any]) -> str:
     """Return the subscription id that the first matching rule finds in an order, "" if none matches."""
     for rule in rules:
-        for found in map(rule.search, rule.texts(data)):
-            if found and found["subscription_id"]:
-                return found["subscription_id"]
+        for match in rule.matches(data):
+            if match["subscription_id"]:
+                return str(match["subscription_id"])
     return ""
 
 
@@ -151,16 +148,14 @@ def moment(data: Mapping[str, Any], name: str, field: str) -> str:
     value = data.get(name)
     if value is None or value == "":
         raise FieldError(field, f"{name} is missing")
-    if isinstance(value, str) and _RFC_2822(value):
-        try:
-            parsed = parsedate_to_datetime(value)
-        except ValueError:
-            raise FieldError(field, f"{name}: a date that does not exist") from None
-        if parsed.tzinfo is not None:
-            parsed = parsed.astimezone(timezone.utc)
+    if isinstance(value, str) and not value[:4].isdigit():
+        parsed = read_mail_date(value)
+        if parsed is None or parsed.tzinfo is None:
+            raise FieldError(field, f"{name}: not a time such as Fri, 31 May 2024 13:45:00 +0000")
+        parsed = parsed.astimezone(timezone.utc)
         if parsed.year not in YEARS:
             raise FieldError(field, f"{name}: a date outside the years {YEARS[0]} to {YEARS[-1]}")
-        return parsed.strftime("%Y-%m-%d %H:%M:%S")
+        return f"{parsed:%Y-%m-%d %H:%M:%S}"
     try:
         written: str = utc(field)(value)
     except FieldError as error:

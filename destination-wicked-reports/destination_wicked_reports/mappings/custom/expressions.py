@@ -1,7 +1,8 @@
 """Compiles JMESPath expressions with additional functions for mappings.
 
 Language and built-in functions follow https://jmespath.org/specification.html. `functions.py` adds `utc`, `money`,
-`lower`, `concat`, `regex` and `coalesce`, which return null for a missing value. Amounts stay decimals: `money` returns
+`lower`, `trim`, `concat`, `regex`, `parse` and `coalesce`, which return null for a missing value. A path leads into an
+object or a list that is stored as JSON text. Amounts stay decimals: `money` returns
 them, and comparisons, `sum` and `abs` keep them exact.
 
 Compiling finds errors of syntax, unknown functions, wrong numbers of arguments, invalid patterns, units and time zones,
@@ -20,6 +21,7 @@ import jmespath
 from jmespath.exceptions import ArityError, JMESPathError, JMESPathTypeError, LexerError, ParseError
 from jmespath.visitor import Options, TreeInterpreter
 
+from destination_wicked_reports.api.json_text import decode_json_text
 from destination_wicked_reports.errors import ExpressionError, FieldError, SettingError
 from destination_wicked_reports.mappings.custom.functions import (
     ARGUMENT_COUNTS,
@@ -113,11 +115,12 @@ def _check_function(node: Mapping[str, Any]) -> None:
         noun = "argument" if most == 1 else "arguments"
         raise ExpressionError(f"{name}() takes {number} {noun}, not {len(values)}")
     settings = SETTINGS.get(name)
-    if settings is not None and len(values) == 2:
-        if values[1]["type"] != "literal" or not isinstance(values[1]["value"], str):
-            raise ExpressionError(f"the second argument of {name}() must be a text in single quotes")
+    if settings is not None and len(values) > 1:
+        for which, value in zip(("second", "third"), values[1:], strict=False):
+            if value["type"] != "literal" or not isinstance(value["value"], str):
+                raise ExpressionError(f"the {which} argument of {name}() must be a text in single quotes")
         try:
-            settings(values[1]["value"])
+            settings(*(value["value"] for value in values[1:]))
         except SettingError as error:
             raise ExpressionError(str(error)) from None
 
@@ -139,7 +142,9 @@ def _evaluator(tree: Any) -> Callable[[Mapping[str, Any]], Any]:
         value: Any = data
         for name in path:
             if not isinstance(value, dict):
-                return None
+                value = decode_json_text(value)
+                if not isinstance(value, dict):
+                    return None
             value = value.get(name)
         return value
 
@@ -165,7 +170,15 @@ def _is_path(tree: Mapping[str, Any]) -> bool:
 
 
 class _Interpreter(TreeInterpreter):
-    """JMESPath's interpreter, extended to compare decimals with other numbers."""
+    """JMESPath's interpreter, extended to compare decimals with other numbers and to read JSON text."""
+
+    def visit_field(self, node: Any, value: Any) -> Any:
+        """Return a field, also of an object that is stored as JSON text."""
+        return super().visit_field(node, decode_json_text(value))
+
+    def visit_index(self, node: Any, value: Any) -> Any:
+        """Return an element, also of a list that is stored as JSON text."""
+        return super().visit_index(node, decode_json_text(value))
 
     def visit_comparator(self, node: Any, value: Any) -> Any:
         left, right = (self.visit(child, value) for child in node["children"])

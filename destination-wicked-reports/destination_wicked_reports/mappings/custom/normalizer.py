@@ -11,7 +11,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
-from destination_wicked_reports.api.endpoints import ENDPOINTS, Need
+from destination_wicked_reports.api.deletion_marks import Marks, find_marks, is_deleted, is_own_column
+from destination_wicked_reports.api.endpoints import DECISIVE, ENDPOINTS, Need
 from destination_wicked_reports.api.fields import checker
 from destination_wicked_reports.api.json_text import decode_json_text
 from destination_wicked_reports.api.rows import RowMaker
@@ -20,7 +21,8 @@ from destination_wicked_reports.errors import ExpressionError, FieldError, Mappi
 from destination_wicked_reports.ledger.order_book import OrderBook
 from destination_wicked_reports.mappings.base import Normalizer
 from destination_wicked_reports.mappings.custom.expressions import Expression, compile_expression
-from destination_wicked_reports.model import Record, Reject, Row, Skip
+from destination_wicked_reports.mappings.payment_checks import PaymentChecks
+from destination_wicked_reports.model import Deleted, Record, Reject, Row, Skip
 
 #: The names that expressions of an entry with `for_each` can read.
 SCOPE = frozenset({"item", "position", "record", "@"})
@@ -41,6 +43,11 @@ class CustomNormalizer(Normalizer):
         self._streams = {entry.name: entry.stream for entry in self._entries}
         self.streams = frozenset(self._streams)
         self._routed: dict[str, list[_Entry]] = {}
+        self._payment_checks = PaymentChecks()
+        #: the columns of the last record, its entries, and the marks of deletion among its columns
+        self._names: tuple[str, ...] = ()
+        self._marked_entries: list[_Entry] | None = None
+        self._marks: Marks = ()
 
     def route(self, stream: str, namespace: str = "", object_name: str = "") -> str | None:
         """Return the name for a configured stream's records; an object name selects the entries for that endpoint."""
@@ -59,8 +66,18 @@ class CustomNormalizer(Normalizer):
             if entries is None:
                 stream = self._streams.get(record.stream, record.stream)
                 entries = self._routed[record.stream] = self._entries_of(record.stream, stream)
+            names = tuple(record.data)
+            if names != self._names or entries is not self._marked_entries:
+                self._names, self._marked_entries = names, entries
+                self._marks = _unread_marks(names, entries)
+            if self._marks and is_deleted(record.data, self._marks):
+                yield Deleted("marked as deleted", record.sequence, record.stream)
+                continue
             for entry in entries:
-                yield from entry.rows(record)
+                for made in entry.rows(record):
+                    if isinstance(made, Row):
+                        self._payment_checks.add(made)
+                    yield made
 
     def endpoint_of(self, stream: str) -> str:
         """Return the endpoint of the stream's first entry."""
@@ -68,14 +85,24 @@ class CustomNormalizer(Normalizer):
         return entries[0].endpoint
 
     def notes(self) -> Iterator[str]:
-        """Yield the fields that were empty in every row: a name in the expression may be misspelled."""
+        """Yield the fields that were empty in every row, because a name in the expression may be misspelled.
+
+        Then yield what the payments of orders show.
+        """
         for entry in self._entries:
             if entry.empty_fields and entry.row_count:
                 names = ", ".join(sorted(entry.empty_fields))
                 yield f"{entry.location}.fields: empty in all {entry.row_count:,} rows: {names}"
+        yield from self._payment_checks.notes()
 
     def _entries_of(self, name: str, stream: str) -> list[_Entry]:
         return [entry for entry in self._entries if entry.name in (name, stream)]
+
+
+def _unread_marks(names: Sequence[str], entries: Sequence[_Entry]) -> Marks:
+    """Return the marks of deletion that no entry reads: who reads `deleted_at` decides about it."""
+    read = frozenset().union(*(entry.roots for entry in entries))
+    return tuple(name for name in find_marks(names) if name not in read or not is_own_column(name))
 
 
 class _Entry:
@@ -100,6 +127,10 @@ class _Entry:
             self._add_fault("filter", "reads no field, so it accepts every row or none")
         fields = {name: self._compile_field(name, text, scope) for name, text in config.fields.items()}
         self._fields = [(name, expression.evaluate) for name, expression in fields.items() if expression]
+        self._droppable = {field.name for field in self._endpoint.fields if field.need is Need.OPTIONAL} - DECISIVE
+        used = [self._for_each, self._filter, *fields.values()]
+        #: the top-level names that its expressions read
+        self.roots = frozenset[str]().union(*(expression.roots for expression in used if expression))
         self.empty_fields = {name for name, expression in fields.items() if expression and not expression.constant}
         self.row_count = 0
         self._check_required(config.fields.keys())
@@ -179,12 +210,22 @@ class _Entry:
             if self._filter is not None and not _is_true(self._filter.evaluate(scope)):
                 return Skip(f"filtered out by {self.location}.filter", record.sequence)
             data = {}
+            left_out: tuple[tuple[str, str], ...] = ()
             for name, evaluate in self._fields:
-                data[name] = evaluate(scope)
+                try:
+                    data[name] = evaluate(scope)
+                except FieldError as error:  # noqa: PERF203 - an optional field costs only itself
+                    if name not in self._droppable:
+                        raise
+                    data[name] = None
+                    left_out += ((name, error.reason),)
             self.row_count += 1
             self.empty_fields -= {name for name in self.empty_fields if data[name] not in (None, "")}
             name = ""
-            return self._maker.make(data, record.stream, record.sequence)
+            row = self._maker.make(data, record.stream, record.sequence)
+            if left_out:
+                row.left_out += left_out
+            return row
         except FieldError as error:
             return self._reject(error.field or name, error.reason, record)
 

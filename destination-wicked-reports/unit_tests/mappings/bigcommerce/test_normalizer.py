@@ -138,6 +138,7 @@ def test_an_order_leaves_with_its_lines_and_payments_in_it():
         ("Tue, 14 May 2024 10:00:00 +0000", "2024-05-14 10:00:00"),
         ("Tue, 14 May 2024 10:00:00 -0500", "2024-05-14 15:00:00"),
         ("14 May 2024 10:00:00 GMT", "2024-05-14 10:00:00"),
+        ("Tue, 14 May 2024 10:00:00 PDT", "2024-05-14 17:00:00"),
         ("2024-05-14T10:00:00Z", "2024-05-14 10:00:00"),
         ("2024-05-14T10:00:00+02:00", "2024-05-14 08:00:00"),
         ("2024-05-14 10:00:00", "2024-05-14 10:00:00"),
@@ -147,7 +148,14 @@ def test_dates_are_read_in_rfc_2822_and_in_iso_8601(written, utc):
     assert bodies(Shop()(order(date_created=written)), "orders")[0]["CreateDate"] == utc
 
 
-@pytest.mark.parametrize("written", ["soon", "2024-05-14", "Tue, 31 Feb 2024 10:00:00 +0000", 1715680800, None])
+@pytest.mark.parametrize(
+    "written",
+    [
+        *("soon", "2024-05-14", "Tue, 31 Feb 2024 10:00:00 +0000", 1715680800, None),
+        *("Tue, 14 May 2024 10:00:00 CEST", "Tue, 14 May 2024 10:00:00 CET", "Tue, 14 May 2024 10:00:00 GMT+2"),
+        *("Tue, 14 May 2024 10:00:00", "Mon, 14 May 2024 10:00:00 +0000", "14 May 2024 10:00 PM"),
+    ],
+)
 def test_an_invalid_date_is_a_dead_letter(written):
     (letter,) = Shop()(order(date_created=written))
     assert isinstance(letter, Reject)

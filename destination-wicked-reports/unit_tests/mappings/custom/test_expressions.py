@@ -209,7 +209,7 @@ class TestMistakes:
             ("lowr(a)", "did you mean lower()?"),
             ("sha256(a)", "unknown function sha256()"),
             ("lower(a, b)", "lower() takes 1 argument, not 2"),
-            ("utc()", "utc() takes 1 to 2 arguments"),
+            ("utc()", "utc() takes 1 to 3 arguments"),
             ("concat()", "concat() takes 1 or more arguments"),
             ("length(a, b)", "length() takes 1 argument"),
             ("a[?lowr(b)]", "unknown function lowr()"),
@@ -257,3 +257,181 @@ class TestMistakes:
 def test_long_numbers_keep_their_digits_between_text_and_number(expression, value, expected):
     result = compile_expression(expression).evaluate({"x": value})
     assert (result, type(result)) == (expected, type(expected))
+
+
+class TestWhatIsNotWhollyUnderstoodIsRefused:
+    @pytest.mark.parametrize(
+        "text",
+        [
+            *(
+                "(12.50)",
+                "12.50)",
+                "12%",
+                "<12",
+                "#12",
+                "~5",
+                "°5",
+                "5*",
+                "12 pcs",
+                "12 usd.",
+                "$-5",
+                "5-",
+                "1e",
+                "1 2",
+            ),
+            *("$$5", "5 USD USD", "1,2345", "0x10", "NaN", "½", "١٢", "1" + " " * 60_000 + "1", "9" * 65),
+        ],
+    )
+    def test_an_amount(self, text):
+        assert "money()" in refusal("money(x)", x=text)
+
+    @pytest.mark.parametrize(("text", "mark"), [("1.5", ","), ("1.23", ","), ("1,5", "."), ("1.234.5", ".")])
+    def test_an_amount_with_the_other_decimal_mark(self, text, mark):
+        assert "money()" in refusal(f"money(x, '{mark}')", x=text)
+
+    @pytest.mark.parametrize(
+        ("text", "amount"),
+        [
+            ("\u221212.50", "-12.5"),
+            ("US$12", "12"),
+            ("12\xa0€", "12"),
+            ("-$5", "-5"),
+            ("₹ 1,234.5", "1234.5"),
+            ("R$5", "5"),
+        ],
+    )
+    def test_but_signs_and_currencies_are_known(self, text, amount):
+        assert value("money(x)", x=text) == Decimal(amount)
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "Fri, 31 May 2024 10:00:00 GMT+2",
+            "Fri, 31 May 2024 10:00:00 CEST",
+            "Fri, 31 May 2024 10:00:00 Europe/Berlin",
+            "Fri, 31 May 2024 10:00:00 PM",
+            "Fri, 31 May 2024 10:00 pm",
+            "Mon, 31 May 2024 10:00:00 +0000",
+            "Fri, 31 May 24 10:00:00 +0000",
+            "Fri, 31 Feb 2024 10:00:00 +0000",
+            "Fri, 31 May 2024 10:00:00 +0200 and more",
+            "31 May 2024",
+            "05/31/2024 1:45 PM",
+            "2024-05-31 10:00:00 CEST",
+            "2024-05-31 10:00:00 PM",
+            "2024-05-31T10:00:00+02:00[Europe/Berlin]",
+        ],
+    )
+    @pytest.mark.parametrize("zone", ["UTC", "America/New_York"])
+    def test_a_time(self, text, zone):
+        assert "utc()" in refusal(f"utc(x, '{zone}')", x=text)
+
+    @pytest.mark.parametrize(
+        ("text", "moment"),
+        [
+            ("Fri, 31 May 2024 10:00:00 +0200", "2024-05-31 08:00:00"),
+            ("Fri, 31 May 2024 10:00:00 +0200 (CEST)", "2024-05-31 08:00:00"),
+            ("Fri, 31 May 2024 10:00:00 EDT", "2024-05-31 14:00:00"),
+            ("31 may 2024 10:00:00 pst", "2024-05-31 18:00:00"),
+            ("Fri, 31 May 2024 10:00:00 -0000", "2024-05-31 10:00:00"),
+            ("Fri, 31 May 2024 10:00:00 Z", "2024-05-31 10:00:00"),
+            ("Fri, 31 May 2024 10:00:00", "2024-05-31 08:00:00"),
+        ],
+    )
+    def test_but_offsets_and_the_zones_of_mail_are_known(self, text, moment):
+        assert value("utc(x, 'Europe/Berlin')", x=text) == moment
+
+
+class TestFormats:
+    @pytest.mark.parametrize(
+        ("zone", "form", "text", "moment"),
+        [
+            ("America/New_York", "MM/DD/YYYY h:mm A", "05/31/2024 1:45 PM", "2024-05-31 17:45:00"),
+            ("America/New_York", "MM/DD/YYYY h:mm A", "5/31/2024 12:05 am", "2024-05-31 04:05:00"),
+            ("UTC-5", "MM/DD/YYYY hh:mmA", "05/31/2024 01:45PM", "2024-05-31 18:45:00"),  # Wicked's CSV form
+            ("+05:30", "DD.MM.YYYY HH:mm:ss", "31.05.2024 13:45:10", "2024-05-31 08:15:10"),
+            ("UTC", "D MMM YYYY HH:mm Z", "31 May 2024 13:45 +02:00", "2024-05-31 11:45:00"),
+            ("UTC", "D MMMM YYYY HH:mm z", "31 May 2024 13:45 Europe/Berlin", "2024-05-31 11:45:00"),
+            ("UTC", "YYYY-MM-DD[T]HH:mm:ss.SSS", "2024-05-31T13:45:00.250", "2024-05-31 13:45:00"),
+            ("UTC", "YYYYMMDD", "20240531", "2024-05-31 00:00:00"),
+            ("UTC", "X", "1717163100", "2024-05-31 13:45:00"),
+            ("America/New_York", "YYYY-MM-DD HH:mm", "2024-11-03 01:30", "2024-11-03 05:30:00"),
+        ],
+    )
+    def test_a_time_in_a_format_of_ones_own(self, zone, form, text, moment):
+        assert value(f"utc(x, '{zone}', '{form}')", x=text) == moment
+
+    @pytest.mark.parametrize(
+        ("form", "text"),
+        [
+            ("MM/DD/YYYY h:mm A", "05/31/2024 13:45 PM"),
+            ("MM/DD/YYYY h:mm A", "05/31/2024 1:45"),
+            ("MM/DD/YYYY h:mm A", "05/31/2024 1:45 PM EST"),
+            ("MM/DD/YYYY", "13/05/2024"),
+            ("MM/DD/YYYY", "02/30/2024"),
+            ("MM/DD/YYYY", "05/31/24"),
+            ("ddd, D MMM YYYY", "Mon, 31 May 2024"),
+            ("YYYY-MM-DD", "2024-05-31 10:00"),
+            ("YYYY-MM-DD", "x" * 100_000),
+        ],
+    )
+    def test_a_text_in_another_form_is_refused(self, form, text):
+        assert "utc()" in refusal(f"utc(x, 'UTC', '{form}')", x=text)
+
+    @pytest.mark.parametrize(
+        ("expression", "why"),
+        [
+            ("utc(a, 'UTC', 'h:mm A')", "lacks the year"),
+            ("utc(a, 'UTC', 'MM/DD/YYYY h:mm')", "both h and A"),
+            ("utc(a, 'UTC', 'MM/DD/YYYY HH:mm A')", "both h and A"),
+            ("utc(a, 'UTC', 'YYYY-MM-DD nonsense')", "[brackets]"),
+            ("utc(a, 'seconds', 'YYYY-MM-DD')", "only after a time zone"),
+            ("utc(a, 'UTC', b)", "the third argument of utc()"),
+        ],
+    )
+    def test_a_format_that_cannot_work_is_refused_before_the_first_record(self, expression, why):
+        with pytest.raises(ExpressionError) as caught:
+            compile_expression(expression)
+        assert why in str(caught.value)
+
+    def test_epochs_may_be_text(self):
+        assert value("utc(x, 'microseconds')", x="1717163100000000") == "2024-05-31 13:45:00"
+        assert value("utc(x, 'milliseconds')", x="1717163100000") == "2024-05-31 13:45:00"
+
+
+class TestJsonText:
+    @pytest.mark.parametrize(
+        ("expression", "text", "found"),
+        [
+            ("x.email", '{"email": "a"}', "a"),
+            ("x.a.b", '{"a": "{\\"b\\": 1}"}', 1),
+            ("x[0].sku", '[{"sku": 1}]', 1),
+            ("x.lines[1]", '{"lines": [1, 2]}', 2),
+            ("parse(x).email", '{"email": "a"}', "a"),
+            ("parse(x)[].sku", '[{"sku": 1}, {"sku": 2}]', [1, 2]),
+            ("sum(parse(x)[].money(@))", '["1.50", "2"]', Decimal("3.50")),
+            ("parse(x).n", '{"n": 123456789012345678901}', 123456789012345678901),
+            ("parse(x)", {"a": 1}, {"a": 1}),
+            ("parse(x)", " ", None),
+            ("x.email", "{not json", None),
+            ("x.email", "plain", None),
+        ],
+    )
+    def test_a_path_leads_into_json_text(self, expression, text, found):
+        assert value(expression, x=text) == found
+
+    def test_what_is_no_json_is_refused(self):
+        assert refusal("parse(x).email", x="{'a': 1}") == "parse(): not JSON"
+
+
+class TestBounds:
+    def test_a_pattern_that_takes_too_long_is_named(self):
+        assert refusal("regex(x, '^(a|aa|aaa)+$')", x="a" * 60 + "!").startswith("regex(): the pattern takes too long")
+
+    def test_a_text_that_is_too_long_is_not_searched(self):
+        assert "2,000 characters" in refusal("regex(x, 'a')", x="a" * 2001)
+        assert value("regex(x, 'a+')", x="a" * 2000) == "a" * 2000
+
+    def test_trim(self):
+        assert value("trim(x)", x=" a b\t\n") == "a b"
+        assert value("trim(x)", x=None) is None

@@ -49,8 +49,8 @@ class OutboundAdmin:
         """Sum up the inbound rows by day and currency, or by order with `orders=1`."""
         zone = request.query_params.get("zone", "utc")
         if request.query_params.get("orders") == "1":
-            return [sums_as_text(row) for row in oracle.by_order(self._state.store, zone)]
-        return oracle.by_day(self._state.store, zone)
+            return [sums_as_text(row) for row in oracle.by_order(self._state.store, self._state.switches, zone)]
+        return oracle.by_day(self._state.store, self._state.switches, zone)
 
     def get_pace(self, _request: Request, _body: Body) -> Any:
         """Return the limit, counts of served and refused requests, the busiest 60 seconds, and reasons for each 400."""

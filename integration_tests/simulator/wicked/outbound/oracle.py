@@ -1,28 +1,31 @@
 """What the outbound API's orders must add up to by day, computed from the inbound rows alone.
 
-Gross is the sum of all orders; net is approved payments less refunds (docs/vendors/wicked-reports.md 3.3). Refunds
-count on the day of the order, not of the refund, so that all sums of a row are about the same orders.
+Gross is the sum of all orders; net has two readings (docs/vendors/wicked-reports.md 10.1). Refunds count on the day of
+the order, not of the refund, so that all sums of a row are about the same orders.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timezone
 from decimal import Decimal
 from typing import Any
 
 from ...oracle import SUMS, cents, sums_as_text
-from ..store import WickedStore
+from ..net import order_net, status_of
+from ..store import Row, WickedStore
 from .snapshot import EASTERN
 
-_SUM_OF = {"": "approved", "APPROVED": "approved", "REFUNDED": "refunded", "PARTIALLY REFUNDED": "refunded"}
+_SUM_OF = {"APPROVED": "approved", "REFUNDED": "refunded", "PARTIALLY REFUNDED": "refunded"}
 
 
-def by_order(store: WickedStore, zone: str = "utc") -> list[dict[str, Any]]:
-    """Return one row per order in order of arrival: system, id, day, currency and the four sums."""
+def by_order(store: WickedStore, switches: Mapping[str, str], zone: str = "utc") -> list[dict[str, Any]]:
+    """Return one row per order in order of arrival: system, id, day, currency, number of payments and the sums."""
     if zone not in ("utc", "eastern"):
         raise ValueError("zone is utc or eastern")
     rows: dict[tuple[str, str], dict[str, Any]] = {}
     orders: list[dict[str, Any]] = []
+    payments: dict[tuple[str, str], list[Row]] = {}
     for order in store.listed("orders"):
         key = (str(order["SourceSystem"]), str(order["SourceID"]))
         row: dict[str, Any] = {"system": key[0], "id": key[1], "day": _day(order["CreateDate"], zone)}
@@ -31,22 +34,26 @@ def by_order(store: WickedStore, zone: str = "utc") -> list[dict[str, Any]]:
         rows.setdefault(key, row)
         orders.append(row)
     for payment in store.listed("orderpayments"):
-        paid = rows.get((str(payment["SourceSystem"]), str(payment["OrderID"])))
+        key = (str(payment["SourceSystem"]), str(payment["OrderID"]))
+        paid = rows.get(key)
         if paid is None:
             continue
+        payments.setdefault(key, []).append(payment)
         paid["payments"] += 1
-        name = _SUM_OF.get(str(payment["Status"] or "").upper())
+        name = _SUM_OF.get(status_of(payment))
         if name is not None:
             paid[name] += cents(payment["Amount"])
     for row in orders:
-        row["net"] = row["approved"] - row["refunded"]
+        key = (row["system"], row["id"])
+        net = order_net(row["gross"], payments.get(key, ()) if rows[key] is row else (), switches)
+        row["net"], row["net_by_orders"], row["net_by_payments"] = net.selected, net.by_orders, net.by_payments
     return orders
 
 
-def by_day(store: WickedStore, zone: str = "utc") -> list[dict[str, Any]]:
+def by_day(store: WickedStore, switches: Mapping[str, str], zone: str = "utc") -> list[dict[str, Any]]:
     """Sum up by day and currency; `unpaid` counts orders without any payment."""
     days: dict[tuple[str, str], dict[str, Any]] = {}
-    for order in by_order(store, zone):
+    for order in by_order(store, switches, zone):
         key = (order["day"], order["currency"])
         empty = {"day": key[0], "currency": key[1], "orders": 0, "unpaid": 0, **dict.fromkeys(SUMS, Decimal(0))}
         row = days.setdefault(key, empty)

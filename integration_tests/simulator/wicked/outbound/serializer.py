@@ -15,7 +15,8 @@ import orjson
 
 from ...clock import parse_instant, stamp
 from ...oracle import cents
-from .snapshot import EASTERN, Click, Contact, Order, Record, Snapshot, status_of
+from ..net import status_of
+from .snapshot import EASTERN, Click, Contact, Order, Record, Snapshot
 
 _UTMS = ("source", "medium", "campaign", "content", "term")
 _ATTRIBUTIONS = ("firstClick", "firstOptin", "reOptin", "lastClick")

@@ -18,6 +18,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from ...clock import parse_instant
 from ...oracle import cents
+from ..net import order_net
 from ..store import Row, WickedStore
 
 RESOURCES = ("contacts", "orders", "clicks")
@@ -67,7 +68,7 @@ class Contact:
 
     @property
     def lifetime_value(self) -> Decimal:
-        """LTV: the net of all orders [guess]."""
+        """LTV: the net of all orders, counted as the switch `wicked.net` says [guess]."""
         return sum((order.net for order in self.orders), Decimal(0))
 
 
@@ -97,20 +98,10 @@ class Order:
     at: int
     items: list[Row] = field(default_factory=list)
     payments: list[Row] = field(default_factory=list)
-
-    @property
-    def net(self) -> Decimal:
-        """Approved payments less refunds (docs/vendors/wicked-reports.md 3.3)."""
-        signs = {"APPROVED": 1, "REFUNDED": -1, "PARTIALLY REFUNDED": -1}
-        return sum((cents(row["Amount"]) * signs.get(status_of(row), 0) for row in self.payments), Decimal(0))
+    net: Decimal = Decimal(0)
 
 
 Record = Contact | Order | Click
-
-
-def status_of(payment: Row) -> str:
-    """Return a payment's status; an empty one counts as APPROVED (2.5)."""
-    return str(payment["Status"] or "APPROVED").upper()
 
 
 @lru_cache(maxsize=256)
@@ -162,7 +153,7 @@ class Snapshot:
         self._taken: set[str] = set()
         self._kinds: dict[str, list[Record]] = {
             "contacts": list(self._contacts(store, ids, merged=switches["wicked.known_email"] == "update_names")),
-            "orders": list(self._orders(store, ids)),
+            "orders": list(self._orders(store, switches, ids)),
             "clicks": list(self._clicks(store)),
         }
         self._by_id = {contact.id: contact for contact in self.contacts()}
@@ -207,8 +198,9 @@ class Snapshot:
             self._by_source.setdefault((system, source_id), known)
             self._by_source_id.setdefault(source_id, known)
 
-    def _orders(self, store: WickedStore, ids: Ids) -> Iterator[Order]:
+    def _orders(self, store: WickedStore, switches: Mapping[str, str], ids: Ids) -> Iterator[Order]:
         by_key: dict[tuple[str, str], Order] = {}
+        orders: list[Order] = []
         for number, row in store.rows["orders"].items():
             system, source_id = str(row["SourceSystem"]), str(row["SourceID"])
             contact = self._contact_of(row)
@@ -217,12 +209,15 @@ class Snapshot:
             by_key.setdefault((system, source_id), order)
             if contact is not None:
                 contact.orders.append(order)
-            yield order
+            orders.append(order)
         for endpoint in ("orderitems", "orderpayments"):
             for row in store.rows[endpoint].values():
                 owner = by_key.get((str(row["SourceSystem"]), str(row["OrderID"])))
                 if owner is not None:
                     (owner.items if endpoint == "orderitems" else owner.payments).append(row)
+        for order in orders:
+            order.net = order_net(cents(order.row["OrderTotal"]), order.payments, switches).selected
+            yield order
 
     def _contact_of(self, order: Row) -> Contact | None:
         contact_id, email = order.get("ContactID"), str(order.get("ContactEmail") or "").lower()

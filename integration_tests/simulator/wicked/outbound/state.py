@@ -66,7 +66,8 @@ class Outbound:
 
     def process(self) -> None:
         """Make every row visible that the store has now."""
-        built_from = (self.store.revision, self.flipped, self.switches["wicked.known_email"])
+        used = ("wicked.known_email", "wicked.net", "wicked.partial_refunds")
+        built_from = (self.store.revision, self.flipped, *(self.switches[name] for name in used))
         if self._snapshot is None or built_from != self._built_from:
             self._snapshot = Snapshot(self.store, self.switches, self._ids, self.flipped)
             self._built_from = built_from
