@@ -1,6 +1,6 @@
 """The demo's story of one commission: every change that makes orders or refunds, and the net under both readings.
 
-It is the worked example of docs/guides/affiliate-revenue.md.
+It is docs/guides/affiliate-revenue.md A worked example.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Every citation names a section that exists, and every relative link in Markdown leads somewhere.
 
-A citation is a path, a space and a section label or title: `docs/vendors/wicked-reports.md 2.5`. Several sections of
-one page may follow the path: `2.2 to 2.8`, `A5, A7 and A9`.
+A citation is a path, a space and a section label or title: `docs/vendors/wicked-reports.md 2.5`,
+`docs/guides/affiliate-revenue.md CPC rollups`. Several labels of one page may follow the path: `2.2 to 2.8`,
+`A5, A7 and A9`.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ HIDDEN_FOLDERS = {".ci", ".github"}
 IGNORED_FOLDERS = {"__pycache__", "build", "cassettes", "dist", "output", "secrets", "trial", "wheels"}
 SUFFIXES = {".ini", ".j2", ".json", ".md", ".py", ".sh", ".toml", ".yaml", ".yml", ""}
 
-PATH = re.compile(r"docs/(?:vendors/[a-z-]+|airbyte-cdk)\.md")
+PATH = re.compile(r"docs/(?:(?:guides|vendors)/[a-z-]+|airbyte-cdk)\.md")
 LABEL = r"(?:[A-H]\d*|\d+(?:\.\d+)?)(?![\w.]*\w)"
 LABELS = re.compile(rf"`? `?({LABEL}(?:(?:, | and | to ){LABEL})*)")
 HEADING = re.compile(rf"(?m)^#{{2,6}} (?:({LABEL})\.? )?(.+)$")
@@ -152,6 +153,15 @@ def test_every_relative_link_leads_to_a_file_and_a_heading():
             ["docs/vendors/sovrn.md: no section after it (' section B2')"],
         ),
         ("docs/vendors/missing.md A1", ["docs/vendors/missing.md: no such page"]),
+        ("docs/guides/affiliate-revenue.md What is sent, by event.", []),
+        (
+            "docs/guides/affiliate-revenue.md D5",
+            ["docs/guides/affiliate-revenue.md D5"],
+        ),
+        (
+            "docs/guides/affiliate-revenue.md explains them",
+            ["docs/guides/affiliate-revenue.md: no section after it (' explains them')"],
+        ),
     ],
 )
 def test_a_broken_citation_is_noticed(text, broken):

@@ -1,7 +1,7 @@
-"""The orders that sales must have at Wicked Reports: the rules of docs/guides/affiliate-revenue.md, written again.
+"""The orders that sales must have at Wicked Reports.
 
-The oracles use this module and share no code with the connectors. Each sync passes what it saw of every row, and
-`Books` keeps the orders and refunds that follow.
+It implements docs/guides/affiliate-revenue.md What is sent, by event. The oracles use this module and share no code
+with the connectors. Each sync passes what it saw of every row, and `Books` keeps the orders and refunds that follow.
 """
 
 from __future__ import annotations

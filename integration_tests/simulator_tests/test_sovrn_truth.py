@@ -117,7 +117,7 @@ def test_settings_hold_back_small_changes_and_reinstatements(sim: SimulatorClien
 
 
 def test_cpc_rows_of_a_day_are_one_order_that_grows_by_a_dollar_or_after_30_days(sim: SimulatorClient) -> None:
-    """The example of docs/guides/affiliate-revenue.md."""
+    """The example of docs/guides/affiliate-revenue.md CPC rollups."""
     row = {"revenueId": "1", "programType": "cpc", "commissionDate": "2026-01-01", "clickId": "k"}
     for day, amount in (("02", "4.3649"), ("08", "4.8949"), ("09", "5.4049"), ("10", "5.6049")):
         sim.sovrn.upsert([{**row, "publisherNetRevenue": amount}], at=f"2026-01-{day}")
@@ -271,7 +271,7 @@ def test_cuids_are_safe_and_some_carry_a_user_id(scenario: SovrnScenario) -> Non
 
 
 class FaithfulConnectors:
-    """A minimal source and destination: reads every day, and applies docs/guides/affiliate-revenue.md."""
+    """A minimal source and destination: applies docs/guides/affiliate-revenue.md What is sent, by event."""
 
     def __init__(self, sim: SimulatorClient, start: date) -> None:
         self.sim, self.start = sim, start

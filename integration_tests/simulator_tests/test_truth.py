@@ -265,7 +265,7 @@ def test_held_sums_nested_and_later_payments_by_status(sim: SimulatorClient) -> 
 
 
 def test_held_has_the_nets_of_the_four_test_orders_under_every_reading(sim: SimulatorClient) -> None:
-    """The orders of docs/guides/affiliate-revenue.md."""
+    """The orders of docs/guides/affiliate-revenue.md Four test orders."""
     post(sim, "orders", [order("nettest-1", "100.00", payment("APPROVED", "60.00"))])
     post(sim, "orders", [order(f"nettest-{n}", "100.00", payment("APPROVED", "100.00")) for n in (2, 3, 4)])
     later = {"PaymentDate": "2026-04-02 00:00:00"}
@@ -294,7 +294,7 @@ def test_held_lists_an_order_sent_twice(sim: SimulatorClient) -> None:
 
 
 class MinimalDestination:
-    """A minimal destination by docs/guides/affiliate-revenue.md; its rows must make `held` equal `truth`."""
+    """Applies docs/guides/affiliate-revenue.md What is sent, by event; its rows must make `held` equal `truth`."""
 
     def __init__(self, sim: SimulatorClient, recognize: str) -> None:
         self.sim, self.recognize = sim, recognize

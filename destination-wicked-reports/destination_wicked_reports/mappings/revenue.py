@@ -9,7 +9,7 @@ under both readings. Once every row is accepted, the net of a sale's orders is t
   is left is REFUNDED.
 - A sale whose currency changes is REFUNDED and becomes a further order in the new currency.
 
-docs/guides/affiliate-revenue.md explains them to users.
+Worked examples: docs/guides/affiliate-revenue.md What is sent, by event.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The examples of docs/guides/affiliate-revenue.md, read from the page and replayed by the rules of revenue."""
+"""The tables of docs/guides/affiliate-revenue.md A worked example and others, replayed by the rules of revenue."""
 
 import json
 import re

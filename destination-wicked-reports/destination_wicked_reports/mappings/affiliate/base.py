@@ -207,7 +207,7 @@ class AffiliateNormalizer(Normalizer):
     def _product(self, sale: Sale) -> Iterator[Row | Reject]:
         """Yield the advertiser as a product, so that reports can group by merchant.
 
-        See docs/vendors/affiliate-revenue.md D4. An invalid product does not stop the order.
+        See docs/guides/affiliate-revenue.md What an order holds. An invalid product does not stop the order.
         """
         if sale.product_id in EMPTY_IDS or not self._already_made.add(f"{PRODUCTS.name} {sale.product_id}"):
             return

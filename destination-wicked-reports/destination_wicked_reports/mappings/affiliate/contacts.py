@@ -1,7 +1,8 @@
 """Finds the buyer of an affiliate sale.
 
 Affiliate networks don't identify the buyer. Contact rules look for a contact id or an email address in what the
-publisher put on the click: a sub id, click metadata or any other field (docs/vendors/affiliate-revenue.md D3).
+publisher put on the click: a sub id, click metadata or any other field (docs/vendors/wecantrack.md A9,
+docs/vendors/sovrn.md B10).
 Without a match, the mapping skips the sale or creates a synthetic contact for its click.
 """
 

@@ -1,6 +1,6 @@
 """Reads Sovrn Commerce's transactions as affiliate sales.
 
-See docs/vendors/sovrn.md B5 to B7 for the records and docs/guides/affiliate-revenue.md for the rules.
+See docs/vendors/sovrn.md B5 to B7 for the records and docs/guides/affiliate-revenue.md Sovrn for the rules.
 
 Only the stream `transactions` has sales. Sovrn reports no status, no currency and no time of day: a row is revenue
 until it is taken back, the currency is a setting, and a day is sent as its noon in UTC, which is the same day in the US

@@ -1,7 +1,7 @@
 """Adds up Sovrn's CPC rows, which pay fractions of a cent per click, to one order per group and day.
 
 A group is account, campaign, page UTMs and merchant. Amounts are added exactly and rounded once
-(docs/vendors/affiliate-revenue.md D5). Sovrn's revenue is usually complete after five days
+(docs/guides/affiliate-revenue.md CPC rollups). Sovrn's revenue is usually complete after five days
 (docs/vendors/sovrn.md B7), so an order is sent once its day is older than that. Rows that arrive or change later
 change the sum, and the difference is sent as for any sale: a refund or a further order.
 """

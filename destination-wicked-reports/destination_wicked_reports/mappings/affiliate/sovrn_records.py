@@ -164,7 +164,7 @@ def read_day(data: Mapping[str, Any], name: str) -> str:
 def noon(day: str) -> str:
     """Return the noon of a day in UTC. Midnight UTC would be the day before in Wicked Reports' US Eastern time.
 
-    See docs/vendors/affiliate-revenue.md D4.
+    See docs/guides/affiliate-revenue.md Dates.
     """
     moment: str = _utc_time(f"{day} 12:00:00")
     return moment
