@@ -511,3 +511,22 @@ def test_deleted_records_are_left_out_with_a_warning_and_bad_optional_fields_are
     assert ("WARN", "orders: 2 records are marked as deleted and left out: Wicked Reports cannot delete.") in logs
     assert ("INFO", "orders.City: left out of 1 row: longer than 255 characters") in logs
     assert len(result.of("STATE")) == 1
+
+
+def test_open_dead_letters_are_reported_by_every_run_until_they_are_dismissed(workspace, config, tmp_path):
+    def reported() -> list[str]:
+        logs = write(workspace, settings, []).of("LOG")
+        return [log["message"] for log in logs if log["message"].startswith("Open: ")]
+
+    settings = config(on_rejected_record="skip")
+    assert reported() == []
+    write(workspace, settings, [order(1, OrderTotal="-1")])
+    (said,) = reported()
+    assert said.startswith("Open: 1 dead letter is in ")
+    assert reported() == [said]
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(settings))
+    command = [str(BIN / NAME), "replay", "--config", str(path), "--rejects", settings["rejected_records_path"]]
+    done = subprocess.run([*command, "--dismiss"], capture_output=True, check=False)
+    assert (done.returncode, done.stdout) == (0, b"1 dead letters were dismissed; nothing was sent.\n")
+    assert reported() == []

@@ -140,6 +140,9 @@ class DestinationWickedReports(Destination):
                     logger.info(line)
                 for line in writer.warnings():
                     logger.warning(line)
+                reminder = session.dead_letters.reminder()
+                if reminder:
+                    logger.warning(reminder)
         if session.tally.failed:
             if parsed.on_rejected_record != "skip":
                 raise session.tally.failure()

@@ -13,11 +13,11 @@ from typing import Any
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from destination_wicked_reports.commands.dead_letter_reader import DeadLetter, DeadLetterReader
-from destination_wicked_reports.commands.replay import Replay, check_file, read_dead_letters
+from destination_wicked_reports.commands.replay import Replay, check_file, dismiss, read_dead_letters
 from destination_wicked_reports.config.mappings import NativeMapping
 from destination_wicked_reports.config.reader import read_config_file
 from destination_wicked_reports.config.spec import Config
-from destination_wicked_reports.delivery.session import open_session
+from destination_wicked_reports.delivery.session import open_dead_letters, open_session
 from destination_wicked_reports.errors import ConfigurationError, LedgerError
 from destination_wicked_reports.ledger.history import open_history
 from destination_wicked_reports.mappings.factory import make_normalizer
@@ -59,6 +59,11 @@ def _parser() -> argparse.ArgumentParser:
         help="also send rows in doubt, whose response was lost: a row that Wicked has already is then there twice, so "
         "check first",
     )
+    replay.add_argument(
+        "--dismiss",
+        action="store_true",
+        help="send nothing: close the lines of the file, so that runs no longer report them",
+    )
     ledger = commands.add_parser("ledger", help="show what was sent; changes nothing")
     ledger.add_argument("--config", type=Path, required=True, help="the configuration of the connector")
     ledger.add_argument("--key", help="show the history of one row or order, given its id or SOURCE SYSTEM/ID")
@@ -70,6 +75,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _replay(config: Config, options: argparse.Namespace) -> int:
+    if options.dismiss:
+        count = dismiss(options.rejects, open_dead_letters(config))
+        _print(f"{count:,} dead letters were dismissed; nothing was sent.")
+        return 0
     normalizer = make_normalizer(config)
     reader = DeadLetterReader(normalizer.streams, native=isinstance(config.mapping, NativeMapping))
     size = check_file(options.rejects, reader)

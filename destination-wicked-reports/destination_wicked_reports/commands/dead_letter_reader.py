@@ -11,27 +11,29 @@ from typing import Any
 import orjson
 
 from destination_wicked_reports.api.endpoints import ENDPOINTS, ORDERS
+from destination_wicked_reports.api.json_text import read_json
 from destination_wicked_reports.api.rows import SEPARATOR, FieldChecker, RowMaker
-from destination_wicked_reports.delivery.dead_letters import FACTS, RECORD, REJECTED, ROW, payments_of
+from destination_wicked_reports.delivery.dead_letters import FACTS, RECORD, REJECTED, ROW, line_id, payments_of
 from destination_wicked_reports.errors import FieldError, ReplayError
 from destination_wicked_reports.ledger.outbox import decode_payments, decode_sale
 from destination_wicked_reports.mappings.revenue import order_name
 from destination_wicked_reports.model import IN_DOUBT, Record, Row, SaleState
 
 _NAMES = frozenset(
-    {"outcome", "reason", "field", "endpoint", "stream", "at", "form", "key", "digest", "row"}
+    {"outcome", "id", "reason", "field", "endpoint", "stream", "at", "form", "key", "digest", "row"}
     | {"sale_key", "sale", "payments"}
 )
 
 
 @dataclass(slots=True, frozen=True)
 class DeadLetter:
-    """One line: a record for the mapping, or a row that was checked against its endpoint's fields."""
+    """One line: a record for the mapping, or a row that was checked against its endpoint's fields. `id` names it."""
 
     in_doubt: bool
     record: Record | None = None
     row: Row | None = None
     fields: dict[str, Any] | None = None
+    id: str = ""
 
 
 class DeadLetterReader:
@@ -60,14 +62,15 @@ class DeadLetterReader:
         if str(dead_letter.get("endpoint")) not in ENDPOINTS:
             raise ReplayError(f"has an `endpoint` other than {', '.join(ENDPOINTS)}")
         if form == RECORD:
-            return self._record(dead_letter, json.loads(line)["row"], in_doubt=outcome == IN_DOUBT)
+            data = read_json(line)[0]["row"]
+            return replace(self._record(dead_letter, data, in_doubt=outcome == IN_DOUBT), id=line_id(line))
         if form == FACTS:
             raise ReplayError(
                 "shows what the ledger stores about an order, from which no row can be made here: remove the line, fix "
                 "the order at its source or change the mapping, and run a sync"
             )
         if form == ROW:
-            return self._row(dead_letter, in_doubt=outcome == IN_DOUBT)
+            return replace(self._row(dead_letter, in_doubt=outcome == IN_DOUBT), id=line_id(line))
         raise ReplayError("has a `form` other than record (the source's record) and row (the endpoint's row)")
 
     def _record(self, dead_letter: dict[str, Any], data: dict[str, Any], *, in_doubt: bool) -> DeadLetter:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from destination_wicked_reports.api.endpoints import ORDERS
 from destination_wicked_reports.commands.dead_letter_reader import DeadLetter, DeadLetterReader, is_current
+from destination_wicked_reports.delivery.dead_letters import DeadLetterFile, line_id
 from destination_wicked_reports.delivery.session import Session
 from destination_wicked_reports.errors import ConfigurationError, ReplayError
 from destination_wicked_reports.mappings.base import Normalizer
@@ -70,6 +71,17 @@ def check_file(path: Path, reader: DeadLetterReader) -> int:
     return size
 
 
+def dismiss(path: Path, dead_letters: DeadLetterFile) -> int:
+    """Close every line of a dead-letter file without sending it; return how many. Raises ConfigurationError."""
+    try:
+        with path.open("rb") as lines:
+            ids = [line_id(line) for line in lines if line.strip()]
+        dead_letters.settle(ids)
+    except OSError as error:
+        raise ConfigurationError(f"The dead-letter file {path} cannot be closed ({error.strerror}).") from None
+    return len(ids)
+
+
 class Replay:
     """Passes dead letters to the dispatcher of an open session."""
 
@@ -84,6 +96,7 @@ class Replay:
     def send(self, dead_letters: Iterable[DeadLetter]) -> None:
         """Send these dead letters and wait for all results; rows that fail again go to the dead-letter file again."""
         dispatcher = self._dispatcher
+        done: list[str] = []  # ids of the lines that are sent, outdated, or in the file again under another id
         try:
             with SIGNALS.deferred():
                 dispatcher.recover()
@@ -92,8 +105,10 @@ class Replay:
                         self._send_record(dead_letter.record)
                     elif dead_letter.in_doubt and not self._session.ledger.resend_in_doubt:
                         self._tally.skipped[NOT_ASKED_FOR] += 1
+                        continue
                     else:
                         self._send_row(dead_letter)
+                    done.append(dead_letter.id)
                     dispatcher.collect()
                     SIGNALS.check()
                 dispatcher.flush()
@@ -104,6 +119,7 @@ class Replay:
             raise
         finally:
             self._session.dead_letters.sync()
+        self._session.dead_letters.settle(done)
 
     def _send_record(self, record: Record) -> None:
         self._flush_in_doubt()

@@ -1,7 +1,7 @@
 """The dead-letter file: every row that is not certainly stored in Wicked, with the reason, one JSON object per line.
 
-A line has `outcome` (`rejected` or `in_doubt`), `reason`, `field` (Wicked's name, or empty), `endpoint`, `stream`, `at`
-(UTC) and `row`. `form` says what `row` is:
+A line has `outcome` (`rejected` or `in_doubt`), an `id`, `reason`, `field` (Wicked's name, or empty), `endpoint`,
+`stream`, `at` (UTC) and `row`. `form` says what `row` is:
 
 - `record`: the source's record, from which no row could be made;
 - `facts`: what the ledger stores about one order, from which no row could be made;
@@ -9,15 +9,19 @@ A line has `outcome` (`rejected` or `in_doubt`), `reason`, `field` (Wicked's nam
   and for a row of a sale `sale_key`, its `payments` (number of the order, status, amount, date), and `sale`, the state
   that the ledger would have stored.
 
-`commands/dead_letter_reader.py` reads the file.
+`commands/dead_letter_reader.py` reads the file. Next to it, `*.settled` lists the ids of the lines that were replayed
+or dismissed; every run reports how many of the others there are.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timezone
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +38,11 @@ _LONGEST_INTEGER = 14_000
 TOO_DEEP = "(nested too deep to be written)"
 
 REJECTED = "rejected"
+#: Ends the name of the file with the ids of the lines that were replayed or dismissed.
+SETTLED_SUFFIX = ".settled"
+#: Bytes of the dead-letter file that `reminder` reads at most.
+READ_BYTES = 64 << 20
+_ID = re.compile(rb'"id"\s*:\s*"([0-9a-f]{16})"').search
 RECORD, FACTS, ROW = "record", "facts", "row"
 
 #: Reasons for rows that the connector itself does not send, or does not send again.
@@ -90,6 +99,51 @@ class DeadLetterFile:
             if not existed:
                 self.path.unlink()
 
+    # -- lines that nobody has dealt with yet --------------------------------------------------------------------------
+
+    def settle(self, ids: Iterable[str]) -> None:
+        """Record that the lines with these ids were replayed or dismissed; raises OSError."""
+        content = "".join(f"{each}\n" for each in ids).encode()
+        if not content:
+            return
+        descriptor = os.open(self._settled_path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(descriptor)
+
+    def reminder(self) -> str:
+        """Return a sentence about the lines that were neither replayed nor dismissed, "" if there are none.
+
+        Lines about what the ledger stores are not counted, because every run tries these orders again.
+        """
+        counts: Counter[str] = Counter()
+        try:
+            settled = set(self._settled_path.read_bytes().split()) if self._settled_path.exists() else set()
+            rest = READ_BYTES
+            with self.path.open("rb") as lines:
+                for line in lines:
+                    rest -= len(line)
+                    if rest < 0:
+                        break
+                    if not line.isspace() and not _has(line, b"form", FACTS) and line_id(line).encode() not in settled:
+                        counts[IN_DOUBT if _has(line, b"outcome", IN_DOUBT) else REJECTED] += 1
+        except OSError:  # the file does not exist; if it cannot be read, the next line written to it says so
+            return ""
+        total, least = counts.total(), "at least " if rest < 0 else ""
+        if not total:
+            return ""
+        lines_are = "1 dead letter is" if total == 1 else f"{total:,} dead letters are"
+        in_doubt = f" ({counts[IN_DOUBT]:,} in doubt)" if counts[IN_DOUBT] else ""
+        return (
+            f"Open: {least}{lines_are} in {self.path}{in_doubt}. Fix the rows and send them with `replay`, or close "
+            "them with `replay --dismiss`."
+        )
+
+    @property
+    def _settled_path(self) -> Path:
+        return self.path.with_name(self.path.name + SETTLED_SUFFIX)
+
     def _open(self) -> None:
         if self._descriptor < 0:
             self._descriptor = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
@@ -112,6 +166,7 @@ class DeadLetterFile:
             self._open()
         dead_letter = {
             "outcome": outcome,
+            "id": os.urandom(8).hex(),
             "reason": reason,
             "field": field,
             "endpoint": endpoint,
@@ -156,6 +211,18 @@ def _named() -> Iterator[None]:
         yield
     except OSError as error:
         raise DeadLetterFileError(error.errno, error.strerror or type(error).__name__) from None
+
+
+def line_id(line: bytes) -> str:
+    """Return the id of a line; for one without, such as a line written by hand, the digest of its content."""
+    found = _ID(line.partition(b'"row"')[0])
+    return found[1].decode() if found else blake2b(line.strip(), digest_size=8).hexdigest()
+
+
+def _has(line: bytes, name: bytes, value: str) -> bool:
+    """Return whether a line has this value, looking only before `row`, which comes last."""
+    head = line.partition(b'"row"')[0]
+    return re.search(rb'"%s"\s*:\s*"%s"' % (name, value.encode()), head) is not None
 
 
 def _serializable(value: Any, levels: int) -> Any:

@@ -12,9 +12,17 @@ from builders.destination import lines_of
 from destination_wicked_reports.api.endpoints import ENDPOINTS
 from destination_wicked_reports.api.rows import RowMaker
 from destination_wicked_reports.commands.dead_letter_reader import DeadLetter, DeadLetterReader
-from destination_wicked_reports.commands.replay import NOT_ASKED_FOR, OUTDATED, Replay, check_file, read_dead_letters
+from destination_wicked_reports.commands.replay import (
+    NOT_ASKED_FOR,
+    OUTDATED,
+    Replay,
+    check_file,
+    dismiss,
+    read_dead_letters,
+)
 from destination_wicked_reports.config.mappings import WecantrackMapping
 from destination_wicked_reports.config.spec import Config
+from destination_wicked_reports.delivery import dead_letters as module
 from destination_wicked_reports.delivery.dead_letters import TOO_DEEP, DeadLetterFile
 from destination_wicked_reports.delivery.session import open_session
 from destination_wicked_reports.errors import ConfigurationError, ReplayError
@@ -439,3 +447,71 @@ def test_a_dead_letter_has_what_a_replay_needs(dead_letters):
     assert (line["sale_key"], line["sale"]["version"], line["sale"]["open_orders"][0]["total"]) == (SALE_KEY, 1, "10")
     assert line["payments"] == [[1, "APPROVED", "10", WHEN]]
     assert b"10.00" in dead_letters.path.read_bytes()
+
+
+# -- open dead letters ------------------------------------------------------------------------------------------------
+
+
+class TestOpenDeadLetters:
+    def reject(self, dead_letters: DeadLetterFile, **extra) -> None:
+        dead_letters.reject(
+            Reject("no", "Email", "contacts", "contacts", {"SourceSystem": "shop", "SourceID": "1"}, **extra)
+        )
+
+    def test_there_is_no_reminder_without_a_file_or_a_line(self, dead_letters):
+        assert dead_letters.reminder() == ""
+        dead_letters.path.write_bytes(b"\n")
+        assert dead_letters.reminder() == ""
+
+    def test_lines_are_counted_until_they_are_settled(self, dead_letters):
+        self.reject(dead_letters)
+        self.reject(dead_letters)
+        dead_letters.mark_in_doubt(make_row("orders", 1), "lost")
+        assert dead_letters.reminder().startswith(f"Open: 3 dead letters are in {dead_letters.path} (1 in doubt). ")
+        first, *_ = lines_of(dead_letters)
+        dead_letters.settle([first["id"]])
+        assert "Open: 2 dead letters are" in dead_letters.reminder()
+        assert dismiss(dead_letters.path, dead_letters) == 3
+        assert dead_letters.reminder() == ""
+        self.reject(dead_letters)
+        assert "Open: 1 dead letter is" in dead_letters.reminder()
+
+    def test_what_the_ledger_offers_again_is_not_counted(self, dead_letters):
+        self.reject(dead_letters, from_ledger=True)
+        assert dead_letters.reminder() == ""
+
+    def test_an_id_inside_a_row_is_not_the_lines_own(self, dead_letters):
+        lines = [{"row": {"id": "0123456789abcdef", "form": "facts", "n": number}} for number in range(2)]
+        dead_letters.path.write_bytes(b"".join(orjson.dumps(line) + b"\n" for line in lines))
+        assert "Open: 2 dead letters" in dead_letters.reminder()
+        dismiss(dead_letters.path, dead_letters)
+        assert dead_letters.reminder() == ""
+
+    def test_a_large_file_is_read_up_to_a_limit(self, dead_letters, monkeypatch):
+        for _ in range(5):
+            self.reject(dead_letters)
+        monkeypatch.setattr(module, "READ_BYTES", 600)
+        assert "Open: at least " in dead_letters.reminder()
+
+    def test_a_replayed_copy_settles_the_lines_of_the_original(self, wicked, tmp_path):
+        bench = Bench(wicked, tmp_path)
+        self.reject(bench.again)
+        bench.again.mark_in_doubt(row_of("order_payments", payment()), "lost")
+        bench.again.close()
+        bench.dead_letters.path.write_bytes(bench.again.path.read_bytes())
+        bench.edit(lambda line: line["outcome"] == "rejected" and line["row"].update(CreateDate="2026-03-01 10:00:00"))
+        bench.edit(lambda line: line["outcome"] == "rejected" and line["row"].update(Email="a@b.example"))
+        assert [path for path, _ in bench.replay()] == ["/contacts"]
+        assert "Open: 1 dead letter is" in bench.again.reminder()
+        assert "(1 in doubt)" in bench.again.reminder()
+        bench.replay(in_doubt=True)
+        assert bench.again.reminder() == ""
+
+    def test_a_line_that_fails_again_is_open_once(self, wicked, tmp_path):
+        bench = Bench(wicked, tmp_path)
+        self.reject(bench.again)
+        bench.again.close()
+        bench.dead_letters.path.write_bytes(bench.again.path.read_bytes())
+        assert bench.replay() == []
+        assert len(lines_of(bench.again)) == 2
+        assert "Open: 1 dead letter is" in bench.again.reminder()
