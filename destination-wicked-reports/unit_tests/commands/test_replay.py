@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import orjson
 import pytest
-from builders.destination import lines_of
+from builders.destination import lines_of, make_row
 from destination_wicked_reports.api.endpoints import ENDPOINTS
 from destination_wicked_reports.api.rows import RowMaker
 from destination_wicked_reports.commands.dead_letter_reader import DeadLetter, DeadLetterReader
