@@ -223,11 +223,10 @@ class TestSyntheticContacts:
         made = self.made(click_metadata=orjson.dumps(UTMS).decode())
         assert bodies(made, "clicks")[0]["Source"] == "fb"
 
-    def test_an_invalid_click_does_not_stop_the_order(self):
-        *_, order, reject = self.made(click_metadata={"utm_source": "x" * 501})
+    def test_an_invalid_utm_costs_neither_the_order_nor_the_click(self):
+        *_, order, click = self.made(click_metadata={"utm_source": "x" * 501})
         assert order.endpoint == "orders"
-        assert isinstance(reject, Reject)
-        assert (reject.endpoint, reject.field) == ("clicks", "Source")
+        assert (click.endpoint, click.left_out) == ("clicks", (("Source", "longer than 500 characters"),))
 
     def test_a_sale_has_one_contact_and_one_click_however_many_orders_it_gets(self):
         normalizer, book = make_normalizer(**self.rules), Book()
