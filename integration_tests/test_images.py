@@ -272,10 +272,10 @@ class Sync:
     def orders(self) -> int:
         return len(self.simulator.wicked_rows("orders"))
 
-    def letters(self) -> list[dict[str, Any]]:
+    def dead_letters(self) -> list[dict[str, Any]]:
         return self.containers.letters()
 
-    unsure = Pipeline.unsure
+    missing = Pipeline.missing
 
 
 def wait_until(condition) -> None:
@@ -341,7 +341,7 @@ def test_after_a_kill_nothing_is_lost_or_sent_twice(busy, sync, victims):
     sync.run(FIRST)
     expected, mine = sums(sync, [FIRST])
     assert mine == expected
-    assert all(letter["outcome"] == "in_doubt" for letter in sync.letters())
+    assert all(letter["outcome"] == "in_doubt" for letter in sync.dead_letters())
 
 
 @images
@@ -356,7 +356,7 @@ def test_a_stopped_sync_leaves_nothing_in_doubt_and_the_next_one_continues(busy,
     sync.run(FIRST)
     assert busy.held()["table"] == busy.truth([FIRST])
     assert busy.held()["duplicate_orders"] == []
-    assert sync.letters() == []
+    assert sync.dead_letters() == []
 
 
 @images

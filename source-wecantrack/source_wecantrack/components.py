@@ -172,7 +172,7 @@ def _paginated(body: Any, number: int) -> tuple[list[dict[str, Any]], int, int, 
     if per_page < 1 or last_page != max(1, -(-total // per_page)):
         raise BadResponseError(f"last_page {last_page} does not follow from total {total} and per_page {per_page}")
     rows = rows_of(body, "data")
-    if len(rows) > per_page or (number - 1) * per_page + len(rows) > total:
+    if len(rows) > per_page or (rows and (number - 1) * per_page + len(rows) > total):
         raise BadResponseError(f"page {number} has {len(rows)} rows, with per_page {per_page} and total {total}")
     if not rows and 1 < number <= last_page:
         raise BadResponseError(f"page {number} of {last_page} is empty")
