@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 
 import airbyte_cdk.sources.declarative.concurrent_declarative_source as cdk_source
 import pytest
-from airbyte_cdk.models import AirbyteMessage, AirbyteStateMessageSerializer, ConfiguredAirbyteCatalogSerializer, Type
+from airbyte_cdk.models import AirbyteMessage, AirbyteStateMessageSerializer, ConfiguredAirbyteCatalogSerializer
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from integration_tests.simulator.client import SimulatorClient
@@ -150,7 +150,7 @@ class Outcome:
     def rows(self, stream: str = "") -> list[Row]:
         """Return the records of a stream."""
         name = stream or self.stream
-        return [m.record.data for m in self.messages if m.type == Type.RECORD and m.record.stream == name]
+        return [m.record.data for m in self.messages if m.record is not None and m.record.stream == name]
 
     def keys(self, stream: str = "") -> list[str]:
         """Return the primary keys of these records."""
@@ -158,17 +158,17 @@ class Outcome:
 
     def states(self, stream: str = "") -> list[dict[str, Any]]:
         """Return the states of a stream."""
-        states = [m.state.stream for m in self.messages if m.type == Type.STATE]
+        states = [m.state.stream for m in self.messages if m.state is not None and m.state.stream is not None]
         return [vars(each.stream_state) for each in states if each.stream_descriptor.name == (stream or self.stream)]
 
     def statuses(self) -> list[tuple[str, str]]:
         """Return stream and status of every stream status."""
-        traces = [m.trace.stream_status for m in self.messages if m.type == Type.TRACE and m.trace.stream_status]
+        traces = [m.trace.stream_status for m in self.messages if m.trace is not None and m.trace.stream_status]
         return [(status.stream_descriptor.name, status.status.value) for status in traces]
 
     def estimates(self, stream: str = "") -> list[int]:
         """Return the estimated numbers of rows."""
-        traces = [m.trace.estimate for m in self.messages if m.type == Type.TRACE and m.trace.estimate]
+        traces = [m.trace.estimate for m in self.messages if m.trace is not None and m.trace.estimate]
         return [estimate.row_estimate for estimate in traces if estimate.name == (stream or self.stream)]
 
 
