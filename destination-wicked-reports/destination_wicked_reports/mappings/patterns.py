@@ -1,6 +1,6 @@
 """Searches text of strangers with patterns of the user, in bounded time.
 
-Sub ids, page URLs and notes are written by whoever makes the link or the order, and a regular expression can take
+Strangers write sub ids, page URLs and notes, and a regular expression can take
 exponential time on a text that was made for it. The package `regex` reads the syntax of `re` and can be given a time.
 """
 

@@ -79,7 +79,7 @@ def test_a_file_with_the_name_of_airbytes_volume_is_not_a_volume(machine):
     assert data_folder() == machine.home / "destination-wicked-reports"
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="where the others keep it is platformdirs' to know")
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other systems' folders are platformdirs' decision")
 def test_on_linux_the_data_folder_follows_the_xdg_standard(monkeypatch, tmp_path):
     monkeypatch.setattr(paths, "AIRBYTE_VOLUME", NOWHERE)
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "share"))

@@ -1,4 +1,4 @@
-"""Records that say that a row was deleted are left out, whichever mark says so."""
+"""Records that are marked as deleted are left out, for every usual mark."""
 
 from __future__ import annotations
 
