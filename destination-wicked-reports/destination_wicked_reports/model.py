@@ -46,8 +46,7 @@ class SaleState:
     """What was sent of one sale, and what its further orders repeat; the ledger keeps it.
 
     Amounts are whole cents of `currency`. `order_count` counts the orders ever made, `version` the rows ever made: of
-    two states the one with the greater version is the later. `value` is what the source's own record of the sale was
-    worth when the last row was made, before money that came back as rows of its own. `aliases` are what such rows may
+    two states the one with the greater version is the later. `aliases` are what such rows may
     have in common with the sale. `source_updated_at` is the source's own time of that record, "" where it gives none.
     """
 

@@ -22,7 +22,7 @@ import orjson
 from sqlalchemy import Connection, Engine, bindparam, delete, insert, literal, select
 from sqlalchemy.exc import DBAPIError
 
-from destination_wicked_reports.api.endpoints import ORDERS, UPDATABLE
+from destination_wicked_reports.api.endpoints import UPDATABLE
 from destination_wicked_reports.errors import LedgerError
 from destination_wicked_reports.ledger import schema
 from destination_wicked_reports.ledger.engines import opening_error, postgresql_engine, sqlite_engine
@@ -291,10 +291,9 @@ class Ledger:
             upsert(self._connection, sale_events, [self._event(*change, now) for change in changes])
 
     def _aliases(self, changes: Iterable[tuple[str, SaleState, Row]]) -> Iterator[tuple[str, str, str]]:
-        """Yield the aliases of sales whose first order is among these rows; later rows repeat them."""
-        for key, sale, row in changes:
-            if sale.aliases and row.payments and row.payments[0].number == 1 and row.endpoint == ORDERS.name:
-                yield from ((self.store, alias, key) for alias in dict.fromkeys(sale.aliases))
+        """Yield the aliases of the sales among these rows, each once."""
+        found = dict.fromkeys((alias, key) for key, sale, _ in changes for alias in sale.aliases)
+        return ((self.store, alias, key) for alias, key in found)
 
     def _event(self, key: str, sale: SaleState, row: Row, now: int) -> tuple[str | int, ...]:
         payments = encode_json(row.payments).decode()

@@ -106,10 +106,9 @@ class AffiliateNormalizer(Normalizer):
         """
         if sale.status == "declined":
             return NEVER_EARNED if sent is None else ZERO
-        if sale.status == "pending" and self.mapping.recognize == "approved":
-            if sent is None:
-                return NOT_APPROVED
-            return min(sale.amount, sent) if same_currency else sale.amount
+        waits = sale.status == "pending" and self.mapping.recognize == "approved"
+        if waits and (sent is None or sale.amount > sent or not same_currency):
+            return NOT_APPROVED
         return sale.amount
 
     def _rows(self, sale: Sale, key: str, state: SaleState | None) -> Output:
@@ -165,15 +164,16 @@ class AffiliateNormalizer(Normalizer):
             return [Unchanged(ALREADY_SENT, record.sequence, ORDERS.name)]
         if net and target and same_currency and abs(target - net) < self._smallest_change:
             return [Skip(SMALL_CHANGE, record.sequence)]
-        if not net:
-            if self.mapping.on_reinstatement == "skip":
-                return [Skip(REINSTATED, record.sequence)]
-            self.reinstated += 1
+        if not net and self.mapping.on_reinstatement == "skip":
+            return [Skip(REINSTATED, record.sequence)]
         if own_record:
-            state = replace(state, source_updated_at=sort_time(sale.updated_at) or state.source_updated_at)
+            updated_at = sort_time(sale.updated_at) or state.source_updated_at
+            state = replace(state, source_updated_at=updated_at, aliases=sale.aliases)
         if not state.contact_email:
             state = self._with_email(sale, state)
         changed_at = read_time("PaymentDate", sale.updated_at)
+        if not net:
+            self.reinstated += 1
         steps = plan(state, target, sale.currency, changed_at, changed_at)
         return list(self._sale_rows.rows(key, steps, record.stream, record.sequence))
 

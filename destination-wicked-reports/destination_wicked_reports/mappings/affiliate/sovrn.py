@@ -191,12 +191,14 @@ class SovrnNormalizer(AffiliateNormalizer):
     def _add(self, row: SovrnRow, sale_key: str, orders: OrderBook, latest: LatestStates) -> Output:
         """Assign a row to a sale; return the rows for that sale and for the one it was assigned to before."""
         output: Output = []
+        before = cents(orders.sale_totals.amount(sale_key))
         for key in self._assign(row, sale_key, orders, ""):
             total, state = orders.sale_totals.total(key), _state_of(orders, latest)(key)
             if total is None or (key != sale_key and state is None):
                 continue
             output += self._update_order(total, state, row.record, row.changed_at, latest)
-            if row.contribution.amount < 0 and state is not None and cents(total.amount) < 0:
+            left = cents(total.amount)
+            if state is not None and left < 0 and (row.contribution.amount < 0 or left < before):
                 output.append(_dead_letter(EXCESS, "Amount", row.record))
         return output
 

@@ -159,21 +159,28 @@ class WecantrackNormalizer(AffiliateNormalizer):
         A sale that has returns is itself stored as a contribution, so that its value is their sum.
         """
         totals, record = batch.orders.sale_totals, sale.record
-        own = totals.contribution(key)
+        own, updated_at = totals.contribution(key), sort_time(sale.updated_at)
+        if own is not None and updated_at and updated_at < own.source_updated_at:
+            return [Skip(OUTDATED, record.sequence)]
         waiting = waiting_returns(sale.aliases, totals, batch.state) if state is None else []
         waiting = [one for one in waiting if one.key != key]
-        if own is None and not waiting:
-            return [*self._rows(sale, key, state), *self._excess(sale, sale.amount)]
+        if own is None and not waiting and sale.amount >= 0:
+            return self._rows(sale, key, state)
         same_currency = state is None or state.currency == sale.currency
         sent = None if state is None else own.amount if own is not None and own.sale_key == key else state.net
         value = self._recognized(sale, sent, same_currency=same_currency)
+        skipped: Output = []
         if isinstance(value, str):
-            return [Skip(value, record.sequence)]
-        if state is None and self._contact(sale) is None:
+            skipped = [Skip(value, record.sequence)]
+            if state is not None or own is None:
+                return skipped
+            value = ZERO  # what an unsent sale was worth before must not be sent when its returns shrink
+        if state is None and own is None and self._contact(sale) is None:
             return [Skip(NO_CONTACT, record.sequence)]
+        before = totals.amount(key)
         # An unsent sale is stored with its record: when its returns shrink, the first order is made of it.
         facts = orjson.dumps(record.data, default=str) if state is None else b"{}"
-        totals.put(Contribution(key, key, value, sale.aliases, sort_time(sale.updated_at)), facts, pending="")
+        totals.put(Contribution(key, key, value, sale.aliases, updated_at), facts, pending="")
         for one in waiting:
             totals.put(replace(one, sale_key=key))
             totals.update(one.key, pending="")
@@ -182,10 +189,12 @@ class WecantrackNormalizer(AffiliateNormalizer):
                 if one.sale_key == key != one.key:
                     totals.put(replace(one, amount=ZERO))
         left = totals.amount(key)
-        output = self._first_order(sale, key, left) if state is None else self._changes(sale, key, state, left)
+        output = skipped
+        if not skipped:
+            output = self._first_order(sale, key, left) if state is None else self._changes(sale, key, state, left)
         if own is not None and own.sale_key != key:  # it was a return of another sale, which has more left now
             output += self._parent_changes(sale, own.sale_key, batch)
-        return [*output, *self._excess(sale, left)]
+        return output if skipped else [*output, *self._excess(sale, before, left)]
 
     def _return(self, sale: Sale, key: str, _: SaleState | None, *, batch: _Batch) -> Output:
         """Return the rows of the sale that a negative row takes back from; without a sale, the row is stored."""
@@ -210,8 +219,9 @@ class WecantrackNormalizer(AffiliateNormalizer):
             returned = replace(returned, amount=ZERO)  # the sale has changed its currency since
         if known is not None and known.sale_key == key:
             totals.update(key, pending="")
+        before = totals.amount(sale_key)
         totals.put(replace(returned, sale_key=sale_key))
-        return [*self._parent_changes(sale, sale_key, batch), *self._excess(sale, totals.amount(sale_key))]
+        return [*self._parent_changes(sale, sale_key, batch), *self._excess(sale, before, totals.amount(sale_key))]
 
     def _parent_changes(self, sale: Sale, key: str, batch: _Batch) -> Output:
         """Return the rows of the sale `key` after the row `sale` took something back from it."""
@@ -234,9 +244,12 @@ class WecantrackNormalizer(AffiliateNormalizer):
                 candidates.append(Candidate(key, state.aliases, left))
         return choose_sale(returned, candidates)
 
-    def _excess(self, sale: Sale, left: Decimal) -> Output:
-        """Report what is taken back beyond the sale's value."""
-        if left >= 0 or sale.amount >= 0:
+    def _excess(self, sale: Sale, before: Decimal, left: Decimal) -> Output:
+        """Report a negative row that takes back more than the sale is worth, and a sale that falls below its returns.
+
+        The row is reported as often as it is read, the fall of the sale once.
+        """
+        if left >= 0 or sale.status == "declined" or (sale.amount >= 0 and left >= before):
             return []
         record = sale.record
         return [Reject(EXCESS, "Amount", ORDER_PAYMENTS.name, record.stream, record.data, record.sequence)]

@@ -278,8 +278,16 @@ class TestRecognition:
         normalizer, book = make_normalizer(recognize="approved"), Book()
         for status in ("approved", "declined", "pending"):
             made = feed(normalizer, book, record(status, "10.00"))
-        assert made == []
+        assert made == [Skip(NOT_APPROVED, 0)]
         assert bodies(feed(normalizer, book, record("approved", "10.00")), "orders")[0]["SourceID"] == "wct-7-T1~2"
+
+    def test_another_currency_waits_for_the_approval_of_a_sale_that_turned_pending(self):
+        normalizer, book = make_normalizer(recognize="approved"), Book()
+        feed(normalizer, book, record("approved", "10.00"))
+        made = feed(normalizer, book, record("pending", "9.00", currency_id="EUR"))
+        assert made == [Skip(NOT_APPROVED, 0)]
+        made = feed(normalizer, book, record("approved", "9.00", currency_id="EUR"))
+        assert [row["OrderCurrency"] for row in bodies(made, "orders")] == ["EUR"]
 
 
 class TestSmallestChange:

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 import pytest
 from builders.affiliate import SALE_KEY, Book, Wicked, bodies, feed, finish, make_normalizer, payments, transaction
-from destination_wicked_reports.mappings.affiliate.base import NEVER_EARNED, NO_CONTACT, NOT_APPROVED
+from destination_wicked_reports.mappings.affiliate.base import NEVER_EARNED, NO_CONTACT, NOT_APPROVED, OUTDATED
 from destination_wicked_reports.mappings.affiliate.returns import EXCESS, UNMATCHED
 from destination_wicked_reports.model import Reject, Row, Skip
 from hypothesis import settings
@@ -146,12 +146,62 @@ class TestMatching:
         assert reasons(run(returned("-15.00"))) == [EXCESS]
         assert run.nets == (0, 0)
 
+    def test_a_sale_that_falls_below_its_returns_is_reported_once(self):
+        run = Run()
+        run(sale("10.00"))
+        run(returned("-8.00"))
+        fallen = sale("6.00", last_wct_update="2024-07-02 00:00:00")
+        assert reasons(run(fallen)) == [EXCESS]
+        assert EXCESS not in reasons(run(fallen))
+        assert run.nets == (0, 0)
+
+    def test_a_sale_that_is_smaller_than_its_waiting_return_is_reported(self):
+        run = Run()
+        run(returned("-8.00"))
+        assert EXCESS in reasons(run(sale("6.00")))
+        assert run.nets == (0, 0)
+
     def test_the_sale_may_rise_under_its_returns(self):
         run = Run()
         run(sale("10.00"))
         run(returned("-15.00"))
         run(sale("16.00", last_wct_update="2024-07-02 00:00:00"))
         assert run.nets == (1, 1)
+
+
+class TestUnsentSale:
+    """A sale that its waiting return cancelled, so that no order of it was sent."""
+
+    def cancelled(self, **rules: Any) -> Run:
+        run = Run(**rules)
+        run(returned("-10.00"))
+        run(sale("10.00", last_wct_update=CHANGED))
+        assert run.nets == (0, 0)
+        return run
+
+    def test_it_is_not_sent_once_it_is_declined_though_its_return_is_declined_too(self):
+        run = self.cancelled()
+        later = {"last_wct_update": "2024-07-02 00:00:00", "status": "declined"}
+        run(sale("10.00", **later))
+        run(returned("-10.00", **later))
+        assert run.nets == (0, 0)
+
+    def test_it_is_sent_if_it_is_approved_again(self):
+        run = self.cancelled()
+        run(sale("10.00", status="declined", last_wct_update="2024-07-02 00:00:00"))
+        run(returned("-10.00", status="declined", last_wct_update="2024-07-02 00:00:00"))
+        run(sale("9.00", last_wct_update="2024-07-03 00:00:00"))
+        assert run.nets == (9, 9)
+
+    def test_an_older_version_of_it_changes_nothing(self):
+        run = self.cancelled()
+        assert reasons(run(sale("25.00", last_wct_update="2024-06-20 00:00:00"))) == [OUTDATED]
+        assert run.nets == (0, 0)
+
+    def test_its_return_that_shrinks_leaves_the_rest_to_send(self):
+        run = self.cancelled()
+        run(returned("-4.00", last_wct_update="2024-07-02 00:00:00"))
+        assert run.nets == (6, 6)
 
 
 class TestStatus:
