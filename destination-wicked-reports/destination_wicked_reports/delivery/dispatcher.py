@@ -122,9 +122,9 @@ class Dispatcher:
                 continue
             unsettled = endpoints.get(row.sale_key) or self.orders.queued_endpoint(row.sale_key)
             if unsettled is not None and RANK[row.endpoint] < RANK[unsettled]:
+                self._later_sales = {row.sale_key for row in rows[position:] if row.sale_key is not None}
                 yield rows[start:position]
                 start, endpoints = position, {}
-                self._later_sales = {row.sale_key for row in rows[position:] if row.sale_key is not None}
                 self.flush()
             endpoints[row.sale_key] = row.endpoint
         self._later_sales = set()
@@ -388,8 +388,11 @@ class Dispatcher:
     def _bisect(self, batch: Batch, reason: str) -> None:
         """Split a refused batch in two, or reject its only row."""
         if len(batch.rows) == 1:
-            self._reject([(batch.rows[0], reason)])
+            if id(batch) not in self._reported:
+                self._reject([(batch.rows[0], reason)])
+                self._reported.add(id(batch))
             self._commit(batch, [], ACCEPTED)
+            self._reported.discard(id(batch))
             return
         if self._stopped.is_set():
             self._leave_to_next_run(batch)
