@@ -258,7 +258,10 @@ class Writer:
             if self._ended and self._source_failed:
                 yield "Nothing was sent: the source failed before it delivered anything new."
             elif self._ended and not self._tally.deleted:
-                yield "Nothing new to send: everything received is already in Wicked Reports."
+                if self._tally.skipped:
+                    yield "Nothing new to send: all records are in Wicked Reports already or were skipped, see below."
+                else:
+                    yield "Nothing new to send: everything received is already in Wicked Reports."
             elif not self._ended:
                 yield "The run ended before Wicked Reports accepted anything."
         if self._open_streams and self._ended:  # otherwise the run itself stopped, and its error is logged

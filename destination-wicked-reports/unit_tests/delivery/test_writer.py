@@ -247,6 +247,14 @@ def test_a_completed_run_without_rows_reports_that_nothing_was_new(run):
     assert list(run.writer.summary()) == ["Nothing new to send: everything received is already in Wicked Reports."]
 
 
+def test_a_completed_run_that_skipped_records_does_not_say_that_wicked_has_them(run):
+    run([record(1, dull=True), state(1)])
+    assert list(run.writer.summary()) == [
+        "Nothing new to send: all records are in Wicked Reports already or were skipped, see below.",
+        "skipped 1 records: dull",
+    ]
+
+
 def test_a_source_that_failed_before_it_delivered_anything_is_reported_as_failed(run):
     failure = {"type": "TRACE", "trace": {"type": "ERROR", "error": {"message": "wrong key"}}}
     run([status("STARTED"), orjson.dumps(failure)])
