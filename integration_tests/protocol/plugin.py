@@ -6,6 +6,7 @@ skips the CDK's image tests, which build nothing here.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Generator, Iterator
 
 import pytest
@@ -55,6 +56,9 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 @pytest.fixture(autouse=True)
 def _checked_output(request: pytest.FixtureRequest) -> Iterator[None]:
     """Fail a test whose connectors' output breaks the protocol; see validator.py."""
+    # A command that ran in this process logs to its test's stderr, which is closed by now.
+    root = logging.getLogger()
+    root.handlers[:] = [one for one in root.handlers if not getattr(getattr(one, "stream", None), "closed", False)]
     yield
     if request.node.get_closest_marker("unjudged_output"):
         recorder.forget()
