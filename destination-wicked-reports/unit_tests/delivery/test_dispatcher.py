@@ -470,6 +470,16 @@ def test_a_further_order_made_after_a_refund_that_is_rejected_is_rejected_too(de
     assert dispatcher.orders.get("s") is None or dispatcher.orders.get("s").version == 1
 
 
+def test_that_holds_for_a_refund_that_is_rejected_before_all_rows_ahead_of_the_order_are_queued(deliver, dead_letters):
+    client = ScriptedClient(lambda path, rows: REFUSED if path == "/orderpayments" else ACCEPTED)
+    dispatcher = deliver(client, batch_rows=1, in_flight=1)
+    others = [make_row("order_payments", n) for n in (6, 7, 8)]
+    dispatcher.add([sale_row("orders", 1, 1), sale_row("order_payments", 1, 2), *others, sale_row("orders", 2, 3)])
+    dispatcher.flush()
+    assert [post for post in client.posts if post[0] == "/orders"] == [("/orders", ["1"])]
+    assert [line["reason"] for line in lines_of(dead_letters)].count(module.ORDER_REJECTED) == 1
+
+
 def test_a_run_that_dies_before_the_refund_is_settled_has_not_sent_the_further_order(deliver, ledger):
     client = ScriptedClient(lambda path, rows: fail(path, rows) if path == "/orderpayments" else ACCEPTED)
     dispatcher = deliver(client)
