@@ -232,7 +232,9 @@ class WecantrackNormalizer(AffiliateNormalizer):
         if total is None or total.facts == b"{}":
             return []
         unsent = self.read(Record(STREAM, orjson.loads(total.facts), sale.record.sequence))
-        return self._first_order(unsent, key, value) if isinstance(unsent, Sale) else []
+        # Another return may wait for the sale, or follow in this call.
+        batch.candidates[key] = None
+        return self._sale_with_returns(unsent, key, None, batch=batch) if isinstance(unsent, Sale) else []
 
     def _find(self, returned: Contribution, batch: _Batch) -> str | None:
         totals = batch.orders.sale_totals

@@ -198,6 +198,17 @@ class TestUnsentSale:
         assert reasons(run(sale("25.00", last_wct_update="2024-06-20 00:00:00"))) == [OUTDATED]
         assert run.nets == (0, 0)
 
+    def test_a_second_return_waits_and_counts_once_the_first_is_declined(self):
+        run = self.cancelled()
+        assert reasons(run(returned("-4.00", 8))) == [UNMATCHED]
+        run(returned("-10.00", status="declined", last_wct_update="2024-07-02 00:00:00"))
+        assert run.nets == (6, 6)
+
+    def test_a_second_return_counts_in_the_call_in_which_the_first_one_shrinks(self):
+        run = self.cancelled()
+        run(returned("-1.00", last_wct_update="2024-07-02 00:00:00"), returned("-2.00", 8))
+        assert run.nets == (7, 7)
+
     def test_its_return_that_shrinks_leaves_the_rest_to_send(self):
         run = self.cancelled()
         run(returned("-4.00", last_wct_update="2024-07-02 00:00:00"))
