@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -19,7 +20,7 @@ from .errors import BadResponseError
 _MAX_INT_CHARS = 18  # fits 64 bits in any case
 _MAX_FLOAT_CHARS = 16  # 15 digits, which a double always keeps, and the point
 _MAX_ZEROS = 400
-#: Maps all digits and the point to 0, E to e, and + to -; a plain search then excludes long numbers.
+#: Maps all digits and the point to 0, E to e, and + to -; a plain search then finds where long numbers may be.
 _DIGITS = bytes.maketrans(b"123456789.E+", b"0000000000e-")
 _LONG_RUN, _TINY = b"0" * 16, b"0e-000"  # orjson itself rejects what exceeds a double
 _LONG_NUMBER = re.compile(
@@ -66,7 +67,23 @@ def loads(body: bytes, repairs: Repairs | None = None) -> Any:
 def may_lose_digits(body: bytes) -> bool:
     """Return whether a number of the body may be one that orjson rounds; text that looks like one counts, too."""
     digits = body.translate(_DIGITS)
-    return (_LONG_RUN in digits or _TINY in digits) and _LONG_NUMBER.search(body) is not None
+    if _LONG_RUN not in digits and _TINY not in digits:
+        return False
+    return any(_LONG_NUMBER.match(body, start) for start in _number_starts(digits))
+
+
+def _number_starts(digits: bytes) -> Iterator[int]:
+    """Yield where numbers may start that contain a run of digits or an exponent that a float may not hold.
+
+    `bytes.find` finds them. Ids of many digits stand in most bodies, and the regular expression is slow to scan a body.
+    """
+    for needle in (_LONG_RUN, _TINY):
+        found = digits.find(needle)
+        while found >= 0:
+            before = digits[max(found - len(_LONG_RUN), 0) : found]
+            start = found - len(before) + len(before.rstrip(b"0"))
+            yield start - 1 if digits[start - 1 : start] == b"-" else start
+            found = digits.find(needle, found + len(needle))
 
 
 def _parse_slowly(body: bytes, repairs: Repairs) -> Any:

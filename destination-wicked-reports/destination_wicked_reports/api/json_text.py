@@ -18,17 +18,14 @@ from typing import Any
 
 import orjson
 
+from destination_wicked_reports.base.json_parser import may_lose_digits
+
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 #: Digits of the longest integer that Python converts; longer ones take quadratic time.
 _INTEGER_LIMIT = 4300
 #: Every number of at most so many characters fits a float or 64 bits.
 _SHORT = 16
 
-#: What turns a long number into LONG_RUN; looking for it is ten times as fast as a regular expression.
-DIGITS = bytes.maketrans(b"123456789.", b"0" * 10)
-LONG_RUN = b"0" * (_SHORT + 1)
-#: A long number outside quotes: 19 digits, or a fraction. Ids in quotes do not match.
-_LONG_NUMBER = re.compile(rb"[:,\[\s]-?(?:[0-9]{19}|(?=[0-9.]{17})[0-9]+\.)").search
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,4})?").fullmatch
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]").search
 
@@ -37,11 +34,6 @@ HALF_CHARACTER = "half a character (a lone surrogate)"
 NOT_FINITE = "NaN or Infinity, which JSON does not have"
 OUT_OF_RANGE = "a number beyond the range of a double"
 HUGE_INTEGER = f"an integer of more than {_INTEGER_LIMIT:,} digits"
-
-
-def has_long_number(line: bytes) -> bool:
-    """Return whether `line` may hold a number whose digits orjson would change."""
-    return LONG_RUN in line.translate(DIGITS) and _LONG_NUMBER(line) is not None
 
 
 def read_json(content: bytes | str, exact: Callable[[str], Any] | None = None) -> tuple[Any, str]:
@@ -129,6 +121,6 @@ def parse_text(text: str, default: Any) -> Any:
     """Return the value of a JSON text with every digit, or `default` if it is not JSON."""
     try:
         value = orjson.loads(text)
-        return read_json(text)[0] if has_long_number(text.encode()) else value
+        return read_json(text)[0] if may_lose_digits(text.encode()) else value
     except (ValueError, RecursionError):
         return default

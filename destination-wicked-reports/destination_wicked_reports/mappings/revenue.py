@@ -65,13 +65,14 @@ def plan(sale: SaleState, value: Decimal, currency: str, paid_at: str, changed_a
     sale = refunds[-1].sale if refunds else sale
     if value > sale.net:
         when = changed_at if sale.order_count else paid_at
-        yield _further_order(replace(sale, currency=currency), value - sale.net, when)
+        yield _further_order(sale, value - sale.net, currency, when)
 
 
-def _further_order(sale: SaleState, total: Decimal, when: str) -> NewOrder:
+def _further_order(sale: SaleState, total: Decimal, currency: str, when: str) -> NewOrder:
     number = sale.order_count + 1
     after = replace(
         sale,
+        currency=currency,
         open_orders=(*sale.open_orders, OpenOrder(number, total, ZERO, when)),
         order_count=number,
         version=sale.version + 1,

@@ -17,8 +17,9 @@ from typing import Any, BinaryIO
 import orjson
 from airbyte_cdk.logger import AirbyteLogFormatter
 
-from destination_wicked_reports.api.json_text import BYTE_ORDER_MARK, DIGITS, LONG_RUN, has_long_number, read_json
+from destination_wicked_reports.api.json_text import BYTE_ORDER_MARK, read_json
 from destination_wicked_reports.base.errors import transient_error
+from destination_wicked_reports.base.json_parser import may_lose_digits
 from destination_wicked_reports.errors import InvalidInputError
 
 #: Bytes per read. Larger chunks no longer fit into the processor's cache.
@@ -67,7 +68,7 @@ def parse(line: bytes, number: int) -> dict[str, Any] | BadRecord | None:
     """
     try:
         message: Any = orjson.loads(line)
-        if line.translate(DIGITS).find(LONG_RUN) >= 0 and has_long_number(line):
+        if may_lose_digits(line):
             message = read_json(line)[0]
         if message["type"] == "RECORD":
             record = message["record"]

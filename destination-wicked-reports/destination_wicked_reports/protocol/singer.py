@@ -17,8 +17,9 @@ import orjson
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from destination_wicked_reports.api.deletion_marks import Marks, find_marks, is_deleted
-from destination_wicked_reports.api.json_text import has_long_number, read_json
+from destination_wicked_reports.api.json_text import read_json
 from destination_wicked_reports.base.errors import config_error
+from destination_wicked_reports.base.json_parser import may_lose_digits
 from destination_wicked_reports.errors import InvalidInputError
 from destination_wicked_reports.protocol.catalog import prefix_hint
 from destination_wicked_reports.protocol.messages import (
@@ -135,7 +136,7 @@ class Translator:
         try:
             try:
                 message = orjson.loads(line)
-                if has_long_number(line):
+                if may_lose_digits(line):
                     message = read_json(line, exact=orjson.Fragment)[0]
             except orjson.JSONDecodeError:
                 message, fault = read_json(line)
