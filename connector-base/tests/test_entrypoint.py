@@ -67,23 +67,10 @@ def test_an_unreadable_config_file_is_a_config_error(content, sim, config, tmp_p
 def test_what_was_read_is_flushed_before_a_wait(sim, config, tmp_path):
     fill(sim)
     sim.fault("throttled", "/api/v3/transactions", nth=2, times=0, seconds=600)
-    process = subprocess.Popen(SUBJECT.command_line("read", config, tmp_path), stdout=subprocess.PIPE, text=True)
-    try:
-        seen = []
-        for line in process.stdout:
-            seen.append(json.loads(line))
-            if seen[-1]["type"] == "LOG" and "Waiting" in seen[-1]["log"]["message"]:
-                break
-        assert [message["type"] for message in seen].count("RECORD") == 5
-        assert [message["type"] for message in seen].count("STATE") == 1
-        assert "Waiting 600.0 s: HTTP 429" in seen[-1]["log"]["message"]
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=10) == 143
-        assert process.stdout.read() == ""
-    finally:
-        process.kill()
-        process.stdout.close()
-        process.wait()
+    seen = SUBJECT.interrupted_read(SUBJECT.command_line("read", config, tmp_path), "Waiting")
+    assert [message["type"] for message in seen].count("RECORD") == 5
+    assert [message["type"] for message in seen].count("STATE") == 1
+    assert "Waiting 600.0 s: HTTP 429" in seen[-1]["log"]["message"]
 
 
 def test_a_reader_that_closes_the_pipe_ends_the_run_quietly(sim, config, tmp_path):

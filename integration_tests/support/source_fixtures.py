@@ -9,16 +9,16 @@ from __future__ import annotations
 import functools
 import json
 import logging
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from types import ModuleType
 from typing import Any
-from urllib.parse import urlsplit
 
 import airbyte_cdk.sources.declarative.concurrent_declarative_source as cdk_source
 import pytest
@@ -32,8 +32,6 @@ from integration_tests.simulator.server import running_simulator
 cdk_source.get_declarative_component_schema = functools.cache(cdk_source.get_declarative_component_schema)
 
 LOGGER = logging.getLogger("airbyte.test")
-#: Host in recorded exchanges; the simulator's port differs in every run.
-RECORDED_HOST = "http://localhost"
 _KEY_FIELDS = ("transaction_key", "click_key", "id")
 
 Config = dict[str, Any]
@@ -138,6 +136,48 @@ class Subject:
         done = subprocess.run(command_line, capture_output=True, text=True, timeout=60, check=False)
         return done.returncode, done.stdout, done.stderr
 
+    def interrupted_read(self, command_line: list[str], text: str) -> list[dict[str, Any]]:
+        """Send SIGTERM after a log message with this text; return the messages so far.
+
+        Asserts that the process ends at once with 143, and prints nothing more.
+        """
+        with subprocess.Popen(command_line, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            try:
+                seen = []
+                for line in process.stdout:
+                    seen.append(json.loads(line))
+                    if seen[-1]["type"] == "LOG" and text in seen[-1]["log"]["message"]:
+                        break
+                process.send_signal(signal.SIGTERM)
+                assert process.wait(timeout=10) == 143
+                assert process.stdout.read() == ""
+            finally:
+                process.kill()
+        return seen
+
+    def killed_and_resumed(
+        self, sim: SimulatorClient, config: Config, folder: Path, path: str, wait: float
+    ) -> list[dict[str, Any]]:
+        """Kill a read `wait` seconds after its first request for `path`, resume it; return the messages of both."""
+        command_line = self.command_line("read", config, folder)
+        with subprocess.Popen(command_line, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            lines = [process.stdout.readline()]
+            deadline = time.monotonic() + 20
+            while not sim.requests(path) and time.monotonic() < deadline:
+                time.sleep(0.01)
+            time.sleep(wait)
+            process.kill()
+            lines += process.stdout.readlines()
+        first = [json.loads(line) for line in lines if line.endswith("\n")]
+        states = [message["state"] for message in first if message["type"] == "STATE"]
+        state = folder / "state.json"
+        state.write_text(json.dumps(states[-1:]))
+        code, out, _ = self.run_process("read", config, folder, options=("--state", str(state)))
+        assert code == 0
+        return first + [json.loads(line) for line in out.splitlines()]
+
 
 @dataclass
 class Outcome:
@@ -233,41 +273,7 @@ def fill_days(
     return rows
 
 
-@contextmanager
-def recorded_url(record_mode: str, start: str, populate: Callable[[SimulatorClient], object]) -> Iterator[str]:
-    """Yield the URL to read from: a populated simulator while recording, else one that no server listens on."""
-    if record_mode == "none":
-        yield RECORDED_HOST
-        return
-    with running_simulator(start=start, frozen=True) as client:
-        populate(client)
-        yield client.url
-
-
-def recording_options(*secret_headers: str) -> dict[str, Any]:
-    """Return the `vcr_config` of recorded exchanges, without secrets, ports, dates and admin requests."""
-    return {
-        "filter_headers": [*secret_headers, "host"],
-        "before_record_request": _anonymize_request,
-        "before_record_response": _anonymize_response,
-        "match_on": ["method", "scheme", "path", "query"],
-        "decode_compressed_response": True,
-    }
-
-
-def _anonymize_request(request: Any) -> Any:
-    parts = urlsplit(request.uri)
-    if parts.path.startswith("/_sim/"):
-        return None
-    request.uri = RECORDED_HOST + request.uri.removeprefix(f"{parts.scheme}://{parts.netloc}")
-    return request
-
-
-def _anonymize_response(response: Any) -> Any:
-    text = response["body"]["string"].decode()
-    port = text.partition("http://127.0.0.1:")[2].partition("/")[0]
-    response["body"]["string"] = text.replace(f"http://127.0.0.1:{port}", RECORDED_HOST).encode()
-    response["headers"] = {
-        name: value for name, value in response["headers"].items() if name.lower() not in ("date", "content-length")
-    }
-    return response
+def simulated_config(sim: SimulatorClient, end_date: str = "2026-01-03", **key: str) -> Config:
+    """Return a configuration for the simulator; `key` is the option of the API key."""
+    dates = {"start_date": "2026-01-01", "end_date": end_date}
+    return {**key, **dates, "api_url": sim.url, "read_timeout_seconds": 2}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -25,12 +26,9 @@ class SourceStandards(SourceTestSuiteBase):
 
     subject: ClassVar[Subject]
     root: ClassVar[Path]
+    #: Inserts rows of every stream.
+    populate: ClassVar[Callable[[SimulatorClient], None]]
     api_url: ClassVar[str] = ""
-
-    @staticmethod
-    def populate(sim: SimulatorClient) -> None:
-        """Insert rows of every stream."""
-        raise NotImplementedError
 
     @pytest.fixture(autouse=True)
     def simulator(self, sim: SimulatorClient) -> None:

@@ -1,7 +1,6 @@
 """The console script as a process: order of messages, resume, flushing."""
 
 import json
-import signal
 import subprocess
 import time
 
@@ -54,48 +53,19 @@ def test_records_and_state_are_flushed_before_the_wait_and_sigterm_ends_it(sim, 
         "s.MinIntervalLimiter = Late\n"
     )
     slow = {**config, "request_interval_seconds": 600}
-    arguments = SUBJECT.command_line("read", slow, tmp_path, prelude=late)
-    process = subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True)
-    try:
-        seen = []
-        for line in process.stdout:
-            seen.append(json.loads(line))
-            if seen[-1]["type"] == "LOG" and "next request in" in seen[-1]["log"]["message"]:
-                break
-        kinds = [message["type"] for message in seen]
-        assert kinds.count("RECORD") == 5
-        assert kinds.count("STATE") == 1
-        assert seen[-1]["log"]["message"] == "day 1 of 3, 5 rows, next request in 10 min, about 20 min left"
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=10) == 143
-        assert process.stdout.read() == ""
-    finally:
-        process.kill()
-        process.stdout.close()
-        process.wait()
+    seen = SUBJECT.interrupted_read(SUBJECT.command_line("read", slow, tmp_path, prelude=late), "next request in")
+    kinds = [message["type"] for message in seen]
+    assert kinds.count("RECORD") == 5
+    assert kinds.count("STATE") == 1
+    assert seen[-1]["log"]["message"] == "day 1 of 3, 5 rows, next request in 10 min, about 20 min left"
 
 
 @pytest.mark.parametrize("wait", [0.05, 0.4, 0.8])
 def test_a_run_that_is_killed_and_run_again_gives_the_same_set(wait, sim, config, tmp_path):
     expected = fill(sim, days=9, per_day=4)
     config = {**config, "end_date": "2026-01-09", "lookback_days": 0, "request_interval_seconds": 0.1}
-    process = subprocess.Popen(SUBJECT.command_line("read", config, tmp_path), stdout=subprocess.PIPE, text=True)
-    lines = [process.stdout.readline()]
-    deadline = time.monotonic() + 20
-    while not sim.requests(TRANSACTIONS) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    time.sleep(wait)
-    process.kill()
-    lines += process.stdout.readlines()
-    process.stdout.close()
-    process.wait()
-    first = [json.loads(line) for line in lines if line.endswith("\n")]
-    states = [message["state"] for message in first if message["type"] == "STATE"]
-    (tmp_path / "state.json").write_text(json.dumps(states[-1:]))
-    arguments = [*SUBJECT.command_line("read", config, tmp_path), "--state", str(tmp_path / "state.json")]
-    done = subprocess.run(arguments, capture_output=True, text=True, timeout=60, check=True)
-    second = [json.loads(line) for line in done.stdout.splitlines()]
-    keys = {m["record"]["data"]["transaction_key"] for m in first + second if m["type"] == "RECORD"}
+    messages = SUBJECT.killed_and_resumed(sim, config, tmp_path, TRANSACTIONS, wait)
+    keys = {m["record"]["data"]["transaction_key"] for m in messages if m["type"] == "RECORD"}
     assert keys == expected
     again = len(sim.requests(TRANSACTIONS)) - 9
     assert again <= 2  # the day that was being read, and the day of the state

@@ -6,7 +6,7 @@ The recordings were made with the simulator, not the vendor. To record again, de
 
 import pytest
 
-from integration_tests.support.source_fixtures import recorded_url, recording_options
+from integration_tests.support.recordings import recorded_url, recording_options
 
 from .conftest import SUBJECT
 

@@ -9,7 +9,15 @@ from source_wecantrack import SourceWecantrack
 from source_wecantrack.base import rate_limit
 
 from integration_tests.simulator.client import SimulatorClient
-from integration_tests.support.source_fixtures import Subject, clock, fill_days, read, sim, simulator_process
+from integration_tests.support.source_fixtures import (
+    Subject,
+    clock,
+    fill_days,
+    read,
+    sim,
+    simulated_config,
+    simulator_process,
+)
 
 __all__ = ["clock", "read", "sim", "simulator_process"]
 
@@ -24,13 +32,7 @@ def subject() -> Subject:
 
 @pytest.fixture
 def config(sim: SimulatorClient) -> dict[str, Any]:
-    return {
-        "api_key": sim.wecantrack_key,
-        "start_date": "2026-01-01",
-        "end_date": "2026-01-03",
-        "api_url": sim.url,
-        "read_timeout_seconds": 2,
-    }
+    return simulated_config(sim, api_key=sim.wecantrack_key)
 
 
 def fill(sim: SimulatorClient, days: int = 3, per_day: int = 5, start: str = "2026-01-01") -> set[str]:

@@ -9,7 +9,7 @@ from source_wicked_reports import SourceWickedReports
 from source_wicked_reports.base import rate_limit
 
 from integration_tests.simulator.client import SimulatorClient
-from integration_tests.support.source_fixtures import Subject, clock, read, sim, simulator_process
+from integration_tests.support.source_fixtures import Subject, clock, read, sim, simulated_config, simulator_process
 
 __all__ = ["clock", "read", "sim", "simulator_process"]
 
@@ -25,13 +25,7 @@ def subject() -> Subject:
 
 @pytest.fixture
 def config(sim: SimulatorClient) -> dict[str, Any]:
-    return {
-        "api_key": sim.wicked_key,
-        "start_date": "2026-01-01",
-        "end_date": "2026-01-20",
-        "api_url": sim.url,
-        "read_timeout_seconds": 2,
-    }
+    return simulated_config(sim, end_date="2026-01-20", api_key=sim.wicked_key)
 
 
 def fill(sim: SimulatorClient, **settings: Any) -> dict[str, list[dict[str, Any]]]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 from airbyte_cdk.models import Status
@@ -23,9 +22,8 @@ from destination_wicked_reports.mappings.native import NativeNormalizer
 from destination_wicked_reports.model import Record
 from vcr.errors import CannotOverwriteExistingCassetteException
 
-from integration_tests.simulator.server import running_simulator
+from integration_tests.support.recordings import recorded_url, recording_options
 
-HOST = "http://localhost"
 KEY = "sim-wicked-key"
 WHEN = "2024-05-31T15:45:00+02:00"
 #: Two rows for each endpoint: one with the required fields only, one with optional fields.
@@ -90,11 +88,8 @@ ROWS: dict[str, list[dict[str, Any]]] = {
 @pytest.fixture
 def recording(record_mode: str) -> Iterator[str]:
     """Yield the address to write to: a simulator while recording, else a host without a server."""
-    if record_mode == "none":
-        yield HOST
-        return
-    with running_simulator(start="2026-02-01T00:00:00Z", frozen=True) as simulator:
-        yield simulator.url
+    with recorded_url(record_mode, "2026-02-01T00:00:00Z") as url:
+        yield url
 
 
 @pytest.fixture
@@ -104,32 +99,9 @@ def client(recording) -> Iterator[WickedClient]:
     opened.close()
 
 
-def anonymous_request(request: Any) -> Any:
-    """Remove the port, and drop requests to the admin API."""
-    parts = urlsplit(request.uri)
-    if parts.path.startswith("/_sim/"):
-        return None
-    request.uri = HOST + request.uri.removeprefix(f"{parts.scheme}://{parts.netloc}")
-    return request
-
-
-def anonymous_response(response: Any) -> Any:
-    """Remove the headers that change with every recording."""
-    response["headers"] = {
-        name: value for name, value in response["headers"].items() if name.lower() not in ("date", "content-length")
-    }
-    return response
-
-
 @pytest.fixture(scope="module")
 def vcr_config() -> dict[str, Any]:
-    return {
-        "filter_headers": ["apikey", "host", "user-agent"],
-        "before_record_request": anonymous_request,
-        "before_record_response": anonymous_response,
-        "match_on": ["method", "scheme", "path", "query", "raw_body"],
-        "decode_compressed_response": True,
-    }
+    return recording_options("apikey", "user-agent", match_on=("query", "raw_body"))
 
 
 def batch_of(name: str, rows: list[dict[str, Any]]) -> Batch:
