@@ -33,7 +33,7 @@ class SourceStandards(SourceTestSuiteBase):
     @pytest.fixture(autouse=True)
     def simulator(self, sim: SimulatorClient) -> None:
         """Populate the simulator and point the source at it."""
-        self.populate(sim)
+        type(self).populate(sim)
         type(self).api_url = sim.url
 
     @classmethod
