@@ -53,7 +53,7 @@ KEY_MESSAGE = (
 )
 FIREWALL_MESSAGE = (
     "A firewall or proxy answered in place of Wicked Reports (a web page with status {status}), so the API key was not "
-    "checked. Ask whoever runs that firewall, or the support of Wicked Reports, to let this machine's address in."
+    "checked. Ask the operator of that firewall, or Wicked Reports' support, to allow this machine's address."
 )
 #: A proxy that cannot connect or a certificate that is not trusted: the request did not reach Wicked.
 NOT_WICKED = (requests.exceptions.ProxyError, requests.exceptions.SSLError)

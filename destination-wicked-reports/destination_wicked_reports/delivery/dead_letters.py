@@ -128,7 +128,7 @@ class DeadLetterFile:
                         break
                     if not line.isspace() and not _has(line, b"form", FACTS) and line_id(line).encode() not in settled:
                         counts[IN_DOUBT if _has(line, b"outcome", IN_DOUBT) else REJECTED] += 1
-        except OSError:  # the file does not exist; if it cannot be read, the next line written to it says so
+        except OSError:  # the file does not exist; if it cannot be read, writing to it fails and is reported
             return ""
         total, least = counts.total(), "at least " if rest < 0 else ""
         if not total:

@@ -226,9 +226,10 @@ class WecantrackNormalizer(AffiliateNormalizer):
     def _parent_changes(self, sale: Sale, key: str, batch: _Batch) -> Output:
         """Return the rows of the sale `key` after the row `sale` took something back from it."""
         parent, totals = batch.state(key), batch.orders.sale_totals
-        value, total = totals.amount(key), totals.total(key)
         if parent is not None:
-            return self._changes(replace(sale, currency=parent.currency), key, parent, value, own_record=False)
+            left = totals.amount(key)
+            return self._changes(replace(sale, currency=parent.currency), key, parent, left, own_record=False)
+        total = totals.total(key)
         if total is None or total.facts == b"{}":
             return []
         unsent = self.read(Record(STREAM, orjson.loads(total.facts), sale.record.sequence))
