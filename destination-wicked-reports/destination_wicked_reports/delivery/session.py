@@ -60,6 +60,7 @@ def open_session(config: Config, *, fail_fast: bool = False, resend_in_doubt: bo
             stack.callback(client.close)
             claim_ledger(config, ledger, client)
             log_locations(config, ledger, dead_letters)
+            warn_of_new_ledger(config, ledger)
             try:
                 yield Session(ledger, dead_letters, client, tally, dispatcher)
             except DBAPIError as error:
@@ -126,6 +127,16 @@ def log_locations(config: Config, ledger: Ledger, dead_letters: DeadLetterFile) 
             "The dead-letter file %s is inside this container and not on a volume: rejected rows are lost when the "
             "container ends. Mount a volume, and set rejected_records_path to a file on it.",
             dead_letters.path,
+        )
+
+
+def warn_of_new_ledger(config: Config, ledger: Ledger) -> None:
+    """Warn if nothing was sent with this ledger: a wrong path or schema would send everything again."""
+    if ledger.is_new and not isinstance(config.ledger, NoLedger):
+        logger.warning(
+            "%s is new and empty: everything that the source delivers will be sent. If this connection has sent rows "
+            "before, stop this run and set the ledger that it used.",
+            ledger.description,
         )
 
 

@@ -84,6 +84,10 @@ class Ledger:
         try:
             with self._connection.begin():
                 schema.prepare(self._connection, description)
+                #: Random, given to the ledger when it was created.
+                self.id = schema.stored_id(self._connection)
+            #: Whether nothing was sent to this store before this run.
+            self.is_new = not self._has_rows()
             shared = engine.dialect.name == POSTGRESQL
             self._leases = Leases(self._connection, store, description, lock_wait) if shared else None
         except LedgerError:

@@ -8,6 +8,7 @@ an unknown version is refused and left unchanged. `unit_tests/ledger/test_ledger
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import Any
@@ -123,6 +124,7 @@ leases = Table(
 #: Step n leads from version n of the schema to version n + 1.
 MIGRATIONS: list[Callable[[Connection], None]] = []
 _VERSION_NAME = "schema_version"
+_ID_NAME = "ledger_id"
 
 
 def current_version() -> int:
@@ -152,11 +154,17 @@ def prepare(connection: Connection, description: str) -> None:
                 "changed. Choose another location for the ledger."
             )
         metadata.create_all(connection)
+        upsert(connection, settings, [(_ID_NAME, uuid.uuid4().hex)])
     else:
         for migrate in MIGRATIONS[found - 1 :]:
             migrate(connection)
     if found != current_version():
         upsert(connection, settings, [(_VERSION_NAME, str(current_version()))])
+
+
+def stored_id(connection: Connection) -> str:
+    """Return the random id that the ledger was given when it was created."""
+    return str(connection.scalar(select(settings.c.value).where(settings.c.name == _ID_NAME)))
 
 
 def stored_version(connection: Connection, description: str) -> int | None:

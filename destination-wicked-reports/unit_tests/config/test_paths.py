@@ -11,7 +11,7 @@ from destination_wicked_reports.config import paths
 from destination_wicked_reports.config.paths import data_folder, is_ephemeral, ledger_path, rejects_path
 from destination_wicked_reports.config.spec import Config
 from destination_wicked_reports.delivery.dead_letters import DeadLetterFile
-from destination_wicked_reports.delivery.session import log_locations, open_dead_letters
+from destination_wicked_reports.delivery.session import log_locations, open_dead_letters, warn_of_new_ledger
 from destination_wicked_reports.ledger.ledger import Ledger
 from destination_wicked_reports.ledger.opening import open_ledger
 
@@ -192,6 +192,19 @@ def test_a_run_in_a_container_without_a_volume_warns_once_and_names_the_fix(
 def test_without_a_ledger_every_run_warns(machine, caplog):
     (warning,) = warnings_of(config(ledger={"type": "none"}), caplog)
     assert warning.startswith("Without a ledger nothing is remembered")
+
+
+def test_a_new_ledger_is_a_warning_that_says_what_follows(machine, caplog):
+    for ledger in ({"type": "sqlite"}, {"type": "none"}):
+        settings = config(ledger=ledger)
+        opened = open_ledger(settings)
+        warn_of_new_ledger(settings, opened)
+        opened.close()
+    (warning,) = caplog.records
+    assert warning.levelno == logging.WARNING
+    assert warning.getMessage().startswith(
+        f"The ledger {ledger_path(config())} is new and empty: everything that the source delivers will be sent."
+    )
 
 
 def warnings_of(settings: Config, caplog: pytest.LogCaptureFixture) -> list[str]:

@@ -39,6 +39,29 @@ def test_committed_rows_are_known_by_key_and_content(ledger):
     assert ledger.known("contacts", [row.key]) == {}
 
 
+def test_a_ledger_keeps_the_random_id_that_it_was_created_with(tmp_path):
+    ids = []
+    for name in ("a", "a", "b"):
+        with contextlib.closing(Ledger.sqlite(tmp_path / name, "live")) as opened:
+            ids.append(opened.id)
+    assert ids[0] == ids[1] != ids[2]
+    assert all(len(each) == 32 for each in ids)
+
+
+def test_a_ledger_is_new_until_something_was_sent_to_its_store(tmp_path):
+    def is_new(store: str, *rows) -> bool:
+        with contextlib.closing(Ledger.sqlite(tmp_path / "ledger.sqlite", store)) as opened:
+            opened.claim("key")
+            if rows:
+                sent(opened, *rows)
+            return opened.is_new
+
+    assert is_new("live"), "claimed by a run that sent nothing"
+    assert is_new("live", make_row()), "new when this run began"
+    assert not is_new("live")
+    assert is_new("test")
+
+
 def test_ten_thousand_keys_are_looked_up_in_one_query(ledger):
     rows = [make_row(number=n) for n in range(10_000)]
     sent(ledger, *rows)
