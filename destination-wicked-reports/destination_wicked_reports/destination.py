@@ -26,6 +26,7 @@ from destination_wicked_reports.base.errors import config_error
 from destination_wicked_reports.config.mappings import NativeMapping
 from destination_wicked_reports.config.reader import read_config_file
 from destination_wicked_reports.config.spec import Config
+from destination_wicked_reports.delivery.report import RunReport, reported
 from destination_wicked_reports.delivery.session import (
     make_client,
     open_dead_letters,
@@ -37,6 +38,7 @@ from destination_wicked_reports.ledger.opening import open_ledger, refuse_foreig
 from destination_wicked_reports.mappings.factory import make_normalizer
 from destination_wicked_reports.protocol import discover
 from destination_wicked_reports.protocol.catalog import find_routes, find_schemas, read_catalog
+from destination_wicked_reports.protocol.command_line import CHECK, DISCOVER, SPEC, parse_args
 from destination_wicked_reports.protocol.entrypoint import run_command
 from destination_wicked_reports.protocol.messages import Line, Output, read_lines
 from destination_wicked_reports.protocol.pyairbyte_cache import CachedRecordDecoder
@@ -111,14 +113,20 @@ class DestinationWickedReports(Destination):
         raise AirbyteTracedException(message="Use `deliver`.", failure_type=FailureType.system_error)
 
     def deliver(
-        self, config: Mapping[str, Any], catalog: ConfiguredAirbyteCatalog, input_lines: Iterable[Sequence[Line]]
+        self,
+        config: Mapping[str, Any],
+        catalog: ConfiguredAirbyteCatalog,
+        input_lines: Iterable[Sequence[Line]],
+        report: RunReport | None = None,
     ) -> None:
         """Send the records of the input, given as lists of lines; emit each STATE once every row before it is settled.
 
-        Raises config_error for rejected rows, unless `on_rejected_record` is `skip`.
+        Raises config_error for rejected rows, unless `on_rejected_record` is `skip`. `report` is filled in.
         """
+        report = report or RunReport()
         try:
             parsed = Config.parse(config)
+            report.configure(parsed)
             normalizer = make_normalizer(parsed)
             routes = find_routes(catalog, normalizer, parsed)
         except ConfigurationError as error:
@@ -143,6 +151,8 @@ class DestinationWickedReports(Destination):
                 reminder = session.dead_letters.reminder()
                 if reminder:
                     logger.warning(reminder)
+                report.ended = writer.ended
+                report.collect(session)
         if session.tally.failed:
             if parsed.on_rejected_record != "skip":
                 raise session.tally.failure()
@@ -155,27 +165,32 @@ class DestinationWickedReports(Destination):
         run_command(self.output, lambda: self.run_cmd(self.parse_args(args)))
 
     def parse_args(self, args: list[str]) -> argparse.Namespace:
-        """Parse the command line: spec, check and write as in the base class, and discover."""
+        """Parse the command line: spec, check, discover or write."""
         if not args:
             raise config_error("No command was given: use spec, check, discover, write, ledger or replay.")
-        return discover.parse_args(args) if args[:1] == [discover.COMMAND] else super().parse_args(args)
+        return parse_args(args)
 
     def run_cmd(self, parsed_args: argparse.Namespace) -> Iterable[AirbyteMessage]:
         """Run one command. Unlike the base class, leave validation to `Config`, whose messages users understand."""
         spec = self.spec(logger)
-        if parsed_args.command == "spec":
+        if parsed_args.command == SPEC:
             yield AirbyteMessage(type=Type.SPEC, spec=spec)
             return
         config = self.read_config(parsed_args.config)
         update_secrets(get_secrets(spec.connectionSpecification, config))
-        if parsed_args.command == "check":
+        if parsed_args.command == CHECK:
             yield self._run_check(config)
-        elif parsed_args.command == discover.COMMAND:
+        elif parsed_args.command == DISCOVER:
             self.discover(config)
         else:
+            self._write(config, parsed_args)
+
+    def _write(self, config: Mapping[str, Any], parsed_args: argparse.Namespace) -> None:
+        """Deliver standard input, and write the report however the run ends."""
+        with reported(parsed_args.report) as report:
             if sys.stdin is None:
                 raise config_error("Standard input is closed. Pipe the messages of a source into this command.")
-            self.deliver(config, read_catalog(Path(parsed_args.catalog)), read_lines(sys.stdin.fileno()))
+            self.deliver(config, read_catalog(Path(parsed_args.catalog)), read_lines(sys.stdin.fileno()), report)
 
     @staticmethod
     def read_config(config_path: str) -> MutableMapping[str, Any]:

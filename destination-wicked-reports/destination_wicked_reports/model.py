@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -160,10 +160,14 @@ class Reject:
 
 @dataclass(slots=True, frozen=True)
 class Skip:
-    """A record that by configuration becomes no row. It is only counted, by `reason`."""
+    """A record that by configuration becomes no row. It is only counted, by `reason`.
+
+    `sample` is what the closing log may show of it: an id, without personal data.
+    """
 
     reason: str
     sequence: int = 0
+    sample: str = field(default="", kw_only=True)
 
 
 @dataclass(slots=True, frozen=True)

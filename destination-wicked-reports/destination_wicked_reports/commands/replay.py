@@ -104,7 +104,7 @@ class Replay:
                     if dead_letter.record is not None:
                         self._send_record(dead_letter.record)
                     elif dead_letter.in_doubt and not self._session.ledger.resend_in_doubt:
-                        self._tally.skipped[NOT_ASKED_FOR] += 1
+                        self._tally.skip(NOT_ASKED_FOR)
                         continue
                     else:
                         self._send_row(dead_letter)
@@ -139,7 +139,7 @@ class Replay:
             self._dispatcher.orders.load([row.sale_key])
             known = self._dispatcher.orders.get(row.sale_key)
             if not is_current(row, known):
-                self._tally.skipped[OUTDATED] += 1
+                self._tally.skip(OUTDATED)
                 return
             if known and row.endpoint != ORDERS.name:
                 # Its order may have been sent with a fixed contact.
@@ -159,8 +159,8 @@ class Replay:
         """Yield what became of the lines."""
         yield from self._tally.lines()
         yield from self._tally.left_out_lines()
-        for reason, count in self._tally.skipped.items():
-            yield f"not sent: {count:,} {reason}"
+        for reason, sampled in self._tally.skipped.items():
+            yield f"not sent: {sampled.count:,} {reason}"
         if self._tally.empty:
             yield "Nothing was sent."
         yield from self._normalizer.notes()

@@ -117,20 +117,8 @@ class DeadLetterFile:
 
         Lines about what the ledger stores are not counted, because every run tries these orders again.
         """
-        counts: Counter[str] = Counter()
-        try:
-            settled = set(self._settled_path.read_bytes().split()) if self._settled_path.exists() else set()
-            rest = READ_BYTES
-            with self.path.open("rb") as lines:
-                for line in lines:
-                    rest -= len(line)
-                    if rest < 0:
-                        break
-                    if not line.isspace() and not _has(line, b"form", FACTS) and line_id(line).encode() not in settled:
-                        counts[IN_DOUBT if _has(line, b"outcome", IN_DOUBT) else REJECTED] += 1
-        except OSError:  # the file does not exist; if it cannot be read, writing to it fails and is reported
-            return ""
-        total, least = counts.total(), "at least " if rest < 0 else ""
+        counts, whole = self._count_open()
+        total, least = counts.total(), "" if whole else "at least "
         if not total:
             return ""
         lines_are = "1 dead letter is" if total == 1 else f"{total:,} dead letters are"
@@ -139,6 +127,27 @@ class DeadLetterFile:
             f"Open: {least}{lines_are} in {self.path}{in_doubt}. Fix the rows and send them with `replay`, or close "
             "them with `replay --dismiss`."
         )
+
+    def open_in_doubt(self) -> int:
+        """Return how many rows in doubt were neither replayed nor dismissed."""
+        return self._count_open()[0][IN_DOUBT]
+
+    def _count_open(self) -> tuple[Counter[str], bool]:
+        """Return the open lines by outcome, and whether the whole file was read."""
+        counts: Counter[str] = Counter()
+        rest = READ_BYTES
+        try:
+            settled = set(self._settled_path.read_bytes().split()) if self._settled_path.exists() else set()
+            with self.path.open("rb") as lines:
+                for line in lines:
+                    rest -= len(line)
+                    if rest < 0:
+                        break
+                    if not line.isspace() and not _has(line, b"form", FACTS) and line_id(line).encode() not in settled:
+                        counts[IN_DOUBT if _has(line, b"outcome", IN_DOUBT) else REJECTED] += 1
+        except OSError:  # the file does not exist; if it cannot be read, writing to it fails and is reported
+            pass
+        return counts, rest >= 0
 
     @property
     def _settled_path(self) -> Path:

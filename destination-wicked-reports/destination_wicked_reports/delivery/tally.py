@@ -9,14 +9,50 @@ from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from destination_wicked_reports.api.endpoints import LOAD_ORDER
 from destination_wicked_reports.base.errors import config_error
-from destination_wicked_reports.delivery.dead_letters import REJECTED, DeadLetterFile
-from destination_wicked_reports.model import IN_DOUBT, Deleted, Reject, Row, Skip, Unchanged
+from destination_wicked_reports.delivery.dead_letters import (
+    ORDER_REJECTED,
+    OUTCOME_UNKNOWN,
+    REJECTED,
+    TOO_LARGE,
+    DeadLetterFile,
+)
+from destination_wicked_reports.delivery.samples import (
+    OTHER_REASONS,
+    Sampled,
+    add_reason,
+    name_of_reject,
+    name_of_row,
+    without_values,
+)
+from destination_wicked_reports.model import IN_DOUBT, LAST_SEQUENCE, Deleted, Reject, Row, Skip, Unchanged
 
 #: `changed`: an order or item that was sent before with other content, which Wicked cannot update.
 SENT, UNCHANGED, CHANGED = "sent", "unchanged", "changed"
 #: Lines of the closing log that name fields.
 MOST_LINES = 20
 OUTCOMES = (SENT, UNCHANGED, CHANGED, REJECTED, IN_DOUBT)
+#: Reasons that quote nothing.
+_OWN_REASONS = frozenset({ORDER_REJECTED, OUTCOME_UNKNOWN, TOO_LARGE})
+
+
+class SequenceSet:
+    """Positions of records in the input, one bit each."""
+
+    def __init__(self) -> None:
+        self._bits = bytearray()
+        self._count = 0
+
+    def add(self, sequence: int) -> None:
+        """Add a position, unless it is here."""
+        index, bit = sequence >> 3, 1 << (sequence & 7)
+        if index >= len(self._bits):
+            self._bits.extend(bytes(index + 1 - len(self._bits)))
+        if not self._bits[index] & bit:
+            self._bits[index] |= bit
+            self._count += 1
+
+    def __len__(self) -> int:
+        return self._count
 
 
 class Tally:
@@ -25,7 +61,12 @@ class Tally:
     def __init__(self, dead_letters: DeadLetterFile, *, fail_fast: bool = False) -> None:
         self.dead_letters = dead_letters
         self.counts: dict[str, Counter[str]] = {endpoint: Counter() for endpoint in LOAD_ORDER}
-        self.skipped: Counter[str] = Counter()
+        self.skipped: dict[str, Sampled] = {}
+        #: rejected rows, by endpoint, field and reason
+        self.rejected: dict[tuple[str, str, str], Sampled] = {}
+        #: how many records arrived, and which of them have a row that was rejected or is in doubt
+        self.received = 0
+        self.rejected_records = SequenceSet()
         #: records that are marked as deleted, by stream
         self.deleted: Counter[str] = Counter()
         #: invalid optional fields, by endpoint, field and reason
@@ -45,22 +86,29 @@ class Tally:
             elif isinstance(result, Unchanged):
                 self.counts[result.endpoint][UNCHANGED] += 1
             elif isinstance(result, Skip):
-                self.skipped[result.reason] += 1
+                self.skip(result.reason, result.sample)
             else:
                 self.dead_letters.reject(result)
-                self.counts[result.endpoint][REJECTED] += 1
+                self._count_failed(REJECTED, result.endpoint, result.sequence)
+                self._count_reason(result.endpoint, result.field, result.reason, name_of_reject(result))
         self.check()
         return rows
+
+    def skip(self, reason: str, sample: str = "") -> None:
+        """Count a record, or a line of a dead-letter file, that is not sent."""
+        add_reason(self.skipped, reason, OTHER_REASONS, sample)
 
     def reject(self, row: Row, reason: str) -> None:
         """Record a row that may not be sent, or that Wicked refused."""
         self.dead_letters.reject_row(row, reason)
-        self.counts[row.endpoint][REJECTED] += 1
+        self._count_failed(REJECTED, row.endpoint, row.sequence)
+        shown = reason if reason in _OWN_REASONS else without_values(reason, row)
+        self._count_reason(row.endpoint, "", shown, name_of_row(row))
 
     def mark_in_doubt(self, row: Row, reason: str) -> None:
         """Record a row that Wicked may or may not have stored."""
         self.dead_letters.mark_in_doubt(row, reason)
-        self.counts[row.endpoint][IN_DOUBT] += 1
+        self._count_failed(IN_DOUBT, row.endpoint, row.sequence)
 
     @property
     def empty(self) -> bool:
@@ -105,6 +153,14 @@ class Tally:
             yield f"{endpoint}.{field}: left out of {'1 row' if count == 1 else f'{count:,} rows'}: {reason}"
         if len(self.left_out) > MOST_LINES:
             yield f"and {len(self.left_out) - MOST_LINES:,} more fields were left out."
+
+    def _count_failed(self, outcome: str, endpoint: str, sequence: int) -> None:
+        self.counts[endpoint][outcome] += 1
+        if 0 < sequence < LAST_SEQUENCE:
+            self.rejected_records.add(sequence)
+
+    def _count_reason(self, endpoint: str, field: str, reason: str, sample: str) -> None:
+        add_reason(self.rejected, (endpoint, field, reason), (endpoint, "", OTHER_REASONS), sample)
 
     def _total(self, outcome: str) -> int:
         return sum(counts[outcome] for counts in self.counts.values())

@@ -97,7 +97,8 @@ class Writer:
         self._record_counts: Counter[StreamKey] = Counter()
         self._open_streams: set[str] = set()
         self._source_failed = False
-        self._ended = False
+        #: Whether the input ended and everything in it was delivered.
+        self.ended = False
 
     # -- the durability rule ----------------------------------------------------------------------------------------
 
@@ -121,7 +122,7 @@ class Writer:
                 self._flush()
                 self._finish()
                 self._flush()
-                self._ended = True
+                self.ended = True
         except BaseException as error:
             self._dispatcher.abort(at_once=not isinstance(error, Exception))
             self._release()
@@ -168,8 +169,7 @@ class Writer:
             record = message["record"]
             key = (record.get("namespace") or "", record["stream"])
             route = self._routes.get(key) or self._unknown_stream()
-            self._sequence += 1
-            self._record_counts[key] += 1
+            self._count(key)
             self._records.append(Record(route, record["data"], self._sequence))
             self._records_bytes += len(line)
             if len(self._records) == 1:
@@ -183,12 +183,16 @@ class Writer:
         elif kind == "TRACE":
             self._take_trace(message["trace"])
 
+    def _count(self, key: StreamKey) -> None:
+        self._sequence += 1
+        self._tally.received += 1
+        self._record_counts[key] += 1
+
     def _take_bad(self, record: BadRecord) -> None:
         """Write a record that is not valid JSON to the dead-letter file."""
         key = (record.namespace, record.stream)
         route = self._routes.get(key) or self._unknown_stream()
-        self._sequence += 1
-        self._record_counts[key] += 1
+        self._count(key)
         endpoint = self._normalizer.endpoint_of(route)
         self._tally.rows_of([Reject(record.reason, "", endpoint, route, record.data, self._sequence)])
 
@@ -255,23 +259,23 @@ class Writer:
         yield from self._tally.lines()
         yield from self._tally.left_out_lines()
         if self._tally.empty:
-            if self._ended and self._source_failed:
+            if self.ended and self._source_failed:
                 yield "Nothing was sent: the source failed before it delivered anything new."
-            elif self._ended and not self._tally.deleted:
+            elif self.ended and not self._tally.deleted:
                 if self._tally.skipped:
                     yield "Nothing new to send: all records are in Wicked Reports already or were skipped, see below."
                 else:
                     yield "Nothing new to send: everything received is already in Wicked Reports."
-            elif not self._ended:
+            elif not self.ended:
                 yield "The run ended before Wicked Reports accepted anything."
-        if self._open_streams and self._ended:  # otherwise the run itself stopped, and its error is logged
+        if self._open_streams and self.ended:  # otherwise the run itself stopped, and its error is logged
             fix = "fix the error it reported and " if self._source_failed else ""
             yield (
                 f"The input ended before {first_names(self._open_streams)} was complete: the source stopped "
                 f"early, so {fix}run the sync again."
             )
-        for reason, count in self._tally.skipped.items():
-            yield f"skipped {count:,} records: {reason}"
+        for reason, sampled in self._tally.skipped.items():
+            yield f"skipped {sampled.count:,} records: {reason}"
         yield from self._normalizer.notes()
 
     def warnings(self) -> Iterator[str]:

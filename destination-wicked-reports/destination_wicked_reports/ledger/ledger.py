@@ -19,7 +19,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import orjson
-from sqlalchemy import Connection, Engine, bindparam, delete, insert, literal, select
+from sqlalchemy import Connection, Engine, bindparam, delete, func, insert, literal, select
 from sqlalchemy.exc import DBAPIError
 
 from destination_wicked_reports.api.endpoints import UPDATABLE
@@ -173,6 +173,13 @@ class Ledger:
         """Record a setting that all rows of this ledger share."""
         with self._connection.begin():
             upsert(self._connection, settings, [(name, value)])
+
+    def size(self) -> int:
+        """Return how many rows were sent, including those in doubt."""
+        with self._connection.begin():
+            return (
+                self._connection.scalar(select(func.count()).select_from(sent).where(sent.c.store == self.store)) or 0
+            )
 
     def _has_rows(self) -> bool:
         any_row = (select(literal(1)).where(table.c.store == self.store).limit(1) for table in (sent, outbox))

@@ -10,14 +10,11 @@ fraction has, whether an integer was written with a decimal point. The schemas a
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from destination_wicked_reports.api.endpoints import ENDPOINTS, Endpoint, Field, Need
 from destination_wicked_reports.api.fields import BLANKS, NUMBER_LIMIT, Kind
-
-COMMAND = "discover"
 
 #: Matches one character that is not a blank. Not `\S`, because the writer accepts a no-break space as text.
 SOME_TEXT = "[^" + "".join(f"\\x{ord(blank):02x}" for blank in BLANKS) + "]"
@@ -52,16 +49,6 @@ _TYPES: dict[Kind, dict[str, Any]] = {
     Kind.UTC: {**_DATE, "airbyte_type": "timestamp_with_timezone"},
     Kind.LOCAL: {**_DATE, "airbyte_type": "timestamp_without_timezone"},
 }
-
-
-def parse_args(args: Sequence[str]) -> argparse.Namespace:
-    """Parse `discover --config FILE`, given without the program's name."""
-    parser = argparse.ArgumentParser(prog="destination-wicked-reports")
-    command = parser.add_subparsers(dest="command", required=True).add_parser(
-        COMMAND, help="outputs the objects that records can become"
-    )
-    command.add_argument("--config", required=True, help="path to the json configuration file")
-    return parser.parse_args(args)
 
 
 def destination_catalog() -> dict[str, Any]:

@@ -124,7 +124,7 @@ class Bench:
             replay = Replay(session, normalizer)
             lines = (content for _, content in read_dead_letters(self.dead_letters.path, reader, size))
             replay.send(line for line in lines if isinstance(line, DeadLetter))
-            self.skipped = dict(session.tally.skipped)
+            self.skipped = {reason: sampled.count for reason, sampled in session.tally.skipped.items()}
             self.summary = list(replay.summary())
         return [(path, json.loads(body)) for method, path, _, body in self.wicked.requests if method == "POST"]
 
