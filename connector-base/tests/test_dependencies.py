@@ -31,6 +31,7 @@ def imported(package):
 
 @pytest.mark.parametrize("project", PROJECTS, ids=lambda project: project.name)
 def test_a_package_declares_exactly_what_it_imports(project):
-    text = re.search(r"(?ms)^dependencies = \[(.*?)^\]", (project / "pyproject.toml").read_text())[1]
+    lists = re.findall(r"(?ms)^(?:dependencies|cli) = \[(.*?)^\]", (project / "pyproject.toml").read_text())
+    text = "".join(lists)
     declared = {re.match(r"[\w.-]+", line)[0].lower() for line in re.findall(r'"(.+?)"', text)}
     assert imported(project / project.name.replace("-", "_")) == declared - NOT_IMPORTED

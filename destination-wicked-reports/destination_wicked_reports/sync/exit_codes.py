@@ -1,0 +1,14 @@
+"""Exit codes of every command, and the error that ends one."""
+
+from __future__ import annotations
+
+#: 0 all well; 1 rows were refused or are in doubt; 2 the command did not run to its end; 3 the configuration is wrong
+DONE, UNSETTLED, STOPPED, MISCONFIGURED = 0, 1, 2, 3
+
+
+class CommandError(Exception):
+    """A command cannot go on. The message says what to do; `code` is the exit code."""
+
+    def __init__(self, message: str, code: int) -> None:
+        super().__init__(message)
+        self.code = code

@@ -1,0 +1,35 @@
+"""What a command has to know about the ledger before anything runs."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+
+from destination_wicked_reports.config.spec import Config, NoLedger
+from destination_wicked_reports.ledger.ledger import fingerprint
+from destination_wicked_reports.ledger.opening import open_ledger
+
+
+@dataclass(slots=True, frozen=True)
+class LedgerFacts:
+    """The ledger of one sync. `id` is empty if there is none."""
+
+    id: str
+    mode: str
+    location: str
+    rows: int
+    account: str
+
+    def first_line(self) -> str:
+        """Return where rows go, and what is known of earlier ones."""
+        mode = "TEST MODE: rows go to Wicked's test store" if self.mode == "test" else "LIVE: rows go to Wicked Reports"
+        ledger = f"Ledger {self.location}, {self.rows:,} rows" if self.id else "No ledger"
+        return f"{mode}, account {self.account}. {ledger}."
+
+
+def read_ledger_facts(config: Config) -> LedgerFacts:
+    """Open the ledger, creating it if need be. Raises LedgerError."""
+    with contextlib.closing(open_ledger(config)) as ledger:
+        location = ledger.description.removeprefix("The ledger ").removeprefix("in ")
+        identity = "" if isinstance(config.ledger, NoLedger) else ledger.id
+        return LedgerFacts(identity, ledger.store, location, ledger.size(), fingerprint(config.api_key))

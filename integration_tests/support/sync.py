@@ -1,0 +1,92 @@
+"""Runs `wicked-reports-sync` as users do, in a folder with a `sync.yaml` of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from integration_tests.simulator.client import SimulatorClient
+from integration_tests.support.processes import BIN, EMAIL, RUN_SECONDS
+
+PROGRAM = BIN / "wicked-reports-sync"
+ENVIRONMENT = {
+    "WECANTRACK_API_KEY": SimulatorClient.wecantrack_key,
+    "SOVRN_SECRET_KEY": SimulatorClient.sovrn_key,
+    "WICKED_REPORTS_API_KEY": SimulatorClient.wicked_key,
+}
+CONTACT_RULE = {"field": "sub_ids.*", "pattern": "^(?P<contact_id>U[0-9]+)-"}
+
+
+class SyncFolder:
+    """A folder with `sync.yaml` for wecantrack and the simulator."""
+
+    def __init__(self, folder: Path, simulator: SimulatorClient) -> None:
+        self.folder = folder
+        self.simulator = simulator
+        self.outputs: list[str] = []
+        self.settings: dict[str, Any] = {
+            "source": {
+                "program": "source-wecantrack",
+                "config": {
+                    "api_key": "${WECANTRACK_API_KEY}",
+                    "start_date": "2026-03-02",
+                    "api_url": simulator.url,
+                },
+            },
+            "destination": {
+                "api_key": "${WICKED_REPORTS_API_KEY}",
+                "api_url": simulator.url,
+                "mapping": {"type": "wecantrack", "contact_rules": [CONTACT_RULE], "without_contact": "synthetic"},
+                "ledger": {"type": "sqlite", "path": "ledger.sqlite"},
+            },
+        }
+        self.write()
+
+    def write(self) -> None:
+        """Write `sync.yaml`."""
+        (self.folder / "sync.yaml").write_text(yaml.safe_dump(self.settings, sort_keys=False))
+
+    def environment(self, **changes: str) -> dict[str, str]:
+        """Return the environment of a run; an empty value removes a variable."""
+        merged = {**os.environ, **ENVIRONMENT, **changes}
+        return {name: value for name, value in merged.items() if value}
+
+    def run(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run one command to its end, from another folder than that of `sync.yaml`."""
+        command, *rest = arguments
+        line = [str(PROGRAM), command, str(self.folder / "sync.yaml"), *rest]
+        done = subprocess.run(
+            line,
+            cwd="/",
+            env=self.environment(**environment),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=RUN_SECONDS,
+            check=False,
+        )
+        self.outputs.append(done.stdout + done.stderr)
+        return done
+
+    def state(self, source: str = "wecantrack") -> dict[str, Any]:
+        """Return what the state file has of a source."""
+        sources: dict[str, Any] = json.loads((self.folder / "state.json").read_text())["sources"]
+        return dict(sources[source])
+
+    def position(self, source: str = "wecantrack") -> str:
+        """Return how far the first stream of a source was read."""
+        (state, *_) = self.state(source)["states"]
+        (position,) = state["stream"]["stream_state"].values()
+        return str(position)
+
+    def leaks(self) -> list[str]:
+        """Return secrets and addresses of people in the output and in the logs."""
+        logs = [path.read_text() for path in (self.folder / "logs").glob("*")]
+        texts = [*self.outputs, *logs]
+        secrets = [secret for secret in ENVIRONMENT.values() if any(secret in text for text in texts)]
+        return [*secrets, *(address for text in texts for address in EMAIL.findall(text))]
