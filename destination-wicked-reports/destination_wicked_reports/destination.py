@@ -34,6 +34,7 @@ from destination_wicked_reports.delivery.session import (
 )
 from destination_wicked_reports.delivery.writer import Writer
 from destination_wicked_reports.errors import ConfigurationError, LedgerBusyError, LedgerError
+from destination_wicked_reports.ledger.guards import announcements
 from destination_wicked_reports.ledger.opening import open_ledger, refuse_foreign_ledger
 from destination_wicked_reports.mappings.factory import make_normalizer
 from destination_wicked_reports.protocol import discover
@@ -66,6 +67,8 @@ class DestinationWickedReports(Destination):
             busy = contextlib.suppress(LedgerBusyError)  # a running sync uses the ledger, so it works
             with busy, contextlib.closing(open_ledger(parsed, lock_wait=0)) as ledger:
                 refuse_foreign_ledger(parsed, ledger)
+                for announcement in announcements(parsed, ledger):
+                    logger.warning(announcement)
             open_dead_letters(parsed)
         except (ConfigurationError, LedgerError) as error:
             return AirbyteConnectionStatus(status=Status.FAILED, message=str(error))

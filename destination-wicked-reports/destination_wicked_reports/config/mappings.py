@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -63,20 +63,27 @@ class ContactRule(BaseModel):
 
 #: An amount as text, so that no form and no parser makes a float of it.
 AMOUNT = r"^[0-9]{1,9}(\.[0-9]{1,2})?$"
+#: How the SourceID of an order of CPC rows starts.
+ROLLUP_PREFIX = "sovrn-cpc-"
 
 
 class NativeMapping(BaseModel):
     """The streams already use Wicked Reports' field names."""
 
     model_config = variant("Native")
+    guarded: ClassVar[tuple[str, ...]] = ()
 
     type: Literal["native"] = "native"
 
 
 class AffiliateMapping(BaseModel):
-    """The settings that all affiliate mappings share."""
+    """The settings that all affiliate mappings share.
+
+    `guarded` names the settings that change what a sale that was sent is worth; see `ledger/guards.py`.
+    """
 
     model_config = ConfigDict(frozen=True)
+    guarded: ClassVar[tuple[str, ...]]
 
     source_system: str
 
@@ -121,22 +128,23 @@ class AffiliateMapping(BaseModel):
     )
 
     @property
-    def measure(self) -> str:
-        """Return what the amounts in the ledger represent. It must not change once orders were sent."""
-        return self.revenue_basis
+    def contact_settings(self) -> str:
+        """The settings that decide who bought, as text that is equal if they are."""
+        return self.model_dump_json(include={"contact_rules", "without_contact"})
 
 
 class WecantrackMapping(AffiliateMapping):
     """Sends the `transactions` stream of source-wecantrack as orders and payments."""
 
     model_config = variant("wecantrack")
+    guarded: ClassVar[tuple[str, ...]] = ("revenue_basis", "recognize", "currency")
 
     type: Literal["wecantrack"] = "wecantrack"
     source_system: str = Field(
         default="wecantrack",
         title="Source System",
         description="The SourceSystem of these orders in Wicked Reports, without spaces. Don't change it after the "
-        "first sync, or orders are sent again under the new name.",
+        "first sync: see Accept Change.",
         pattern=r"^\S+$",
         max_length=255,
     )
@@ -158,6 +166,7 @@ class SovrnMapping(AffiliateMapping):
     """Sends the `transactions` stream of source-sovrn as orders and payments."""
 
     model_config = variant("Sovrn Commerce")
+    guarded: ClassVar[tuple[str, ...]] = ("revenue_basis", "order_currency", "cpc")
 
     type: Literal["sovrn"] = "sovrn"
     recognize: Literal["pending", "approved"] = Field(
@@ -170,7 +179,7 @@ class SovrnMapping(AffiliateMapping):
         default="sovrn",
         title="Source System",
         description="The SourceSystem of these orders in Wicked Reports, without spaces. Don't change it after the "
-        "first sync, or orders are sent again under the new name.",
+        "first sync: see Accept Change.",
         pattern=r"^\S+$",
         max_length=255,
     )
@@ -240,14 +249,15 @@ class BigcommerceMapping(BaseModel):
     """Sends the streams of Airbyte's source-bigcommerce as contacts, products, orders, order items and payments."""
 
     model_config = variant("BigCommerce")
+    guarded: ClassVar[tuple[str, ...]] = ("order_total", "currency")
 
     type: Literal["bigcommerce"] = "bigcommerce"
     source_system: str = Field(
         default="BigCommerce",
         title="Source System",
         description="The SourceSystem of this shop in Wicked Reports, without spaces. Give each shop its own name, and "
-        "don't change it after the first sync. Disable Wicked Reports' own BigCommerce integration, or every order "
-        "counts twice.",
+        "don't change it after the first sync: see Accept Change. Disable Wicked Reports' own BigCommerce integration, "
+        "or every order counts twice.",
         pattern=r"^\S+$",
         max_length=255,
     )
@@ -274,11 +284,6 @@ class BigcommerceMapping(BaseModel):
         description="Where to find the subscription id of an order, so that Wicked Reports can link the rebills. The "
         "first rule that matches wins.",
     )
-
-    @property
-    def measure(self) -> str:
-        """Return what the amounts in the ledger represent. It must not change once orders were sent."""
-        return f"{self.order_total} in the currency of the {self.currency}"
 
 
 def _field_properties() -> dict[str, Any]:
@@ -337,6 +342,7 @@ class CustomMapping(BaseModel):
     """Sends any stream to any endpoint, mapped by JMESPath expressions."""
 
     model_config = variant("Custom")
+    guarded: ClassVar[tuple[str, ...]] = ()
 
     type: Literal["custom"] = "custom"
     streams: list[CustomStream] = Field(title="Streams", description="One entry per stream and endpoint.", min_length=1)

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from destination_wicked_reports.config.changes import SettingChange, parse_change
 from destination_wicked_reports.config.mappings import Mapping, NativeMapping, variant
 from destination_wicked_reports.config.urls import parse_url
 from destination_wicked_reports.errors import ConfigurationError
@@ -164,6 +165,25 @@ class Config(BaseModel):
         "the account keeps its ledger.",
         json_schema_extra={"order": 9},
     )
+    accept_change: str = Field(
+        default="",
+        title="Accept Change",
+        description="Once rows were sent, a change of a setting that decides what they are worth, or of the source "
+        "system, is refused. The error says which text to enter here to make the change on purpose.",
+        examples=["revenue_basis: commission -> sale_amount", "source_system: old-name -> new-name"],
+        json_schema_extra={"order": 10},
+    )
+
+    @field_validator("accept_change")
+    @classmethod
+    def _check_change(cls, text: str) -> str:
+        parse_change(text)
+        return text
+
+    @property
+    def accepted_change(self) -> SettingChange | None:
+        """The change of a guarded setting that `accept_change` names."""
+        return parse_change(self.accept_change)
 
     @field_validator("rejected_records_path")
     @classmethod

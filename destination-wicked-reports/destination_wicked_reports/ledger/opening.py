@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import logging
+
 from destination_wicked_reports.api.client import WickedClient
 from destination_wicked_reports.api.rows import SEPARATOR
-from destination_wicked_reports.config.mappings import AffiliateMapping, BigcommerceMapping
 from destination_wicked_reports.config.paths import ledger_path
 from destination_wicked_reports.config.spec import Config, PostgresLedger
 from destination_wicked_reports.errors import ConfigurationError, LedgerError
+from destination_wicked_reports.ledger.guards import GuardedMapping, announcements, record_settings, refuse_changes
 from destination_wicked_reports.ledger.ledger import FILE_LOCK_SECONDS, LEASE_WAIT_SECONDS, Ledger
 
-#: Mappings that send payments for the difference to what was sent before, so what they measure must not change.
-MEASURED = (AffiliateMapping, BigcommerceMapping)
+logger = logging.getLogger("airbyte")
 
 
 def open_ledger(config: Config, lock_wait: float | None = None, *, resend_in_doubt: bool = False) -> Ledger:
@@ -37,26 +38,19 @@ def open_ledger(config: Config, lock_wait: float | None = None, *, resend_in_dou
 
 
 def refuse_foreign_ledger(config: Config, ledger: Ledger) -> None:
-    """Raise ConfigurationError if another account, or the same mapping with another measure, filled the ledger."""
+    """Raise ConfigurationError if another account filled the ledger, or a guarded setting changed since."""
     if not ledger.belongs_to(config.api_key) and not config.new_api_key:
         raise ConfigurationError(
             f"{ledger.description} was filled with another API key. If that is another Wicked account, give this one "
             "its own ledger path or schema. If the key of the same account was renewed, set "
             '"new_api_key": true for one run.'
         )
-    if isinstance(config.mapping, MEASURED):
-        measure, stored = config.mapping.measure, ledger.setting(_measure_name(config.mapping, ledger))
-        if stored not in (None, measure):
-            raise ConfigurationError(
-                f"{ledger.description} holds orders measured by {stored}, but the mapping now measures {measure}: "
-                "every order would seem to have changed. Change the mapping back, or start over with another "
-                "source_system."
-            )
+    refuse_changes(config, ledger)
 
 
 def claim_ledger(config: Config, ledger: Ledger, client: WickedClient) -> None:
     """Refuse a foreign ledger, else record whose it is. Waits for a run of the same source system."""
-    if isinstance(config.mapping, MEASURED):
+    if isinstance(config.mapping, GuardedMapping):
         ledger.acquire([config.mapping.source_system + SEPARATOR])
     try:
         refuse_foreign_ledger(config, ledger)
@@ -64,9 +58,6 @@ def claim_ledger(config: Config, ledger: Ledger, client: WickedClient) -> None:
         client.prove_key()  # a mistyped key is reported as a wrong key, not as a foreign ledger
         raise
     ledger.claim(config.api_key)
-    if isinstance(config.mapping, MEASURED):
-        ledger.set_setting(_measure_name(config.mapping, ledger), config.mapping.measure)
-
-
-def _measure_name(mapping: AffiliateMapping | BigcommerceMapping, ledger: Ledger) -> str:
-    return f"revenue_basis.{ledger.store}.{mapping.source_system}"
+    for announcement in announcements(config, ledger):
+        logger.warning(announcement)
+    record_settings(config, ledger)

@@ -29,6 +29,8 @@ from destination_wicked_reports.model import Document
 PAGE = 500
 #: A literal, not a parameter: a database uses a partial index only if the query contains the same condition.
 EMPTY: ColumnElement[str] = literal_column("''")
+#: The `pending` value of an order that is due although nothing about it changed. It sorts before every date.
+DUE_AGAIN = "0"
 
 metadata = MetaData()
 documents = Table(

@@ -65,6 +65,8 @@ sale_totals = Table(
 ALIAS_COLUMNS = [column for column in contributions.columns if column.name.startswith("alias_")]
 for column in ALIAS_COLUMNS:
     Index(f"contributions_by_{column.name}", column, sqlite_where=column != EMPTY, postgresql_where=column != EMPTY)
+#: The `pending` value of a total that is due although nothing about it changed. It sorts before every day.
+DUE_AGAIN = "1"
 PENDING = sale_totals.c.pending != EMPTY
 Index(
     "sale_totals_by_pending",
@@ -147,6 +149,12 @@ class SaleTotals:
     def loaded_keys(self) -> list[str]:
         """Return the keys of all loaded totals."""
         return list(self._totals)
+
+    def holds(self, prefix: str) -> bool:
+        """Tell whether the ledger has a total whose key has this prefix."""
+        query: Select[Any] = select(literal_column("1")).where(sale_totals.c.store == self._store)
+        with self._connection.begin():
+            return self._connection.scalar(query.where(starts_with(sale_totals.c.key, prefix)).limit(1)) is not None
 
     def pending(self, prefix: str, day: str) -> Iterator[list[SaleTotal]]:
         """Yield, in pages, the totals that are pending on or before this day and whose key has this prefix.

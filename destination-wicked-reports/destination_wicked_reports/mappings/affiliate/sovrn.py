@@ -23,7 +23,7 @@ import orjson
 
 from destination_wicked_reports.api.endpoints import ORDER_PAYMENTS, ORDERS
 from destination_wicked_reports.api.rows import SEPARATOR
-from destination_wicked_reports.config.mappings import SovrnMapping
+from destination_wicked_reports.config.mappings import ROLLUP_PREFIX, SovrnMapping
 from destination_wicked_reports.errors import FieldError
 from destination_wicked_reports.ledger.order_book import OrderBook
 from destination_wicked_reports.ledger.sale_totals import SaleTotals
@@ -45,12 +45,19 @@ from destination_wicked_reports.mappings.affiliate.returns import (
     waiting_returns,
 )
 from destination_wicked_reports.mappings.affiliate.sovrn_cpc import (
+    CPC_SKIPPED,
     CPC_WAITING,
     is_rollup,
     last_complete_day,
     read_utms,
 )
-from destination_wicked_reports.mappings.affiliate.sovrn_records import SovrnReader, SovrnRow, noon, read_day
+from destination_wicked_reports.mappings.affiliate.sovrn_records import (
+    SovrnReader,
+    SovrnRow,
+    is_cpc_row,
+    noon,
+    read_day,
+)
 from destination_wicked_reports.mappings.revenue import cents
 from destination_wicked_reports.model import LAST_SEQUENCE, ZERO, Record, Reject, Row, SaleState, SaleTotal, Skip
 
@@ -58,6 +65,8 @@ STREAM = "transactions"
 CPC_GROWTH = "CPC order that has grown by less than cpc_smallest_change, waiting"
 #: After so many days without a payment, any growth of a CPC order is sent.
 CPC_GROWTH_DAYS = 30
+#: Sorts after every day.
+_ALL_DAYS = "9999"
 #: The states of orders after the rows made in this call, by ledger key.
 LatestStates = dict[str, SaleState]
 
@@ -81,18 +90,16 @@ class SovrnNormalizer(AffiliateNormalizer):
         self._rolls_up = mapping.cpc == "rollup"
         self._cpc_smallest_change = Decimal(mapping.cpc_smallest_change)
         self._reader = SovrnReader(mapping)
+        #: whether the ledger has CPC orders, None if unknown
+        self._has_rollups: bool | None = None
 
     def normalize(self, records: Sequence[Record], orders: OrderBook) -> Iterator[Row | Reject | Skip]:
         """Return the rows of these records. Sales are processed first, so that each return finds its sale."""
         output: Output = []
         rows: list[SovrnRow] = []
         for record in records:
-            try:
-                row = self._reader.read(record)
-            except FieldError as error:
-                output.append(reject(error, ORDERS.name, record))
-                continue
-            if isinstance(row, Skip):
+            row = self._read(record, orders.sale_totals)
+            if not isinstance(row, SovrnRow):
                 output.append(row)
             else:
                 rows.append(row)
@@ -105,6 +112,9 @@ class SovrnNormalizer(AffiliateNormalizer):
             {name for one in sales for name in one.aliases},
         )
         orders.load(sums.loaded_keys() + [one.sale_key for one in sales])
+        if not self._rolls_up:
+            output += [Skip(CPC_SKIPPED, row.record.sequence) for row in rows if row.is_cpc]
+            rows = [row for row in rows if not row.is_cpc or _is_rolled_up(row, sums)]
         rows, outdated = _drop_outdated(rows, sums)
         output += outdated
         present_keys = {row.contribution.key for row in rows}
@@ -131,10 +141,13 @@ class SovrnNormalizer(AffiliateNormalizer):
 
         A CPC order stays due until a later run finds it sent, so one that did not arrive is sent again.
         """
-        limit = last_complete_day(self._today()) if self._rolls_up else AT_ONCE
+        limit = last_complete_day(self._today()) if self._rolls_up else _ALL_DAYS
         for totals in orders.sale_totals.pending(self._key_prefix, limit):
             orders.load([total.key for total in totals])
             for total in totals:
+                if is_rollup(total.key) and not self._rolls_up:
+                    yield from self._take_back(total, orders)
+                    continue
                 if self._growth_waits(total, orders.get(total.key)):
                     yield Skip(CPC_GROWTH, LAST_SEQUENCE)
                     continue
@@ -157,6 +170,18 @@ class SovrnNormalizer(AffiliateNormalizer):
         except FieldError:
             clicked_at = None
         return clicked_at, read_utms(data, "page") or read_utms(data, "link")
+
+    def _read(self, record: Record, sums: SaleTotals) -> SovrnRow | Skip | Reject:
+        """Return a record as it counts. CPC rows are skipped without a look, unless CPC orders were sent before."""
+        if not self._rolls_up and is_cpc_row(record.data):
+            if self._has_rollups is None:
+                self._has_rollups = sums.holds(self._key_prefix + ROLLUP_PREFIX)
+            if not self._has_rollups:
+                return Skip(CPC_SKIPPED, record.sequence)
+        try:
+            return self._reader.read(record)
+        except FieldError as error:
+            return reject(error, ORDERS.name, record)
 
     # -- contributions ----------------------------------------------------------------------------------------------
 
@@ -237,7 +262,7 @@ class SovrnNormalizer(AffiliateNormalizer):
             state = _state_of(orders, latest)(key)
             if former is not None and state is not None:  # the row was not a CPC row before
                 output += self._update_order(former, state, row.record, row.changed_at, latest)
-        if row.day > last_complete_day(self._today()):
+        if self._rolls_up and row.day > last_complete_day(self._today()):
             output.append(Skip(CPC_WAITING, row.record.sequence))
         return output
 
@@ -251,6 +276,16 @@ class SovrnNormalizer(AffiliateNormalizer):
         last_day = date.fromisoformat(max(order.paid_at for order in state.open_orders)[:10])
         recent = (self._today() - last_day).days < CPC_GROWTH_DAYS
         return ZERO < growth < self._cpc_smallest_change and recent
+
+    def _take_back(self, total: SaleTotal, orders: OrderBook) -> Output:
+        """Return the refunds of a CPC order that was sent before `cpc` was set to `skip`.
+
+        The order stays due, so that it counts again if `cpc` is set back to `rollup`.
+        """
+        state = orders.get(total.key)
+        if state is None or not state.open_orders:
+            return []
+        return self._finish_total(replace(total, amount=ZERO), orders)
 
     def _finish_total(self, total: SaleTotal, orders: OrderBook) -> Output:
         record = _stored_record(total)
@@ -310,6 +345,12 @@ def _drop_outdated(rows: Sequence[SovrnRow], sums: SaleTotals) -> tuple[list[Sov
         latest[contribution.key] = contribution.source_updated_at or last
         present.append(replace(row, contribution=replace(contribution, source_updated_at=latest[contribution.key])))
     return present, outdated
+
+
+def _is_rolled_up(row: SovrnRow, sums: SaleTotals) -> bool:
+    """Tell whether a CPC row counts in a CPC order of the ledger."""
+    known = sums.contribution(row.contribution.key)
+    return known is not None and is_rollup(known.sale_key)
 
 
 def _state_of(orders: OrderBook, latest: LatestStates) -> StateOf:

@@ -17,12 +17,12 @@ import orjson
 
 from destination_wicked_reports.api.json_text import decode_json_text
 from destination_wicked_reports.api.rows import SEPARATOR
+from destination_wicked_reports.config.mappings import ROLLUP_PREFIX
 
 WAIT_DAYS = 5
 CPC_SKIPPED = "CPC row, excluded by configuration"
 CPC_WAITING = f"CPC row, waiting in the ledger until its day is more than {WAIT_DAYS} days old"
 
-_ID_PREFIX = "sovrn-cpc-"
 _DIGEST_SIZE = 12
 #: Sovrn's UTM names, and the field names of Wicked Reports.
 UTMS = {"source": "Source", "medium": "Medium", "campaign": "Campaign", "content": "Content", "term": "Term"}
@@ -59,12 +59,12 @@ def rollup_id(data: Mapping[str, Any], account: str, day: str) -> str:
     page = read_utms(data, "page")
     group = [account, data.get("campaign_id"), data.get("merchant_group_id"), *map(page.get, UTMS.values())]
     encoded = orjson.dumps(["" if value is None else str(value) for value in group])
-    return f"{_ID_PREFIX}{account}-{day}-{blake2b(encoded, digest_size=_DIGEST_SIZE).hexdigest()}"
+    return f"{ROLLUP_PREFIX}{account}-{day}-{blake2b(encoded, digest_size=_DIGEST_SIZE).hexdigest()}"
 
 
 def is_rollup(key: str) -> bool:
     """Return whether this is the ledger key of a CPC order."""
-    return key.partition(SEPARATOR)[2].startswith(_ID_PREFIX)
+    return key.partition(SEPARATOR)[2].startswith(ROLLUP_PREFIX)
 
 
 def last_complete_day(today: date) -> str:

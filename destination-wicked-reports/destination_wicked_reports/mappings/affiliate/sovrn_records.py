@@ -20,7 +20,7 @@ from destination_wicked_reports.config.mappings import SovrnMapping
 from destination_wicked_reports.errors import FieldError
 from destination_wicked_reports.mappings.affiliate.base import EXCLUDED_NETWORK, read_amount, read_id
 from destination_wicked_reports.mappings.affiliate.returns import alias
-from destination_wicked_reports.mappings.affiliate.sovrn_cpc import CPC_SKIPPED, SHARED_FIELDS, UTMS, rollup_id
+from destination_wicked_reports.mappings.affiliate.sovrn_cpc import SHARED_FIELDS, UTMS, rollup_id
 from destination_wicked_reports.mappings.revenue import cents
 from destination_wicked_reports.model import Contribution, Record, Skip
 
@@ -77,7 +77,6 @@ class SovrnReader:
     """Reads records according to the mapping's settings."""
 
     def __init__(self, mapping: SovrnMapping) -> None:
-        self._rolls_up = mapping.cpc == "rollup"
         self._by_sale_amount = mapping.revenue_basis == "sale_amount"
         self._excluded = frozenset(network.casefold() for network in mapping.exclude_networks)
         self._key_prefix = mapping.source_system + SEPARATOR
@@ -90,9 +89,7 @@ class SovrnReader:
         network = data.get("network")
         if self._excluded and network is not None and str(network).casefold() in self._excluded:
             return Skip(EXCLUDED_NETWORK, record.sequence)
-        is_cpc = str(data.get("program_type")).casefold() == "cpc"
-        if is_cpc and not self._rolls_up:
-            return Skip(CPC_SKIPPED, record.sequence)
+        is_cpc = is_cpc_row(data)
         account = read_id(data, "account_id")
         for name in _RELATING_IDS:
             if "\0" in str(data.get(name)):
@@ -130,6 +127,11 @@ class SovrnReader:
             value = read_amount(data, "order_value")
             amount = value.copy_abs().copy_negate() if amount < 0 else value
         return amount.quantize(_FINEST, ROUND_HALF_UP, _EXACT)
+
+
+def is_cpc_row(data: Mapping[str, Any]) -> bool:
+    """Tell whether a row pays per click."""
+    return str(data.get("program_type")).casefold() == "cpc"
 
 
 def _own_id(data: Mapping[str, Any]) -> str:
