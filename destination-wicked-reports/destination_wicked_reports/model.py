@@ -80,7 +80,7 @@ class Contribution:
     """What one row of a source adds to the sale `sale_key`; negative if it takes money back.
 
     `aliases` relate it to other rows of the same sale. `source_updated_at` is the source's modification date of the
-    row, "" if it has none.
+    row, "" if it has none; so is `currency` where all rows have the same.
     """
 
     key: str
@@ -88,6 +88,7 @@ class Contribution:
     amount: Decimal
     aliases: tuple[str, ...] = ()
     source_updated_at: str = ""
+    currency: str = ""
 
 
 @dataclass(slots=True)

@@ -50,6 +50,7 @@ contributions = Table(
     Column("amount", String, nullable=False),  # money is decimal text, which no database rounds
     *(Column(f"alias_{number}", String, nullable=False) for number in range(1, ALIASES + 1)),
     Column("source_updated_at", String, nullable=False),
+    Column("currency", String, nullable=False),
     sqlite_with_rowid=False,
 )
 sale_totals = Table(
@@ -102,11 +103,13 @@ class SaleTotals:
     # -- reading ----------------------------------------------------------------------------------------------------
 
     def load(self, keys: Collection[str], sale_keys: Collection[str], aliases: Collection[str]) -> None:
-        """Fetch contributions by key and by alias, and the totals of all their sales."""
+        """Fetch contributions by key, those of their sales, all that share an alias, and the totals of all their sales."""
         self._clear()
         with self._connection.begin():
             own = select(contributions).where(among(contributions.c.key), contributions.c.store == self._store)
             self._fetch_contributions(own, keys)
+            self._fetch_contributions(own, {one.sale_key for one in self._contributions.values()} - set(keys))
+            aliases = {*aliases, *self._related}
             # As an expression, because SQLite would prefer to scan the store by primary key to using the index.
             store = contributions.c.store.concat(EMPTY)
             for column in ALIAS_COLUMNS:
@@ -121,7 +124,8 @@ class SaleTotals:
         if keys:
             for row in self._connection.execute(query, key_parameters(keys)).mappings():
                 amount, aliases = Decimal(row["amount"]), tuple(row[c.name] for c in ALIAS_COLUMNS if row[c.name])
-                self._keep(Contribution(row["key"], row["sale_key"], amount, aliases, row["source_updated_at"]))
+                updated_at, currency = row["source_updated_at"], row["currency"]
+                self._keep(Contribution(row["key"], row["sale_key"], amount, aliases, updated_at, currency))
 
     def _keep(self, contribution: Contribution) -> None:
         self._contributions[contribution.key] = contribution
@@ -216,7 +220,15 @@ class SaleTotals:
                 self._connection,
                 contributions,
                 [
-                    (self._store, c.key, c.sale_key, str(c.amount), *_filled(c.aliases), c.source_updated_at)
+                    (
+                        self._store,
+                        c.key,
+                        c.sale_key,
+                        str(c.amount),
+                        *_filled(c.aliases),
+                        c.source_updated_at,
+                        c.currency,
+                    )
                     for c in self._unsaved_contributions.values()
                 ],
             )

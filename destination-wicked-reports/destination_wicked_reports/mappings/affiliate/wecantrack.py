@@ -18,9 +18,11 @@ import orjson
 from destination_wicked_reports.api.endpoints import ORDER_PAYMENTS, ORDERS
 from destination_wicked_reports.api.fields import utc
 from destination_wicked_reports.api.json_text import decode_json_text
+from destination_wicked_reports.api.rows import SEPARATOR
 from destination_wicked_reports.config.mappings import WecantrackMapping
 from destination_wicked_reports.errors import FieldError
 from destination_wicked_reports.ledger.order_book import OrderBook
+from destination_wicked_reports.ledger.sale_totals import SaleTotals
 from destination_wicked_reports.mappings.affiliate.base import (
     EXCLUDED_NETWORK,
     NO_CONTACT,
@@ -162,7 +164,9 @@ class WecantrackNormalizer(AffiliateNormalizer):
         own, updated_at = totals.contribution(key), sort_time(sale.updated_at)
         if own is not None and updated_at and updated_at < own.source_updated_at:
             return [Skip(OUTDATED, record.sequence)]
-        waiting = waiting_returns(sale.aliases, totals, batch.state) if state is None else []
+        former = own.currency if own is not None else state.currency if state is not None else sale.currency
+        moved = former != sale.currency
+        waiting = waiting_returns(sale.aliases, totals, batch.state) if state is None or moved else []
         waiting = [one for one in waiting if one.key != key]
         if own is None and not waiting and sale.amount >= 0:
             return self._rows(sale, key, state)
@@ -180,21 +184,35 @@ class WecantrackNormalizer(AffiliateNormalizer):
         before = totals.amount(key)
         # An unsent sale is stored with its record: when its returns shrink, the first order is made of it.
         facts = orjson.dumps(record.data, default=str) if state is None else b"{}"
-        totals.put(Contribution(key, key, value, sale.aliases, updated_at), facts, pending="")
+        totals.put(Contribution(key, key, value, sale.aliases, updated_at, sale.currency), facts, pending="")
         for one in waiting:
             totals.put(replace(one, sale_key=key))
             totals.update(one.key, pending="")
-        if not same_currency:  # the returns so far were in the former currency
-            for one in {one.key: one for name in sale.aliases for one in totals.related(name)}.values():
-                if one.sale_key == key != one.key:
-                    totals.put(replace(one, amount=ZERO))
+        reported = self._detach(own, sale, totals) if own is not None and moved else []
         left = totals.amount(key)
         output = skipped
         if not skipped:
             output = self._first_order(sale, key, left) if state is None else self._changes(sale, key, state, left)
+        output = [*output, *reported]
         if own is not None and own.sale_key != key:  # it was a return of another sale, which has more left now
             output += self._parent_changes(sale, own.sale_key, batch)
         return output if skipped else [*output, *self._excess(sale, before, left)]
+
+    @staticmethod
+    def _detach(own: Contribution, sale: Sale, totals: SaleTotals) -> Output:
+        """Let the returns wait that are not in the sale's new currency; report each."""
+        record, output = sale.record, list[Row | Reject | Skip]()
+        for one in {one.key: one for name in own.aliases for one in totals.related(name)}.values():
+            if one.sale_key == own.key != one.key and one.currency != sale.currency:
+                totals.put(replace(one, sale_key=one.key))
+                row = {
+                    "transaction": one.key.partition(SEPARATOR)[2],
+                    "amount": str(one.amount),
+                    "currency": one.currency,
+                }
+                letter = Reject(UNMATCHED, "OrderID", ORDER_PAYMENTS.name, record.stream, row, record.sequence)
+                output.append(replace(letter, from_ledger=True))
+        return output
 
     def _return(self, sale: Sale, key: str, _: SaleState | None, *, batch: _Batch) -> Output:
         """Return the rows of the sale that a negative row takes back from; without a sale, the row is stored."""
@@ -205,23 +223,35 @@ class WecantrackNormalizer(AffiliateNormalizer):
         amount = self._recognized(sale, None if known is None else known.amount)
         if isinstance(amount, str):
             return [Skip(amount, record.sequence)]
-        returned = Contribution(key, key, amount, sale.aliases, updated_at)
-        sale_key = known.sale_key if known is not None and known.sale_key != key else self._find(returned, batch)
-        if sale_key is None:
-            if self._contact(sale) is None:
-                return [Skip(NO_CONTACT, record.sequence)]
-            totals.put(returned, orjson.dumps(record.data, default=str), AT_ONCE if amount else "")
-            return []
-        parent = batch.state(sale_key)
-        if parent is not None and totals.contribution(sale_key) is None:
-            totals.put(Contribution(sale_key, sale_key, parent.net, parent.aliases, parent.source_updated_at))
-        if parent is not None and parent.currency != sale.currency:
-            returned = replace(returned, amount=ZERO)  # the sale has changed its currency since
+        returned = Contribution(key, key, amount, sale.aliases, updated_at, sale.currency)
+        former = known.sale_key if known is not None and known.sale_key != key else None
+        sale_key = former if former is not None and self._currency_of(former, totals) == sale.currency else None
+        sale_key = sale_key or self._find(returned, batch)
+        if sale_key is None and former is None and self._contact(sale) is None:
+            return [Skip(NO_CONTACT, record.sequence)]
+        parent = None if sale_key is None else batch.state(sale_key)
+        if sale_key is not None and parent is not None and totals.contribution(sale_key) is None:
+            own = (parent.net, parent.aliases, parent.source_updated_at, parent.currency)
+            totals.put(Contribution(sale_key, sale_key, *own))
         if known is not None and known.sale_key == key:
             totals.update(key, pending="")
-        before = totals.amount(sale_key)
-        totals.put(replace(returned, sale_key=sale_key))
-        return [*self._parent_changes(sale, sale_key, batch), *self._excess(sale, before, totals.amount(sale_key))]
+        output: Output = []
+        before = ZERO if sale_key is None else totals.amount(sale_key)
+        if sale_key is None:
+            totals.put(returned, orjson.dumps(record.data, default=str), AT_ONCE if amount else "")
+        else:
+            totals.put(replace(returned, sale_key=sale_key))
+        if former not in (None, sale_key):  # the return has changed its currency, so its sale has more left now
+            output += self._parent_changes(sale, str(former), batch)
+        if sale_key is not None:
+            output += self._parent_changes(sale, sale_key, batch)
+            output += self._excess(sale, before, totals.amount(sale_key))
+        return output
+
+    @staticmethod
+    def _currency_of(key: str, totals: SaleTotals) -> str:
+        own = totals.contribution(key)
+        return "" if own is None else own.currency
 
     def _parent_changes(self, sale: Sale, key: str, batch: _Batch) -> Output:
         """Return the rows of the sale `key` after the row `sale` took something back from it."""

@@ -6,7 +6,8 @@ from decimal import Decimal
 from typing import Any, ClassVar
 
 import pytest
-from builders.affiliate import BY_USER, SALE_KEY, Book, Wicked, bodies, feed, make_normalizer, payments, transaction
+from builders.affiliate import BY_USER, SALE_KEY, Book, bodies, feed, make_normalizer, payments, transaction
+from builders.wicked import Wicked
 from destination_wicked_reports.config.mappings import WecantrackMapping
 from destination_wicked_reports.mappings.affiliate.base import (
     NEVER_EARNED,

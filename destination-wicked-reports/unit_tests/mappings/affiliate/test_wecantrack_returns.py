@@ -7,13 +7,11 @@ from typing import Any
 
 import orjson
 import pytest
-from builders.affiliate import SALE_KEY, Book, Wicked, bodies, feed, finish, make_normalizer, payments, transaction
+from builders.affiliate import SALE_KEY, Book, bodies, feed, finish, make_normalizer, payments, transaction
+from builders.wicked import Wicked
 from destination_wicked_reports.mappings.affiliate.base import NEVER_EARNED, NO_CONTACT, NOT_APPROVED, OUTDATED
 from destination_wicked_reports.mappings.affiliate.returns import EXCESS, UNMATCHED
 from destination_wicked_reports.model import Reject, Row, Skip
-from hypothesis import settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 CHANGED = "2024-07-01 09:30:00"
 
@@ -215,6 +213,46 @@ class TestUnsentSale:
         assert run.nets == (6, 6)
 
 
+class TestCurrency:
+    """A return counts while it is in the currency of its sale."""
+
+    def nets(self, run: Run) -> dict[str, tuple[Decimal, Decimal]]:
+        return {currency: run.wicked.nets(currency) for currency in ("USD", "EUR") if any(run.wicked.nets(currency))}
+
+    def test_a_sale_that_changes_its_currency_leaves_its_returns_waiting_and_reports_them(self):
+        run = Run()
+        run(sale("10.00"))
+        run(returned("-4.00"))
+        made = run(sale("9.00", currency_id="EUR", last_wct_update=CHANGED))
+        assert reasons(made) == [UNMATCHED]
+        assert self.nets(run) == {"EUR": (9, 9)}
+        run(sale("9.00", last_wct_update="2024-07-02 00:00:00"))
+        assert self.nets(run) == {"USD": (5, 5)}
+
+    def test_a_return_in_the_new_currency_that_waited_counts(self):
+        run = Run()
+        run(sale("10.00"))
+        run(returned("-4.00", currency_id="EUR"))
+        run(sale("9.00", currency_id="EUR", last_wct_update=CHANGED))
+        assert self.nets(run) == {"EUR": (5, 5)}
+
+    @pytest.mark.parametrize("amount", ["10.00", "4.00"])
+    def test_a_return_that_changes_its_currency_gives_its_money_back(self, amount):
+        run = Run()
+        run(returned("-4.00"))
+        run(sale(amount))
+        made = run(returned("-4.00", currency_id="EUR", last_wct_update="2024-07-02 00:00:00"))
+        assert UNMATCHED in reasons(made)
+        assert self.nets(run) == {"USD": (Decimal(amount), Decimal(amount))}
+
+    def test_an_unsent_sale_that_changes_its_currency_is_sent_whole(self):
+        run = Run()
+        run(returned("-10.00"))
+        run(sale("10.00"))
+        run(sale("10.00", currency_id="EUR", last_wct_update="2024-07-02 00:00:00"))
+        assert self.nets(run) == {"EUR": (10, 10)}
+
+
 class TestStatus:
     def test_a_declined_return_takes_nothing_back(self):
         run = Run()
@@ -251,89 +289,6 @@ def test_the_stored_return_is_reported_with_its_record_and_holds_no_state_back()
     (letter,) = Run()(returned("-4.00"))
     assert isinstance(letter, Reject)
     assert (letter.from_ledger, letter.row["commission_amount"]) == (True, "-4.00")
-
-
-cents = st.integers(0, 3000).map(lambda number: str(Decimal(number) / 100))
-statuses = st.sampled_from(["pending", "approved", "declined"])
-
-
-class Lives(RuleBasedStateMachine):
-    """Any life of two sales with a click each and two returns of each, read once or twice, in any calls."""
-
-    recognize = "pending"
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.run = Run(recognize=self.recognize)
-        self.clock = 0
-        self.unread: list[dict[str, Any]] = []
-        #: By transaction: what it is worth once it is recognized.
-        self.worth: dict[str, Decimal] = {}
-
-    def change(self, name: str, click: int, amount: str, status: str) -> None:
-        self.clock += 1
-        at = f"2024-08-01 {self.clock // 60:02}:{self.clock % 60:02}:00"
-        click_id = f"WCT24051413531{click}e7x4d"
-        record = transaction(
-            transaction_id=name,
-            reference=click_id,
-            sub_ids={"clickRef": f"U42-{click_id}"},
-            commission_amount=amount,
-            status=status,
-            validation_date=at if status == "approved" else None,
-            last_wct_update=at,
-        )
-        self.unread.append(record)
-
-    @rule(click=st.integers(1, 2), amount=cents, status=statuses)
-    def sale_changes(self, click: int, amount: str, status: str) -> None:
-        self.change(f"S{click}", click, amount, status)
-
-    @rule(click=st.integers(1, 2), number=st.integers(1, 2), amount=cents, status=statuses)
-    def return_changes(self, click: int, number: int, amount: str, status: str) -> None:
-        self.change(f"R{click}{number}", click, f"-{amount}" if Decimal(amount) else "-0.01", status)
-
-    @rule(twice=st.booleans(), one_by_one=st.booleans())
-    def read(self, twice: bool, one_by_one: bool) -> None:
-        records = self.unread * (1 + twice) if not one_by_one else [r for r in self.unread for _ in range(1 + twice)]
-        for call in [[record] for record in records] if one_by_one else [records]:
-            if call:
-                self.run(*call)
-        for record in self.unread:
-            name, amount = record["transaction_id"], Decimal(record["commission_amount"])
-            if record["status"] == "declined":
-                self.worth[name] = Decimal(0)
-            elif record["status"] == "approved" or self.recognize == "pending":
-                self.worth[name] = amount
-        self.unread = []
-
-    @invariant()
-    def both_nets_equal_what_the_sales_are_worth(self) -> None:
-        if self.unread or self.recognize != "pending":
-            return
-        due = Decimal(0)
-        for n in (1, 2):
-            if f"S{n}" in self.worth:
-                rows = (self.worth.get(name, Decimal(0)) for name in (f"S{n}", f"R{n}1", f"R{n}2"))
-                due += max(sum(rows, Decimal(0)), Decimal(0))
-        assert self.run.nets == (due, due)
-
-    @invariant()
-    def both_nets_are_equal_and_equal_what_the_ledger_says(self) -> None:
-        keys = [f"wecantrack\x1fwct-7-S{n}" for n in (1, 2)]
-        net = sum((self.run.book.net(key) for key in keys), Decimal(0))
-        assert self.run.nets == (net, net)
-
-
-class LivesRecognizedWhenApproved(Lives):
-    recognize = "approved"
-
-
-LIVES = settings(max_examples=60, stateful_step_count=25, deadline=None)
-TestLives = Lives.TestCase
-TestLives.settings = LIVES
-TestLivesRecognizedWhenApproved = LivesRecognizedWhenApproved.TestCase
-TestLivesRecognizedWhenApproved.settings = LIVES
 
 
 def test_the_ledger_stores_the_record_of_an_unmatched_return_only():

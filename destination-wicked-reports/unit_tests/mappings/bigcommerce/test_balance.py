@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta, timezone
+from datetime import date
 from decimal import Decimal
-from typing import Any
 
 import pytest
 from builders.bigcommerce import (
+    CHANGES,
     EDIT_TIME,
     EDITED,
     TODAY,
+    UNPAID,
+    Life,
     Shop,
-    StreamRecord,
     bodies,
     guest_order,
     line,
@@ -50,7 +50,6 @@ from destination_wicked_reports.model import Reject, Row
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-UNPAID = {"payment_status": "", "status_id": 7}
 LATER = {"date_modified": "2024-06-02T09:00:00+00:00"}
 
 
@@ -712,92 +711,6 @@ def test_wicked_counts_what_was_paid_less_what_was_given_back(refunds, cuts, see
 
 
 # -- random lives -----------------------------------------------------------------------------------------------------
-
-
-@dataclass
-class Life:
-    """An order in a shop, as its latest versions are: what each step does to it is what the shop would show."""
-
-    total: int = 10_000
-    words: dict[str, Any] = field(default_factory=lambda: dict(UNPAID))
-    reported: int = 0
-    deleted: bool = False
-    currency: str = "USD"
-    transactions: dict[int, tuple[str, int, str]] = field(default_factory=dict)
-    versions: int = 0
-
-    def step(self, kind: str, cents: int) -> StreamRecord:
-        """Change the order, and return the record that shows it."""
-        if kind in ("purchase", "refund", "test"):
-            number = len(self.transactions) + 1
-            self.transactions[number] = kind, cents, self.currency
-            return self.transaction(number)
-        if kind == "total":
-            self.total = cents
-        elif kind == "reported":
-            self.reported = cents
-        elif kind == "deleted":
-            self.deleted = True
-        elif kind == "currency":
-            self.currency = "EUR" if self.currency == "USD" else "USD"
-        else:
-            self.words = WORDS[kind]
-        self.versions += 1
-        return self.order()
-
-    def order(self) -> StreamRecord:
-        modified = datetime(2024, 5, 15, tzinfo=timezone.utc) + timedelta(hours=self.versions)
-        return guest_order(
-            total=f"{self.total / 100:.4f}",
-            refunded_amount=f"{self.reported / 100:.4f}",
-            is_deleted=self.deleted,
-            date_modified=modified.isoformat(),
-            currency_code=self.currency,
-            default_currency_code=self.currency,
-            **self.words,
-        )
-
-    def transaction(self, number: int) -> StreamRecord:
-        kind, cents, currency = self.transactions[number]
-        event = "purchase" if kind == "test" else kind
-        return transaction(number, event, cents / 100, currency=currency, test=kind == "test")
-
-    def everything(self) -> list[StreamRecord]:
-        return [self.order(), *map(self.transaction, self.transactions)]
-
-    def expected(self, sent: int | None) -> int | None:
-        """Return what the sale counts in cents of its currency after a run; `sent` is what it counted before.
-
-        None is a sale that was never sent.
-        """
-        counted = [(k, c) for k, c, currency in self.transactions.values() if currency == self.currency or k == "test"]
-        captured = sum(cents for kind, cents in counted if kind == "purchase")
-        refunded = sum(cents for kind, cents in counted if kind == "refund")
-        has_test = "test" in [kind for kind, _ in counted]
-        says_paid = self.words in (WORDS["captured"], WORDS["completed"]) and not has_test
-        paid_in_full = not self.deleted and (says_paid or captured >= self.total)
-        approved = max(captured, self.total) if says_paid else captured
-        value = max(min(approved - max(refunded, self.reported), self.total), 0)
-        if self.deleted:
-            value = 0
-        if sent is None:
-            return value if paid_in_full else None
-        return value if paid_in_full else min(value, sent)
-
-
-WORDS: dict[str, dict[str, Any]] = {
-    "unpaid": UNPAID,
-    "captured": {"payment_status": "captured", "status_id": 11},
-    "completed": {"payment_status": "", "status_id": 10},
-    "declined": {"payment_status": "declined", "status_id": 6},
-    "cancelled": {"payment_status": "", "status_id": 5},
-}
-CHANGES = st.tuples(
-    st.sampled_from(
-        [*WORDS, "captured", "total", "total", "reported", "purchase", "refund", "refund", "test", "deleted"]
-    ),
-    st.integers(1, 15_000),
-)
 
 
 @settings(max_examples=150, deadline=None)
