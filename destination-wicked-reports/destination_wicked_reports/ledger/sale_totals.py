@@ -103,7 +103,7 @@ class SaleTotals:
     # -- reading ----------------------------------------------------------------------------------------------------
 
     def load(self, keys: Collection[str], sale_keys: Collection[str], aliases: Collection[str]) -> None:
-        """Fetch contributions by key, those of their sales, all that share an alias, and the totals of all their sales."""
+        """Fetch contributions by key, those of their sales, all that share an alias, and the totals of their sales."""
         self._clear()
         with self._connection.begin():
             own = select(contributions).where(among(contributions.c.key), contributions.c.store == self._store)
