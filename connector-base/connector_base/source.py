@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from airbyte_cdk.models import (
     AirbyteCatalog,
@@ -41,9 +41,13 @@ from airbyte_cdk.sources.utils.record_helper import stream_data_to_airbyte_messa
 from airbyte_cdk.utils.stream_status_utils import as_airbyte_message as status_message
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
+from . import json_files
 from .errors import KeyRejectedError, config_error, system_error, unexpected_error
 from .http import check_api_url
 from .rate_limit import LOGGER, utc_now
+from .saved_states import read_states
+
+T = TypeVar("T")
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
@@ -108,6 +112,7 @@ class ManifestSource(YamlDeclarativeSource):
         state: list[AirbyteStateMessage] | None = None,
         config_path: str | None = None,
     ) -> None:
+        _refuse_injected(config)
         manifest = Path(inspect.getfile(type(self))).with_name("manifest.yaml")
         super().__init__(str(manifest), catalog=catalog, config=config, state=state, config_path=config_path)
         if self._config:
@@ -118,20 +123,18 @@ class ManifestSource(YamlDeclarativeSource):
     @staticmethod
     def read_config(config_path: str) -> dict[str, Any]:
         """Return the configuration without keys that are null: some orchestrators write every option."""
-        return {
-            key: value for key, value in YamlDeclarativeSource.read_config(config_path).items() if value is not None
-        }
+        config = _from_file(lambda: json_files.read_object(config_path, "config"))
+        return {key: value for key, value in config.items() if value is not None}
 
     @classmethod
-    def read_state(cls, state_path: str) -> list[AirbyteStateMessage]:
-        """Return the states in a file; raise `config_error` for a shared state, on which the CDK crashes."""
-        states = YamlDeclarativeSource.read_state(state_path)
-        if any(state.global_ is not None and state.global_.shared_state is not None for state in states):
-            raise config_error(
-                f"The state file {state_path} has a GLOBAL state with a shared_state, which this source never writes. "
-                "Pass a state that this source wrote, or omit --state to start over."
-            )
-        return states
+    def read_catalog(cls, catalog_path: str) -> ConfiguredAirbyteCatalog:
+        """Return the configured catalog in a file."""
+        return _from_file(lambda: json_files.read_catalog(catalog_path))
+
+    @classmethod
+    def read_state(cls, state_path: str | None) -> list[AirbyteStateMessage]:
+        """Return the last state of each stream in a file of states or messages; none without a file."""
+        return _from_file(lambda: read_states(state_path)) if state_path else []
 
     def validate_config(self, config: Mapping[str, Any]) -> None:
         """Raise `config_error` for errors that the JSON schema of the spec cannot find."""
@@ -255,6 +258,22 @@ class ManifestSource(YamlDeclarativeSource):
     ) -> ManifestSource:
         """Return this source, or one built from `config` if this one has no configuration."""
         return self if self._config else type(self)(catalog=catalog, config=config, state=state)
+
+
+def _from_file(read: Callable[[], T]) -> T:
+    try:
+        return read()
+    except json_files.UnusableFileError as error:
+        raise config_error(str(error)) from None
+
+
+def _refuse_injected(config: Mapping[str, Any] | None) -> None:
+    """Raise `config_error` for keys with which the CDK would replace the manifest or run the configuration as code."""
+    injected = [key for key in config or () if key.startswith("__injected_")]
+    if injected:
+        raise config_error(
+            f"The configuration has the key {injected[0]}, which would replace parts of this connector. Remove it."
+        )
 
 
 def _failure(error: Exception, stream: str) -> AirbyteTracedException:

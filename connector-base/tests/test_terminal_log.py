@@ -17,18 +17,17 @@ log = open_terminal_log("program", *sys.argv[1:])
 print('{"type":"LOG"}', flush=True)
 if log: log.write("WARNING", "Something \\x1b[31m is wrong.\\nFATAL forged")
 """
+COMMAND = [sys.executable, "-c", SCRIPT]
 TEXT = "program WARN Something \\x1b[31m is wrong.\\nFATAL forged"
 
 
-def run_on_terminal(arguments: list[str], *, stdout: int | None) -> tuple[str, str]:
-    """Run the script with a terminal as standard error; return standard output and what the terminal shows.
+def run_on_terminal(command: list[str], *, stdout: int | None) -> tuple[str, str]:
+    """Run a command with a terminal as standard error; return standard output and what the terminal shows.
 
-    Without `stdout`, standard output is the terminal, too.
+    Without `stdout`, standard output is the terminal, too. The output must fit into a pipe.
     """
     master, slave = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, *arguments], stdout=slave if stdout is None else stdout, stderr=slave
-    )
+    process = subprocess.Popen(command, stdout=slave if stdout is None else stdout, stderr=slave)
     os.close(slave)
     shown = b""
     try:
@@ -45,20 +44,20 @@ def run_on_terminal(arguments: list[str], *, stdout: int | None) -> tuple[str, s
 
 
 def test_on_a_terminal_a_line_for_people_accompanies_the_json():
-    out, shown = run_on_terminal([], stdout=subprocess.PIPE)
+    out, shown = run_on_terminal(COMMAND, stdout=subprocess.PIPE)
     assert out == '{"type":"LOG"}\n'
     assert shown.endswith(f"{TEXT}\r\n")
     assert len(shown.splitlines()) == 1
 
 
 def test_if_standard_output_is_the_terminal_too_both_are_shown():
-    _, shown = run_on_terminal([], stdout=None)
+    _, shown = run_on_terminal(COMMAND, stdout=None)
     assert shown.splitlines()[0] == '{"type":"LOG"}'
     assert shown.splitlines()[1].endswith(TEXT)
 
 
 def test_the_option_turns_it_off_on_a_terminal():
-    assert run_on_terminal(["json"], stdout=subprocess.PIPE) == ('{"type":"LOG"}\n', "")
+    assert run_on_terminal([*COMMAND, "json"], stdout=subprocess.PIPE) == ('{"type":"LOG"}\n', "")
 
 
 @pytest.mark.parametrize(("arguments", "expected"), [([], False), (["text"], True), (["json"], False)])

@@ -7,14 +7,10 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Protocol
 
-import orjson
-from airbyte_cdk.models import (
-    ConfiguredAirbyteCatalog,
-    ConfiguredAirbyteCatalogSerializer,
-    DestinationSyncMode,
-)
+from airbyte_cdk.models import ConfiguredAirbyteCatalog, DestinationSyncMode
 
 from destination_wicked_reports.api.rows import fold
+from destination_wicked_reports.base import json_files
 from destination_wicked_reports.config.mappings import NativeMapping
 from destination_wicked_reports.config.spec import Config
 from destination_wicked_reports.errors import ConfigurationError
@@ -42,11 +38,9 @@ class StreamRouter(Protocol):
 def read_catalog(path: Path) -> ConfiguredAirbyteCatalog:
     """Read the catalog file; raises ConfigurationError if it is missing or not a configured catalog."""
     try:
-        return ConfiguredAirbyteCatalogSerializer.load(orjson.loads(path.read_bytes()))
-    except OSError as error:
-        raise ConfigurationError(f"The catalog {path} cannot be read ({error.strerror}).") from None
-    except Exception as error:
-        raise ConfigurationError(f"The catalog {path} is not a configured catalog ({type(error).__name__}).") from None
+        return json_files.read_catalog(path)
+    except json_files.UnusableFileError as error:
+        raise ConfigurationError(str(error)) from None
 
 
 def find_routes(catalog: ConfiguredAirbyteCatalog, router: StreamRouter, config: Config) -> Routes:
