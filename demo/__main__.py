@@ -52,7 +52,7 @@ def run(simulator: SimulatorClient, first: datetime, second: datetime) -> int:
             "contact_rules": [{"field": "sub_ids.*", "pattern": "(?P<contact_id>U[0-9]+)-"}],
             "without_contact": "synthetic",
         },
-        "ledger": {"type": "sqlite", "path": str(FOLDER / "ledger.sqlite")},
+        "ledger": {"type": "sqlite", "path": str(FOLDER.absolute() / "ledger.sqlite")},
     }
     save("source.first.json", {**source, "end_date": stamp(first)})
     save("source.json", source)

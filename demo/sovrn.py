@@ -48,7 +48,7 @@ def run(simulator: SimulatorClient, first: datetime, second: datetime) -> int:
                 "contact_rules": [{"field": "cuid", "pattern": "^(?P<contact_id>U[0-9]+)_"}],
                 "without_contact": "synthetic",
             },
-            "ledger": {"type": "sqlite", "path": str(FOLDER / "ledger.sovrn.sqlite")},
+            "ledger": {"type": "sqlite", "path": str(FOLDER.absolute() / "ledger.sovrn.sqlite")},
         },
     )
     if not sync("source-sovrn", "sovrn.first.json", "destination.sovrn.json", "state.sovrn.json", resume=False):

@@ -24,7 +24,7 @@ STEP = 4_000
 FIRST_DAYS, EVERY_DAYS = 3, 20
 DAY = re.compile(r"day (\d+) of (\d+)")
 #: beginnings of log messages that are not printed
-HIDDEN = (f"The ledger {FOLDER}",)
+HIDDEN = (f"The ledger {FOLDER.absolute()}",)
 AMOUNTS = ("gross", "refunded", "net_by_orders", "net_by_payments")
 COUNTS = ("orders", "live", "declined")
 

@@ -53,7 +53,7 @@ def run(simulator: SimulatorClient, first: datetime) -> int:
             "api_key": simulator.wicked_key,
             "api_url": simulator.url,
             "mapping": mapping,
-            "ledger": {"type": "sqlite", "path": str(FOLDER / "ledger.story.sqlite")},
+            "ledger": {"type": "sqlite", "path": str(FOLDER.absolute() / "ledger.story.sqlite")},
         },
     )
     table = Table("   event", "wecantrack shows", "sent", box=None, pad_edge=False)

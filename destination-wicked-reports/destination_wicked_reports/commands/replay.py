@@ -114,6 +114,7 @@ class Replay:
                 dispatcher.flush()
                 dispatcher.add(self._tally.rows_of(self._normalizer.finish(dispatcher.orders)))
                 dispatcher.flush()
+                self._session.ledger.verify_location()
         except BaseException as error:
             dispatcher.abort(at_once=not isinstance(error, Exception))
             raise

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from destination_wicked_reports.config.changes import SettingChange, parse_change
+from destination_wicked_reports.config.files import check_path
 from destination_wicked_reports.config.mappings import Mapping, NativeMapping, variant
 from destination_wicked_reports.config.urls import parse_url
 from destination_wicked_reports.errors import ConfigurationError
@@ -23,12 +24,6 @@ _SAFE_URL = re.compile(
 ).fullmatch
 
 
-def _check_path(path: str) -> str:
-    if "\0" in path:
-        raise ValueError("is not a valid path: it contains a null character")
-    return path
-
-
 class SqliteLedger(BaseModel):
     """A SQLite file on this machine."""
 
@@ -38,16 +33,16 @@ class SqliteLedger(BaseModel):
     path: str = Field(
         default="",
         title="Path",
-        description="The ledger file. If empty: /local/wicked-reports/ledger.sqlite if /local is a writable folder, as "
-        "Airbyte mounts it, otherwise the user's data folder. The file must outlive the container, or rows are sent "
-        "twice.",
+        description="The ledger file, as an absolute path. If empty: /local/wicked-reports/ledger.sqlite if /local is "
+        "a writable folder, as Airbyte mounts it, otherwise the user's data folder. The file must outlive the "
+        "container, or rows are sent twice.",
         examples=["/local/wicked-reports/ledger.sqlite"],
     )
 
     @field_validator("path")
     @classmethod
     def _check_path(cls, path: str) -> str:
-        return _check_path(path)
+        return check_path(path)
 
 
 class PostgresLedger(BaseModel):
@@ -133,7 +128,8 @@ class Config(BaseModel):
     rejected_records_path: str = Field(
         default="",
         title="Rejected Records Path",
-        description="The dead-letter file, in JSON Lines format. If empty: rejected_records.jsonl next to the ledger.",
+        description="The dead-letter file, in JSON Lines format, as an absolute path. If empty: rejected_records.jsonl "
+        "next to the ledger.",
         json_schema_extra={"order": 5},
     )
     batch_rows: int = Field(
@@ -188,7 +184,7 @@ class Config(BaseModel):
     @field_validator("rejected_records_path")
     @classmethod
     def _check_path(cls, path: str) -> str:
-        return _check_path(path)
+        return check_path(path)
 
     @field_validator("api_key")
     @classmethod

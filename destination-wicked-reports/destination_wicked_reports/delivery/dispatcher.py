@@ -91,6 +91,10 @@ class Dispatcher:
         """Rows by endpoint and outcome."""
         return self._tally.counts
 
+    def verify_location(self) -> None:
+        """Raise LedgerError if the ledger was moved or removed, so that the next run would not find it."""
+        self._ledger.verify_location()
+
     # -- queueing ---------------------------------------------------------------------------------------------------
 
     def add(self, rows: Iterable[Row]) -> None:

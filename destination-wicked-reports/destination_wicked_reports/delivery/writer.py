@@ -20,6 +20,7 @@ STATEs leave in the order of arrival and unchanged, `id` included, except for `d
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from collections import Counter, deque
@@ -30,7 +31,7 @@ from typing import Any, NoReturn
 from destination_wicked_reports.delivery.dispatcher import Dispatcher
 from destination_wicked_reports.delivery.queue import BATCH_BYTES
 from destination_wicked_reports.delivery.tally import Tally
-from destination_wicked_reports.errors import InvalidInputError
+from destination_wicked_reports.errors import InvalidInputError, LedgerError
 from destination_wicked_reports.mappings.base import Normalizer
 from destination_wicked_reports.model import Record, Reject, Row
 from destination_wicked_reports.protocol.messages import BadRecord, Line, parse, parse_long
@@ -122,16 +123,20 @@ class Writer:
                 self._flush()
                 self._finish()
                 self._flush()
+                self._dispatcher.verify_location()
                 self.ended = True
         except BaseException as error:
             self._dispatcher.abort(at_once=not isinstance(error, Exception))
-            self._release()
+            with contextlib.suppress(LedgerError):  # the run's own error is reported
+                self._release()
             raise
 
     def _release(self) -> None:
         """Emit every STATE whose records are all settled, in order of arrival."""
         unread = self._records[0].sequence if self._records else float("inf")
         unsettled = min(self._dispatcher.oldest(), self._normalizer.oldest_buffered, unread)
+        if self._states and self._states[0].sequence < unsettled:
+            self._dispatcher.verify_location()
         while self._states and self._states[0].sequence < unsettled:
             self._tally.dead_letters.sync()
             state = self._states.popleft()

@@ -5,11 +5,12 @@ No message contains a statement's parameters, which may be personal data, or a p
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, create_engine, event
+from sqlalchemy import URL, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from destination_wicked_reports.config.urls import parse_url
@@ -34,6 +35,8 @@ _CONNECT_DEFAULTS = {
     "keepalives_count": "3",
     "application_name": "destination-wicked-reports",
 }
+#: libpq's messages quote the value of an option of the URL, which may be anything.
+_QUOTED_OPTION = re.compile(r'(\bvalue:? |\bservice )"[^"]*"').sub
 
 
 def sqlite_engine(path: Path | None, lock_wait: float = 0) -> Engine:
@@ -41,14 +44,16 @@ def sqlite_engine(path: Path | None, lock_wait: float = 0) -> Engine:
     if path is None:
         return create_engine("sqlite://", hide_parameters=True)
     # hide_parameters keeps customers' rows out of error messages.
-    engine = create_engine(f"sqlite:///{path}", hide_parameters=True, connect_args={"timeout": lock_wait})
+    url = URL.create("sqlite", database=str(path))  # a URL as text would cut the path at ? and decode %
+    engine = create_engine(url, hide_parameters=True, connect_args={"timeout": lock_wait})
     event.listen(engine, "connect", _set_pragmas)
     return engine
 
 
 def sqlite_reader(path: Path) -> Engine:
     """Return a read-only engine of a file; it never creates the file."""
-    return create_engine(f"sqlite:///file:{path.absolute()}?mode=ro&uri=true", hide_parameters=True)
+    url = URL.create("sqlite", database=path.absolute().as_uri(), query={"mode": "ro", "uri": "true"})
+    return create_engine(url, hide_parameters=True)
 
 
 def postgresql_engine(url: str, schema: str) -> tuple[Engine, str]:
@@ -70,7 +75,7 @@ def reason(error: DBAPIError) -> str:
     """Return the first line of the database's message, which quotes no row."""
     diagnosis = getattr(error.orig, "diag", None)
     message = getattr(diagnosis, "message_primary", None) or str(error.orig).partition("\n")[0]
-    return message.rstrip(".")
+    return _QUOTED_OPTION(r'\1"…"', message.rstrip("."))
 
 
 def opening_error(error: DBAPIError, description: str) -> LedgerError:

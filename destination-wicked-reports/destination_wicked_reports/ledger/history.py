@@ -45,7 +45,11 @@ def _reader(config: Config) -> tuple[Engine, str]:
     path = ledger_path(config)
     if path is None:
         raise LedgerError("This configuration has no ledger (`none`), so nothing is known about what was sent.")
-    if not path.is_file():
+    try:
+        exists = path.is_file()
+    except OSError as error:  # a name that is too long
+        raise LedgerError(f"The ledger {path} cannot be opened ({error.strerror}).") from None
+    if not exists:
         raise LedgerError(
             f"There is no ledger at {path}: nothing was sent yet with this configuration, or only on another machine."
         )

@@ -23,10 +23,12 @@ from sqlalchemy import Connection, Engine, bindparam, delete, func, insert, lite
 from sqlalchemy.exc import DBAPIError
 
 from destination_wicked_reports.api.endpoints import UPDATABLE
+from destination_wicked_reports.config.files import NO_FILE_LOCKS, open_private, supports_locks
 from destination_wicked_reports.errors import LedgerError
 from destination_wicked_reports.ledger import schema
-from destination_wicked_reports.ledger.engines import opening_error, postgresql_engine, sqlite_engine
+from destination_wicked_reports.ledger.engines import opening_error, postgresql_engine, reason, sqlite_engine
 from destination_wicked_reports.ledger.leases import Leases
+from destination_wicked_reports.ledger.ledger_file import LedgerFile
 from destination_wicked_reports.ledger.outbox import Batch, decode_rows, decode_sale, encode_json, encode_rows
 from destination_wicked_reports.ledger.reserve import Reserve
 from destination_wicked_reports.ledger.schema import (
@@ -46,6 +48,11 @@ FILE_LOCK_SECONDS = 30
 #: How long a run waits in PostgreSQL for another run of the same source system, in seconds. No STATE is released
 #: meanwhile, and Airbyte wants one every 15 minutes (docs/airbyte-cdk.md 5.2).
 LEASE_WAIT_SECONDS = 600
+
+_GONE = (
+    "was removed or replaced during this run, so the next run would send everything again. Restore it from a backup, "
+    "then run the sync again."
+)
 
 #: The status of a row in `sent`; the other one is IN_DOUBT.
 ACCEPTED = "accepted"
@@ -77,6 +84,7 @@ class Ledger:
         self.resend_in_doubt = resend_in_doubt
         self._engine = engine
         self._reserve: Reserve | None = None
+        self._file: LedgerFile | None = None
         try:
             self._connection: Connection = engine.connect()
         except DBAPIError as error:
@@ -106,12 +114,18 @@ class Ledger:
         `lock_wait` is how many seconds to wait for another run's lock.
         """
         try:
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+            os.close(open_private(path, os.O_RDWR))
         except OSError as error:
             raise LedgerError(f"The ledger {path} cannot be opened ({error.strerror}).") from None
+        if not supports_locks(path.parent):
+            raise LedgerError(
+                f"The ledger {path} cannot be locked: {NO_FILE_LOCKS}, so two runs could send the same rows. Choose a "
+                "folder on a local disk, or the ledger `postgres`."
+            )
         ledger = cls(sqlite_engine(path, lock_wait), store, f"The ledger {path}", resend_in_doubt=resend_in_doubt)
         try:
             ledger._reserve = Reserve(path)  # only now, when the file is locked
+            ledger._file = LedgerFile(path)
         except LedgerError:
             ledger.close()
             raise
@@ -148,6 +162,22 @@ class Ledger:
         if self._reserve is not None:
             self._reserve.close()
         self._engine.dispose()
+
+    def verify_location(self) -> None:
+        """Check that the next run finds what this one recorded. Call it before STATEs are released.
+
+        Raises LedgerError if the file was moved, replaced or removed, or the schema was.
+        """
+        if self._file is not None:
+            self._file.verify()
+        elif self._leases is not None:
+            try:
+                with self._connection.begin():
+                    found = schema.stored_id(self._connection)
+            except DBAPIError as error:
+                raise LedgerError(f"{self.description} ({reason(error)}) {_GONE}") from None
+            if found != self.id:
+                raise LedgerError(f"{self.description} {_GONE}")
 
     # -- whose ledger this is ---------------------------------------------------------------------------------------
 
@@ -238,6 +268,8 @@ class Ledger:
         """
         if self._reserve is not None and self._reserve.error is not None:
             raise self._reserve.error
+        if self._file is not None:
+            self._file.verify()
         with self._connection.begin():
             self.verify_lease()
             if replaces is not None:

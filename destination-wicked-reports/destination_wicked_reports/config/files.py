@@ -1,0 +1,83 @@
+"""Files with customers' rows: which paths a configuration may name, and opening a file for its owner alone."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import logging
+import os
+import stat
+import tempfile
+from pathlib import Path
+
+logger = logging.getLogger("airbyte")
+
+_OTHERS = 0o077
+#: What a file system without file locks answers.
+_NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL})
+NO_FILE_LOCKS = "its file system does not support file locks"
+
+
+def check_path(path: str) -> str:
+    """Return the path if it names the same file from every working folder; raise ValueError otherwise.
+
+    Orchestrators and schedulers start a connector in any folder, so a relative path would name another file there: an
+    empty ledger, with which everything is sent again.
+    """
+    if not path:
+        return path
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        raise ValueError("is not a valid path: it contains half of a surrogate pair") from None
+    if "\0" in path:
+        raise ValueError("is not a valid path: it contains a null character")
+    if path.strip() == ":memory:" or path.strip().startswith("file:"):
+        raise ValueError("must be the path of a file: `:memory:` and `file:` are not supported")
+    try:
+        expanded = Path(path).expanduser()
+    except RuntimeError:
+        raise ValueError(f"starts with {Path(path).parts[0]}, a home folder that this machine does not know") from None
+    if not expanded.is_absolute():
+        raise ValueError(
+            "is relative, so it would be another file whenever the connector starts in another folder: write "
+            f"{os.path.abspath(expanded)}"
+        )
+    return path
+
+
+def open_private(path: Path, flags: int) -> int:
+    """Open or create a regular file and return its descriptor; raises OSError.
+
+    A file that others may read is made private, or, if it belongs to another user, named in a warning.
+    """
+    descriptor = os.open(path, flags | os.O_CREAT | os.O_NONBLOCK, 0o600)  # O_NONBLOCK: a FIFO would wait for a reader
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(errno.EINVAL, "it is not a regular file")
+        if status.st_mode & _OTHERS:
+            try:
+                if status.st_uid != os.geteuid():
+                    raise PermissionError
+                os.fchmod(descriptor, 0o600)
+            except PermissionError:
+                logger.warning(
+                    "Other users of this machine may read %s, which holds customers' rows: change its mode to 600.",
+                    path,
+                )
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def supports_locks(folder: Path) -> bool:
+    """Return whether files in this folder can be locked; True if that cannot be tried."""
+    with contextlib.suppress(OSError), tempfile.TemporaryFile(dir=folder) as file:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            return error.errno not in _NO_LOCKS
+    return True
