@@ -59,7 +59,8 @@ class SyncFolder:
     def run(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run one command to its end, from another folder than that of `sync.yaml`."""
         command, *rest = arguments
-        line = [str(PROGRAM), command, str(self.folder / "sync.yaml"), *rest]
+        file = str(self.folder / "sync.yaml")
+        line = [str(PROGRAM), command, *(["--file", file] if command == "reset" else [file]), *rest]
         done = subprocess.run(
             line,
             cwd="/",

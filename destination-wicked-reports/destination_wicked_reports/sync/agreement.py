@@ -8,8 +8,6 @@ from typing import Any
 from destination_wicked_reports.config.mappings import (
     AffiliateMapping,
     BigcommerceMapping,
-    CustomMapping,
-    SovrnMapping,
     WecantrackMapping,
 )
 from destination_wicked_reports.config.spec import NoLedger
@@ -19,8 +17,6 @@ from destination_wicked_reports.sync.settings import Sync
 
 #: The mapping that a source's records need.
 MAPPINGS = {"source-wecantrack": "wecantrack", "source-sovrn": "sovrn", "source-bigcommerce": "bigcommerce"}
-#: Streams without which a mapping sends no revenue, or loses refunds.
-NEEDED = {"wecantrack": ("transactions",), "sovrn": ("transactions",), "bigcommerce": ("orders", "transactions")}
 #: The date by which a source finds every later change; it is also the default.
 CHANGE_DATES = {"source-wecantrack": "last_wct_update", "source-sovrn": "update_date"}
 
@@ -62,6 +58,8 @@ def warnings(sync: Sync) -> Iterator[str]:
             "The mapping has no contact_rules and skips commissions without a contact, so nothing can be sent: add a "
             "rule, or set without_contact to synthetic."
         )
+    if isinstance(mapping, BigcommerceMapping) and sync.source.streams and "orders" not in sync.source.streams:
+        yield "Without the stream orders, items and payments wait in the ledger until another sync reads their orders."
     if isinstance(sync.config.ledger, NoLedger):
         yield "Without a ledger, rows that are read again are sent again."
 
@@ -82,22 +80,12 @@ def configured_catalog(sync: Sync, discovered: list[dict[str, Any]]) -> dict[str
                 f"the mapping {sync.config.mapping.type} does not take the stream {name}. It takes "
                 f"{', '.join(sorted(normalizer.streams))}: correct `streams` or `mapping`."
             )
-    needed = _needed(sync)
-    missing = [name for name in needed if name not in chosen]
-    if missing or not chosen:
-        wanted = ", ".join(missing or sorted(normalizer.streams))
-        fix = "add them to `streams`" if sync.source.streams else "use the source that has them"
-        raise ConfigurationError(f"the mapping {sync.config.mapping.type} needs {wanted}: {fix}.")
+    if not chosen:
+        raise ConfigurationError(
+            f"the source has none of the streams that the mapping {sync.config.mapping.type} needs: "
+            f"{', '.join(sorted(normalizer.streams))}."
+        )
     return {"streams": [_configured(available[name]) for name in chosen]}
-
-
-def _needed(sync: Sync) -> tuple[str, ...]:
-    mapping = sync.config.mapping
-    if isinstance(mapping, CustomMapping):
-        return ()
-    if isinstance(mapping, WecantrackMapping | SovrnMapping | BigcommerceMapping):
-        return NEEDED[mapping.type]
-    return ()
 
 
 def _configured(stream: Mapping[str, Any]) -> dict[str, Any]:

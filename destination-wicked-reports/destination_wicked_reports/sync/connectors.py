@@ -19,7 +19,7 @@ from destination_wicked_reports.errors import ConfigurationError
 from destination_wicked_reports.sync.exit_codes import MISCONFIGURED, STOPPED, CommandError
 from destination_wicked_reports.sync.settings import Source
 
-DESTINATION = "destination-wicked-reports"
+DESTINATION, RECONCILE = "destination-wicked-reports", "wicked-reports-reconcile"
 #: Where an image finds the files.
 _MOUNT = "/sync"
 #: A connector that checks its key may wait for a rate limit first.
@@ -49,12 +49,16 @@ class Connector:
         """Return the command line of one Airbyte command; write each file as JSON first."""
         line = [*self.command, command]
         for option, content in files.items():
-            name = f"{self.name}.{option}.json"
-            descriptor = os.open(self.folder / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            with open(descriptor, "wb") as file:
-                file.write(orjson.dumps(content))
-            line += [f"--{option}", f"{self.seen}/{name}"]
+            line += [f"--{option}", self.file(option, content)]
         return line
+
+    def file(self, option: str, content: Any) -> str:
+        """Write a file as JSON, readable by this user only, and return its path as the connector sees it."""
+        name = f"{self.name}.{option}.json"
+        descriptor = os.open(self.folder / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with open(descriptor, "wb") as file:
+            file.write(orjson.dumps(content))
+        return f"{self.seen}/{name}"
 
     def check(self, config: Mapping[str, Any]) -> str:
         """Run `check` and return its message. Raises CommandError if it failed."""
@@ -137,15 +141,15 @@ def source_connector(source: Source, folder: Path) -> Connector:
         mount = ["--volume", f"{folder}:{_MOUNT}:ro", "--user", f"{os.getuid()}:{os.getgid()}"]
         command = [engine, "run", "--rm", "--interactive", *mount, *source.docker_options, source.image]
         return Connector(source.label, command, folder, _MOUNT)
-    return Connector(source.label, [_find(source.program)], folder, str(folder))
+    return Connector(source.label, [find_program(source.program)], folder, str(folder))
 
 
 def destination_connector(folder: Path) -> Connector:
     """Return the destination of this installation."""
-    return Connector(DESTINATION, [_find(DESTINATION)], folder, str(folder))
+    return Connector(DESTINATION, [find_program(DESTINATION)], folder, str(folder))
 
 
-def _find(program: str) -> str:
+def find_program(program: str) -> str:
     """Return the path of a program: next to this one, else on the PATH."""
     beside = Path(sysconfig.get_path("scripts")) / program
     found = str(beside) if os.access(beside, os.X_OK) else shutil.which(program)

@@ -27,9 +27,9 @@ class LedgerFacts:
         return f"{mode}, account {self.account}. {ledger}."
 
 
-def read_ledger_facts(config: Config) -> LedgerFacts:
+def read_ledger_facts(config: Config, lock_wait: float | None = None) -> LedgerFacts:
     """Open the ledger, creating it if need be. Raises LedgerError."""
-    with contextlib.closing(open_ledger(config)) as ledger:
+    with contextlib.closing(open_ledger(config, lock_wait)) as ledger:
         location = ledger.description.removeprefix("The ledger ").removeprefix("in ")
         identity = "" if isinstance(config.ledger, NoLedger) else ledger.id
         return LedgerFacts(identity, ledger.store, location, ledger.size(), fingerprint(config.api_key))

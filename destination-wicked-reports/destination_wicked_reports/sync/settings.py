@@ -16,7 +16,6 @@ from destination_wicked_reports.config.spec import Config, PostgresLedger
 from destination_wicked_reports.errors import ConfigurationError
 from destination_wicked_reports.sync.yaml_file import Location, YamlFile, read_yaml, with_environment
 
-FILE = Path("sync.yaml")
 _STRICT = ConfigDict(extra="forbid", frozen=True)
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 
