@@ -10,16 +10,14 @@ import re
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timezone
-from typing import Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 import orjson
 import requests
 import urllib3
 from airbyte_cdk.models import FailureType
-from airbyte_cdk.sources.declarative.requesters import HttpRequester
-from airbyte_cdk.sources.streams.http.error_handlers import ResponseAction
-from airbyte_cdk.sources.types import StreamSlice
+from airbyte_cdk.sources.streams.http.error_handlers import ErrorHandler, ResponseAction
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from . import json_parser, rate_limit
@@ -27,6 +25,9 @@ from .errors import BadResponseError, KeyRejectedError, config_error, transient_
 from .json_parser import Repairs
 from .rate_limit import LOGGER, FixedWindowLimiter, parse_natural, requested_wait, retry_after, wait
 from .transport import BoundedSession, Limits, RequestNotSentError, ResponseTooLargeError, is_web_page, read_body
+
+if TYPE_CHECKING:
+    from airbyte_cdk.sources.types import StreamSlice
 
 CONNECT_TIMEOUT = 10.0
 #: A whole response may take this many read timeouts; the read timeout itself limits the silence between two packets.
@@ -107,6 +108,44 @@ def rows_of(body: Any, key: str | None = None) -> list[dict[str, Any]]:
     return rows
 
 
+class Authenticator(Protocol):
+    """Gives the header with the API key."""
+
+    def get_auth_header(self) -> Mapping[str, Any]:
+        """Return the header."""
+
+
+class Requester(Protocol):
+    """What `ApiClient` needs of the CDK's `HttpRequester`, which builds requests from a manifest.
+
+    A connector without a manifest passes an object of its own, and avoids the imports of declarative sources.
+    """
+
+    name: str
+
+    @property
+    def error_handler(self) -> ErrorHandler | None:
+        """What the status codes mean."""
+
+    def get_url(
+        self, *, stream_slice: StreamSlice | None = ..., next_page_token: Mapping[str, Any] | None = ...
+    ) -> str:
+        """Return the URL."""
+
+    def get_request_params(
+        self, *, stream_slice: StreamSlice | None = ..., next_page_token: Mapping[str, Any] | None = ...
+    ) -> Mapping[str, Any]:
+        """Return the query parameters."""
+
+    def get_request_headers(
+        self, *, stream_slice: StreamSlice | None = ..., next_page_token: Mapping[str, Any] | None = ...
+    ) -> Mapping[str, Any]:
+        """Return the headers except the authenticator's."""
+
+    def get_authenticator(self) -> Authenticator:
+        """Return what adds the API key."""
+
+
 class ApiClient:
     """Sends a declared request until a whole response arrives, or raises an error for the user.
 
@@ -121,7 +160,7 @@ class ApiClient:
 
     def __init__(
         self,
-        requester: HttpRequester,
+        requester: Requester,
         limiter: FixedWindowLimiter,
         *,
         max_tries: int,
@@ -153,11 +192,13 @@ class ApiClient:
         returns the body, by default as parsed JSON. `read` and `parse` raise `BadResponseError` for a response that
         must be retried. `subject` names what is requested, for the messages of a subclass.
         """
-        context = {"stream_slice": stream_slice, "next_page_token": page_token}
-        url = self._requester.get_url(**context)  # type: ignore[arg-type]
-        params = self._requester.get_request_params(**context)  # type: ignore[arg-type]
+        url = self._requester.get_url(stream_slice=stream_slice, next_page_token=page_token)
+        params = self._requester.get_request_params(stream_slice=stream_slice, next_page_token=page_token)
         auth = self._requester.get_authenticator().get_auth_header()
-        headers = {**self._requester.get_request_headers(**context), **auth}  # type: ignore[arg-type]
+        headers = {
+            **self._requester.get_request_headers(stream_slice=stream_slice, next_page_token=page_token),
+            **auth,
+        }
         secrets = [word for value in auth.values() for word in str(value).split()[-1:]]  # without the scheme
         params = {name: value for name, value in params.items() if value not in ("", [], None)}
         for attempt in range(1, self._max_tries + 1):

@@ -16,6 +16,9 @@ LAST_SEQUENCE = sys.maxsize
 #: file and the counts.
 IN_DOUBT = "in_doubt"
 
+#: What an affiliate order says about its buyer; WAITING is an order that waits for the address of its contact.
+ADDRESS, ID_ALONE, SYNTHETIC, WAITING = "address", "id", "synthetic", "waiting"
+
 
 @dataclass(slots=True)
 class Record:
@@ -48,6 +51,7 @@ class SaleState:
     Amounts are whole cents of `currency`. `order_count` counts the orders ever made, `version` the rows ever made: of
     two states the one with the greater version is the later. `aliases` are what such rows may
     have in common with the sale. `source_updated_at` is the source's own time of that record, "" where it gives none.
+    `contact_hash` stands for an address that the ledger must not store; see `affiliate/contact_lookup.py`.
     """
 
     currency: str = ""
@@ -58,6 +62,7 @@ class SaleState:
     product_id: str = ""
     contact_id: str = ""
     contact_email: str = ""
+    contact_hash: str = ""
     aliases: tuple[str, ...] = ()
     source_updated_at: str = ""
 
@@ -122,7 +127,8 @@ class Row:
 
     `key` identifies the row in the ledger. Rows of a sale have a `sale_key`, the `sale` after the row, which the ledger
     stores once Wicked has accepted it, and the `payments` that the row carries. `left_out` has the
-    optional fields that the row lacks because their values were invalid, each with the reason.
+    optional fields that the row lacks because their values were invalid, each with the reason. `buyer` is what an
+    affiliate order says about its buyer: ADDRESS, ID_ALONE or SYNTHETIC.
     """
 
     endpoint: str
@@ -135,6 +141,7 @@ class Row:
     sale: SaleState | None = None
     payments: tuple[SalePayment, ...] = ()
     left_out: tuple[tuple[str, str], ...] = ()
+    buyer: str = ""
 
     @property
     def identity(self) -> str:
@@ -169,6 +176,11 @@ class Skip:
     reason: str
     sequence: int = 0
     sample: str = field(default="", kw_only=True)
+
+
+@dataclass(slots=True, frozen=True)
+class Waiting(Skip):
+    """An order that waits in the ledger for the address of its contact."""
 
 
 @dataclass(slots=True, frozen=True)

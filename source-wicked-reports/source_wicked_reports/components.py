@@ -16,9 +16,9 @@ from airbyte_cdk.sources.types import Config, Record, StreamSlice
 
 from .base.errors import config_error
 from .base.rate_limit import LOGGER
+from .base.sliding_window import SlidingWindowLimiter
 from .config import account_zone
 from .hash_pages import HashedPages, Page, PageOrderError, Row, SeenRows, UnstableListError
-from .rate_limit import SlidingWindowLimiter
 from .records import click, click_identity, contact, order, row_id, set_click_key
 from .responses import OutboundClient, RejectedError, UnknownContactError, parse_list, parse_single
 from .windows import Days

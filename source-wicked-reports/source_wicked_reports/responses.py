@@ -14,8 +14,8 @@ from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from .base.errors import BadResponseError
 from .base.http import ApiClient, parse_count, rows_of
+from .base.sliding_window import SlidingWindowLimiter, reset_time
 from .hash_pages import Page
-from .rate_limit import SlidingWindowLimiter, reset_time
 from .records import Row
 
 _MAX_REASON_CHARS = 200

@@ -12,9 +12,9 @@ from airbyte_cdk.sources.streams.concurrent.abstract_stream import AbstractStrea
 from . import config as configuration
 from .base import rate_limit
 from .base.rate_limit import LOGGER
+from .base.sliding_window import SlidingWindowLimiter
 from .base.source import ManifestSource
 from .components import shared_limiter
-from .rate_limit import SlidingWindowLimiter
 
 #: Minimum seconds between two lines of progress.
 PROGRESS_SECONDS = 10.0

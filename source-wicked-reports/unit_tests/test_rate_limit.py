@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from source_wicked_reports.base import rate_limit
-from source_wicked_reports.rate_limit import SlidingWindowLimiter, reset_time
+from source_wicked_reports.base.sliding_window import SlidingWindowLimiter, reset_time
 
 from integration_tests.support.source_fixtures import FakeClock
 
@@ -151,7 +151,7 @@ def test_in_real_time_a_process_keeps_its_rate_limit_over_all_streams(sim, confi
     fill(sim)
     sim.set_clock("2026-02-01T12:00:00Z", frozen=False)
     sim.outbound.pace(0)
-    script = "import source_wicked_reports.rate_limit as b\nb.WINDOW_MARGIN = 0.05\n"
+    script = "import source_wicked_reports.base.sliding_window as b\nb.WINDOW_MARGIN = 0.05\n"
     script += "import source_wicked_reports.source as s\nfull = s.SlidingWindowLimiter\n"
     script += "s.SlidingWindowLimiter = lambda limit: full(limit, 1.0)\n"
     config = {**config, "page_size": 10, "requests_per_minute": 6}

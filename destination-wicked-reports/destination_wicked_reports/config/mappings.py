@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from destination_wicked_reports.api.endpoints import ENDPOINTS
+from destination_wicked_reports.config.contact_lookup import ContactLookup, NoLookup, WickedLookup
 
 
 def variant(title: str) -> ConfigDict:
@@ -111,6 +112,35 @@ class AffiliateMapping(BaseModel):
         "were skipped. `synthetic`: create one contact per click, with an address at the reserved domain .invalid, "
         "which never receives mail.",
     )
+    contact_lookup: ContactLookup = Field(
+        default_factory=NoLookup,
+        title="Contact Lookup",
+        description="Where to find the email address of a contact id. Wicked Reports joins clicks, contacts and orders "
+        "by email address, so an order with an id alone is likely to stay without a person.",
+        json_schema_extra={"default": {"type": "none"}},
+    )
+    contact_source_system: str = Field(
+        default="",
+        title="Contact Source System",
+        description="The SourceSystem under which your contacts are in Wicked Reports. Required for the lookup "
+        "`wicked`: an address counts only if the contact has this SourceSystem and the id as its SourceID.",
+        max_length=255,
+    )
+    contact_lookup_days: int = Field(
+        default=30,
+        ge=0,
+        le=3650,
+        title="Days an Address Is Kept",
+        description="After so many days, the lookup `wicked` asks again for an address that the ledger stores.",
+    )
+    contact_lookup_wait_days: int = Field(
+        default=3,
+        ge=0,
+        le=90,
+        title="Days an Order Waits for an Address",
+        description="An order whose contact id is not found waits in the ledger for so many days, and is then sent "
+        "with the id alone.",
+    )
     on_reinstatement: Literal["new_order", "skip"] = Field(
         default="new_order",
         title="Reinstated Commissions",
@@ -126,6 +156,15 @@ class AffiliateMapping(BaseModel):
         pattern=AMOUNT,
         examples=["0.50"],
     )
+
+    @model_validator(mode="after")
+    def _require_system(self) -> AffiliateMapping:
+        if isinstance(self.contact_lookup, WickedLookup) and not self.contact_source_system.strip():
+            raise ValueError(
+                "contact_lookup `wicked` needs contact_source_system: the SourceSystem under which your contacts are "
+                "in Wicked Reports"
+            )
+        return self
 
     @property
     def contact_settings(self) -> str:

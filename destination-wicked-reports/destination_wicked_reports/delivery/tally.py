@@ -24,7 +24,17 @@ from destination_wicked_reports.delivery.samples import (
     name_of_row,
     without_values,
 )
-from destination_wicked_reports.model import IN_DOUBT, LAST_SEQUENCE, Deleted, Reject, Row, Skip, Unchanged
+from destination_wicked_reports.model import (
+    IN_DOUBT,
+    LAST_SEQUENCE,
+    WAITING,
+    Deleted,
+    Reject,
+    Row,
+    Skip,
+    Unchanged,
+    Waiting,
+)
 
 #: `changed`: an order or item that was sent before with other content, which Wicked cannot update.
 SENT, UNCHANGED, CHANGED = "sent", "unchanged", "changed"
@@ -71,6 +81,8 @@ class Tally:
         self.deleted: Counter[str] = Counter()
         #: invalid optional fields, by endpoint, field and reason
         self.left_out: Counter[tuple[str, str, str]] = Counter()
+        #: affiliate orders by what they say about the buyer: ADDRESS, ID_ALONE, SYNTHETIC, or WAITING for an address
+        self.attribution: Counter[str] = Counter()
         self._fail_fast = fail_fast
 
     def rows_of(self, normalized: Iterable[Row | Reject | Skip]) -> list[Row]:
@@ -79,12 +91,17 @@ class Tally:
         for result in normalized:
             if isinstance(result, Row):
                 rows.append(result)
+                if result.buyer:
+                    self.attribution[result.buyer] += 1
                 if result.left_out:
                     self.left_out.update((result.endpoint, *field) for field in result.left_out)
             elif isinstance(result, Deleted):
                 self.deleted[result.stream] += 1
             elif isinstance(result, Unchanged):
                 self.counts[result.endpoint][UNCHANGED] += 1
+            elif isinstance(result, Waiting):
+                self.attribution[WAITING] += 1
+                self.skip(result.reason, result.sample)
             elif isinstance(result, Skip):
                 self.skip(result.reason, result.sample)
             else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from functools import cached_property
 
+from destination_wicked_reports.ledger.contact_answers import ContactAnswers
 from destination_wicked_reports.ledger.ledger import Ledger
 from destination_wicked_reports.ledger.order_documents import OrderDocuments
 from destination_wicked_reports.ledger.sale_totals import SaleTotals
@@ -49,6 +50,11 @@ class OrderBook:
     def documents(self) -> OrderDocuments:
         """What is known about each order. The first access creates the table."""
         return OrderDocuments(self._ledger)
+
+    @cached_property
+    def contact_answers(self) -> ContactAnswers:
+        """What the contact lookup answered. The first access creates the table."""
+        return ContactAnswers(self._ledger)
 
     def queued_endpoint(self, key: str) -> str | None:
         """Return the endpoint of the sale's last row if that is queued or in flight, else None."""

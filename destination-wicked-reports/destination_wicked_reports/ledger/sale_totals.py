@@ -21,6 +21,7 @@ from sqlalchemy import (
     Select,
     String,
     Table,
+    func,
     literal_column,
     select,
     tuple_,
@@ -159,6 +160,13 @@ class SaleTotals:
         query: Select[Any] = select(literal_column("1")).where(sale_totals.c.store == self._store)
         with self._connection.begin():
             return self._connection.scalar(query.where(starts_with(sale_totals.c.key, prefix)).limit(1)) is not None
+
+    def count_pending(self, prefix: str, first: str, last: str) -> int:
+        """Return how many totals whose key has this prefix are pending between two days, both included."""
+        query = select(func.count()).where(sale_totals.c.store == self._store, PENDING)
+        query = query.where(sale_totals.c.pending.between(first, last), starts_with(sale_totals.c.key, prefix))
+        with self._connection.begin():
+            return self._connection.scalar(query) or 0
 
     def pending(self, prefix: str, day: str) -> Iterator[list[SaleTotal]]:
         """Yield, in pages, the totals that are pending on or before this day and whose key has this prefix.

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import NoReturn
 
+from destination_wicked_reports.config.contact_lookup import FileLookup as FileLookupConfig
+from destination_wicked_reports.config.contact_lookup import NoLookup
 from destination_wicked_reports.config.mappings import (
+    AffiliateMapping,
     BigcommerceMapping,
     CustomMapping,
     NativeMapping,
@@ -13,6 +16,7 @@ from destination_wicked_reports.config.mappings import (
 )
 from destination_wicked_reports.config.spec import Config, NoLedger
 from destination_wicked_reports.errors import ConfigurationError, MappingError
+from destination_wicked_reports.mappings.affiliate.contact_lookup import ContactLookup, FileLookup, WickedLookup
 from destination_wicked_reports.mappings.affiliate.sovrn import SovrnNormalizer
 from destination_wicked_reports.mappings.affiliate.wecantrack import WecantrackNormalizer
 from destination_wicked_reports.mappings.base import Normalizer
@@ -29,20 +33,34 @@ def _reject_unknown(mapping: NoReturn) -> NoReturn:
     raise AssertionError(f"no normalizer for the mapping {type(mapping).__name__}")
 
 
+def make_lookup(config: Config) -> ContactLookup | None:
+    """Return the configured lookup of contacts, None without one."""
+    mapping = config.mapping
+    if not isinstance(mapping, AffiliateMapping) or isinstance(mapping.contact_lookup, NoLookup):
+        return None
+    lookup = mapping.contact_lookup
+    if isinstance(lookup, FileLookupConfig):
+        return FileLookup(mapping, lookup.path, lookup.keep)
+    from destination_wicked_reports.api.contacts import ContactApi  # here, because its imports take a second
+
+    api = ContactApi(config.api_url, config.api_key, lookup.requests_per_minute)
+    return WickedLookup(mapping, api, lookup.keep)
+
+
 def make_normalizer(config: Config) -> Normalizer:
     """Return the normalizer of the configured mapping; raises ConfigurationError for settings that cannot work."""
     mapping, has_ledger = config.mapping, not isinstance(config.ledger, NoLedger)
     if isinstance(mapping, NativeMapping):
         return NativeNormalizer()
     if isinstance(mapping, WecantrackMapping):
-        return WecantrackNormalizer(mapping)
+        return WecantrackNormalizer(mapping, make_lookup(config), durable=has_ledger)
     if isinstance(mapping, SovrnMapping):
         if mapping.cpc == "rollup" and not has_ledger:
             raise ConfigurationError(
                 "mapping: cpc `rollup` needs a ledger, which stores the rows until their day is complete. Choose a "
                 "ledger other than `none`, or set cpc to `skip`."
             )
-        return SovrnNormalizer(mapping)
+        return SovrnNormalizer(mapping, lookup=make_lookup(config), durable=has_ledger)
     if isinstance(mapping, BigcommerceMapping):
         return BigcommerceNormalizer(mapping, durable=has_ledger)
     if isinstance(mapping, CustomMapping):

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import contextlib
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, ClassVar, Literal
@@ -22,11 +22,33 @@ from destination_wicked_reports.api.fields import MISSING, NUMBER_LIMIT, decimal
 from destination_wicked_reports.api.rows import RowMaker
 from destination_wicked_reports.config.mappings import AffiliateMapping
 from destination_wicked_reports.errors import FieldError
+from destination_wicked_reports.ledger.order_book import OrderBook
+from destination_wicked_reports.ledger.sale_totals import SaleTotals
+from destination_wicked_reports.mappings.affiliate.contact_lookup import (
+    LAST_WAITING,
+    WAITING_SINCE,
+    ContactLookup,
+    address_hash,
+)
 from destination_wicked_reports.mappings.affiliate.contacts import Contact, ContactFinder, synthetic_contact
 from destination_wicked_reports.mappings.base import BoundedSet, Normalizer
-from destination_wicked_reports.mappings.revenue import plan
+from destination_wicked_reports.mappings.revenue import Step, plan
 from destination_wicked_reports.mappings.sale_rows import SaleRowMaker
-from destination_wicked_reports.model import LAST_SEQUENCE, ZERO, Record, Reject, Row, SaleState, Skip, Unchanged
+from destination_wicked_reports.model import (
+    ADDRESS,
+    ID_ALONE,
+    LAST_SEQUENCE,
+    SYNTHETIC,
+    ZERO,
+    Record,
+    Reject,
+    Row,
+    SaleState,
+    SaleTotal,
+    Skip,
+    Unchanged,
+    Waiting,
+)
 
 NO_CONTACT = "no contact rule matched"
 NOT_APPROVED = "pending, waiting for the network's approval"
@@ -35,6 +57,7 @@ WORTHLESS = "worth less than one cent so far"
 SMALL_CHANGE = "change smaller than smallest_change, waiting until differences add up"
 REINSTATED = "reinstated after a decline or refund"
 EXCLUDED_NETWORK = "network excluded by configuration"
+NO_ADDRESS = "order waiting in the ledger for the email address of its contact"
 OUTDATED = "older than the version already sent"
 ALREADY_SENT = "already sent"
 
@@ -70,13 +93,19 @@ class Sale:
 
 
 class AffiliateNormalizer(Normalizer):
-    """Turns sales into products, contacts, orders, refunds and clicks. A subclass reads the sales from records."""
+    """Turns sales into products, contacts, orders, refunds and clicks. A subclass reads the sales from records.
+
+    `lookup` finds the address of a contact id. `durable` says that the ledger outlives the run, so that an order whose
+    contact is not found can wait in it.
+    """
 
     #: the domain of synthetic contacts: <click id>@<source>.invalid
     source: ClassVar[str]
 
-    def __init__(self, mapping: AffiliateMapping) -> None:
+    def __init__(self, mapping: AffiliateMapping, lookup: ContactLookup | None = None, *, durable: bool = True) -> None:
         self.mapping = mapping
+        self._lookup = lookup
+        self._durable = durable
         #: the number of sales sent as further orders after a decline or refund
         self.reinstated = 0
         self._smallest_change = Decimal(mapping.smallest_change)
@@ -92,9 +121,24 @@ class AffiliateNormalizer(Normalizer):
         """Return the time of the sale's click, None if unknown, and its UTMs by their Wicked Reports field names."""
 
     def notes(self) -> Iterator[str]:
-        """Yield the number of reinstated sales."""
+        """Yield the number of reinstated sales, and what the lookup has to say."""
         if self.reinstated:
             yield f"{self.reinstated:,} sales were reinstated after a decline or refund and sent as further orders"
+        if self._lookup is not None:
+            yield from self._lookup.notes()
+
+    def finish(self, orders: OrderBook) -> Iterator[Row | Reject | Skip]:
+        """Yield what `_finish_sales` yields, and let the lookup prepare for it and clean up."""
+        if self._lookup is not None:
+            prefix = self._sale_rows.key("")
+            self._lookup.expect(orders.sale_totals.count_pending(prefix, WAITING_SINCE, LAST_WAITING))
+        yield from self._finish_sales(orders)
+        if self._lookup is not None:
+            self._lookup.end_run(orders)
+
+    @abstractmethod
+    def _finish_sales(self, orders: OrderBook) -> Iterator[Row | Reject | Skip]:
+        """Yield the rows of what the ledger stores of sales that wait, and dead letters of returns without a sale."""
 
     # -- what a sale is worth ---------------------------------------------------------------------------------------
 
@@ -130,6 +174,9 @@ class AffiliateNormalizer(Normalizer):
         contact = self._contact(sale)
         if contact is None:
             return [Skip(NO_CONTACT, record.sequence)]
+        if self._lookup is not None and not contact.email:
+            contact.email = self._lookup.ask(contact.contact_id)
+            contact.looked_up = bool(contact.email)
         begun = SaleState(
             currency=sale.currency,
             ordered_at=read_time("CreateDate", sale.ordered_at),
@@ -144,7 +191,7 @@ class AffiliateNormalizer(Normalizer):
         return [
             *self._product(sale),
             *(self._synthetic_contact(sale, contact) if contact.synthetic else ()),
-            *self._sale_rows.rows(key, steps, record.stream, record.sequence),
+            *self._sale_rows_of(key, steps, record, looked_up=contact.looked_up),
             *(self._click(sale, key, contact) if contact.synthetic else ()),
         ]
 
@@ -169,21 +216,29 @@ class AffiliateNormalizer(Normalizer):
         if own_record:
             updated_at = sort_time(sale.updated_at) or state.source_updated_at
             state = replace(state, source_updated_at=updated_at, aliases=sale.aliases)
-        if not state.contact_email:
-            state = self._with_email(sale, state)
+        looked_up = False
+        if not state.contact_email and (target > net or not same_currency):
+            state, looked_up = self._with_address(sale, state)
         changed_at = read_time("PaymentDate", sale.updated_at)
         if not net:
             self.reinstated += 1
         steps = plan(state, target, sale.currency, changed_at, changed_at)
-        return list(self._sale_rows.rows(key, steps, record.stream, record.sequence))
+        return list(self._sale_rows_of(key, steps, record, looked_up=looked_up))
 
-    def _with_email(self, sale: Sale, state: SaleState) -> SaleState:
-        """Add an address that the contact rules find only now."""
-        with contextlib.suppress(FieldError):  # a text that cannot be searched must not stop the change
-            contact = self._contact_finder.find(sale.record.data)
-            if contact is not None and contact.email:
-                return replace(state, contact_email=contact.email)
-        return state
+    def _sale_rows_of(self, key: str, steps: Iterable[Step], record: Record, *, looked_up: bool) -> Iterator[Row]:
+        """Yield the row of each step. The ledger stores an address that was looked up only if it may."""
+        for row in self._sale_rows.rows(key, steps, record.stream, record.sequence):
+            assert row.sale is not None
+            if row.endpoint == ORDERS.name:
+                row.buyer = self._buyer(row.sale)
+            if looked_up and self._lookup is not None:
+                row.sale = self._lookup.without_address(row.sale)
+            yield row
+
+    def _buyer(self, sale: SaleState) -> str:
+        if not sale.contact_email:
+            return ID_ALONE
+        return SYNTHETIC if sale.contact_email.endswith(f"@{self.source}.invalid") else ADDRESS
 
     def _repeat_click(self, sale: Sale, key: str) -> Iterator[Row | Reject]:
         """Yield the click of a synthetic contact again, under the same key; the ledger drops it if it was sent.
@@ -203,6 +258,87 @@ class AffiliateNormalizer(Normalizer):
         if contact is None and self.mapping.without_contact == "synthetic":
             return synthetic_contact(sale.click_id, self.source)
         return contact
+
+    def _prepare_lookup(self, sales: Iterable[tuple[Mapping[str, Any], SaleState | None]], orders: OrderBook) -> None:
+        """Fetch what the lookup knows about the contacts of these sales, given as records and states."""
+        if self._lookup is None:
+            return
+        ids = set()
+        for data, state in sales:
+            if state is not None:
+                ids.add("" if state.contact_email else state.contact_id)
+                continue
+            with contextlib.suppress(FieldError):  # the sale is rejected later
+                contact = self._contact_finder.find(data)
+                if contact is not None and not contact.email:
+                    ids.add(contact.contact_id)
+        self._lookup.prepare(ids - {""}, orders)
+
+    def _must_wait(self, sale: Sale) -> bool:
+        """Return whether a first order has to wait in the ledger for its contact's address.
+
+        `finish` looks the contact up, once everything else was sent. Without a durable ledger nothing can wait.
+        """
+        if self._lookup is None or not self._durable or sale.amount <= 0:
+            return False
+        contact = self._contact(sale)
+        return contact is not None and not contact.email and not self._lookup.known(contact.contact_id)
+
+    def _with_address(self, sale: Sale, state: SaleState) -> tuple[SaleState, bool]:
+        """Add an address of the first order's contact that is found only now; tell whether it was looked up.
+
+        The contact of the first order stays, whatever the rules find now.
+        """
+        with contextlib.suppress(FieldError):  # a text that cannot be searched must not stop the change
+            contact = self._contact_finder.find(sale.record.data)
+            if contact is not None and contact.email and contact.contact_id in ("", state.contact_id):
+                return replace(state, contact_email=contact.email), False
+        if self._lookup is not None and state.contact_id:
+            found = replace(state, contact_email=self._lookup.ask(state.contact_id))
+            if found.contact_email and state.contact_hash in ("", address_hash(found)):
+                return found, True
+        return state, False
+
+    def _finish_waiting(
+        self, waiting: Sequence[SaleTotal], orders: OrderBook, read: Callable[[SaleTotal], Sale | Skip | Reject]
+    ) -> Iterator[Row | Reject | Skip]:
+        """Look up the contacts of sales that wait for an address; yield the orders of those that wait no longer.
+
+        `read` returns the sale that the ledger stores. A sale stays marked until a later run finds its order, so an
+        order that did not arrive is sent again.
+        """
+        totals = orders.sale_totals
+        orders.load([total.key for total in waiting])
+        sales = []
+        for total in waiting:
+            if orders.get(total.key) is None:
+                sales.append((total, read(total)))
+            else:
+                self._forget_waiting(total, totals)
+        found = [(sale.record.data, None) for _, sale in sales if isinstance(sale, Sale)]
+        self._prepare_lookup(found, orders)
+        for total, sale in sales:
+            made = self._order_or_wait(sale, total, totals) if isinstance(sale, Sale) else [sale]
+            if not any(isinstance(one, Waiting) or (isinstance(one, Row) and one.sale) for one in made):
+                self._forget_waiting(total, totals)
+            yield from made
+
+    def _order_or_wait(self, sale: Sale, total: SaleTotal, totals: SaleTotals) -> Output:
+        """Return the order of a sale that waits, unless it has to wait longer."""
+        try:
+            if self._lookup is not None and self._durable:
+                contact = self._contact(sale)
+                found = contact is None or contact.email or self._lookup.ask(contact.contact_id)
+                if not found and not self._lookup.waited_enough(total.pending):
+                    totals.update(total.key, pending=self._lookup.waiting(total.pending))
+                    return [Waiting(NO_ADDRESS, LAST_SEQUENCE)]
+            return self._first_order(sale, total.key, sale.amount)
+        except FieldError as error:
+            return [reject(error, ORDERS.name, sale.record)]
+
+    def _forget_waiting(self, total: SaleTotal, totals: SaleTotals) -> None:
+        """Mark a sale as not waiting any more."""
+        totals.update(total.key, pending="")
 
     def _product(self, sale: Sale) -> Iterator[Row | Reject]:
         """Yield the advertiser as a product, so that reports can group by merchant.

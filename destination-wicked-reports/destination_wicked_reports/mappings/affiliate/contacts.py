@@ -24,11 +24,15 @@ _MAX_LOCAL_PART = 64
 
 @dataclass(slots=True)
 class Contact:
-    """The buyer of one order; either field may be empty. `synthetic` if it was created for the click."""
+    """The buyer of one order; either field may be empty. `synthetic` if it was created for the click.
+
+    `looked_up` if the address is not in the record but was found by the contact's id.
+    """
 
     contact_id: str = ""
     email: str = ""
     synthetic: bool = False
+    looked_up: bool = False
 
 
 class ContactFinder:

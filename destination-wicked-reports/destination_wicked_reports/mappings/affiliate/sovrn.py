@@ -29,13 +29,13 @@ from destination_wicked_reports.ledger.order_book import OrderBook
 from destination_wicked_reports.ledger.sale_totals import SaleTotals
 from destination_wicked_reports.mappings.affiliate.base import (
     OUTDATED,
-    WORTHLESS,
     AffiliateNormalizer,
     Output,
     Sale,
     in_sequence,
     reject,
 )
+from destination_wicked_reports.mappings.affiliate.contact_lookup import LAST_WAITING, ContactLookup, is_waiting
 from destination_wicked_reports.mappings.affiliate.returns import (
     AT_ONCE,
     EXCESS,
@@ -82,8 +82,15 @@ class SovrnNormalizer(AffiliateNormalizer):
     streams = frozenset({STREAM})
     source = "sovrn"
 
-    def __init__(self, mapping: SovrnMapping, today: Callable[[], date] = utc_today) -> None:
-        super().__init__(mapping)
+    def __init__(
+        self,
+        mapping: SovrnMapping,
+        today: Callable[[], date] = utc_today,
+        lookup: ContactLookup | None = None,
+        *,
+        durable: bool = True,
+    ) -> None:
+        super().__init__(mapping, lookup, durable=durable)
         self._today = today
         self._key_prefix = mapping.source_system + SEPARATOR
         self._currency = mapping.order_currency
@@ -112,9 +119,13 @@ class SovrnNormalizer(AffiliateNormalizer):
             {name for one in sales for name in one.aliases},
         )
         orders.load(sums.loaded_keys() + [one.sale_key for one in sales])
+<<<<<<< HEAD
         if not self._rolls_up:
             output += [Skip(CPC_SKIPPED, row.record.sequence) for row in rows if row.is_cpc]
             rows = [row for row in rows if not row.is_cpc or _is_rolled_up(row, sums)]
+=======
+        self._prepare_lookup(((row.record.data, orders.get(row.contribution.sale_key)) for row in rows), orders)
+>>>>>>> dec320d (contact_lookup: the address of a contact id, from a file or from Wicked Reports)
         rows, outdated = _drop_outdated(rows, sums)
         output += outdated
         present_keys = {row.contribution.key for row in rows}
@@ -136,17 +147,26 @@ class SovrnNormalizer(AffiliateNormalizer):
         sums.save()
         return iter(in_sequence(output))
 
-    def finish(self, orders: OrderBook) -> Iterator[Row | Reject | Skip]:
+    def _finish_sales(self, orders: OrderBook) -> Iterator[Row | Reject | Skip]:
         """Yield the CPC orders of complete days, and dead letters for the returns without a sale.
 
         A CPC order stays due until a later run finds it sent, so one that did not arrive is sent again.
         """
+<<<<<<< HEAD
         limit = last_complete_day(self._today()) if self._rolls_up else _ALL_DAYS
+=======
+        limit = last_complete_day(self._today()) if self._rolls_up else LAST_WAITING
+>>>>>>> dec320d (contact_lookup: the address of a contact id, from a file or from Wicked Reports)
         for totals in orders.sale_totals.pending(self._key_prefix, limit):
             orders.load([total.key for total in totals])
+            waiting = [total for total in totals if self._may_wait(total, orders.get(total.key))]
             for total in totals:
+<<<<<<< HEAD
                 if is_rollup(total.key) and not self._rolls_up:
                     yield from self._take_back(total, orders)
+=======
+                if total in waiting:
+>>>>>>> dec320d (contact_lookup: the address of a contact id, from a file or from Wicked Reports)
                     continue
                 if self._growth_waits(total, orders.get(total.key)):
                     yield Skip(CPC_GROWTH, LAST_SEQUENCE)
@@ -157,6 +177,7 @@ class SovrnNormalizer(AffiliateNormalizer):
                     if is_rollup(total.key) and cents(total.amount) < 0:
                         output.append(replace(_dead_letter(EXCESS, "Amount", _stored_record(total)), from_ledger=True))
                 yield from output
+            yield from self._finish_waiting(waiting, orders, self._stored_sale)
             orders.sale_totals.save()
 
     def click_details(self, sale: Sale) -> tuple[Any, Mapping[str, Any]]:
@@ -221,7 +242,7 @@ class SovrnNormalizer(AffiliateNormalizer):
             total, state = orders.sale_totals.total(key), _state_of(orders, latest)(key)
             if total is None or (key != sale_key and state is None):
                 continue
-            output += self._update_order(total, state, row.record, row.changed_at, latest)
+            output += self._update_order(total, state, row.record, row.changed_at, latest, orders.sale_totals)
             left = cents(total.amount)
             if state is not None and left < 0 and (row.contribution.amount < 0 or left < before):
                 output.append(_dead_letter(EXCESS, "Amount", row.record))
@@ -234,11 +255,12 @@ class SovrnNormalizer(AffiliateNormalizer):
         """
         sums = orders.sale_totals
         contribution = row.contribution
-        known = sums.contribution(contribution.key)
+        known, total = sums.contribution(contribution.key), sums.total(sale_key)
+        own, waits = sale_key == contribution.sale_key, total is not None and is_waiting(total)
         sums.put(
             replace(contribution, sale_key=sale_key),
-            row.facts if sale_key == contribution.sale_key else None,
-            due if sale_key == contribution.sale_key else None,
+            row.facts if own else None,
+            due if own and not waits else None,
         )
         changed_keys = [sale_key]
         if known is not None and known.sale_key != sale_key:
@@ -261,8 +283,13 @@ class SovrnNormalizer(AffiliateNormalizer):
             former = orders.sale_totals.total(key)
             state = _state_of(orders, latest)(key)
             if former is not None and state is not None:  # the row was not a CPC row before
+<<<<<<< HEAD
                 output += self._update_order(former, state, row.record, row.changed_at, latest)
         if self._rolls_up and row.day > last_complete_day(self._today()):
+=======
+                output += self._update_order(former, state, row.record, row.changed_at, latest, orders.sale_totals)
+        if row.day > last_complete_day(self._today()):
+>>>>>>> dec320d (contact_lookup: the address of a contact id, from a file or from Wicked Reports)
             output.append(Skip(CPC_WAITING, row.record.sequence))
         return output
 
@@ -277,6 +304,7 @@ class SovrnNormalizer(AffiliateNormalizer):
         recent = (self._today() - last_day).days < CPC_GROWTH_DAYS
         return ZERO < growth < self._cpc_smallest_change and recent
 
+<<<<<<< HEAD
     def _take_back(self, total: SaleTotal, orders: OrderBook) -> Output:
         """Return the refunds of a CPC order that was sent before `cpc` was set to `skip`.
 
@@ -286,25 +314,58 @@ class SovrnNormalizer(AffiliateNormalizer):
         if state is None or not state.open_orders:
             return []
         return self._finish_total(replace(total, amount=ZERO), orders)
+=======
+    def _may_wait(self, total: SaleTotal, state: SaleState | None) -> bool:
+        """Tell whether a sale waits for the address of its contact, or is a CPC order that may have to wait now."""
+        return is_waiting(total) or (self._lookup is not None and state is None and is_rollup(total.key))
+
+    def _stored_sale(self, total: SaleTotal) -> Sale:
+        """Return a sale as the ledger stores it."""
+        record = _stored_record(total)
+        return self._sale(total, None, record, noon(record.data["update_date"]))
+>>>>>>> dec320d (contact_lookup: the address of a contact id, from a file or from Wicked Reports)
 
     def _finish_total(self, total: SaleTotal, orders: OrderBook) -> Output:
         record = _stored_record(total)
         if total.pending == AT_ONCE:
             return [_dead_letter(UNMATCHED, "OrderID", record)]
-        return self._update_order(total, orders.get(total.key), record, noon(record.data["update_date"]), {})
+        changed_at, sums = noon(record.data["update_date"]), orders.sale_totals
+        return self._update_order(total, orders.get(total.key), record, changed_at, {}, sums)
 
     def _update_order(
-        self, total: SaleTotal, state: SaleState | None, record: Record, changed_at: str, latest: LatestStates
+        self,
+        total: SaleTotal,
+        state: SaleState | None,
+        record: Record,
+        changed_at: str,
+        latest: LatestStates,
+        sums: SaleTotals,
     ) -> Output:
         """Return the rows that change the order from `state` to what the sale is worth now."""
+        sale = self._sale(total, state, record, changed_at)
+        try:
+            if state is None and self._must_wait(sale):
+                assert self._lookup is not None
+                sums.update(total.key, pending=self._lookup.waiting(total.pending))
+                return []
+            rows = self._rows(sale, total.key, state)
+        except FieldError as error:
+            return [reject(error, ORDERS.name, record)]
+        if is_waiting(total):
+            sums.update(total.key, pending="")
+        for row in rows:
+            if isinstance(row, Row) and row.sale is not None:
+                latest[total.key] = row.sale
+        return rows
+
+    def _sale(self, total: SaleTotal, state: SaleState | None, record: Record, changed_at: str) -> Sale:
+        """Return a sale, worth the sum of its rows."""
         amount = max(cents(total.amount), ZERO)
-        if state is None and not amount:
-            return [Skip(WORTHLESS, record.sequence)]
         data = orjson.loads(total.facts)
         source_id = total.key.removeprefix(self._key_prefix)
         ordered_at = noon(data["commission_date"][:10])
         merchant = data.get("merchant_group_name")
-        sale = Sale(
+        return Sale(
             record=Record(record.stream, data, record.sequence),
             source_id=source_id,
             status="approved",
@@ -317,14 +378,6 @@ class SovrnNormalizer(AffiliateNormalizer):
             product_name=merchant if isinstance(merchant, str) else "",
             click_id=str(data.get("click_id") or source_id),
         )
-        try:
-            rows = self._rows(sale, total.key, state)
-        except FieldError as error:
-            return [reject(error, ORDERS.name, record)]
-        for row in rows:
-            if isinstance(row, Row) and row.sale is not None:
-                latest[total.key] = row.sale
-        return rows
 
 
 def _drop_outdated(rows: Sequence[SovrnRow], sums: SaleTotals) -> tuple[list[SovrnRow], list[Skip]]:

@@ -37,6 +37,7 @@ from destination_wicked_reports.mappings.affiliate.base import (
     reject,
     sort_time,
 )
+from destination_wicked_reports.mappings.affiliate.contact_lookup import LAST_WAITING, ContactLookup, is_waiting
 from destination_wicked_reports.mappings.affiliate.returns import (
     AT_ONCE,
     EXCESS,
@@ -56,6 +57,7 @@ from destination_wicked_reports.model import (
     Reject,
     Row,
     SaleState,
+    SaleTotal,
     Skip,
 )
 
@@ -83,8 +85,10 @@ class WecantrackNormalizer(AffiliateNormalizer):
     streams = frozenset({STREAM})
     source = "wecantrack"
 
-    def __init__(self, mapping: WecantrackMapping) -> None:
-        super().__init__(mapping)
+    def __init__(
+        self, mapping: WecantrackMapping, lookup: ContactLookup | None = None, *, durable: bool = True
+    ) -> None:
+        super().__init__(mapping, lookup, durable=durable)
         self._in_euro = mapping.currency == "euro"
         amount = "commission_amount" if mapping.revenue_basis == "commission" else "sale_amount"
         self._amount_field = f"{amount}_euro" if self._in_euro else amount
@@ -101,22 +105,35 @@ class WecantrackNormalizer(AffiliateNormalizer):
                 yield sale
         orders.load([key for _, key in sales])
         batch = _Batch(orders, {})
-        if orders.sale_totals.empty and all(sale.amount >= 0 for sale, _ in sales):
+        self._prepare_lookup(((sale.record.data, batch.state(key)) for sale, key in sales), orders)
+        if self._lookup is None and orders.sale_totals.empty and all(sale.amount >= 0 for sale, _ in sales):
             for sale, key in sales:
                 yield from self._attempt(sale, key, batch, self._rows)
             return
         yield from in_sequence([*self._with_returns(sales, batch)])
 
-    def finish(self, orders: OrderBook) -> Iterator[Row | Reject | Skip]:
-        """Yield a dead letter for each return whose sale is not known, once."""
+    def _finish_sales(self, orders: OrderBook) -> Iterator[Row | Reject | Skip]:
+        """Yield a dead letter for each return whose sale is not known, once, and the orders that waited long enough."""
         totals = orders.sale_totals
-        for page in totals.pending(self._sale_rows.key(""), AT_ONCE):
+        for page in totals.pending(self._sale_rows.key(""), LAST_WAITING):
+            yield from self._finish_waiting([total for total in page if is_waiting(total)], orders, self._stored_sale)
             for total in page:
+                if total.pending != AT_ONCE:
+                    continue
                 record = Record(STREAM, orjson.loads(total.facts), LAST_SEQUENCE)
                 letter = Reject(UNMATCHED, "OrderID", ORDER_PAYMENTS.name, STREAM, record.data, LAST_SEQUENCE)
                 yield replace(letter, from_ledger=True)
                 totals.update(total.key, pending="")
             totals.save()
+
+    def _stored_sale(self, total: SaleTotal) -> Sale | Skip | Reject:
+        """Return a sale that waits, worth what its returns left of it."""
+        sale = self._read(Record(STREAM, orjson.loads(total.facts), LAST_SEQUENCE))
+        return replace(sale, amount=total.amount) if isinstance(sale, Sale) else sale
+
+    def _forget_waiting(self, total: SaleTotal, totals: SaleTotals) -> None:
+        """Mark a sale as not waiting any more, and delete its record."""
+        totals.update(total.key, facts=b"{}", pending="")
 
     def _attempt(self, sale: Sale, key: str, batch: _Batch, make: Make) -> Output:
         """Return the rows that `make` makes of a sale; a record older than the last one sent is skipped."""
@@ -168,7 +185,8 @@ class WecantrackNormalizer(AffiliateNormalizer):
         moved = former != sale.currency
         waiting = waiting_returns(sale.aliases, totals, batch.state) if state is None or moved else []
         waiting = [one for one in waiting if one.key != key]
-        if own is None and not waiting and sale.amount >= 0:
+        must_wait = state is None and self._must_wait(sale)
+        if own is None and not waiting and sale.amount >= 0 and not must_wait:
             return self._rows(sale, key, state)
         same_currency = state is None or state.currency == sale.currency
         sent = None if state is None else own.amount if own is not None and own.sale_key == key else state.net
@@ -181,7 +199,8 @@ class WecantrackNormalizer(AffiliateNormalizer):
             value = ZERO  # what an unsent sale was worth before must not be sent when its returns shrink
         if state is None and own is None and self._contact(sale) is None:
             return [Skip(NO_CONTACT, record.sequence)]
-        before = totals.amount(key)
+        before, total = totals.amount(key), totals.total(key)
+        waits_since = "" if total is None else total.pending
         # An unsent sale is stored with its record: when its returns shrink, the first order is made of it.
         facts = orjson.dumps(record.data, default=str) if state is None else b"{}"
         totals.put(Contribution(key, key, value, sale.aliases, updated_at, sale.currency), facts, pending="")
@@ -191,7 +210,10 @@ class WecantrackNormalizer(AffiliateNormalizer):
         reported = self._detach(own, sale, totals) if own is not None and moved else []
         left = totals.amount(key)
         output = skipped
-        if not skipped:
+        if must_wait and not skipped and left > 0:
+            assert self._lookup is not None
+            totals.update(key, pending=self._lookup.waiting(waits_since))
+        elif not skipped:
             output = self._first_order(sale, key, left) if state is None else self._changes(sale, key, state, left)
         output = [*output, *reported]
         if own is not None and own.sale_key != key:  # it was a return of another sale, which has more left now
@@ -275,6 +297,10 @@ class WecantrackNormalizer(AffiliateNormalizer):
             if state is not None:
                 left = state.net if totals.total(key) is None else max(totals.amount(key), ZERO)
                 candidates.append(Candidate(key, state.aliases, left))
+        for one in {one.key: one for name in returned.aliases for one in totals.related(name)}.values():
+            total = totals.total(one.key)
+            if total is not None and is_waiting(total) and batch.state(one.key) is None:
+                candidates.append(Candidate(one.key, one.aliases, max(total.amount, ZERO)))
         return choose_sale(returned, candidates)
 
     def _excess(self, sale: Sale, before: Decimal, left: Decimal) -> Output:

@@ -1,4 +1,4 @@
-"""Wicked Reports' limit of requests per minute, shared by all streams of a run.
+"""Wicked Reports' limit of requests per minute, shared by everything that reads its Outbound API in a run.
 
 The reference does not say how the minute is counted, so no 60 seconds contain more requests than the limit, wherever
 they begin. `x-ratelimit-reset` has no documented unit (docs/vendors/wicked-reports.md 1).
@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 
-from .base import rate_limit
-from .base.rate_limit import MIN_UNIX_MILLISECONDS, WINDOW_MARGIN, FixedWindowLimiter, parse_natural, wait
+from . import rate_limit
+from .rate_limit import MIN_UNIX_MILLISECONDS, WINDOW_MARGIN, FixedWindowLimiter, parse_natural, wait
 
 _NUMBER = re.compile(r"\d{1,15}(\.\d{1,9})?")
 #: Smaller numbers are seconds left: 10^8 seconds are three years, and as UNIX time they are in 1973.

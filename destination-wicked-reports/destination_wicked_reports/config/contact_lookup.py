@@ -1,0 +1,66 @@
+"""The setting `contact_lookup` of the affiliate mappings: where to find the email address of a contact id."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from destination_wicked_reports.config.file_paths import check_path
+
+_KEEP = (
+    "What the ledger stores of an address that was found. `address`: the address, so that it is looked up once. "
+    "`hash`: a hash of it; the address is looked up again in each run that needs it, and a further order carries it "
+    "only if it has not changed. `memory`: nothing; the address is looked up again, and a further order carries what "
+    "is found then."
+)
+
+
+class NoLookup(BaseModel):
+    """Sends the contact ids that the rules find as they are."""
+
+    model_config = ConfigDict(title="None", extra="forbid", frozen=True)
+
+    type: Literal["none"] = "none"
+
+
+class FileLookup(BaseModel):
+    """Finds addresses in a file with contact ids and addresses, such as an export of your CRM."""
+
+    model_config = ConfigDict(title="File", extra="forbid", frozen=True)
+
+    type: Literal["file"] = "file"
+    path: str = Field(
+        title="Path",
+        description="A CSV file with a header, or JSON lines, as an absolute path. The columns are `contact_id` (or "
+        "`id`) and `email`; others are ignored.",
+        examples=["/local/wicked-reports/contacts.csv"],
+        min_length=1,
+    )
+    keep: Literal["address", "hash", "memory"] = Field(default="address", title="Keep", description=_KEEP)
+
+    @field_validator("path")
+    @classmethod
+    def _check_path(cls, path: str) -> str:
+        return check_path(path)
+
+
+class WickedLookup(BaseModel):
+    """Asks Wicked Reports' Outbound API for each contact. The account needs the Outbound API."""
+
+    model_config = ConfigDict(title="Wicked Reports", extra="forbid", frozen=True)
+
+    type: Literal["wicked"] = "wicked"
+    keep: Literal["address", "hash", "memory"] = Field(default="address", title="Keep", description=_KEEP)
+    requests_per_minute: int = Field(
+        default=120,
+        ge=1,
+        le=100_000,
+        title="Requests per Minute",
+        description="The Outbound API's documented limit is 120 requests per minute. Lower it if other programs read "
+        "the same account at the same time.",
+        json_schema_extra={"airbyte_hidden": True},
+    )
+
+
+ContactLookup = Annotated[NoLookup | FileLookup | WickedLookup, Field(discriminator="type")]
