@@ -62,8 +62,9 @@ class DestinationWickedReports(Destination):
         """Check the API key with one read, and the ledger and dead-letter file by opening them; sends no data."""
         try:
             parsed = Config.parse(config)
-            make_normalizer(parsed)
+            normalizer = make_normalizer(parsed)
             status = make_client(parsed).prove_key()
+            warnings = list(normalizer.check())
             busy = contextlib.suppress(LedgerBusyError)  # a running sync uses the ledger, so it works
             with busy, contextlib.closing(open_ledger(parsed, lock_wait=0)) as ledger:
                 refuse_foreign_ledger(parsed, ledger)
@@ -87,7 +88,9 @@ class DestinationWickedReports(Destination):
         text = "Connected: Wicked Reports accepted the API key. No data was sent."
         if not (200 <= status < 300 or status in (401, 403)):  # these two: a known key without the outbound plan
             text = f"Wicked Reports answered {status}, which does not refuse the API key. No data was sent."
-        return AirbyteConnectionStatus(status=Status.SUCCEEDED, message=text)
+        for warning in warnings:
+            logger.warning(warning)
+        return AirbyteConnectionStatus(status=Status.SUCCEEDED, message=" ".join([text, *warnings]))
 
     # -- discover ---------------------------------------------------------------------------------------------------
 

@@ -61,10 +61,10 @@ class ContactAnswers:
             upsert(self._connection, contact_answers, rows)
 
     def delete_older(self, source_system: str, found_before: int, not_found_before: int) -> None:
-        """Delete addresses and negative answers that are older than these times."""
+        """Delete addresses and negative answers that were given at these times or before."""
         table = contact_answers.c
-        old = ((table.email != "") & (table.answered_at < found_before)) | (
-            (table.email == "") & (table.answered_at < not_found_before)
+        old = ((table.email != "") & (table.answered_at <= found_before)) | (
+            (table.email == "") & (table.answered_at <= not_found_before)
         )
         with self._connection.begin():
             self._connection.execute(

@@ -38,6 +38,13 @@ class Normalizer(ABC):
         """Return the endpoint that a record of this stream counts for if it cannot be read."""
         return stream if stream in ENDPOINTS else ORDERS.name
 
+    def check(self) -> Iterator[str]:
+        """Check what the mapping needs besides the API key, and yield warnings; for the command `check`.
+
+        Raises ConfigurationError or AirbyteTracedException for what cannot work.
+        """
+        yield from ()
+
     def notes(self) -> Iterator[str]:
         """Yield what the user should hear at the end of the run, without any value of a record."""
         yield from ()

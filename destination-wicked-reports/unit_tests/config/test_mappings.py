@@ -49,3 +49,33 @@ def test_a_wrong_contact_rule_is_a_configuration_error_that_names_its_location(f
     with pytest.raises(ConfigurationError) as error:
         Config.parse({"api_key": "k", "mapping": mapping})
     assert message in str(error.value)
+
+
+class TestContactLookup:
+    def parse(self, **settings):
+        return Config.parse({"api_key": "k", "mapping": {"type": "sovrn", **settings}}).mapping
+
+    def test_there_is_none_by_default(self):
+        mapping = self.parse()
+        assert mapping.contact_lookup.type == "none"
+        assert (mapping.contact_lookup_days, mapping.contact_lookup_wait_days) == (30, 3)
+
+    def test_wicked_needs_the_source_system_of_the_contacts(self):
+        with pytest.raises(ConfigurationError, match="`wicked` needs contact_source_system"):
+            self.parse(contact_lookup={"type": "wicked"}, contact_source_system=" ")
+        lookup = self.parse(contact_lookup={"type": "wicked"}, contact_source_system="crm").contact_lookup
+        assert (lookup.keep, lookup.requests_per_minute) == ("address", 120)
+
+    @pytest.mark.parametrize("path", ["contacts.csv", "./contacts.csv"])
+    def test_a_relative_path_is_refused_with_the_absolute_one(self, path, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        with pytest.raises(ConfigurationError, match=f"write {tmp_path}/contacts.csv"):
+            self.parse(contact_lookup={"type": "file", "path": path})
+
+    @pytest.mark.parametrize(
+        "lookup",
+        [{}, {"type": "file"}, {"type": "file", "path": ""}, {"type": "crm"}, {"type": "none", "keep": "hash"}],
+    )
+    def test_an_incomplete_lookup_is_refused(self, lookup):
+        with pytest.raises(ConfigurationError):
+            self.parse(contact_lookup=lookup)

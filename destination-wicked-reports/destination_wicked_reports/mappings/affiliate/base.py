@@ -58,6 +58,11 @@ SMALL_CHANGE = "change smaller than smallest_change, waiting until differences a
 REINSTATED = "reinstated after a decline or refund"
 EXCLUDED_NETWORK = "network excluded by configuration"
 NO_ADDRESS = "order waiting in the ledger for the email address of its contact"
+ONLY_IDS = (
+    "Warning: the contact rules find ids, but no email addresses, and there is no contact_lookup. Wicked Reports joins "
+    "clicks, contacts and orders by email address, so these orders are likely to stay without a person. Set "
+    "contact_lookup to `wicked` or `file`, or add a rule with a group `email`."
+)
 OUTDATED = "older than the version already sent"
 ALREADY_SENT = "already sent"
 
@@ -119,6 +124,13 @@ class AffiliateNormalizer(Normalizer):
     @abstractmethod
     def click_details(self, sale: Sale) -> tuple[Any, Mapping[str, Any]]:
         """Return the time of the sale's click, None if unknown, and its UTMs by their Wicked Reports field names."""
+
+    def check(self) -> Iterator[str]:
+        """Check the lookup; warn of orders that will have an id alone."""
+        if self._lookup is not None:
+            self._lookup.check()
+        elif self._contact_finder.finds_only_ids:
+            yield ONLY_IDS
 
     def notes(self) -> Iterator[str]:
         """Yield the number of reinstated sales, and what the lookup has to say."""

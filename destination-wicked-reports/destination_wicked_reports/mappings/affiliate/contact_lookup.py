@@ -7,6 +7,7 @@ knows (`known`) without any wait, or asks (`ask`), which may take long: Wicked R
 from __future__ import annotations
 
 import math
+import re
 import time
 from abc import ABC, abstractmethod
 from collections import OrderedDict
@@ -43,6 +44,7 @@ _DAY = 24 * 3600
 _CACHED = 20_000
 _UNSAVED = 50
 
+_EMAIL = re.compile(r"[^@\s]+@[^@\s]+").fullmatch
 _check_email = FieldChecker([field for field in ORDERS.fields if field.name == "ContactEmail"]).check
 
 
@@ -53,6 +55,8 @@ def is_waiting(total: SaleTotal) -> bool:
 
 def valid_email(email: str) -> str:
     """Return an address as an order can carry it, or "" for one that Wicked Reports would refuse."""
+    if not _EMAIL(email.strip()):
+        return ""
     try:
         checked: str = _check_email({"ContactEmail": email}).get("ContactEmail", "")
     except FieldError:

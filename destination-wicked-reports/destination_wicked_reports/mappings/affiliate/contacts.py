@@ -20,6 +20,7 @@ from destination_wicked_reports.mappings.field_rules import FieldRule
 #: A local part that needs no quotes (RFC 5322, dot-atom), limited to the characters of click ids.
 _LOCAL_PART = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*").fullmatch
 _MAX_LOCAL_PART = 64
+_EMAIL_GROUP = re.compile(r"\(\?P?<email>").search
 
 
 @dataclass(slots=True)
@@ -42,6 +43,8 @@ class ContactFinder:
         self._rules = [
             FieldRule(rule.field, rule.pattern, f"contact_rules[{number}]") for number, rule in enumerate(rules)
         ]
+        #: Whether there are rules, and none of them can find an address.
+        self.finds_only_ids = bool(rules) and not any(map(_EMAIL_GROUP, (rule.pattern for rule in rules)))
 
     def find(self, data: Mapping[str, Any]) -> Contact | None:
         """Return the contact of the first rule that matches; a match whose groups are all empty does not count.

@@ -6,8 +6,9 @@ from typing import Any
 
 import orjson
 import pytest
-from destination_wicked_reports.config.mappings import ContactRule
+from destination_wicked_reports.config.mappings import ContactRule, WecantrackMapping
 from destination_wicked_reports.mappings.affiliate.contacts import Contact, ContactFinder, synthetic_contact
+from destination_wicked_reports.mappings.affiliate.wecantrack import WecantrackNormalizer
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -96,3 +97,19 @@ def test_every_synthetic_contact_is_a_plain_address_of_bounded_length(click: Any
 
 def test_two_clicks_that_no_address_can_hold_are_still_two():
     assert synthetic_contact("a b", "x").email != synthetic_contact("a  b", "x").email
+
+
+@pytest.mark.parametrize(
+    ("patterns", "only_ids"),
+    [
+        ([], False),
+        (["(?P<contact_id>.+)"], True),
+        (["(?P<contact_id>.+)", "(?P<email>.+)"], False),
+        (["(?P<contact_id>[^ ]+) (?<email>.+)"], False),
+    ],
+)
+def test_rules_that_find_only_ids_are_warned_of(patterns, only_ids):
+    mapping = WecantrackMapping(contact_rules=[{"field": "reference", "pattern": one} for one in patterns])
+    warnings = list(WecantrackNormalizer(mapping).check())
+    assert bool(warnings) is only_ids
+    assert all("contact_lookup" in warning for warning in warnings)
