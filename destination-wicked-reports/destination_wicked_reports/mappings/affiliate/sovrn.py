@@ -35,7 +35,7 @@ from destination_wicked_reports.mappings.affiliate.base import (
     in_sequence,
     reject,
 )
-from destination_wicked_reports.mappings.affiliate.contact_lookup import LAST_WAITING, ContactLookup, is_waiting
+from destination_wicked_reports.mappings.affiliate.contact_lookup import ContactLookup, is_waiting
 from destination_wicked_reports.mappings.affiliate.returns import (
     AT_ONCE,
     EXCESS,
@@ -119,13 +119,10 @@ class SovrnNormalizer(AffiliateNormalizer):
             {name for one in sales for name in one.aliases},
         )
         orders.load(sums.loaded_keys() + [one.sale_key for one in sales])
-<<<<<<< HEAD
         if not self._rolls_up:
             output += [Skip(CPC_SKIPPED, row.record.sequence) for row in rows if row.is_cpc]
             rows = [row for row in rows if not row.is_cpc or _is_rolled_up(row, sums)]
-=======
         self._prepare_lookup(((row.record.data, orders.get(row.contribution.sale_key)) for row in rows), orders)
->>>>>>> dec320d (contact_lookup: the address of a contact id, from a file or from Wicked Reports)
         rows, outdated = _drop_outdated(rows, sums)
         output += outdated
         present_keys = {row.contribution.key for row in rows}
@@ -152,21 +149,16 @@ class SovrnNormalizer(AffiliateNormalizer):
 
         A CPC order stays due until a later run finds it sent, so one that did not arrive is sent again.
         """
-<<<<<<< HEAD
         limit = last_complete_day(self._today()) if self._rolls_up else _ALL_DAYS
-=======
-        limit = last_complete_day(self._today()) if self._rolls_up else LAST_WAITING
->>>>>>> dec320d (contact_lookup: the address of a contact id, from a file or from Wicked Reports)
         for totals in orders.sale_totals.pending(self._key_prefix, limit):
             orders.load([total.key for total in totals])
-            waiting = [total for total in totals if self._may_wait(total, orders.get(total.key))]
+            waiting = []
             for total in totals:
-<<<<<<< HEAD
                 if is_rollup(total.key) and not self._rolls_up:
                     yield from self._take_back(total, orders)
-=======
-                if total in waiting:
->>>>>>> dec320d (contact_lookup: the address of a contact id, from a file or from Wicked Reports)
+                    continue
+                if self._may_wait(total, orders.get(total.key)):
+                    waiting.append(total)
                     continue
                 if self._growth_waits(total, orders.get(total.key)):
                     yield Skip(CPC_GROWTH, LAST_SEQUENCE)
@@ -283,13 +275,8 @@ class SovrnNormalizer(AffiliateNormalizer):
             former = orders.sale_totals.total(key)
             state = _state_of(orders, latest)(key)
             if former is not None and state is not None:  # the row was not a CPC row before
-<<<<<<< HEAD
-                output += self._update_order(former, state, row.record, row.changed_at, latest)
-        if self._rolls_up and row.day > last_complete_day(self._today()):
-=======
                 output += self._update_order(former, state, row.record, row.changed_at, latest, orders.sale_totals)
-        if row.day > last_complete_day(self._today()):
->>>>>>> dec320d (contact_lookup: the address of a contact id, from a file or from Wicked Reports)
+        if self._rolls_up and row.day > last_complete_day(self._today()):
             output.append(Skip(CPC_WAITING, row.record.sequence))
         return output
 
@@ -304,7 +291,6 @@ class SovrnNormalizer(AffiliateNormalizer):
         recent = (self._today() - last_day).days < CPC_GROWTH_DAYS
         return ZERO < growth < self._cpc_smallest_change and recent
 
-<<<<<<< HEAD
     def _take_back(self, total: SaleTotal, orders: OrderBook) -> Output:
         """Return the refunds of a CPC order that was sent before `cpc` was set to `skip`.
 
@@ -314,7 +300,7 @@ class SovrnNormalizer(AffiliateNormalizer):
         if state is None or not state.open_orders:
             return []
         return self._finish_total(replace(total, amount=ZERO), orders)
-=======
+
     def _may_wait(self, total: SaleTotal, state: SaleState | None) -> bool:
         """Tell whether a sale waits for the address of its contact, or is a CPC order that may have to wait now."""
         return is_waiting(total) or (self._lookup is not None and state is None and is_rollup(total.key))
@@ -323,7 +309,6 @@ class SovrnNormalizer(AffiliateNormalizer):
         """Return a sale as the ledger stores it."""
         record = _stored_record(total)
         return self._sale(total, None, record, noon(record.data["update_date"]))
->>>>>>> dec320d (contact_lookup: the address of a contact id, from a file or from Wicked Reports)
 
     def _finish_total(self, total: SaleTotal, orders: OrderBook) -> Output:
         record = _stored_record(total)

@@ -7,7 +7,8 @@ from typing import Any, ClassVar
 
 import pytest
 from builders import sovrn as sovrn_builders
-from builders.affiliate import BY_USER, SALE_KEY, Book, Wicked, bodies, feed, finish, transaction
+from builders.affiliate import BY_USER, SALE_KEY, Book, bodies, feed, finish, transaction
+from builders.wicked import Wicked
 from destination_wicked_reports.api.contacts import Contact
 from destination_wicked_reports.config.mappings import SovrnMapping, WecantrackMapping
 from destination_wicked_reports.mappings.affiliate.base import NO_ADDRESS
