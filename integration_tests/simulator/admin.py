@@ -11,6 +11,7 @@ from .admin_routes import Body, routes
 from .clock import iso, parse_instant
 from .faults import Fault
 from .wecantrack.admin import WECANTRACK_ADMIN
+from .wecantrack.oracle import OracleSettings, sale_name
 from .wicked import oracle
 from .wicked.store import ENDPOINTS
 from .world import PARTS, World
@@ -110,6 +111,25 @@ class Admin:
             return {key: order.as_json() for key, order in totals.orders.items()}
         return totals.as_json()
 
+    def get_persons(self, request: Request, _body: Body) -> Any:
+        """Return, by SourceID, the address of the contact that each order of wecantrack has, and that it should have.
+
+        It should have the contact whose SourceID, in the source system `system`, is the id that the rules `identity`
+        (`field:pattern` with a group `contact_id`) find in the sale's transaction. "" is no contact.
+        """
+        query, store = request.query_params, self._world.wicked.live
+        rules = OracleSettings(identity=tuple(query.getlist("identity")))
+        ids = {sale_name(one): rules.contact_id(one) for one in self._world.wecantrack.transactions.transactions}
+        contacts = {
+            str(row["SourceID"]): str(row["Email"])
+            for row in reversed(store.listed("contacts"))
+            if row["SourceSystem"] == query["system"]
+        }
+        return {
+            name: {"has": person, "should": contacts.get(ids.get(name.partition("~")[0], ""), "")}
+            for name, person in oracle.persons(store, self._world.switches).items()
+        }
+
     def get_wicked(self, request: Request, _body: Body) -> Any:
         """Return the stored rows of one endpoint, or of all by endpoint."""
         store = self._world.wicked.store(test=request.query_params.get("test") == "1")
@@ -135,6 +155,7 @@ ADMIN: dict[str, tuple[str, ...]] = {
     "requests": ("get_requests",),
     "stats": ("get_stats",),
     "held": ("get_held",),
+    "persons": ("get_persons",),
     "wicked": ("get_wicked",),
     "wicked/{endpoint}": ("get_wicked",),
     "keys": ("post_keys",),

@@ -153,6 +153,13 @@ class SimulatorClient:
         """
         return self._call("GET", "truth", params={"at": list(at), "orders": int(orders), **settings})
 
+    def persons(self, system: str, *identity: str) -> dict[str, dict[str, str]]:
+        """Return, by SourceID, the address of the contact that each order `has` and `should` have, "" for none.
+
+        `system` is the source system of the contacts, `identity` are the rules that find a contact's id.
+        """
+        return dict(self._call("GET", "persons", params={"system": system, "identity": list(identity)}))
+
     def held(self, *, test: bool = False, orders: bool = False) -> Json:
         """Return what Wicked Reports stores: the table and what should not be there, or with `orders` each order."""
         return self._call("GET", "held", params={"test": int(test), "orders": int(orders)})

@@ -49,6 +49,7 @@ SWITCHES: tuple[Switch, ...] = (
     Switch(
         "wicked.payments_repeated", ("stored_again", "collapse"), "[guess]", "equal payment, click or marketing row"
     ),
+    Switch("wicked.join", ("email", "email_or_id"), "[doc] / [guess]", "whether an order's id alone finds its contact"),
     Switch("wicked.unknown_contact", ("accept", "reject"), "[guess]", "an order whose contact does not exist"),
     Switch("wicked.unknown_order", ("orphan", "row_error"), "[guess]", "a payment or item whose order does not exist"),
     Switch(

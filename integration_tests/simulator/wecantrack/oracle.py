@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -45,7 +45,7 @@ class OracleSettings:
         currency = "EUR" if in_euro else state.currency
         amount = getattr(state, f"{self.revenue_basis}_euro" if in_euro else self.revenue_basis)
         return SeenRow(
-            name=f"wct-{transaction.account_id}-{transaction.transaction_id}",
+            name=sale_name(transaction),
             month=stamp(transaction.ordered_at)[:7],
             currency=currency,
             amount=cents(amount),
@@ -55,19 +55,34 @@ class OracleSettings:
 
     def has_contact(self) -> Callable[[Transaction], bool]:
         """Return the function that checks whether the rules find a contact."""
-        rules = [(rule.split(":", 1)[0].split("."), re.compile(rule.split(":", 1)[1])) for rule in self.identity]
-        if not rules:
+        if not self.identity:
             return lambda _transaction: True
-        return lambda transaction: any(_found(transaction.fields(), path, pattern) for path, pattern in rules)
+        return lambda transaction: next(self._matches(transaction), None) is not None
+
+    def contact_id(self, transaction: Transaction) -> str:
+        """Return the group `contact_id` of the first rule that matches, "" if none does."""
+        match = next(self._matches(transaction), None)
+        return "" if match is None else str(match["contact_id"])
+
+    def _matches(self, transaction: Transaction) -> Iterator[re.Match[str]]:
+        for rule in self.identity:
+            path, _, pattern = rule.partition(":")
+            yield from _found(transaction.fields(), path.split("."), re.compile(pattern))
 
 
-def _found(value: Any, path: list[str], pattern: re.Pattern[str]) -> bool:
+def sale_name(transaction: Transaction) -> str:
+    """Return the SourceID of a sale's first order."""
+    return f"wct-{transaction.account_id}-{transaction.transaction_id}"
+
+
+def _found(value: Any, path: list[str], pattern: re.Pattern[str]) -> Iterator[re.Match[str]]:
     if not path:
-        return isinstance(value, str) and pattern.search(value) is not None
-    if not isinstance(value, dict):
-        return False
-    inner = value.values() if path[0] == "*" else [value.get(path[0])]
-    return any(_found(item, path[1:], pattern) for item in inner)
+        match = pattern.search(value) if isinstance(value, str) else None
+        if match is not None:
+            yield match
+    elif isinstance(value, dict):
+        for item in value.values() if path[0] == "*" else [value.get(path[0])]:
+            yield from _found(item, path[1:], pattern)
 
 
 def _links(transaction: Transaction, currency: str) -> tuple[tuple[str, ...], ...]:

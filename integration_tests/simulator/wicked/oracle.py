@@ -8,6 +8,7 @@ from typing import Any
 
 from ..oracle import OrderTotals, cents, table
 from .net import order_net, status_of
+from .persons import directory
 from .store import Row, WickedStore
 
 
@@ -52,6 +53,12 @@ def stored_totals(store: WickedStore, switches: Mapping[str, str]) -> StoredTota
     for key, order in by_key.items():
         _add_payments(order, payments[key], totals, switches)
     return totals
+
+
+def persons(store: WickedStore, switches: Mapping[str, str]) -> dict[str, str]:
+    """Return the email address of the contact that each order belongs to, "" for none, by SourceID."""
+    found = directory(store.listed("contacts"))
+    return {str(order["SourceID"]): found.person(order, switches) or "" for order in store.listed("orders")}
 
 
 def _name(key: tuple[str, str], taken: dict[str, OrderTotals]) -> str:

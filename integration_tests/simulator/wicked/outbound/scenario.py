@@ -93,12 +93,13 @@ def _orders(settings: SeedSettings, rng: random.Random) -> Iterator[Row]:
             status = "REFUNDED" if whole else "PARTIALLY REFUNDED"
             later = stamp(at + rng.randrange(1, 5) * _DAY)
             payments.append({"PaymentDate": later, "Amount": back, "Status": status})
+        contact = rng.randrange(settings.contacts)
         yield {
             "SourceSystem": settings.system,
             "SourceID": f"o{number:06d}",
             "CreateDate": stamp(at),
-            "ContactID": f"c{rng.randrange(settings.contacts):06d}",
-            "ContactEmail": "",
+            "ContactID": f"c{contact:06d}",
+            "ContactEmail": _email(contact),
             "OrderTotal": total,
             "OrderCurrency": "USD",
             "OrderItems": [{"OrderItemID": f"o{number:06d}-1", "ProductID": "p1", "Qty": 1, "PPU": total}],

@@ -19,6 +19,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from ...clock import parse_instant
 from ...oracle import cents
 from ..net import order_net
+from ..persons import Directory
 from ..store import Row, WickedStore
 
 RESOURCES = ("contacts", "orders", "clicks")
@@ -147,9 +148,7 @@ class Snapshot:
     def __init__(self, store: WickedStore, switches: Mapping[str, str], ids: Ids, flipped: frozenset[int]) -> None:
         self.products = {str(row["SourceID"]): str(row["ProductName"]) for row in store.listed("products")}
         self.flipped = flipped
-        self._by_email: dict[str, Contact] = {}
-        self._by_source: dict[tuple[str, str], Contact] = {}
-        self._by_source_id: dict[str, Contact] = {}
+        self._directory: Directory[Contact] = Directory()
         self._taken: set[str] = set()
         self._kinds: dict[str, list[Record]] = {
             "contacts": list(self._contacts(store, ids, merged=switches["wicked.known_email"] == "update_names")),
@@ -179,12 +178,16 @@ class Snapshot:
 
     def find(self, name: str) -> Contact | None:
         """Return a contact by Wicked's id, its id in the source system, or its e-mail address (S1)."""
-        return self._by_id.get(name) or self._by_source_id.get(name) or self._by_email.get(name.lower())
+        return (
+            self._by_id.get(name)
+            or self._directory.by_source_id.get(name)
+            or self._directory.by_email.get(name.lower())
+        )
 
     def _contacts(self, store: WickedStore, ids: Ids, *, merged: bool) -> Iterator[Contact]:
         for number, row in store.rows["contacts"].items():
             system, source_id, email = str(row["SourceSystem"]), str(row["SourceID"]), str(row["Email"]).lower()
-            known = self._by_email.get(email) if merged else None
+            known = self._directory.by_email.get(email) if merged else None
             names = {name: row.get(name) or None for name in ("FirstName", "LastName")}
             if known is None:
                 key = (email,) if merged else (system, source_id)
@@ -194,16 +197,14 @@ class Snapshot:
             else:
                 known.names.update({name: value for name, value in names.items() if value})
             known.numbers.append(number)
-            self._by_email.setdefault(email, known)
-            self._by_source.setdefault((system, source_id), known)
-            self._by_source_id.setdefault(source_id, known)
+            self._directory.add(row, known)
 
     def _orders(self, store: WickedStore, switches: Mapping[str, str], ids: Ids) -> Iterator[Order]:
         by_key: dict[tuple[str, str], Order] = {}
         orders: list[Order] = []
         for number, row in store.rows["orders"].items():
             system, source_id = str(row["SourceSystem"]), str(row["SourceID"])
-            contact = self._contact_of(row)
+            contact = self._directory.person(row, switches)
             id_ = ids.of("SMO", number, self._taken, system, source_id)
             order = Order(number, id_, contact, row, parse_instant(row["CreateDate"]))
             by_key.setdefault((system, source_id), order)
@@ -219,17 +220,9 @@ class Snapshot:
             order.net = order_net(cents(order.row["OrderTotal"]), order.payments, switches).selected
             yield order
 
-    def _contact_of(self, order: Row) -> Contact | None:
-        contact_id, email = order.get("ContactID"), str(order.get("ContactEmail") or "").lower()
-        if contact_id:
-            known = self._by_source.get((str(order["SourceSystem"]), str(contact_id)))
-            if known or (known := self._by_source_id.get(str(contact_id))):
-                return known
-        return self._by_email.get(email)
-
     def _clicks(self, store: WickedStore) -> Iterator[Click]:
         for number, row in store.rows["clicks"].items():
-            contact = self._by_email.get(str(row["Email"]).lower())
+            contact = self._directory.by_email.get(str(row["Email"]).lower())
             if contact is not None:  # a click needs a contactId, so clicks of unknown contacts are left out [guess]
                 click = Click(number, contact, row, _clicked_at(row))
                 contact.clicks.append(click)

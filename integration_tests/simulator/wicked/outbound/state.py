@@ -66,7 +66,7 @@ class Outbound:
 
     def process(self) -> None:
         """Make every row visible that the store has now."""
-        used = ("wicked.known_email", "wicked.net", "wicked.partial_refunds")
+        used = ("wicked.known_email", "wicked.join", "wicked.net", "wicked.partial_refunds")
         built_from = (self.store.revision, self.flipped, *(self.switches[name] for name in used))
         if self._snapshot is None or built_from != self._built_from:
             self._snapshot = Snapshot(self.store, self.switches, self._ids, self.flipped)
