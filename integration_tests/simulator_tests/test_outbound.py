@@ -22,6 +22,7 @@ BAD_REQUEST = {
 @pytest.fixture
 def sim(sim: SimulatorClient) -> SimulatorClient:
     sim.switch("outbound.processing", "immediate")
+    sim.switch("wicked.join", "email_or_id")
     return sim
 
 
