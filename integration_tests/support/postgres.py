@@ -1,7 +1,7 @@
-"""A temporary PostgreSQL server on a Unix socket in a folder of its own, with a password.
+"""A temporary PostgreSQL server on a Unix socket in a folder of its own, with a password, and a pooler before it.
 
-The binaries come with the Debian package `postgresql`, or from the PATH. Without them the tests are skipped, or fail
-with `CI_STRICT=1`.
+The binaries come with the Debian packages `postgresql` and `pgbouncer`, or from the PATH. Without them the tests are
+skipped, or fail with `CI_STRICT=1`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import subprocess
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -86,6 +86,45 @@ def running_postgres() -> Iterator[Server]:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+
+@contextlib.contextmanager
+def running_pgbouncer(server: Server, mode: str, **settings: object) -> Iterator[Callable[[str], str]]:
+    """Run PgBouncer in this pool mode before a server; yield what turns the URL of a database into that by way of it.
+
+    The port only names its Unix socket.
+    """
+    pgbouncer = shutil.which("pgbouncer") or shutil.which("/usr/sbin/pgbouncer")
+    if pgbouncer is None:
+        unavailable("PgBouncer is not installed: install the Debian package `pgbouncer`")
+    with tempfile.TemporaryDirectory(prefix="pgb-", dir="/tmp") as place:
+        folder = Path(place)
+        users, file = folder / "users", folder / "pgbouncer.ini"
+        users.write_text(f'"wicked" "{PASSWORD}"\n')
+        options = {
+            "listen_port": 6432,
+            "unix_socket_dir": folder,
+            "auth_type": "plain",
+            "auth_file": users,
+            "pool_mode": mode,
+            **settings,
+        }
+        target = f"* = host={server.folder} port=5432 user=wicked password='{PASSWORD}'"
+        lines = [f"{name} = {value}" for name, value in options.items()]
+        file.write_text("\n".join(["[databases]", target, "[pgbouncer]", *lines, ""]))
+        user = _not_root(folder, users, file)
+        with (folder / "log").open("wb") as log:
+            process = subprocess.Popen([pgbouncer, str(file)], stdout=log, stderr=log, cwd=folder, **user)
+        try:
+            deadline = time.monotonic() + START_SECONDS
+            while not (folder / ".s.PGSQL.6432").exists():
+                if process.poll() is not None or time.monotonic() > deadline:
+                    raise RuntimeError((folder / "log").read_text(errors="replace"))
+                time.sleep(0.05)
+            yield lambda url: url.replace(f"host={server.folder}", f"host={folder}&port=6432")
+        finally:
+            process.kill()  # it has nothing to keep
+            process.wait()
 
 
 def _not_root(*paths: Path) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 
 from destination_wicked_reports.config.urls import parse_url
 from destination_wicked_reports.errors import LedgerBusyError, LedgerError
+from destination_wicked_reports.ledger.poolers import refuse_transaction_pooler
 
 #: The server must notice within about a minute that a run's machine is gone, because its leases last that long; no
 #: timeout may end a session that waits for its source; and a commit must be on disk.
@@ -65,10 +66,14 @@ def postgresql_engine(url: str, schema: str) -> tuple[Engine, str]:
         isolation_level="READ COMMITTED",
         pool_size=1,
         max_overflow=0,
+        # Behind a pooler, a search path may be another client's, and so may a prepared statement.
+        execution_options={"schema_translate_map": {None: schema}},
+        connect_args={"prepare_threshold": None},
     )
-    event.listen(engine, "connect", _set_up_session(schema))
     address = f"{parsed.host or 'this machine'}{f':{parsed.port}' if parsed.port else ''}"
-    return engine, f"The ledger in PostgreSQL ({address}, database {parsed.database}, schema {schema})"
+    description = f"The ledger in PostgreSQL ({address}, database {parsed.database}, schema {schema})"
+    event.listen(engine, "connect", _set_up_session(description))
+    return engine, description
 
 
 def reason(error: DBAPIError) -> str:
@@ -110,16 +115,16 @@ def _set_pragmas(connection: Any, _: Any) -> None:
     cursor.close()
 
 
-def _set_up_session(schema: str) -> Callable[[Any, Any], None]:
+def _set_up_session(description: str) -> Callable[[Any, Any], None]:
     def set_up(connection: Any, _: Any) -> None:
         before, connection.autocommit = connection.autocommit, True
+        refuse_transaction_pooler(connection, description)
         with connection.cursor() as cursor:
             cursor.execute(
                 "SELECT set_config(name, wanted, false) FROM unnest(%s::text[], %s::text[]) AS s(name, wanted) "
                 "JOIN pg_settings USING (name) WHERE name <> 'synchronous_commit' OR setting = 'off'",
                 (list(_SESSION_SETTINGS), list(_SESSION_SETTINGS.values())),
             )
-            cursor.execute("SELECT set_config('search_path', %s, false)", (f'"{schema}"',))
         connection.autocommit = before
 
     return set_up

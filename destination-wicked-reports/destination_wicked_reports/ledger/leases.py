@@ -31,7 +31,7 @@ from sqlalchemy.exc import OperationalError
 from destination_wicked_reports.api.rows import SEPARATOR
 from destination_wicked_reports.errors import LedgerBusyError, LedgerError
 from destination_wicked_reports.ledger.schema import leases, outbox
-from destination_wicked_reports.ledger.sql import upsert
+from destination_wicked_reports.ledger.sql import schema_of, upsert
 from destination_wicked_reports.signals import SIGNALS
 
 logger = logging.getLogger("airbyte")
@@ -65,8 +65,9 @@ class Leases:
         self._lock_wait = lock_wait
         self._clock = clock
         self._leased: set[str] = set()
+        self._schema = schema_of(connection)
         with connection.begin():
-            self._schema = str(connection.scalar(select(func.current_schema())))
+            self._session = connection.scalar(select(func.pg_backend_pid()))
 
     def acquire(self, keys: Iterable[str]) -> bool:
         """Lease the scopes of these rows. Returns whether any was new, so that a dead run may have left requests."""
@@ -95,8 +96,10 @@ class Leases:
 
     def verify(self) -> None:
         """Check that no other run has taken over, and prevent it until the open transaction ends."""
-        ours = select(leases.c.scope).where(leases.c.store == self._store, leases.c.run == self.run)
-        if len(self._connection.execute(ours.with_for_update(read=True)).all()) < len(self._leased):
+        ours = select(leases.c.scope, func.pg_backend_pid().label("session"))
+        ours = ours.where(leases.c.store == self._store, leases.c.run == self.run)
+        found = self._connection.execute(ours.with_for_update(read=True)).all()
+        if len(found) < len(self._leased) or any(row.session != self._session for row in found):
             raise LedgerBusyError(
                 f"{self._description} was taken over by another run: the connection was lost for a while, or goes "
                 "through a pooler in transaction mode. Acknowledged records are safe. Connect to PostgreSQL directly "

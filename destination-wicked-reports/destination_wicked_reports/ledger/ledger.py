@@ -89,6 +89,9 @@ class Ledger:
             self._connection: Connection = engine.connect()
         except DBAPIError as error:
             raise opening_error(error, description) from None
+        except LedgerError:  # of the listener that sets up the session
+            engine.dispose()
+            raise
         try:
             with self._connection.begin():
                 schema.prepare(self._connection, description)

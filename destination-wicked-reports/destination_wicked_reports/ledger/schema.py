@@ -29,6 +29,7 @@ from sqlalchemy import (
     literal_column,
     select,
 )
+from sqlalchemy.schema import CreateSchema
 
 from destination_wicked_reports.errors import LedgerError
 from destination_wicked_reports.ledger.sql import (
@@ -36,8 +37,10 @@ from destination_wicked_reports.ledger.sql import (
     POSTGRESQL,
     compile_text,
     dialect_module,
+    has_table,
     key_parameters,
     or_replace,
+    schema_of,
     upsert,
 )
 
@@ -139,16 +142,16 @@ def prepare(connection: Connection, description: str) -> None:
     """
     if connection.dialect.name == POSTGRESQL:
         _lock_tables(connection)
-        schema = func.current_setting("search_path")
-        if connection.scalar(select(func.to_regnamespace(schema).is_(None))):
-            connection.exec_driver_sql(f"CREATE SCHEMA {connection.scalar(select(schema))}")
+        schema = schema_of(connection)
+        if schema not in inspect(connection).get_schema_names():
+            connection.execute(CreateSchema(str(schema)))
+        connection.execute(select(func.set_config("search_path", schema, True)))  # for migrations; ends with this
     else:
         # SQLite's driver opens no transaction before CREATE or ALTER.
         connection.exec_driver_sql("BEGIN IMMEDIATE")
     found = stored_version(connection, description)
     if found is None:
-        existing = inspect(connection)
-        if any(existing.has_table(table.name) for table in metadata.sorted_tables):
+        if any(has_table(connection, table) for table in metadata.sorted_tables):
             raise LedgerError(
                 f"{description} is not a ledger of this connector: it has tables of the same names. Nothing was "
                 "changed. Choose another location for the ledger."
@@ -169,7 +172,7 @@ def stored_id(connection: Connection) -> str:
 
 def stored_version(connection: Connection, description: str) -> int | None:
     """Return the version of the existing tables, None if there are none. Raises LedgerError if it is unknown."""
-    if not inspect(connection).has_table(settings.name):
+    if not has_table(connection, settings):
         return None
     found = connection.scalar(select(settings.c.value).where(settings.c.name == _VERSION_NAME))
     version = int(found) if found and found.isdecimal() else -1
@@ -202,11 +205,11 @@ def upsert_sent(connection: Connection, keys: Sequence[str], digests: Iterable[b
     """
     all_digests = b"".join(digests)
     values = {"digests": all_digests, "size": len(all_digests) // len(keys), **key_parameters(keys), **same}
-    connection.exec_driver_sql(_upsert_sent_text(connection.dialect), values)
+    connection.exec_driver_sql(_upsert_sent_text(connection.dialect, schema_of(connection)), values)
 
 
 @lru_cache(maxsize=64)
-def _upsert_sent_text(dialect: Dialect) -> str:
+def _upsert_sent_text(dialect: Dialect, schema: str | None) -> str:
     size = bindparam("size", type_=Integer)
     digest = func.substr(bindparam("digests", type_=LargeBinary), EACH.c.position * size + literal_column("1"), size)
     values: dict[Column[Any], Any] = {c: bindparam(c.name, type_=c.type) for c in sent.columns}
@@ -214,4 +217,4 @@ def _upsert_sent_text(dialect: Dialect) -> str:
     # Without a WHERE, SQLite parses the ON of ON CONFLICT as the ON of a join.
     selected = select(*values.values()).where(EACH.c.position >= literal_column("0"))
     insertion = dialect_module(dialect).insert(sent).from_select(list(values), selected)
-    return compile_text(or_replace(insertion, sent), dialect)
+    return compile_text(or_replace(insertion, sent), dialect, schema)

@@ -24,6 +24,7 @@ from sqlalchemy import (
     bindparam,
     column,
     func,
+    inspect,
     select,
     tuple_,
 )
@@ -74,10 +75,26 @@ def key_parameters(keys: Iterable[str]) -> dict[str, str]:
     return {"keys": orjson.dumps(list(keys)).decode()}
 
 
-def compile_text(statement: ClauseElement, dialect: Dialect) -> str:
-    """Return a statement as text for the driver, with named parameters."""
-    named = dialect if dialect.name == POSTGRESQL else dialect_module(dialect).dialect(paramstyle="named")
-    return str(statement.compile(dialect=named))
+def schema_of(connection: Connection) -> str | None:
+    """Return the schema that every statement of this connection names; None in SQLite, which has none.
+
+    Naming it, instead of setting the search path, keeps a ledger apart from others behind a pooler, where another
+    session may have set the path.
+    """
+    schemas: dict[str | None, str] = connection.get_execution_options().get("schema_translate_map", {})
+    return schemas.get(None)
+
+
+def has_table(connection: Connection, table: Table) -> bool:
+    """Return whether the ledger has this table."""
+    return inspect(connection).has_table(table.name, schema_of(connection))
+
+
+def compile_text(statement: ClauseElement, dialect: Dialect, schema: str | None) -> str:
+    """Return a statement as text for the driver, with named parameters and tables of this schema."""
+    if schema is None:
+        return str(statement.compile(dialect=dialect_module(dialect).dialect(paramstyle="named")))
+    return str(statement.compile(dialect=dialect, schema_translate_map={None: schema}, render_schema_translate=True))
 
 
 def upsert(connection: Connection, table: Table, rows: Sequence[tuple[Any, ...]]) -> None:
@@ -89,7 +106,7 @@ def upsert(connection: Connection, table: Table, rows: Sequence[tuple[Any, ...]]
     """
     if not rows:
         return
-    statement = _upsert_text(table, connection.dialect)
+    statement = _upsert_text(table, connection.dialect, schema_of(connection))
     if connection.dialect.name == POSTGRESQL:
         columns = zip(table.columns, zip(*rows, strict=True), strict=True)
         connection.exec_driver_sql(statement, {column.name: list(values) for column, values in columns})
@@ -98,7 +115,7 @@ def upsert(connection: Connection, table: Table, rows: Sequence[tuple[Any, ...]]
 
 
 @lru_cache(maxsize=64)
-def _upsert_text(table: Table, dialect: Dialect) -> str:
+def _upsert_text(table: Table, dialect: Dialect, schema: str | None) -> str:
     columns = list(table.columns)
     insertion = dialect_module(dialect).insert(table)
     if dialect.name == POSTGRESQL:
@@ -108,7 +125,8 @@ def _upsert_text(table: Table, dialect: Dialect) -> str:
         )
         arrays = arrays.render_derived()
         insertion = insertion.from_select([c.name for c in columns], select(arrays))
-    return str(or_replace(insertion, table).compile(dialect=dialect))
+    insertion = or_replace(insertion, table)
+    return str(insertion.compile(dialect=dialect)) if schema is None else compile_text(insertion, dialect, schema)
 
 
 def dialect_module(dialect: Dialect) -> Any:
