@@ -92,7 +92,8 @@ class Progress:
         elif message["type"] == "TRACE" and message["trace"]["type"] == "ERROR":
             console.print(f"     {message['trace']['error']['message']}", style="red", markup=False, soft_wrap=True)
         elif message["type"] == "STATE":
-            self._records += int(message["state"]["destinationStats"]["recordCount"])
+            stats = message["state"]["destinationStats"]
+            self._records += int(stats["recordCount"] + stats["rejectedRecordCount"])
             if self._records - self._printed >= STEP:
                 self._printed = self._records
                 reached = ", ".join(message["state"]["stream"]["stream_state"].values())

@@ -173,7 +173,7 @@ def test_rows_arrive_and_the_state_is_released(workspace, simulator, config):
     assert [row["SourceID"] for row in simulator.wicked_rows("orders")] == ["1", "2"]
     (returned,) = result.states
     assert returned["id"] == 7
-    assert returned["destinationStats"] == {"recordCount": 2.0}
+    assert returned["destinationStats"] == {"recordCount": 2.0, "rejectedRecordCount": 0.0}
     assert "orders: 2 sent, 0 unchanged, 0 changed, 0 rejected, 0 in doubt" in result.logs
 
 

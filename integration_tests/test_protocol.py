@@ -198,14 +198,19 @@ class TestEcho:
     INPUT = b"".join(json.dumps(m).encode() + b"\n" for m in (record(), record(), FIRST, record(), SECOND))
 
     @staticmethod
-    def back(message, count):
-        return {"type": "STATE", "state": {**message["state"], "destinationStats": {"recordCount": count}}}
+    def back(message, count, rejected=0.0):
+        stats = {"recordCount": count, "rejectedRecordCount": rejected}
+        return {"type": "STATE", "state": {**message["state"], "destinationStats": stats}}
 
     def check(self, *states, **settings):
         return check(states, "write", "destination-wicked-reports", stdin=self.INPUT, **settings)
 
     def test_unchanged_in_order_and_counted_they_pass(self):
         assert self.check(self.back(self.FIRST, 2.0), self.back(self.SECOND, 1.0)) == []
+
+    def test_delivered_and_rejected_records_add_up(self):
+        assert self.check(self.back(self.FIRST, 1.0, 1.0), self.back(self.SECOND, 0.0, 1.0)) == []
+        assert self.check(self.back(self.FIRST, 2.0, 1.0), self.back(self.SECOND, 1.0)) != []
 
     def test_a_failing_run_may_return_fewer(self):
         assert self.check(self.back(self.FIRST, 2.0), error(), code=1) == []

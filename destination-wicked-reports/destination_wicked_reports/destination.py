@@ -26,6 +26,7 @@ from destination_wicked_reports.base.errors import config_error
 from destination_wicked_reports.config.mappings import NativeMapping
 from destination_wicked_reports.config.reader import read_config_file
 from destination_wicked_reports.config.spec import Config
+from destination_wicked_reports.delivery.closing import mode_line
 from destination_wicked_reports.delivery.report import RunReport, reported
 from destination_wicked_reports.delivery.session import (
     make_client,
@@ -35,13 +36,13 @@ from destination_wicked_reports.delivery.session import (
 from destination_wicked_reports.delivery.writer import Writer
 from destination_wicked_reports.errors import ConfigurationError, LedgerBusyError, LedgerError
 from destination_wicked_reports.ledger.guards import announcements
-from destination_wicked_reports.ledger.opening import open_ledger, refuse_foreign_ledger
+from destination_wicked_reports.ledger.opening import is_first_run, open_ledger, refuse_foreign_ledger
 from destination_wicked_reports.mappings.factory import make_normalizer
 from destination_wicked_reports.protocol import discover
 from destination_wicked_reports.protocol.catalog import find_routes, find_schemas, read_catalog
 from destination_wicked_reports.protocol.command_line import CHECK, DISCOVER, SPEC, parse_args
 from destination_wicked_reports.protocol.entrypoint import run_command
-from destination_wicked_reports.protocol.messages import Line, Output, read_lines
+from destination_wicked_reports.protocol.messages import Line, Output, read_lines, require_input
 from destination_wicked_reports.protocol.pyairbyte_cache import CachedRecordDecoder
 
 logger = logging.getLogger("airbyte")
@@ -133,6 +134,7 @@ class DestinationWickedReports(Destination):
         try:
             parsed = Config.parse(config)
             report.configure(parsed)
+            logger.info(mode_line(parsed))
             normalizer = make_normalizer(parsed)
             routes = find_routes(catalog, normalizer, parsed)
         except ConfigurationError as error:
@@ -145,15 +147,14 @@ class DestinationWickedReports(Destination):
                 self.output.emit,
                 routes,
                 batch_rows=parsed.batch_rows,
+                first_run=is_first_run(parsed, session.ledger),
                 restore=CachedRecordDecoder(find_schemas(catalog, routes)).decode,
             )
             try:
                 writer.write(input_lines)
             finally:
-                for line in writer.summary():
-                    logger.info(line)
-                for line in writer.warnings():
-                    logger.warning(line)
+                for level, line in writer.closing_lines():
+                    logger.log(level, line)
                 reminder = session.dead_letters.reminder()
                 if reminder:
                     logger.warning(reminder)
@@ -196,7 +197,9 @@ class DestinationWickedReports(Destination):
         with reported(parsed_args.report) as report:
             if sys.stdin is None:
                 raise config_error("Standard input is closed. Pipe the messages of a source into this command.")
-            self.deliver(config, read_catalog(Path(parsed_args.catalog)), read_lines(sys.stdin.fileno()), report)
+            self.deliver(
+                config, read_catalog(Path(parsed_args.catalog)), require_input(read_lines(sys.stdin.fileno())), report
+            )
 
     @staticmethod
     def read_config(config_path: str) -> MutableMapping[str, Any]:

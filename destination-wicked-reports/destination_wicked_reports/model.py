@@ -16,7 +16,7 @@ LAST_SEQUENCE = sys.maxsize
 #: file and the counts.
 IN_DOUBT = "in_doubt"
 
-#: What an affiliate order says about its buyer; WAITING is an order that waits for the address of its contact.
+#: What an order says about its buyer; WAITING is an order that waits for the address of its contact.
 ADDRESS, ID_ALONE, SYNTHETIC, WAITING = "address", "id", "synthetic", "waiting"
 
 
@@ -127,8 +127,7 @@ class Row:
 
     `key` identifies the row in the ledger. Rows of a sale have a `sale_key`, the `sale` after the row, which the ledger
     stores once Wicked has accepted it, and the `payments` that the row carries. `left_out` has the
-    optional fields that the row lacks because their values were invalid, each with the reason. `buyer` is what an
-    affiliate order says about its buyer: ADDRESS, ID_ALONE or SYNTHETIC.
+    optional fields that the row lacks because their values were invalid, each with the reason.
     """
 
     endpoint: str
@@ -141,7 +140,8 @@ class Row:
     sale: SaleState | None = None
     payments: tuple[SalePayment, ...] = ()
     left_out: tuple[tuple[str, str], ...] = ()
-    buyer: str = ""
+    #: the sequence of the record that the row was made of, if `sequence` is that of an earlier one
+    record: int = 0
 
     @property
     def identity(self) -> str:
@@ -175,7 +175,12 @@ class Skip:
 
     reason: str
     sequence: int = 0
-    sample: str = field(default="", kw_only=True)
+    sample: str = field(default="", kw_only=True, compare=False)
+
+
+@dataclass(slots=True, frozen=True)
+class Unattributed(Skip):
+    """A sale that is left out because no rule finds its buyer."""
 
 
 @dataclass(slots=True, frozen=True)

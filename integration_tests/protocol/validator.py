@@ -239,9 +239,12 @@ class Validator:
         elif self.run.whole and self.run.code == 0 and len(self.states) < len(expected):
             yield f"only {len(self.states)} of {len(expected)} states were returned"
         for number, (returned, (state, count)) in enumerate(zip(self.states, expected, strict=False), 1):
-            stats = {**(state.get("destinationStats") or {}), "recordCount": count}
-            if returned != {**state, "destinationStats": stats}:
-                yield f"state {number} differs from the input or has not recordCount {count}: {_quoted(returned)}"
+            stats = returned.get("destinationStats") or {}
+            counted = stats.get("recordCount", 0) + stats.get("rejectedRecordCount", 0)
+            own = {name: stats[name] for name in ("recordCount", "rejectedRecordCount") if name in stats}
+            expected_stats = {**(state.get("destinationStats") or {}), **own}
+            if len(own) != 2 or counted != count or returned != {**state, "destinationStats": expected_stats}:
+                yield f"state {number} differs from the input or does not count {count} records: {_quoted(returned)}"
 
 
 def _input_states(stdin: bytes) -> Iterator[tuple[Message, int]]:

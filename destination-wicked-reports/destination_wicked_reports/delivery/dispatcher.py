@@ -30,7 +30,7 @@ from destination_wicked_reports.api.endpoints import ENDPOINTS, LOAD_ORDER, RANK
 from destination_wicked_reports.api.responses import Outcome, PostResult
 from destination_wicked_reports.delivery.dead_letters import ORDER_REJECTED, OUTCOME_UNKNOWN, TOO_LARGE
 from destination_wicked_reports.delivery.queue import ROW_BYTES, Queue
-from destination_wicked_reports.delivery.tally import CHANGED, SENT, UNCHANGED, Tally
+from destination_wicked_reports.delivery.tally import CHANGED, UNCHANGED, Tally
 from destination_wicked_reports.errors import NotStoredError
 from destination_wicked_reports.ledger.ledger import ACCEPTED, Ledger
 from destination_wicked_reports.ledger.order_book import OrderBook
@@ -370,7 +370,7 @@ class Dispatcher:
             self._reported.add(id(batch))
         if accepted or not doubtful:
             self._commit(batches[0], accepted, ACCEPTED)
-            self.counts[batch.endpoint][SENT] += len(accepted)
+            self._tally.accept(batch.endpoint, accepted)
         if doubtful:
             self._commit(batches[-1], doubtful, IN_DOUBT)
         self._reported.discard(id(batch))
@@ -385,7 +385,7 @@ class Dispatcher:
         if result.outcome is Outcome.ACCEPTED:
             accepted = [row for position, row in enumerate(batch.rows) if position not in result.rejected]
             self._ledger.commit(batch, accepted, ACCEPTED)
-            self.counts[batch.endpoint][SENT] += len(accepted)
+            self._tally.accept(batch.endpoint, accepted)
         elif result.outcome is Outcome.REJECTED:
             self._ledger.commit(batch, [])
 

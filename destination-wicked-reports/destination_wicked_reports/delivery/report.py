@@ -21,7 +21,7 @@ from sqlalchemy.exc import DBAPIError
 from destination_wicked_reports.base.errors import config_error
 from destination_wicked_reports.config.spec import Config
 from destination_wicked_reports.delivery.session import Session
-from destination_wicked_reports.delivery.tally import OUTCOMES
+from destination_wicked_reports.delivery.tally import BUYERS, OUTCOMES
 from destination_wicked_reports.errors import ConfigurationError, LedgerError
 from destination_wicked_reports.ledger.ledger import fingerprint
 
@@ -43,9 +43,7 @@ class RunReport:
     rows: dict[str, dict[str, int]] = field(default_factory=dict)
     skipped: list[dict[str, Any]] = field(default_factory=list)
     rejected: list[dict[str, Any]] = field(default_factory=list)
-    attribution: dict[str, int] = field(
-        default_factory=lambda: {"address": 0, "id": 0, "synthetic": 0, "waiting": 0, "skipped": 0}
-    )
+    attribution: dict[str, int] = field(default_factory=lambda: dict.fromkeys(BUYERS, 0))
     health: list[dict[str, Any]] = field(default_factory=list)
     in_doubt_open: int = 0
     _begun: float = field(default_factory=time.monotonic, repr=False)
@@ -61,7 +59,7 @@ class RunReport:
         self.ledger["location"] = session.ledger.description.removeprefix("The ledger ").removeprefix("in ")
         with contextlib.suppress(DBAPIError):  # the ledger may be what ended the run
             self.ledger["rows"] = session.ledger.size()
-        self.records = {"received": tally.received, "rejected": len(tally.rejected_records)}
+        self.records = {"received": tally.records.received, "rejected": tally.records.rejected}
         self.rows = {
             endpoint: {outcome: counts[outcome] for outcome in OUTCOMES}
             for endpoint, counts in tally.counts.items()
@@ -75,6 +73,7 @@ class RunReport:
             {"endpoint": endpoint, "field": name, "reason": reason, "count": each.count, "samples": each.samples}
             for (endpoint, name, reason), each in tally.rejected.items()
         ]
+        self.attribution = {buyer: tally.attribution[buyer] for buyer in BUYERS}
         self.in_doubt_open = session.dead_letters.open_in_doubt()
 
     def to_json(self) -> dict[str, Any]:

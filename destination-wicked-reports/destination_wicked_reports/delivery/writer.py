@@ -14,8 +14,9 @@ is the only place that releases STATEs: all those below the lowest number that i
 - `Normalizer.oldest_buffered`: records that the mapping keeps in memory,
 - `Dispatcher.oldest()`: rows that are queued, in flight, or left to the next run.
 
-STATEs leave in the order of arrival and unchanged, `id` included, except for `destinationStats.recordCount`
-(docs/airbyte-cdk.md 5.2).
+STATEs leave in the order of arrival and unchanged, `id` included, except for `destinationStats`: `recordCount` and
+`rejectedRecordCount` add up to the records that the STATE covers (docs/airbyte-cdk.md 5.2). A record counts as
+rejected, once, if any of its rows was rejected or is in doubt when the STATE leaves.
 """
 
 from __future__ import annotations
@@ -23,14 +24,17 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections import Counter, deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
+from destination_wicked_reports.base.errors import config_error
+from destination_wicked_reports.delivery.closing import InputEnd, LogLine, closing_lines, unmatched_error
 from destination_wicked_reports.delivery.dispatcher import Dispatcher
 from destination_wicked_reports.delivery.queue import BATCH_BYTES
-from destination_wicked_reports.delivery.tally import Tally
+from destination_wicked_reports.delivery.record_counts import Span, StreamKey
+from destination_wicked_reports.delivery.tally import SKIPPED, Tally
 from destination_wicked_reports.errors import InvalidInputError, LedgerError
 from destination_wicked_reports.mappings.base import Normalizer
 from destination_wicked_reports.model import Record, Reject, Row
@@ -46,9 +50,6 @@ FLUSH_SECONDS = 600.0
 LAG_BATCHES = 10
 #: Records normalized at a time: few enough for the processor's cache, and enough to share one query of the ledger.
 GROUP_RECORDS = 200
-#: Streams that one log line names.
-MOST_NAMES = 10
-StreamKey = tuple[str, str]
 
 
 @dataclass(slots=True)
@@ -58,13 +59,14 @@ class WaitingState:
     sequence: int
     message: dict[str, Any]
     size: int
+    span: Span
 
 
 class Writer:
     """Passes records through a normalizer to the dispatcher, and releases STATEs.
 
     `routes` maps (namespace, stream) to the normalizer's name of the stream; `restore` puts records into their source's
-    form first.
+    form first. `first_run` says that an affiliate mapping has sent nothing yet, see `_release`.
     """
 
     def __init__(
@@ -76,26 +78,27 @@ class Writer:
         routes: Mapping[StreamKey, str],
         *,
         batch_rows: int,
+        first_run: bool = False,
         restore: Callable[[list[Record]], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ):
         self._normalizer = normalizer
         self._dispatcher = dispatcher
         self._tally = tally
+        self._counts = tally.records
         self._emit = emit
         self._routes = routes
         self._restore = restore
         self._batch_rows = batch_rows
         self._group = min(GROUP_RECORDS, batch_rows)
+        self._first_run = first_run
         self._clock = clock
         self._lines = 0
-        self._sequence = 0
         self._records: list[Record] = []
         self._records_bytes = 0
         self._records_since = float("inf")
         self._states: deque[WaitingState] = deque()
         self._states_bytes = 0
-        self._record_counts: Counter[StreamKey] = Counter()
         self._open_streams: set[str] = set()
         self._source_failed = False
         #: Whether the input ended and everything in it was delivered.
@@ -125,6 +128,8 @@ class Writer:
                 self._flush()
                 self._dispatcher.verify_location()
                 self.ended = True
+                self._refuse_unmatched()
+                self._release()
         except BaseException as error:
             self._dispatcher.abort(at_once=not isinstance(error, Exception))
             with contextlib.suppress(LedgerError):  # the run's own error is reported
@@ -132,7 +137,13 @@ class Writer:
             raise
 
     def _release(self) -> None:
-        """Emit every STATE whose records are all settled, in order of arrival."""
+        """Emit every STATE whose records are all settled, in order of arrival.
+
+        In the first run of an affiliate mapping, STATEs wait until a buyer was found for any sale: if none is, the
+        source has to be read again with other rules.
+        """
+        if self._first_run and not self._tally.buyer_found:
+            return
         unread = self._records[0].sequence if self._records else float("inf")
         unsettled = min(self._dispatcher.oldest(), self._normalizer.oldest_buffered, unread)
         if self._states and self._states[0].sequence < unsettled:
@@ -141,6 +152,12 @@ class Writer:
             self._tally.dead_letters.sync()
             state = self._states.popleft()
             self._states_bytes -= state.size
+            delivered, rejected = self._counts.release(state.span)
+            stats = {"recordCount": float(delivered), "rejectedRecordCount": float(rejected)}
+            state.message["state"]["destinationStats"] = {
+                **(state.message["state"].get("destinationStats") or {}),
+                **stats,
+            }
             self._emit(state.message)
 
     def _flush(self) -> None:
@@ -155,7 +172,7 @@ class Writer:
         limit = LAG_BATCHES * self._batch_rows
         if len(self._states) > limit or self._states_bytes > BATCH_BYTES:
             return True
-        return bool(self._states) and self._sequence - self._states[0].sequence > limit
+        return bool(self._states) and self._counts.received - self._states[0].sequence > limit
 
     # -- messages ---------------------------------------------------------------------------------------------------
 
@@ -174,8 +191,7 @@ class Writer:
             record = message["record"]
             key = (record.get("namespace") or "", record["stream"])
             route = self._routes.get(key) or self._unknown_stream()
-            self._count(key)
-            self._records.append(Record(route, record["data"], self._sequence))
+            self._records.append(Record(route, record["data"], self._counts.add(key)))
             self._records_bytes += len(line)
             if len(self._records) == 1:
                 self._records_since = self._clock()
@@ -188,18 +204,13 @@ class Writer:
         elif kind == "TRACE":
             self._take_trace(message["trace"])
 
-    def _count(self, key: StreamKey) -> None:
-        self._sequence += 1
-        self._tally.received += 1
-        self._record_counts[key] += 1
-
     def _take_bad(self, record: BadRecord) -> None:
         """Write a record that is not valid JSON to the dead-letter file."""
         key = (record.namespace, record.stream)
         route = self._routes.get(key) or self._unknown_stream()
-        self._count(key)
         endpoint = self._normalizer.endpoint_of(route)
-        self._tally.rows_of([Reject(record.reason, "", endpoint, route, record.data, self._sequence)])
+        sequence = self._counts.add(key)
+        self._tally.rows_of([Reject(record.reason, "", endpoint, route, record.data, sequence)])
 
     def _unknown_stream(self) -> NoReturn:
         raise InvalidInputError(
@@ -207,16 +218,12 @@ class Writer:
         )
 
     def _take_state(self, message: dict[str, Any], size: int) -> None:
-        """Queue a STATE with its record count: since the last STATE of its stream, or of all streams if global."""
-        state = message["state"]
+        """Queue a STATE, which covers the records since the last one of its stream, or of all streams if global."""
+        state, key = message["state"], None
         if state.get("type") == "STREAM":
             descriptor = state["stream"]["stream_descriptor"]
-            count = self._record_counts.pop((descriptor.get("namespace") or "", descriptor["name"]), 0)
-        else:
-            count = sum(self._record_counts.values())
-            self._record_counts.clear()
-        state["destinationStats"] = {**(state.get("destinationStats") or {}), "recordCount": float(count)}
-        self._states.append(WaitingState(self._sequence, message, size))
+            key = (descriptor.get("namespace") or "", descriptor["name"])
+        self._states.append(WaitingState(self._counts.received, message, size, self._counts.span(key)))
         self._states_bytes += size
 
     def _take_trace(self, trace: dict[str, Any]) -> None:
@@ -259,38 +266,14 @@ class Writer:
 
     # -- the end ----------------------------------------------------------------------------------------------------
 
-    def summary(self) -> Iterator[str]:
+    def _refuse_unmatched(self) -> None:
+        """End a first run in which no contact rule matched anything: its records would be lost without notice."""
+        if self._first_run and self._tally.attribution[SKIPPED] and not self._tally.buyer_found:
+            raise config_error(unmatched_error(self._tally))
+        self._first_run = False
+
+    def closing_lines(self) -> Iterator[LogLine]:
         """Yield the closing log lines."""
-        yield from self._tally.lines()
-        yield from self._tally.left_out_lines()
-        if self._tally.empty:
-            if self.ended and self._source_failed:
-                yield "Nothing was sent: the source failed before it delivered anything new."
-            elif self.ended and not self._tally.deleted:
-                if self._tally.skipped:
-                    yield "Nothing new to send: all records are in Wicked Reports already or were skipped, see below."
-                else:
-                    yield "Nothing new to send: everything received is already in Wicked Reports."
-            elif not self.ended:
-                yield "The run ended before Wicked Reports accepted anything."
-        if self._open_streams and self.ended:  # otherwise the run itself stopped, and its error is logged
-            fix = "fix the error it reported and " if self._source_failed else ""
-            yield (
-                f"The input ended before {first_names(self._open_streams)} was complete: the source stopped "
-                f"early, so {fix}run the sync again."
-            )
-        for reason, sampled in self._tally.skipped.items():
-            yield f"skipped {sampled.count:,} records: {reason}"
-        yield from self._normalizer.notes()
-
-    def warnings(self) -> Iterator[str]:
-        """Yield what the user should be warned of at the end."""
-        for stream, count in self._tally.deleted.items():
-            records = "1 record is" if count == 1 else f"{count:,} records are"
-            yield f"{stream}: {records} marked as deleted and left out: Wicked Reports cannot delete."
-
-
-def first_names(names: Collection[str]) -> str:
-    """Return names for a sentence, cut after ten."""
-    more = len(names) - MOST_NAMES
-    return ", ".join(sorted(names)[:MOST_NAMES]) + (f" and {more:,} more streams" if more > 0 else "")
+        end = InputEnd(self.ended, self._source_failed, self._open_streams)
+        notes = self._normalizer.notes()
+        return closing_lines(self._tally, end, notes, finds_buyers=self._normalizer.finds_buyers)

@@ -40,7 +40,7 @@ from destination_wicked_reports.ledger.schema import (
     sent_before,
     settings,
 )
-from destination_wicked_reports.ledger.sql import POSTGRESQL, among, key_parameters, upsert
+from destination_wicked_reports.ledger.sql import POSTGRESQL, among, key_parameters, starts_with, upsert
 from destination_wicked_reports.model import IN_DOUBT, Row, SaleState
 
 #: How long a second run waits for the lock of the file, in seconds.
@@ -251,6 +251,12 @@ class Ledger:
         query = select(sales.c.key, sales.c.state).where(sales.c.store == self.store, among(sales.c.key))
         with self._connection.begin():
             return {row.key: _decoded(row.state) for row in self._connection.execute(query, key_parameters(keys))}
+
+    def has_sales(self, prefix: str) -> bool:
+        """Tell whether anything was sent of a sale whose key has this prefix."""
+        query = select(literal(1)).where(sales.c.store == self.store, starts_with(sales.c.key, prefix)).limit(1)
+        with self._connection.begin():
+            return self._connection.scalar(query) is not None
 
     def sales_by_alias(self, aliases: Collection[str]) -> dict[str, SaleState]:
         """Return key -> state of the sales that have one of these aliases."""

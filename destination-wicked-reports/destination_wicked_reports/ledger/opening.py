@@ -6,6 +6,7 @@ import logging
 
 from destination_wicked_reports.api.client import WickedClient
 from destination_wicked_reports.api.rows import SEPARATOR
+from destination_wicked_reports.config.mappings import AffiliateMapping
 from destination_wicked_reports.config.paths import ledger_path
 from destination_wicked_reports.config.spec import Config, PostgresLedger
 from destination_wicked_reports.errors import ConfigurationError, LedgerError
@@ -46,6 +47,13 @@ def refuse_foreign_ledger(config: Config, ledger: Ledger) -> None:
             '"new_api_key": true for one run.'
         )
     refuse_changes(config, ledger)
+
+
+def is_first_run(config: Config, ledger: Ledger) -> bool:
+    """Return whether an affiliate mapping has sent no sale of its source system yet."""
+    if not isinstance(config.mapping, AffiliateMapping):
+        return False
+    return not ledger.has_sales(config.mapping.source_system + SEPARATOR)
 
 
 def claim_ledger(config: Config, ledger: Ledger, client: WickedClient) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
+from typing import ClassVar
 
 from destination_wicked_reports.api.endpoints import ENDPOINTS, ORDERS
 from destination_wicked_reports.api.rows import find_column
@@ -20,6 +21,8 @@ class Normalizer(ABC):
     #: Lowest sequence of a record buffered in memory, or in a ledger that ends with the run; STATEs at or above it are
     #: not released.
     oldest_buffered: float = float("inf")
+    #: Whether the mapping itself finds out who bought, as the affiliate mappings do.
+    finds_buyers: ClassVar[bool] = False
 
     @abstractmethod
     def normalize(self, records: Sequence[Record], orders: OrderBook) -> Iterator[Row | Reject | Skip]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from destination_wicked_reports.api.json_text import decode_json_text
+from destination_wicked_reports.api.samples import plain
 from destination_wicked_reports.mappings.patterns import Pattern
 
 
@@ -16,6 +17,7 @@ class FieldRule:
     """
 
     def __init__(self, field: str, pattern: str, name: str = "") -> None:
+        self.field = field
         self._name, *path = field.split(".")
         self._path = tuple(path)
         self._search = Pattern(pattern, name or f"the rule for {field}").search
@@ -29,6 +31,26 @@ class FieldRule:
             match = self._search(text)
             if match:
                 yield match
+
+    def searched(self, data: Mapping[str, Any]) -> list[tuple[str, str]]:
+        """Return the path and the text of everything that `matches` searches."""
+        return _named_texts(data.get(self._name), self._path, plain(self._name))
+
+
+def _named_texts(value: Any, path: tuple[str, ...], name: str) -> list[tuple[str, str]]:
+    if not path:
+        return [(name, text) for text in texts_at(value, path)]
+    value = decode_json_text(value)
+    if isinstance(value, list):
+        value = {str(position): each for position, each in enumerate(value)} if path[0] == "*" else {}
+    children = value if isinstance(value, dict) else {}
+    keys = children if path[0] == "*" else [path[0]]
+    return [
+        found
+        for key in keys
+        if key in children
+        for found in _named_texts(children[key], path[1:], f"{name}.{plain(key)}")
+    ]
 
 
 def texts_at(value: Any, path: tuple[str, ...]) -> list[str]:

@@ -10,7 +10,7 @@ import re
 import select
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
@@ -18,7 +18,7 @@ import orjson
 from airbyte_cdk.logger import AirbyteLogFormatter
 
 from destination_wicked_reports.api.json_text import BYTE_ORDER_MARK, read_json
-from destination_wicked_reports.base.errors import transient_error
+from destination_wicked_reports.base.errors import config_error, transient_error
 from destination_wicked_reports.base.json_parser import may_lose_digits
 from destination_wicked_reports.errors import InvalidInputError
 
@@ -269,6 +269,19 @@ def read_lines(descriptor: int) -> Iterator[list[RawLine]]:
         raise transient_error(
             f"Standard input cannot be read ({error.strerror}). Everything before was delivered; run the sync again."
         ) from None
+
+
+def require_input(input_lines: Iterable[list[RawLine]]) -> Iterator[list[RawLine]]:
+    """Yield these lists of lines; raise config_error at the end if every line was blank or there was none."""
+    arrived = False
+    for lines in input_lines:
+        arrived = arrived or any(isinstance(line, LongLine) or line.strip() for line in lines)
+        yield lines
+    if not arrived:
+        raise config_error(
+            "No messages arrived on standard input: did the source start? Fix the error that it printed, and run the "
+            "sync again."
+        )
 
 
 def _read_lines(descriptor: int) -> Iterator[list[RawLine]]:

@@ -8,12 +8,12 @@ import pytest
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from builders.destination import COMPLETE, lines_of, make_row
 from builders.messages import record, state
+from destination_wicked_reports.api.samples import MOST_REASONS, name_of_record, name_of_row, without_values
 from destination_wicked_reports.delivery.report import RunReport, reported
-from destination_wicked_reports.delivery.samples import MOST_REASONS, name_of_record, name_of_row, without_values
-from destination_wicked_reports.delivery.tally import SequenceSet, Tally
+from destination_wicked_reports.delivery.tally import Tally
 from destination_wicked_reports.destination import DestinationWickedReports
 from destination_wicked_reports.errors import ConfigurationError
-from destination_wicked_reports.model import Reject, Skip
+from destination_wicked_reports.model import Skip
 from destination_wicked_reports.protocol.messages import Output
 
 
@@ -125,23 +125,6 @@ def test_a_sample_of_a_contact_is_its_position_even_if_its_id_is_plain() -> None
     assert name_of_row(make_row("contacts", 1, sequence=9)) == "record 9"
     assert name_of_row(make_row("orders", 1, sequence=9)) == "1"
     assert name_of_row(make_row("clicks", 1, sequence=0)) == ""
-
-
-def test_each_record_counts_once_however_many_of_its_rows_are_rejected(dead_letters) -> None:
-    tally = Tally(dead_letters)
-
-    tally.rows_of(Reject("is bad", "F", "order_items", "orders", {}, sequence) for sequence in (5, 5, 900_001))
-
-    assert len(tally.rejected_records) == 2
-
-
-def test_positions_take_one_bit_each() -> None:
-    positions = SequenceSet()
-    for number in (8_000_000, 1, 1, 7, 8):
-        positions.add(number)
-
-    assert len(positions) == 4
-    assert len(positions._bits) < 1_000_100
 
 
 def test_without_values_keeps_short_words() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 from collections.abc import Iterator
 
 import orjson
@@ -19,12 +20,15 @@ from destination_wicked_reports.delivery.tally import Tally
 from destination_wicked_reports.delivery.writer import Writer
 from destination_wicked_reports.errors import InvalidInputError
 from destination_wicked_reports.mappings.base import Normalizer
-from destination_wicked_reports.model import Reject, Skip, Unchanged
+from destination_wicked_reports.model import Reject, Skip, Unattributed, Unchanged
 from destination_wicked_reports.protocol.messages import Output
 
 
 class PlainNormalizer(Normalizer):
-    """One row per record; `bad` records are rejected, `dull` ones skipped, `known` ones are unchanged."""
+    """One row per record; `bad` records are rejected, `dull` ones skipped, `known` ones are unchanged.
+
+    Of `lost` ones no buyer is found.
+    """
 
     streams = frozenset({"orders", "contacts"})
 
@@ -34,6 +38,8 @@ class PlainNormalizer(Normalizer):
                 yield Reject("is bad", "Field", each.stream, each.stream, each.data, each.sequence)
             elif each.data.get("dull"):
                 yield Skip("dull", each.sequence)
+            elif each.data.get("lost"):
+                yield Unattributed("no rule", each.sequence, sample=f"id{each.data['n']}")
             elif each.data.get("known"):
                 yield Unchanged("known", each.sequence, each.stream)
             else:
@@ -44,7 +50,17 @@ class PlainNormalizer(Normalizer):
 def run(ledger, dead_letters):
     """Write these lines. `run.out` has what was emitted; `run.client`, `run.tally` and `run.writer` the parts."""
 
-    def write(lines, client=None, routes=None, *, batch_rows=1000, in_flight=2, fail_fast=False, clock=lambda: 0.0):
+    def write(
+        lines,
+        client=None,
+        routes=None,
+        *,
+        batch_rows=1000,
+        in_flight=2,
+        fail_fast=False,
+        clock=lambda: 0.0,
+        first_run=False,
+    ):
         write.client = client or ScriptedClient()
         write.out = []
         write.tally = Tally(dead_letters, fail_fast=fail_fast)
@@ -58,6 +74,7 @@ def run(ledger, dead_letters):
             write.out.append,
             routes or {("", "orders"): "orders", ("", "contacts"): "contacts"},
             batch_rows=batch_rows,
+            first_run=first_run,
             clock=clock,
         )
         try:
@@ -67,6 +84,11 @@ def run(ledger, dead_letters):
         return write.out
 
     return write
+
+
+def closing(run) -> list[str]:
+    """Return the closing lines of the last run."""
+    return [text for _, text in run.writer.closing_lines()]
 
 
 def test_a_state_is_released_only_after_every_row_before_it_is_in_the_ledger(run, ledger):
@@ -112,7 +134,7 @@ def test_a_state_keeps_its_id_and_gets_the_count_of_its_records(run):
         },
     }
     run([record(1), record(2), record(9, "contacts"), orjson.dumps(message)])
-    message["state"]["destinationStats"] = {"recordCount": 2.0}
+    message["state"]["destinationStats"] = {"recordCount": 2.0, "rejectedRecordCount": 0.0}
     assert run.out == [message]
 
 
@@ -139,25 +161,27 @@ def test_a_record_of_a_namespace_outside_the_catalog_ends_the_run(run, namespace
 
 def test_a_stream_complete_in_one_namespace_can_be_open_in_another(run):
     run([status("STARTED", "eu"), status("STARTED", "us"), status("COMPLETE", "us")])
-    assert [line for line in run.writer.summary() if "eu.orders" in line and "us.orders" not in line]
+    assert [line for line in closing(run) if "eu.orders" in line and "us.orders" not in line]
 
 
 @pytest.mark.parametrize("kind", ["GLOBAL", "LEGACY"])
 def test_a_global_state_counts_the_records_of_all_streams(run, kind):
     run([record(1), record(2, "contacts"), orjson.dumps({"type": "STATE", "state": {"type": kind, "data": {}}})])
-    assert run.out[0]["state"]["destinationStats"] == {"recordCount": 2.0}
+    assert run.out[0]["state"]["destinationStats"] == {"recordCount": 2.0, "rejectedRecordCount": 0.0}
 
 
 def test_rejected_and_skipped_records_do_not_block_their_state_and_are_counted(run, dead_letters):
     run([record(1, bad=True), record(2, dull=True), state(2)])
     assert states(run.out) == [2]
-    assert run.out[0]["state"]["destinationStats"] == {"recordCount": 2.0}
+    assert run.out[0]["state"]["destinationStats"] == {"recordCount": 1.0, "rejectedRecordCount": 1.0}
     assert [(x["reason"], x["field"], x["endpoint"], x["stream"]) for x in lines_of(dead_letters)] == [
         ("is bad", "Field", "orders", "orders")
     ]
-    assert list(run.writer.summary()) == [
+    assert closing(run) == [
         "orders: 0 sent, 0 unchanged, 0 changed, 1 rejected, 0 in doubt",
-        "skipped 1 records: dull",
+        "Nothing was sent: skipped 1 of 2 records, see below.",
+        "orders: 1 rejected: Field: is bad (record 1)",
+        "skipped 1 record: dull",
     ]
 
 
@@ -242,23 +266,31 @@ def test_when_the_key_is_refused_mid_run_only_states_of_settled_records_are_rele
     assert states(run.out) == [2]
 
 
-def test_a_completed_run_without_rows_reports_that_nothing_was_new(run):
+def test_a_completed_run_without_records_says_so(run):
     run([state(1)])
-    assert list(run.writer.summary()) == ["Nothing new to send: everything received is already in Wicked Reports."]
+    assert closing(run) == ["Nothing was sent: the source delivered no records."]
+
+
+def test_a_completed_run_of_known_rows_reports_that_nothing_was_new(run):
+    run([record(1, known=True), state(1)])
+    assert closing(run) == [
+        "orders: 0 sent, 1 unchanged, 0 changed, 0 rejected, 0 in doubt",
+        "Nothing new to send: everything received is already in Wicked Reports.",
+    ]
 
 
 def test_a_completed_run_that_skipped_records_does_not_say_that_wicked_has_them(run):
     run([record(1, dull=True), state(1)])
-    assert list(run.writer.summary()) == [
-        "Nothing new to send: all records are in Wicked Reports already or were skipped, see below.",
-        "skipped 1 records: dull",
+    assert closing(run) == [
+        "Nothing was sent: skipped 1 of 1 record, see below.",
+        "skipped 1 record: dull",
     ]
 
 
 def test_a_source_that_failed_before_it_delivered_anything_is_reported_as_failed(run):
     failure = {"type": "TRACE", "trace": {"type": "ERROR", "error": {"message": "wrong key"}}}
     run([status("STARTED"), orjson.dumps(failure)])
-    assert list(run.writer.summary()) == [
+    assert closing(run) == [
         "Nothing was sent: the source failed before it delivered anything new.",
         "The input ended before orders was complete: the source stopped early, so fix the error it reported and run "
         "the sync again.",
@@ -288,7 +320,7 @@ def test_a_run_that_fails_before_anything_was_accepted_reports_that(run):
 
     with pytest.raises(AirbyteTracedException, match="no network"):
         run([status("STARTED"), record(1), state(1), record(2)], ScriptedClient(answer), batch_rows=1)
-    assert list(run.writer.summary()) == ["The run ended before Wicked Reports accepted anything."]
+    assert closing(run) == ["The run ended before Wicked Reports accepted anything."]
     assert states(run.out) == []
 
 
@@ -300,12 +332,18 @@ def test_a_run_that_fails_later_reports_what_was_accepted_until_then(run):
 
     with pytest.raises(AirbyteTracedException, match="no network"):
         run([[record(1), state(1)], [], [record(2), state(2)]], ScriptedClient(answer), batch_rows=1, in_flight=1)
-    assert list(run.writer.summary()) == ["orders: 1 sent, 0 unchanged, 0 changed, 0 rejected, 0 in doubt"]
+    assert closing(run) == [
+        "orders: 1 sent, 0 unchanged, 0 changed, 0 rejected, 0 in doubt",
+        "Who bought, of 1 new order: 1 with a contact id alone (100 %).",
+    ]
 
 
 def test_records_that_change_nothing_count_as_unchanged_rows(run):
     run([record(1), record(2, known=True), record(1), state(3)])
-    assert list(run.writer.summary()) == ["orders: 1 sent, 2 unchanged, 0 changed, 0 rejected, 0 in doubt"]
+    assert closing(run) == [
+        "orders: 1 sent, 2 unchanged, 0 changed, 0 rejected, 0 in doubt",
+        "Who bought, of 1 new order: 1 with a contact id alone (100 %).",
+    ]
     assert states(run.out) == [3]
 
 
@@ -340,7 +378,7 @@ def test_a_state_with_large_numbers_and_deep_nesting_comes_back_unchanged(run):
     released = json.loads(printed.getvalue())
     assert released["id"] == 7
     assert released["state"]["stream"] == body
-    assert released["state"]["destinationStats"] == {"recordCount": 0.0}
+    assert released["state"]["destinationStats"] == {"recordCount": 0.0, "rejectedRecordCount": 0.0}
 
 
 @pytest.mark.parametrize("descriptor", ["x", 5, None, []])
@@ -356,7 +394,7 @@ def test_a_bad_record_becomes_one_dead_letter_and_the_rest_goes_on(run, dead_let
     bad = b'{"type":"RECORD","record":{"stream":"orders","data":{"n":2,"city":"%s","total":NaN}}}'
     run([record(1), bad % b"\xff", bad % b"x", record(3), state(3)])
     assert states(run.out) == [3]
-    assert run.out[-1]["state"]["destinationStats"] == {"recordCount": 4.0}
+    assert run.out[-1]["state"]["destinationStats"] == {"recordCount": 2.0, "rejectedRecordCount": 2.0}
     assert [keys for _, keys in run.client.posts] == [["1", "3"]]
     reasons = [(line["endpoint"], line["form"], line["reason"]) for line in lines_of(dead_letters)]
     assert reasons == [
@@ -378,7 +416,66 @@ def test_states_do_not_pile_up_behind_one_record(run, size):
 def test_the_closing_log_names_ten_streams_at_most(run):
     traces = [status("STARTED").replace(b'"orders"', b'"s%06d"' % number) for number in range(3000)]
     run([traces])
-    (line,) = [line for line in run.writer.summary() if "was complete" in line]
+    (line,) = [line for line in closing(run) if "was complete" in line]
     assert "s000000, s000001" in line
     assert "s000009 and 2,990 more streams was complete" in line
     assert len(line) < 300
+
+
+# -- the first run of an affiliate mapping -----------------------------------------------------------------------------
+
+
+def test_a_first_run_in_which_no_rule_matched_ends_as_a_configuration_error_and_releases_no_state(run):
+    with pytest.raises(AirbyteTracedException, match="matched any of the 2 sales of this first run") as failed:
+        run([record(1, lost=True), state(1), record(2, dull=True), state(2), record(3, lost=True)], first_run=True)
+
+    assert failed.value.failure_type == FailureType.config_error
+    assert "id1; id3" in failed.value.message
+    assert states(run.out) == []
+    assert closing(run)[0] == "Nothing was sent: skipped 3 of 3 records, see below."
+
+
+def test_a_later_run_in_which_no_rule_matched_releases_its_state_and_warns(run):
+    run([record(1, lost=True), state(1)])
+
+    assert states(run.out) == [1]
+    (warning,) = [text for level, text in run.writer.closing_lines() if level == logging.WARNING]
+    assert warning.startswith("skipped 1 record: no rule (id1). Fix contact_rules")
+    assert "read the source again from its start date (clear its state): nothing is sent twice" in warning
+
+
+@pytest.mark.parametrize("found", [{}, {"known": True}])
+def test_states_of_a_first_run_wait_until_a_buyer_was_found(run, found):
+    out = run([[record(1, lost=True), state(1)], [record(2, **found), state(2)], [state(3)]], first_run=True)
+
+    assert states(out) == [1, 2, 3]
+
+
+def test_a_first_run_without_any_sale_releases_its_states_at_the_end(run):
+    run([record(1, dull=True), state(1)], first_run=True)
+
+    assert states(run.out) == [1]
+
+
+def test_a_first_run_that_is_interrupted_before_a_buyer_was_found_releases_no_state(run):
+    def lines():
+        yield [record(1, lost=True), state(1)]
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(lines(), first_run=True)
+    assert states(run.out) == []
+
+
+def test_orders_are_counted_by_what_identifies_the_buyer(run):
+    from destination_wicked_reports.delivery.tally import identified_by
+
+    assert [
+        identified_by(orjson.dumps(order))
+        for order in (
+            {"ContactEmail": "a@b.example"},
+            {"ContactEmail": "x@sovrn.invalid", "City": "y"},
+            {"ContactEmail": "", "ContactID": "1"},
+            {"ContactID": '"ContactEmail":"a@b.example"'},
+        )
+    ] == ["address", "synthetic", "id", "id"]

@@ -20,6 +20,7 @@ from typing import Any, ClassVar, Literal
 from destination_wicked_reports.api.endpoints import CLICKS, CONTACTS, ORDERS, PRODUCTS
 from destination_wicked_reports.api.fields import MISSING, NUMBER_LIMIT, decimal, identity, utc
 from destination_wicked_reports.api.rows import RowMaker
+from destination_wicked_reports.api.samples import MOST_SAMPLES, name_of_record
 from destination_wicked_reports.config.mappings import AffiliateMapping
 from destination_wicked_reports.errors import FieldError
 from destination_wicked_reports.ledger.order_book import OrderBook
@@ -35,10 +36,7 @@ from destination_wicked_reports.mappings.base import BoundedSet, Normalizer
 from destination_wicked_reports.mappings.revenue import Step, plan
 from destination_wicked_reports.mappings.sale_rows import SaleRowMaker
 from destination_wicked_reports.model import (
-    ADDRESS,
-    ID_ALONE,
     LAST_SEQUENCE,
-    SYNTHETIC,
     ZERO,
     Record,
     Reject,
@@ -46,6 +44,7 @@ from destination_wicked_reports.model import (
     SaleState,
     SaleTotal,
     Skip,
+    Unattributed,
     Unchanged,
     Waiting,
 )
@@ -106,6 +105,7 @@ class AffiliateNormalizer(Normalizer):
 
     #: the domain of synthetic contacts: <click id>@<source>.invalid
     source: ClassVar[str]
+    finds_buyers = True
 
     def __init__(self, mapping: AffiliateMapping, lookup: ContactLookup | None = None, *, durable: bool = True) -> None:
         self.mapping = mapping
@@ -120,6 +120,7 @@ class AffiliateNormalizer(Normalizer):
         self._contacts = RowMaker(CONTACTS)
         self._clicks = RowMaker(CLICKS)
         self._already_made = BoundedSet()
+        self._searched_samples = 0
 
     @abstractmethod
     def click_details(self, sale: Sale) -> tuple[Any, Mapping[str, Any]]:
@@ -185,7 +186,7 @@ class AffiliateNormalizer(Normalizer):
             return [Skip(WORTHLESS, record.sequence)]
         contact = self._contact(sale)
         if contact is None:
-            return [Skip(NO_CONTACT, record.sequence)]
+            return [self._without_contact(record)]
         if self._lookup is not None and not contact.email:
             contact.email = self._lookup.ask(contact.contact_id)
             contact.looked_up = bool(contact.email)
@@ -241,16 +242,9 @@ class AffiliateNormalizer(Normalizer):
         """Yield the row of each step. The ledger stores an address that was looked up only if it may."""
         for row in self._sale_rows.rows(key, steps, record.stream, record.sequence):
             assert row.sale is not None
-            if row.endpoint == ORDERS.name:
-                row.buyer = self._buyer(row.sale)
             if looked_up and self._lookup is not None:
                 row.sale = self._lookup.without_address(row.sale)
             yield row
-
-    def _buyer(self, sale: SaleState) -> str:
-        if not sale.contact_email:
-            return ID_ALONE
-        return SYNTHETIC if sale.contact_email.endswith(f"@{self.source}.invalid") else ADDRESS
 
     def _repeat_click(self, sale: Sale, key: str) -> Iterator[Row | Reject]:
         """Yield the click of a synthetic contact again, under the same key; the ledger drops it if it was sent.
@@ -352,6 +346,14 @@ class AffiliateNormalizer(Normalizer):
         """Mark a sale as not waiting any more."""
         totals.update(total.key, pending="")
 
+    def _without_contact(self, record: Record) -> Skip:
+        """Return the skip of a sale whose buyer no rule finds; the first ones say what was searched."""
+        sample = name_of_record(record.data, record.sequence)
+        if self._searched_samples < MOST_SAMPLES:
+            self._searched_samples += 1
+            sample += f": {self._contact_finder.searched(record.data)}"
+        return Unattributed(NO_CONTACT, record.sequence, sample=sample)
+
     def _product(self, sale: Sale) -> Iterator[Row | Reject]:
         """Yield the advertiser as a product, so that reports can group by merchant.
 
@@ -411,7 +413,9 @@ def in_sequence(output: Output) -> Output:
     lowest = LAST_SEQUENCE
     for row in reversed(output):
         if isinstance(row, Row):
-            lowest = row.sequence = min(row.sequence, lowest)
+            lowest = min(row.sequence, lowest)
+            if row.sequence > lowest:
+                row.record, row.sequence = row.sequence, lowest
     return output
 
 

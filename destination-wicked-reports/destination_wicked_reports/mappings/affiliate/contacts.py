@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
 
+from destination_wicked_reports.api.samples import shape
 from destination_wicked_reports.config.mappings import ContactRule
 from destination_wicked_reports.mappings.field_rules import FieldRule
 
@@ -21,6 +22,8 @@ from destination_wicked_reports.mappings.field_rules import FieldRule
 _LOCAL_PART = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*").fullmatch
 _MAX_LOCAL_PART = 64
 _EMAIL_GROUP = re.compile(r"\(\?P?<email>").search
+#: Texts that the log shows of one record.
+_MOST_SHOWN = 4
 
 
 @dataclass(slots=True)
@@ -58,6 +61,16 @@ class ContactFinder:
                 if contact_id or email:
                     return Contact(contact_id or "", email or "")
         return None
+
+    def searched(self, data: Mapping[str, Any]) -> str:
+        """Return what the rules search in a record, for the log: the shape of each text, never the text."""
+        if not self._rules:
+            return "there are no contact rules"
+        texts = {path: text for rule in self._rules for path, text in rule.searched(data)}
+        if not texts:
+            return "nothing at " + ", ".join(dict.fromkeys(rule.field for rule in self._rules))
+        shown = [f"{path} {shape(text)}" for path, text in list(texts.items())[:_MOST_SHOWN]]
+        return ", ".join(shown) + (", …" if len(texts) > _MOST_SHOWN else "")
 
 
 def synthetic_contact(click_id: str, source: str) -> Contact:

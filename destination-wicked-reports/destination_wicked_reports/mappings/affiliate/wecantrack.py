@@ -25,7 +25,6 @@ from destination_wicked_reports.ledger.order_book import OrderBook
 from destination_wicked_reports.ledger.sale_totals import SaleTotals
 from destination_wicked_reports.mappings.affiliate.base import (
     EXCLUDED_NETWORK,
-    NO_CONTACT,
     OUTDATED,
     AffiliateNormalizer,
     Output,
@@ -198,7 +197,7 @@ class WecantrackNormalizer(AffiliateNormalizer):
                 return skipped
             value = ZERO  # what an unsent sale was worth before must not be sent when its returns shrink
         if state is None and own is None and self._contact(sale) is None:
-            return [Skip(NO_CONTACT, record.sequence)]
+            return [self._without_contact(record)]
         before, total = totals.amount(key), totals.total(key)
         waits_since = "" if total is None else total.pending
         # An unsent sale is stored with its record: when its returns shrink, the first order is made of it.
@@ -250,7 +249,7 @@ class WecantrackNormalizer(AffiliateNormalizer):
         sale_key = former if former is not None and self._currency_of(former, totals) == sale.currency else None
         sale_key = sale_key or self._find(returned, batch)
         if sale_key is None and former is None and self._contact(sale) is None:
-            return [Skip(NO_CONTACT, record.sequence)]
+            return [self._without_contact(record)]
         parent = None if sale_key is None else batch.state(sale_key)
         if sale_key is not None and parent is not None and totals.contribution(sale_key) is None:
             own = (parent.net, parent.aliases, parent.source_updated_at, parent.currency)

@@ -11,6 +11,7 @@ from builders.affiliate import BY_USER, SALE_KEY, Book, bodies, feed, finish, tr
 from builders.wicked import Wicked
 from destination_wicked_reports.api.contacts import Contact
 from destination_wicked_reports.config.mappings import SovrnMapping, WecantrackMapping
+from destination_wicked_reports.delivery.tally import identified_by
 from destination_wicked_reports.mappings.affiliate.base import NO_ADDRESS
 from destination_wicked_reports.mappings.affiliate.contact_lookup import FileLookup, WickedLookup
 from destination_wicked_reports.mappings.affiliate.sovrn import SovrnNormalizer
@@ -86,7 +87,9 @@ class TestFirstOrder:
         desk.directory.contacts = address_found()
         made = desk.run(transaction())
         assert contacts(made) == [("U42", "ann@example.com")]
-        assert [row.buyer for row in made if isinstance(row, Row) and row.endpoint == "orders"] == [ADDRESS]
+        assert [identified_by(row.body) for row in made if isinstance(row, Row) and row.endpoint == "orders"] == [
+            ADDRESS
+        ]
 
     def test_each_contact_is_asked_for_once(self):
         desk = Desk()
@@ -124,7 +127,9 @@ class TestFirstOrder:
         desk.directory.contacts = {"U42": answer}
         made = desk.run(transaction())
         assert contacts(made) == [("U42", "")]
-        assert [row.buyer for row in made if isinstance(row, Row) and row.endpoint == "orders"] == [ID_ALONE]
+        assert [identified_by(row.body) for row in made if isinstance(row, Row) and row.endpoint == "orders"] == [
+            ID_ALONE
+        ]
 
     def test_the_user_hears_that_contacts_are_under_another_system(self):
         desk = Desk(contact_lookup_wait_days=0)

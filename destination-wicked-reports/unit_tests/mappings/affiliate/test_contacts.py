@@ -113,3 +113,21 @@ def test_rules_that_find_only_ids_are_warned_of(patterns, only_ids):
     warnings = list(WecantrackNormalizer(mapping).check())
     assert bool(warnings) is only_ids
     assert all("contact_lookup" in warning for warning in warnings)
+
+
+@pytest.mark.parametrize(
+    ("rules", "data", "shown"),
+    [
+        ([], {}, "there are no contact rules"),
+        (["sub_id.*"], {"sub_ids": {"s1": "U1"}}, "nothing at sub_id.*"),
+        (["sub_ids.*"], {"sub_ids": {"s1": "Ann-42", "s2": None}}, "sub_ids.s1 Aaa-00"),
+        (["sub_ids.*", "reference"], {"sub_ids": ["ann@b.example"]}, "sub_ids.0 aaa@a.aaaaaaa"),
+        (["reference"], {"reference": "é" * 50}, "reference " + "a" * 40 + "…"),
+        (["sub_ids.*"], {"sub_ids": '{"s1": "x\\u001b[31m"}'}, "sub_ids.s1 a??00a"),
+        (["sub_ids.*"], {"sub_ids": {"a@b.example": "x"}}, "sub_ids.? a"),
+        (["m.*"], {"m": dict.fromkeys("abcdef", 7)}, "m.a 0, m.b 0, m.c 0, m.d 0, …"),
+    ],
+)
+def test_what_was_searched_is_shown_by_its_shape_only(rules, data, shown):
+    finder = ContactFinder([ContactRule(field=field, pattern=ID) for field in rules])
+    assert finder.searched(data) == shown

@@ -8,7 +8,7 @@ import orjson
 import pytest
 from builders.affiliate import BY_USER, SALE_KEY, Book, bodies, feed, make_normalizer, payments, transaction
 from destination_wicked_reports.mappings.affiliate.base import CONVERSION_TYPE, EXCLUDED_NETWORK, NO_CONTACT
-from destination_wicked_reports.model import Reject, Row, Skip
+from destination_wicked_reports.model import Reject, Row, Skip, Unattributed
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -129,7 +129,7 @@ class TestAmounts:
 
 class TestContacts:
     def test_without_a_contact_a_sale_is_skipped_and_counted(self):
-        assert feed(make_normalizer(), Book(), transaction(sub_ids=None)) == [Skip(NO_CONTACT, 0)]
+        assert feed(make_normalizer(), Book(), transaction(sub_ids=None)) == [Unattributed(NO_CONTACT, 0)]
 
     @pytest.mark.parametrize("sub_ids", [None, [], {}, {"clickref": None}])
     def test_sub_ids_may_be_null_or_an_empty_list(self, sub_ids):

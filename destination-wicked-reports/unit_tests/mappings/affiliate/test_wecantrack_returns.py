@@ -11,7 +11,7 @@ from builders.affiliate import SALE_KEY, Book, bodies, feed, finish, make_normal
 from builders.wicked import Wicked
 from destination_wicked_reports.mappings.affiliate.base import NEVER_EARNED, NO_CONTACT, NOT_APPROVED, OUTDATED
 from destination_wicked_reports.mappings.affiliate.returns import EXCESS, UNMATCHED
-from destination_wicked_reports.model import Reject, Row, Skip
+from destination_wicked_reports.model import Reject, Row, Skip, Unattributed
 
 CHANGED = "2024-07-01 09:30:00"
 
@@ -275,7 +275,7 @@ class TestStatus:
         assert run.nets == (6, 6)
 
     def test_a_return_without_a_sale_and_without_a_contact_belongs_to_a_sale_that_was_skipped(self):
-        assert Run()(returned(sub_ids=None, reference="x")) == [Skip(NO_CONTACT, 0)]
+        assert Run()(returned(sub_ids=None, reference="x")) == [Unattributed(NO_CONTACT, 0)]
 
     def test_a_sale_that_is_declined_gives_back_only_what_is_left(self):
         run = Run()

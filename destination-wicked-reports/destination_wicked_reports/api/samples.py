@@ -28,6 +28,9 @@ _LONGEST_REASON = 300
 #: What a text of Wicked Reports may quote.
 _QUOTED = re.compile(r"""\S+@\S+|"[^"]*"|'[^']*'|`[^`]*`|\S*[0-9]{3}\S*""")
 _SHORTEST_VALUE = 3
+_LONGEST_SHAPE = 40
+#: Characters that a shape shows.
+_SHOWN = frozenset(" -_.@:;,|/\\=&?+#~%")
 
 
 @dataclass(slots=True)
@@ -72,6 +75,25 @@ def _name(identity: str, sequence: int) -> str:
     if _PLAIN_ID(identity):
         return identity
     return f"record {sequence:,}" if 0 < sequence < LAST_SEQUENCE else ""
+
+
+def shape(text: str) -> str:
+    """Return a text with every letter as `a` or `A` and every digit as `0`: enough to fix a pattern, and no value."""
+    masked = "".join(
+        "A" if each.isupper() else "0" if each.isdigit() else _mask(each) for each in text[:_LONGEST_SHAPE]
+    )
+    return masked + ("…" if len(text) > _LONGEST_SHAPE else "")
+
+
+def _mask(character: str) -> str:
+    if character.isalpha():
+        return "a"
+    return character if character in _SHOWN else "?"
+
+
+def plain(name: str) -> str:
+    """Return the name of a column, or `?` if it is no plain name."""
+    return name if _PLAIN_ID(name) else "?"
 
 
 def without_values(reason: str, row: Row) -> str:

@@ -1,0 +1,140 @@
+"""What a run of the destination says: the first line, the closing lines, and when it is an error."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from integration_tests.support.processes import catalog
+
+NAME = "destination-wicked-reports"
+RULE = {"field": "sub_ids.*", "pattern": r"^(?P<contact_id>U[0-9]+)-"}
+
+
+@pytest.fixture
+def settings(simulator, tmp_path):
+    """The configuration of the destination; `settings(...)` changes it."""
+
+    def make(mapping=None, **changes):
+        return {
+            "api_key": simulator.wicked_key,
+            "api_url": simulator.url,
+            "mapping": mapping or {"type": "wecantrack", "contact_rules": [RULE]},
+            "ledger": {"type": "sqlite", "path": str(tmp_path / "ledger.sqlite")},
+            **changes,
+        }
+
+    return make
+
+
+def sale(number: int, sub_id: str = "U1-x", **fields):
+    data = {
+        "transaction_key": f"101-T{number}",
+        "transaction_id": f"T{number}",
+        "user_network_account_id": 101,
+        "status": "approved",
+        "currency_id": "EUR",
+        "commission_amount": "12.50",
+        "sale_amount": "100.00",
+        "order_date": "2026-05-01 10:00:00",
+        "validation_date": "2026-05-02 10:00:00",
+        "modified_date": "2026-05-02 10:00:00",
+        "last_wct_update": "2026-05-02 10:00:00",
+        "advertiser_id": "7",
+        "advertiser_name": "Shoes",
+        "sub_ids": {"s1": sub_id},
+        **fields,
+    }
+    return {"type": "RECORD", "record": {"stream": "transactions", "data": data, "emitted_at": 1}}
+
+
+def state(at: int):
+    stream = {"stream_descriptor": {"name": "transactions"}, "stream_state": {"at": at}}
+    return {"type": "STATE", "state": {"type": "STREAM", "stream": stream}}
+
+
+def write(workspace, config, messages, **files):
+    return workspace.run(NAME, "write", config=config, catalog=catalog("transactions"), stdin=messages, **files)
+
+
+def levels(result) -> list[tuple[str, str]]:
+    return [(each["log"]["level"], each["log"]["message"]) for each in result.messages if each["type"] == "LOG"]
+
+
+@pytest.mark.parametrize(("test_mode", "word"), [(False, "LIVE: "), (True, "TEST MODE: ")])
+def test_the_first_line_of_a_run_says_where_rows_go(workspace, simulator, settings, test_mode, word):
+    result = write(workspace, settings(test_mode=test_mode), [sale(1), state(1)])
+
+    assert result.code == 0
+    assert levels(result)[0][1].startswith(word)
+    assert simulator.wicked_key not in result.said
+
+
+@pytest.mark.parametrize("stdin", [b"", b"\n \n"])
+def test_no_input_at_all_is_an_error(workspace, settings, stdin):
+    result = write(workspace, settings(), stdin)
+
+    assert result.code == 1
+    assert "did the source start?" in result.errors[0]["message"]
+    assert result.errors[0]["failure_type"] == "config_error"
+
+
+def test_a_source_without_records_is_no_error(workspace, settings):
+    result = write(workspace, settings(), [state(1)])
+
+    assert result.code == 0
+    assert "Nothing was sent: the source delivered no records." in result.logs
+
+
+def test_a_first_run_that_skips_everything_fails_and_a_later_one_warns(workspace, settings):
+    lost = [sale(1, "Ann-77"), state(1), sale(2, "x"), state(2)]
+    first = write(workspace, settings(), lost)
+
+    assert first.code == 1
+    assert first.errors[0]["failure_type"] == "config_error"
+    assert "101-T1: sub_ids.s1 Aaa-00; 101-T2: sub_ids.s1 a" in first.errors[0]["message"]
+    assert first.states == []
+
+    assert write(workspace, settings(), [sale(3), state(3)]).code == 0
+    later = write(workspace, settings(), lost)
+
+    assert later.code == 0
+    assert [each["stream"]["stream_state"]["at"] for each in later.states] == [1, 2]
+    assert "Nothing was sent: skipped 2 of 2 records, see below." in later.logs
+    assert not any("Nothing new to send" in line for line in later.logs)
+    (warning,) = [text for level, text in levels(later) if level == "WARN" and text.startswith("skipped")]
+    assert "read the source again from its start date" in warning
+
+
+def test_every_run_ends_with_who_bought(workspace, settings):
+    rules = [RULE, {"field": "sub_ids.*", "pattern": r"^(?P<email>\S+@\S+)$"}]
+    mapping = {"type": "wecantrack", "contact_rules": rules}
+    result = write(
+        workspace,
+        settings(mapping),
+        [sale(1), sale(2, "ann@shop.test"), sale(3, "x"), sale(4, "y"), state(1)],
+    )
+
+    assert (
+        "Who bought, of 4 new orders: 1 with an e-mail address (25 %), 1 with a contact id alone (25 %), 0 with a "
+        "synthetic contact (0 %), 0 waiting for the contact (0 %), 2 skipped without a contact (50 %)."
+    ) in result.logs
+    again = write(workspace, settings(mapping), [sale(1), state(1)])
+    assert "Who bought: no new orders." in again.logs
+    assert again.logs.index("Who bought: no new orders.") == len(again.logs) - 1
+
+
+def test_reasons_of_rejected_rows_are_in_the_closing_log_and_each_record_counts_once(workspace, settings, tmp_path):
+    bad = [sale(2, order_date="yesterday"), sale(3, order_date="last week")]
+    report = tmp_path / "report.json"
+    result = write(workspace, settings(), [sale(1), *bad, state(1)], report=report)
+
+    assert result.code == 1
+    (line,) = [text for level, text in levels(result) if level == "WARN" and "rejected: CreateDate" in text]
+    assert line.startswith("orders: 2 rejected: CreateDate: ")
+    assert line.endswith(" (101-T2; 101-T3)")
+    assert result.states[0]["destinationStats"] == {"recordCount": 1.0, "rejectedRecordCount": 2.0}
+    found = json.loads(report.read_text())
+    assert found["records"] == {"received": 3, "rejected": 2}
+    assert found["attribution"]["id"] == 1
