@@ -67,6 +67,8 @@ def read_yaml(path: Path) -> YamlFile:
         raise ConfigurationError(
             f"{path}{place}: not valid YAML: {error.problem or 'the text ends too early'}."
         ) from None
+    except ConfigurationError:
+        raise
     except (yaml.YAMLError, RecursionError, ValueError):
         raise ConfigurationError(f"{path} is not valid YAML.") from None
     finally:
