@@ -20,11 +20,19 @@ from airbyte_cdk.models import FailureType
 from airbyte_cdk.sources.streams.http.error_handlers import ErrorHandler, ResponseAction
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
-from . import json_parser, rate_limit
+from . import json_parser
 from .errors import BadResponseError, KeyRejectedError, config_error, transient_error
 from .json_parser import Repairs
-from .rate_limit import LOGGER, FixedWindowLimiter, parse_natural, requested_wait, retry_after, wait
+from .rate_limit import (
+    LOGGER,
+    FixedWindowLimiter,
+    parse_natural,
+    requested_wait,
+    retry_after,
+    wait,
+)
 from .transport import BoundedSession, Limits, RequestNotSentError, ResponseTooLargeError, is_web_page, read_body
+from .vendor_clock import current_clock
 
 if TYPE_CHECKING:
     from airbyte_cdk.sources.types import StreamSlice
@@ -175,6 +183,7 @@ class ApiClient:
         self._max_bytes = MAX_BODY_BYTES if max_bytes is None else max_bytes
         self._limits = Limits(DEADLINE_TIMEOUTS * read_timeout, self._max_bytes)
         self._session = BoundedSession(self._limits)
+        self._vendor_clock = current_clock()
         self._repaired_text = False
 
     def get(
@@ -209,8 +218,10 @@ class ApiClient:
                 with self._session.get(
                     url, params=params, headers=headers, timeout=self._timeout, allow_redirects=False, stream=True
                 ) as response:
+                    is_answer = response.status_code == requests.codes.ok
                     self._limiter.update(response.headers)
-                    if response.status_code == requests.codes.ok:
+                    self._vendor_clock.observe(response.headers, is_answer=is_answer)
+                    if is_answer:
                         self._limiter.key_accepted = True
                         return parse((read or self.read_json)(response))
                     _read_error(response)
@@ -277,7 +288,10 @@ class ApiClient:
         """Return whether an error response is a throttle (True) or another retryable fault (False).
 
         Raises what the manifest's error handler declares a failure, and an error for a web page that a firewall sends.
+        A 403 that says when to come back is a throttle.
         """
+        if response.status_code == requests.codes.forbidden and retry_after(response.headers, 0.0) is not None:
+            return True
         if response.status_code == requests.codes.forbidden and is_firewall_page(response):
             raise config_error(
                 f"A firewall or proxy answered in place of {urlsplit(str(response.url)).hostname} (HTTP 403 with a web "
@@ -298,7 +312,7 @@ class ApiClient:
 
     def _wait_before_retry(self, response: requests.Response, attempt: int, *, throttled: bool) -> float:
         """Return the seconds to wait; `Retry-After` is the least wait after any error, up to `max_wait`."""
-        now = rate_limit.CLOCK.now()
+        now = self._vendor_clock.now()
         headers = self._normalized(response.headers, now)
         minimum = self._backoff_seconds(attempt, _THROTTLED_BACKOFF if throttled else 1.0)
         requested = requested_wait(headers, now) if throttled else retry_after(headers, now)

@@ -57,6 +57,16 @@ def pause(seconds: float, message: str) -> None:
         CLOCK.sleep(seconds)
 
 
+def format_duration(seconds: float) -> str:
+    """Format seconds as `0.2 s`, `61 s`, `19 min`, `1 h 19 min` or `2 days`."""
+    if seconds < 100:
+        return f"{seconds:.0f} s" if seconds >= 10 else f"{max(seconds, 0):.1f} s"
+    if seconds >= 2 * 86_400:
+        return f"{seconds / 86_400:,.0f} days"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
+
+
 def parse_natural(text: str | None, max_digits: int = 15) -> int | None:
     """Return a header's plain whole number; None for a date, a sign, a fraction or any other text."""
     text = (text or "").strip()

@@ -11,14 +11,17 @@ from __future__ import annotations
 
 import inspect
 import logging
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, ClassVar, TypeVar, cast
 
 from airbyte_cdk.models import (
     AirbyteCatalog,
     AirbyteConnectionStatus,
+    AirbyteEstimateTraceMessage,
     AirbyteMessage,
     AirbyteStateBlob,
     AirbyteStateMessage,
@@ -26,10 +29,14 @@ from airbyte_cdk.models import (
     AirbyteStateType,
     AirbyteStreamState,
     AirbyteStreamStatus,
+    AirbyteTraceMessage,
     ConfiguredAirbyteCatalog,
+    EstimateType,
     FailureType,
     Status,
     StreamDescriptor,
+    SyncMode,
+    TraceType,
     Type,
 )
 from airbyte_cdk.sources.declarative.yaml_declarative_source import YamlDeclarativeSource
@@ -41,14 +48,18 @@ from airbyte_cdk.sources.utils.record_helper import stream_data_to_airbyte_messa
 from airbyte_cdk.utils.stream_status_utils import as_airbyte_message as status_message
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
-from . import json_files
+from . import json_files, rate_limit
 from .errors import KeyRejectedError, config_error, system_error, unexpected_error
 from .http import check_api_url
-from .rate_limit import LOGGER, utc_now
+from .rate_limit import LOGGER, format_duration, utc_now
 from .saved_states import read_states
+from .spelling import did_you_mean
+from .vendor_clock import VendorClock, shared_clock
 
 T = TypeVar("T")
 
+#: Minimum seconds between two lines of progress.
+PROGRESS_SECONDS = 10.0
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
@@ -59,6 +70,11 @@ class ClosedWindowCursor(ConcurrentCursor):
     are inclusive, and no window is wider than a step. Empty windows advance the state; record values do not.
     """
 
+    #: The vendor's clock, and how long before the current time a read ends; `ManifestSource` sets both.
+    vendor_clock = VendorClock()
+    end_lag = timedelta()
+    #: When the windows were cut.
+    _cut_at = _EPOCH
     #: Distinguishes "nothing closed yet" from a first window that ends where it starts, as a window of one day does.
     _any_closed = False
 
@@ -66,13 +82,16 @@ class ClosedWindowCursor(ConcurrentCursor):
         """Yield the windows from the state minus the lookback, but not before the start, to the end."""
         start, end, reached = cast("tuple[datetime, ...]", (self._start, self._end_provider(), self.start))
         step, granularity = cast("tuple[timedelta, ...]", (self._slice_range, self._cursor_granularity))
-        lookback, latest = cast("timedelta", self._lookback_window or timedelta()), max(utc_now(), start)
+        self._cut_at = utc_now()
+        lookback, latest = cast("timedelta", self._lookback_window or timedelta()), max(self._cut_at, start)
         if reached > latest:
-            LOGGER.warning("The state of stream %s is in the future; using the current time.", self._stream_name)
+            LOGGER.warning(
+                "The state of stream %s is in the future; using the current time. If this machine's clock was wrong in "
+                "an earlier run, rows since then may be missing: reset the stream's state to read them again.",
+                self._stream_name,
+            )
             self.start = reached = latest  # type: ignore[assignment]
-        if start > utc_now():
-            LOGGER.warning("start_date is in the future: stream %s has nothing to read yet.", self._stream_name)
-        lower = max(start, reached - lookback)
+        lower = max(start, reached - min(lookback, reached - _EPOCH))
         format_date = self._connector_state_converter.output_format
         first, last = self._slice_boundary_fields_wrapper
         while lower <= end:
@@ -85,10 +104,28 @@ class ClosedWindowCursor(ConcurrentCursor):
         """Do nothing: the state depends on windows only."""
 
     def close_partition(self, partition: Partition) -> None:
-        """Advance the state to the end of the window; a window of the lookback does not move it back."""
+        """Advance the state to the end of the window; a window of the lookback does not move it back.
+
+        If this machine's clock is ahead, the state stays behind the vendor's.
+        """
+        end = self._boundary(partition, 1)
+        self.start, self._any_closed = max(self.start, min(end, self._latest_end() or end)), True  # type: ignore[assignment]
+
+    def is_in_future(self, partition: Partition) -> bool:
+        """Tell whether a window begins after the vendor's current time, so that it can have no rows yet."""
+        latest = self._latest_end()
+        return latest is not None and self._boundary(partition, 0) > latest
+
+    def _boundary(self, partition: Partition, index: int) -> datetime:
         window = partition.to_slice() or {}
-        end = self._connector_state_converter.parse_value(window[self._slice_boundary_fields_wrapper[1]])
-        self.start, self._any_closed = max(self.start, end), True
+        value = self._connector_state_converter.parse_value(window[self._slice_boundary_fields_wrapper[index]])
+        return cast("datetime", value)
+
+    def _latest_end(self) -> datetime | None:
+        """Return the last end that the vendor's clock allows; None unless this machine's clock is ahead."""
+        now = self.vendor_clock.bound(self._cut_at)
+        granularity = cast("timedelta", self._cursor_granularity)
+        return None if now is None else _EPOCH + (now - self.end_lag - _EPOCH) // granularity * granularity
 
     @property
     def state(self) -> dict[str, Any]:
@@ -105,6 +142,9 @@ class ManifestSource(YamlDeclarativeSource):
     Without a configuration, each command builds a new source from the configuration that it receives.
     """
 
+    #: How long before the current time a read without an end date ends, as in the manifest's `end_datetime`.
+    end_lag: ClassVar[timedelta] = timedelta()
+
     def __init__(
         self,
         catalog: ConfiguredAirbyteCatalog | None = None,
@@ -113,6 +153,7 @@ class ManifestSource(YamlDeclarativeSource):
         config_path: str | None = None,
     ) -> None:
         _refuse_injected(config)
+        self._given_states = list(state or ())
         manifest = Path(inspect.getfile(type(self))).with_name("manifest.yaml")
         super().__init__(str(manifest), catalog=catalog, config=config, state=state, config_path=config_path)
         if self._config:
@@ -143,8 +184,10 @@ class ManifestSource(YamlDeclarativeSource):
     def streams(self, config: Mapping[str, Any]) -> list[AbstractStream]:
         """Build the declared streams; every date cursor becomes a `ClosedWindowCursor`."""
         self.validate_config(self._config)
+        vendor_clock = VendorClock()
         try:
-            streams = super().streams(config)
+            with shared_clock(vendor_clock):
+                streams = super().streams(config)
         except ValueError:
             raise config_error(
                 "A date in the saved state or in the configuration is invalid. Reset the state, or correct the date."
@@ -152,11 +195,14 @@ class ManifestSource(YamlDeclarativeSource):
         for stream in streams:
             if isinstance(stream.cursor, ConcurrentCursor):
                 stream.cursor.__class__ = ClosedWindowCursor
+                cast("ClosedWindowCursor", stream.cursor).vendor_clock = vendor_clock
+                cast("ClosedWindowCursor", stream.cursor).end_lag = self.end_lag
         return streams
 
     def check(self, logger: logging.Logger, config: Mapping[str, Any]) -> AirbyteConnectionStatus:
         """Read the first record of each stream that the manifest's `check` names."""
         source = self._bound(config)
+        source._warn_of_future_start()
         declared = source.resolved_manifest["check"]
         try:
             with source._config_overridden_for_check(declared.get("config_overrides")):
@@ -199,11 +245,17 @@ class ManifestSource(YamlDeclarativeSource):
         streams = self.streams(self._config)
         unknown = {configured.stream.name for configured in catalog.streams} - {stream.name for stream in streams}
         if unknown:
+            known = sorted(stream.name for stream in streams)
+            meant = "".join(did_you_mean(name, known, 0.6) for name in sorted(unknown)[:1])
             raise config_error(
-                f"The catalog selects {', '.join(sorted(unknown))}, which this source does not have. Refresh the "
-                f"source's schema, or select from {', '.join(sorted(stream.name for stream in streams))}."
+                f"The catalog selects {', '.join(sorted(unknown))}, which this source does not have.{meant} Refresh "
+                f"the source's schema, or select from {', '.join(known)}."
             )
         selected = self._select_streams(streams, catalog)
+        if not selected:
+            LOGGER.warning("The catalog selects no stream, so nothing is read. Select streams in it.")
+        self._warn_of_future_start()
+        self._warn_of_states(selected, catalog)
         failures: dict[str, AirbyteTracedException] = {}
         for number, stream in enumerate(selected, 1):
             airbyte_stream = stream.as_airbyte_stream()
@@ -226,15 +278,77 @@ class ManifestSource(YamlDeclarativeSource):
     def progress(self, stream: str, window: int, windows: int, rows: int, total: int) -> Iterable[AirbyteMessage]:
         """Report progress; called with `window` 0 before the first window, then after the STATE of each.
 
-        `rows` counts the records of the window, `total` those of the stream so far.
+        `rows` counts the records of the window, `total` those of the stream so far. At most every `PROGRESS_SECONDS`,
+        logs the time left and estimates the stream's rows, both from the mean of the windows so far.
         """
-        return ()
+        now = rate_limit.CLOCK.now()
+        if not window:
+            self._started = self._last_line = now
+        elif window < windows and now - self._last_line >= PROGRESS_SECONDS:
+            self._last_line = now
+            left = format_duration(self.seconds_left(window, windows, now - self._started))
+            done = f"{self.window_unit(stream)} {window:,} of {windows:,}, {total:,} rows so far"
+            LOGGER.info("%s: %s, about %s left", stream, done, left)
+            yield estimate(stream, round(total / window * windows))
+
+    def seconds_left(self, window: int, windows: int, elapsed: float) -> float:
+        """Return how long the windows after `window` will take."""
+        return elapsed / window * (windows - window)
+
+    def window_unit(self, stream: str) -> str:
+        """Return what a window of a stream is called."""
+        declared = next(each for each in self.resolved_manifest["streams"] if each["name"] == stream)
+        return "day" if declared.get("incremental_sync", {}).get("step") == "P1D" else "window"
+
+    def _warn_of_future_start(self) -> None:
+        start = str(self._config.get("start_date") or "")
+        with suppress(ValueError):
+            moment = datetime.fromisoformat(start.replace("Z", "+00:00"))
+            if moment.replace(tzinfo=moment.tzinfo or timezone.utc) > utc_now():
+                LOGGER.warning("start_date is in the future: there is nothing to read yet. Correct it if it is wrong.")
+
+    def _warn_of_states(self, selected: list[AbstractStream], catalog: ConfiguredAirbyteCatalog) -> None:
+        """Warn of states that are not used, and of those that make a full refresh incomplete."""
+        given: dict[str, dict[str, Any]] = {}
+        for state in self._given_states:
+            for each in [state.stream] if state.stream else state.global_.stream_states if state.global_ else []:
+                name, namespace = each.stream_descriptor.name, each.stream_descriptor.namespace
+                given[f"{namespace}.{name}" if namespace else name] = (
+                    vars(each.stream_state) if each.stream_state else {}
+                )
+        known = [declared["name"] for declared in self.resolved_manifest["streams"]]
+        for name in given.keys() - set(known):
+            LOGGER.warning(
+                "The state of stream %s is not used: this source has no stream of this name.%s",
+                name,
+                did_you_mean(name, known, 0.6),
+            )
+        modes = {configured.stream.name: configured.sync_mode for configured in catalog.streams}
+        for stream in selected if given else ():
+            if not isinstance(stream.cursor, ClosedWindowCursor):
+                continue
+            key = stream.cursor.cursor_field.cursor_field_key
+            if key not in given.get(stream.name, {}):
+                LOGGER.warning(
+                    "The state has no %s for stream %s, so the stream is read from start_date. If an earlier run read "
+                    "it, pass the last state of every stream, and keep the settings of that run.",
+                    key,
+                    stream.name,
+                )
+            elif modes[stream.name] == SyncMode.full_refresh:
+                LOGGER.warning(
+                    "Stream %s is configured as full_refresh, but a state is given: only what is newer than the state "
+                    "and its lookback is read. To read everything from start_date, omit the state.",
+                    stream.name,
+                )
 
     def _stream_items(self, stream: AbstractStream) -> Iterator[Record | AirbyteMessage]:
         cursor, total, state_sent = stream.cursor, 0, False
         partitions = list(stream.generate_partitions())
         yield from self.progress(stream.name, 0, len(partitions), 0, 0)
         for number, partition in enumerate(partitions, 1):
+            if number > 1 and isinstance(cursor, ClosedWindowCursor) and cursor.is_in_future(partition):
+                break
             before = total
             for record in partition.read():
                 if not total:
@@ -258,6 +372,18 @@ class ManifestSource(YamlDeclarativeSource):
     ) -> ManifestSource:
         """Return this source, or one built from `config` if this one has no configuration."""
         return self if self._config else type(self)(catalog=catalog, config=config, state=state)
+
+
+def estimate(stream: str, rows: int) -> AirbyteMessage:
+    """Return the message that estimates how many rows a stream has in this read."""
+    return AirbyteMessage(
+        type=Type.TRACE,
+        trace=AirbyteTraceMessage(
+            type=TraceType.ESTIMATE,
+            emitted_at=time.time() * 1000,
+            estimate=AirbyteEstimateTraceMessage(name=stream, type=EstimateType.STREAM, row_estimate=rows),
+        ),
+    )
 
 
 def _from_file(read: Callable[[], T]) -> T:

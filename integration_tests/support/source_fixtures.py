@@ -218,6 +218,9 @@ def clock(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> FakeClock:
     start = datetime.fromisoformat(subject.now.replace("Z", "+00:00")).timestamp()
     fake = FakeClock(start if subject.clock is None else subject.clock)
     monkeypatch.setattr(subject.rate_limit, "CLOCK", fake)
+    # the simulator's `Date` headers are of the real time
+    vendor_clock = sys.modules[subject.rate_limit.__name__.replace("rate_limit", "vendor_clock")]
+    monkeypatch.setattr(vendor_clock.VendorClock, "observe", lambda *_, **__: None)
     return fake
 
 

@@ -63,6 +63,8 @@ def validate(config: Mapping[str, Any]) -> None:
     dates = {name: _parse_day(name, config[name]) for name in _DATES if config.get(name)}
     if "start_date" not in dates:
         raise config_error("start_date is missing. Enter the day from which to read transactions.")
+    if dates["start_date"].year < 1970:
+        raise config_error("start_date is before 1970. Enter the first day for which Sovrn has data.")
     if dates.get("end_date", dates["start_date"]) < dates["start_date"]:
         raise config_error("end_date is before start_date. Change one of them, or remove end_date to read up to today.")
     for name in _ID_LISTS:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .base import rate_limit
-from .base.rate_limit import FixedWindowLimiter, pause
+from .base.rate_limit import FixedWindowLimiter, format_duration, pause
 
 #: The longest that we assume a request to travel. The vendor counts from its arrival, and so does the interval.
 _MAX_TRANSIT_SECONDS = 1.0
@@ -49,11 +49,3 @@ class MinIntervalLimiter(FixedWindowLimiter):
 
     def reset(self) -> None:
         """Do nothing: a wait that the vendor requested does not shorten the interval."""
-
-
-def format_duration(seconds: float) -> str:
-    """Format seconds as `0.2 s`, `61 s`, `19 min` or `1 h 19 min`."""
-    if seconds < 100:
-        return f"{seconds:.0f} s" if seconds >= 10 else f"{max(seconds, 0):.1f} s"
-    hours, minutes = divmod(round(seconds / 60), 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min"

@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from airbyte_cdk.models import (
-    AirbyteEstimateTraceMessage,
-    AirbyteMessage,
-    AirbyteTraceMessage,
-    EstimateType,
-    TraceType,
-    Type,
-)
+from airbyte_cdk.models import AirbyteMessage
 from airbyte_cdk.sources.streams.concurrent.abstract_stream import AbstractStream
 
 from . import config as configuration
 from .base.rate_limit import LOGGER
-from .base.source import ManifestSource
+from .base.source import ManifestSource, estimate
 from .components import shared_limiter
 from .rate_limit import MinIntervalLimiter
 
@@ -39,9 +31,9 @@ class SourceSovrn(ManifestSource):
 
     def progress(self, stream: str, window: int, windows: int, rows: int, total: int) -> Iterable[AirbyteMessage]:
         """Set what the next wait logs, and estimate the stream's rows from the mean of its windows so far."""
-        unit = self._window_unit(stream)
-        if unit is None or not windows:
+        if not self._has_windows(stream) or not windows:
             return
+        unit = self.window_unit(stream)
         if not window:
             self._limiter.set_progress(f"{stream}: {windows:,} {unit}{'s' * (windows > 1)} to read", windows)
             return
@@ -49,21 +41,9 @@ class SourceSovrn(ManifestSource):
         self._limiter.set_progress(done, windows - window)
         if window == windows:
             LOGGER.info("%s, %s rows of %s in total", done, f"{total:,}", stream)
-        yield _estimate(stream, round(total / window * windows))
+        yield estimate(stream, round(total / window * windows))
 
-    def _window_unit(self, stream: str) -> str | None:
-        """Return what a window of a report is called; None for a stream without windows, which is not a report."""
+    def _has_windows(self, stream: str) -> bool:
+        """Tell whether a stream is a report; another stream has no windows."""
         declared = next(each for each in self.resolved_manifest["streams"] if each["name"] == stream)
-        sync = declared.get("incremental_sync")
-        return None if sync is None else "day" if sync["step"] == "P1D" else "window"
-
-
-def _estimate(stream: str, rows: int) -> AirbyteMessage:
-    return AirbyteMessage(
-        type=Type.TRACE,
-        trace=AirbyteTraceMessage(
-            type=TraceType.ESTIMATE,
-            emitted_at=time.time() * 1000,
-            estimate=AirbyteEstimateTraceMessage(name=stream, type=EstimateType.STREAM, row_estimate=rows),
-        ),
-    )
+        return "incremental_sync" in declared

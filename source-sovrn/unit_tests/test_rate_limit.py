@@ -6,8 +6,9 @@ import time
 
 import pytest
 import requests
+from source_sovrn.base.rate_limit import format_duration
 from source_sovrn.components import MAX_WAIT_SECONDS
-from source_sovrn.rate_limit import MinIntervalLimiter, format_duration
+from source_sovrn.rate_limit import MinIntervalLimiter
 
 from .conftest import CAMPAIGNS, INTERVAL, SUBJECT, TOTALS, TRANSACTIONS, fill
 

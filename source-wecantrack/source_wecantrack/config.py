@@ -51,5 +51,7 @@ def validate(config: Mapping[str, Any]) -> None:
                 ) from None
     if "start_date" not in dates:
         raise config_error("start_date is missing. Enter the date from which to read transactions.")
+    if dates["start_date"].year < 1970:
+        raise config_error("start_date is before 1970. Enter the first day for which wecantrack has data.")
     if dates.get("end_date", dates["start_date"]) < dates["start_date"]:
         raise config_error("end_date is before start_date. Change one of them, or remove end_date to read up to now.")

@@ -11,13 +11,10 @@ from airbyte_cdk.sources.streams.concurrent.abstract_stream import AbstractStrea
 
 from . import config as configuration
 from .base import rate_limit
-from .base.rate_limit import LOGGER
+from .base.rate_limit import LOGGER, format_duration
 from .base.sliding_window import SlidingWindowLimiter
 from .base.source import ManifestSource
 from .components import shared_limiter
-
-#: Minimum seconds between two lines of progress.
-PROGRESS_SECONDS = 10.0
 
 
 class SourceWickedReports(ManifestSource):
@@ -45,22 +42,20 @@ class SourceWickedReports(ManifestSource):
             return super().streams(config)
 
     def progress(self, stream: str, window: int, windows: int, rows: int, total: int) -> Iterable[AirbyteMessage]:
-        """Log progress every `PROGRESS_SECONDS`, and set what the next wait logs."""
-        now = rate_limit.CLOCK.now()
-        if window == 0:
-            self._last_line, self._started, self._requests_before = now, now, self._limiter.requests
-            self._limiter.set_progress(f"{stream}: window 1 of {windows:,}" if windows else stream)
+        """Report progress, and set what the next wait logs."""
+        if not window:
+            self._requests_before = self._limiter.requests
             if not windows:
                 LOGGER.info("%s: start_date, end_date and the state leave no day to read.", stream)
-            return ()
-        remaining = windows - window
-        if remaining:
-            requests = (self._limiter.requests - self._requests_before) / window * remaining
-            minutes = max(requests / self._limiter.limit, (now - self._started) / window * remaining / 60)
-            time_left = f"about {minutes:,.0f} min left" if minutes >= 1 else "less than a minute left"
-            line = f"{stream}: window {window:,} of {windows:,}, {total:,} rows so far, {time_left}"
-            self._limiter.set_progress(line)
-            if now - self._last_line >= PROGRESS_SECONDS:
-                self._last_line = now
-                LOGGER.info("%s", line)
-        return ()
+        yield from super().progress(stream, window, windows, rows, total)
+        if not window:
+            self._limiter.set_progress(f"{stream}: window 1 of {windows:,}" if windows else stream)
+        elif window < windows:
+            elapsed = rate_limit.CLOCK.now() - self._started
+            left = format_duration(self.seconds_left(window, windows, elapsed))
+            self._limiter.set_progress(f"{stream}: window {window:,} of {windows:,}, about {left} left")
+
+    def seconds_left(self, window: int, windows: int, elapsed: float) -> float:
+        """Return how long the rest takes: at the speed so far, or at the rate limit if that is slower."""
+        requests = (self._limiter.requests - self._requests_before) / window * (windows - window)
+        return max(requests / self._limiter.limit * 60, super().seconds_left(window, windows, elapsed))
