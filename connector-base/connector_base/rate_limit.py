@@ -127,9 +127,15 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
     text = (headers.get("Retry-After") or "").strip()
     if _SECONDS.fullmatch(text):
         return float(text)
+    moment = http_date(text)
+    return None if moment is None else max(moment - now, 0.0)
+
+
+def http_date(text: str | None) -> float | None:
+    """Return the UNIX seconds of an HTTP date; None for any other text."""
     try:
-        moment = parsedate_to_datetime(text)
-        return max(moment.replace(tzinfo=moment.tzinfo or timezone.utc).timestamp() - now, 0.0)
+        moment = parsedate_to_datetime(text or "")
+        return moment.replace(tzinfo=moment.tzinfo or timezone.utc).timestamp()
     except (ValueError, OverflowError):
         return None
 

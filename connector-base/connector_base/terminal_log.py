@@ -20,6 +20,7 @@ from typing import Any, TextIO
 
 #: Control characters, line separators, marks that change the direction of text, and halves of surrogate pairs.
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+#: Python's names of levels -> Airbyte's.
 _LEVELS = {"WARNING": "WARN", "CRITICAL": "FATAL"}
 FORMATS = ("text", "json")
 
@@ -87,7 +88,7 @@ class TerminalLog:
 
 def format_line(level: str, text: str) -> str:
     """Return a log line without a line break: level and printable text."""
-    return f"{_LEVELS.get(level, level)} {printable(text)}"
+    return f"{level} {printable(text)}"
 
 
 class TerminalLogHandler(logging.Handler):
@@ -99,4 +100,4 @@ class TerminalLogHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one record."""
-        self._log.write(record.levelname, self.format(record))
+        self._log.write(_LEVELS.get(record.levelname, record.levelname), self.format(record))

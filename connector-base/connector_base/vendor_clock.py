@@ -10,17 +10,16 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import datetime, timedelta, timezone
-from email.utils import parsedate_to_datetime
 
 from . import rate_limit
-from .rate_limit import LOGGER, format_duration
+from .rate_limit import LOGGER, format_duration, http_date
 
 #: A header has whole seconds and travels; smaller differences mean nothing.
 _TOLERANCE_SECONDS = 10.0
 #: Differences from here on are reported.
 _WARNING_SECONDS = 120.0
 #: Earlier dates come from a broken server.
-_EARLIEST = datetime(2020, 1, 1, tzinfo=timezone.utc)
+_EARLIEST = datetime(2020, 1, 1, tzinfo=timezone.utc).timestamp()
 
 
 class VendorClock:
@@ -34,10 +33,12 @@ class VendorClock:
 
     def observe(self, headers: Mapping[str, str], *, is_answer: bool) -> None:
         """Compare the clocks at the arrival of a response; only an answer, no error, comes surely from the vendor."""
-        date = _parse_date(headers.get("Date"))
-        if date is None or headers.get("Age", "0").strip() != "0":  # a stored response is older than it looks
+        date = http_date(headers.get("Date"))
+        if (
+            date is None or date < _EARLIEST or headers.get("Age", "0").strip() != "0"
+        ):  # a stored response is older than it looks
             return
-        offset = date.timestamp() - rate_limit.CLOCK.now()
+        offset = date - rate_limit.CLOCK.now()
         self._last_offset = offset if abs(offset) > _TOLERANCE_SECONDS else 0.0
         if not is_answer:
             return
@@ -64,15 +65,6 @@ class VendorClock:
     def bound(self, moment: datetime) -> datetime | None:
         """Return the vendor's time at a moment of this machine; None unless the machine is ahead."""
         return moment - timedelta(seconds=self._ahead) if self._ahead else None
-
-
-def _parse_date(text: str | None) -> datetime | None:
-    try:
-        date = parsedate_to_datetime(text or "")
-    except (ValueError, OverflowError):
-        return None
-    date = date.replace(tzinfo=date.tzinfo or timezone.utc)
-    return date if date >= _EARLIEST else None
 
 
 _current: ContextVar[VendorClock] = ContextVar("vendor_clock")

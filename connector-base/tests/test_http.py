@@ -186,3 +186,11 @@ def test_a_retry_after_longer_than_a_run_waits_ends_it_and_says_until_when(sim, 
     assert error.failure_type.value == "transient_error"
     assert error.message.startswith("The API is unavailable (HTTP 503). It asks to wait until ")
     assert clock.slept == []
+
+
+def test_a_403_that_says_when_to_come_back_is_a_throttle(sim, config, read, clock):
+    fill(sim)
+    sim.fault("status", TRANSACTIONS, status=403, headers={"Retry-After": "40"})
+    outcome = read(config)
+    assert (outcome.error, len(outcome.rows())) == (None, 15)
+    assert clock.slept == [40.0]

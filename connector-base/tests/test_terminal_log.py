@@ -15,7 +15,7 @@ import sys
 from source_wecantrack.base.terminal_log import open_terminal_log
 log = open_terminal_log("program", *sys.argv[1:])
 print('{"type":"LOG"}', flush=True)
-if log: log.write("WARNING", "Something \\x1b[31m is wrong.\\nFATAL forged")
+if log: log.write("WARN", "Something \\x1b[31m is wrong.\\nFATAL forged")
 """
 COMMAND = [sys.executable, "-c", SCRIPT]
 TEXT = "program WARN Something \\x1b[31m is wrong.\\nFATAL forged"

@@ -13,8 +13,7 @@ import requests
 import urllib3
 from airbyte_cdk.models import FailureType
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
-from urllib3.exceptions import InvalidHeader, NewConnectionError
-from urllib3.util.retry import Retry
+from urllib3.exceptions import NewConnectionError
 
 from destination_wicked_reports.api.responses import (
     Outcome,
@@ -24,6 +23,7 @@ from destination_wicked_reports.api.responses import (
     parse_response,
 )
 from destination_wicked_reports.base.errors import BadResponseError
+from destination_wicked_reports.base.rate_limit import http_date, retry_after
 from destination_wicked_reports.base.transport import (
     BoundedSession,
     Limits,
@@ -253,6 +253,8 @@ class WickedClient:
         self._reached = True
         status = response.status_code
         match classify_status(status):
+            case StatusClass.KEY_REFUSED if status == requests.codes.forbidden and _retry_after(response) is not None:
+                return _Retry(f"status {status}", _retry_after(response), may_be_stored=False)
             case StatusClass.KEY_REFUSED:
                 page = body is not None and is_web_page(response, body)
                 message = FIREWALL_MESSAGE if page else KEY_MESSAGE
@@ -305,10 +307,6 @@ def _never_connected(error: requests.RequestException) -> bool:
 
 
 def _retry_after(response: requests.Response) -> float | None:
-    header = response.headers.get("Retry-After")
-    if not header:
-        return None
-    try:
-        return Retry(retry_after_max=10**9).parse_retry_after(header)
-    except (InvalidHeader, ValueError, OverflowError, TypeError):  # the last three: an impossible date
-        return None
+    """Return the seconds that a response asks to wait; a date counts by the vendor's clock, its `Date` header."""
+    sent = http_date(response.headers.get("Date"))
+    return retry_after(response.headers, time.time() if sent is None else sent)

@@ -20,6 +20,7 @@ from destination_wicked_reports.api.deletion_marks import Marks, find_marks, is_
 from destination_wicked_reports.api.json_text import read_json
 from destination_wicked_reports.base.errors import config_error
 from destination_wicked_reports.base.json_parser import may_lose_digits
+from destination_wicked_reports.base.terminal_log import format_line
 from destination_wicked_reports.errors import InvalidInputError
 from destination_wicked_reports.protocol.catalog import prefix_hint
 from destination_wicked_reports.protocol.messages import (
@@ -65,7 +66,7 @@ class SingerOutput(Output):
             self._write_log("CRITICAL", message["trace"]["error"]["message"])
 
     def _write_log(self, level: str, text: str) -> None:
-        self._log.write(f"{level} {text}\n")
+        self._log.write(f"{format_line(level, text)}\n")
         self._log.flush()
 
 

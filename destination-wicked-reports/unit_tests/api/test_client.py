@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 import pytest
+import requests
 from airbyte_cdk.models import FailureType
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from builders.destination import make_row
@@ -342,3 +343,16 @@ def test_stop_with_a_grace_ends_the_wait_for_a_response(wicked):
     client.stop(grace=0)
     assert post(client, "order_payments", repeatable=False).outcome is Outcome.UNKNOWN
     client.close()
+
+
+@pytest.mark.parametrize("status", [429, 403, 503, 500])
+def test_retry_after_of_any_refusal_is_the_least_wait(client, wicked, waits, status):
+    wicked.answers = [(status, {"Retry-After": "40"}, b"{}"), OK]
+    assert post(client).outcome is Outcome.ACCEPTED
+    assert waits == [40.0]
+
+
+def test_a_retry_after_date_counts_by_the_vendors_clock():
+    response = requests.Response()
+    response.headers.update({"Date": "Thu, 01 Jan 2026 10:00:00 GMT", "Retry-After": "Thu, 01 Jan 2026 10:00:50 GMT"})
+    assert module._retry_after(response) == 50.0

@@ -217,3 +217,10 @@ def test_a_star_excludes_all_streams_that_are_not_named():
 def test_a_star_cannot_rename():
     with pytest.raises(ConfigurationError, match=r"stream_maps: \* cannot have an alias"):
         make_translator({"api_key": "k", "stream_maps": {"*": {"__alias__": "orders"}}})
+
+
+def test_no_control_character_of_a_log_line_reaches_the_terminal():
+    log = io.StringIO()
+    output = SingerOutput(io.BytesIO(), log)
+    output.emit({"type": "LOG", "log": {"level": "WARN", "message": "stream \x1b[31mx\nCRITICAL forged"}})
+    assert log.getvalue() == "WARN stream \\x1b[31mx\\nCRITICAL forged\n"
