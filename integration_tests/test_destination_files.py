@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import time
@@ -219,3 +220,43 @@ def test_a_url_with_a_fault_is_refused_and_never_quoted(workspace, simulator, co
     for text in (message, result.errors[0]["message"], shown.stderr):
         assert words in text
     assert all("horse" not in text and "battery" not in text for text in (result.said, message, shown.stderr))
+
+
+# -- the dead-letter file ---------------------------------------------------------------------------------------------
+
+
+def dead_letters(path: Path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_a_row_that_fails_every_sync_is_in_the_dead_letter_file_once(workspace, config, tmp_path):
+    settings = config(on_rejected_record="skip")
+    for _ in range(3):
+        result = write(workspace, settings, [payment(1, Amount="none"), STATE])
+        assert (result.code, len(result.states)) == (0, 1)
+        assert any("1 rejected" in line for line in result.logs)
+        assert any("Open: 1 dead letter is in" in line for line in result.logs)
+    (line,) = dead_letters(tmp_path / "rejected_records.jsonl")
+    assert line["row"]["OrderID"] == "o1"
+
+
+@pytest.mark.parametrize("kind", ["device", "fifo", "output", "config", "catalog", "ledger"])
+def test_a_dead_letter_file_that_is_something_else_is_refused(workspace, simulator, config, tmp_path, kind):
+    paths = {
+        "device": Path("/dev/null"),
+        "fifo": tmp_path / "fifo",
+        "output": Path("/dev/stdout"),
+        "config": workspace.folder / f"{NAME}.config.json",
+        "catalog": workspace.folder / f"{NAME}.catalog.json",
+        "ledger": tmp_path / "ledger.sqlite",
+    }
+    if kind == "fifo":
+        os.mkfifo(paths[kind])
+    settings = config(rejected_records_path=str(paths[kind]), on_rejected_record="skip")
+    workspace.file(f"{NAME}.catalog.json", catalog("order_payments"))
+    status, message = check(workspace, settings)
+    assert (status, "rejected_records_path" in message) == ("FAILED", True), message
+    result = write(workspace, settings, [payment(1, Amount="none"), STATE])
+    assert result.code == 1
+    assert "rejected_records_path" in result.errors[0]["message"]
+    assert json.loads(paths["config"].read_text()) == settings

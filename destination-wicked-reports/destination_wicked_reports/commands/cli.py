@@ -82,7 +82,7 @@ def _replay(config: Config, options: argparse.Namespace) -> int:
     normalizer = make_normalizer(config)
     reader = DeadLetterReader(normalizer.streams, native=isinstance(config.mapping, NativeMapping))
     size = check_file(options.rejects, reader)
-    with open_session(config, resend_in_doubt=options.in_doubt) as session:
+    with open_session(config, replay=True, resend_in_doubt=options.in_doubt) as session:
         replay = Replay(session, normalizer)
         lines = (content for _, content in read_dead_letters(options.rejects, reader, size))
         try:

@@ -20,7 +20,7 @@ from destination_wicked_reports.mappings.revenue import order_name
 from destination_wicked_reports.model import IN_DOUBT, Record, Row, SaleState
 
 _NAMES = frozenset(
-    {"outcome", "id", "reason", "field", "endpoint", "stream", "at", "form", "key", "digest", "row"}
+    {"outcome", "id", "reason", "field", "endpoint", "stream", "at", "form", "key", "digest", "hash", "row"}
     | {"sale_key", "sale", "payments"}
 )
 

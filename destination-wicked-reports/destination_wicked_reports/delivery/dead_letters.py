@@ -9,13 +9,18 @@ A line has `outcome` (`rejected` or `in_doubt`), an `id`, `reason`, `field` (Wic
   and for a row of a sale `sale_key`, its `payments` (number of the order, status, amount, date), and `sale`, the state
   that the ledger would have stored.
 
+A rejected line also has a `hash` of its content. A row that is rejected again by later runs is in the file once, as
+long as its line is open.
+
 `commands/dead_letter_reader.py` reads the file. Next to it, `*.settled` lists the ids of the lines that were replayed
-or dismissed; every run reports how many of the others there are.
+or dismissed; the others are open, and every run reports how many there are.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
+import fcntl
 import os
 import re
 from collections import Counter
@@ -28,6 +33,7 @@ from typing import Any
 import orjson
 
 from destination_wicked_reports.api.endpoints import ORDER_PAYMENTS, ORDERS
+from destination_wicked_reports.config.files import NO_FILE_LOCKS, open_private
 from destination_wicked_reports.errors import DeadLetterFileError
 from destination_wicked_reports.model import IN_DOUBT, Reject, Row
 
@@ -40,9 +46,14 @@ TOO_DEEP = "(nested too deep to be written)"
 REJECTED = "rejected"
 #: Ends the name of the file with the ids of the lines that were replayed or dismissed.
 SETTLED_SUFFIX = ".settled"
-#: Bytes of the dead-letter file that `reminder` reads at most.
+#: Bytes of the dead-letter file that are read at most: for `reminder`, and to find rows that are in the file already.
 READ_BYTES = 64 << 20
+#: Rows of this run that are remembered at most, to find them in the file.
+MOST_HASHES = 250_000
+#: The beginning of every line that this module writes.
+_START = b'{"outcome'
 _ID = re.compile(rb'"id"\s*:\s*"([0-9a-f]{16})"').search
+_HASH = re.compile(rb'"hash"\s*:\s*"([0-9a-f]{32})"').search
 RECORD, FACTS, ROW = "record", "facts", "row"
 
 #: Reasons for rows that the connector itself does not send, or does not send again.
@@ -52,13 +63,17 @@ OUTCOME_UNKNOWN = "A previous run ended after this row may have been sent and be
 
 
 class DeadLetterFile:
-    """Appends to one file. Only its owner may read it, because it contains customers' rows.
+    """Appends to one file, which other processes may append to. Only its owner may read it: it has customers' rows.
 
-    Every method raises DeadLetterFileError if the file cannot be written.
+    A row that was rejected by an earlier run, too, is only counted, unless `repeat` is set, as `replay` does: it closes
+    the lines that it sends. Every method raises DeadLetterFileError if the file cannot be written.
     """
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, *, repeat: bool = False):
         self.path = path
+        self._repeat = repeat
+        #: The hashes of open lines; None until the file was read.
+        self._hashes: set[bytes] | None = None
         self.counts = {REJECTED: 0, IN_DOUBT: 0}
         self._descriptor = -1
         self._unsynced = False
@@ -81,6 +96,8 @@ class DeadLetterFile:
         if self._unsynced:
             with _named():
                 os.fsync(self._descriptor)
+                if not os.fstat(self._descriptor).st_nlink:
+                    raise OSError(errno.ENOENT, "it was removed during the run")
             self._unsynced = False
 
     def close(self) -> None:
@@ -91,22 +108,30 @@ class DeadLetterFile:
             self._descriptor = -1
 
     def check_writable(self) -> None:
-        """Open the file for appending, as the first rejected row would."""
+        """Open the file for appending, as the first rejected row would. Also raises if it holds anything else."""
         with _named():
             existed = self.path.exists()
-            self._open()
+            with self._locked():
+                start = os.pread(self._descriptor, 1 << 16, 0).lstrip()
+                is_output = any(os.path.sameopenfile(self._descriptor, each) for each in _standard_files())
             self.close()
             if not existed:
                 self.path.unlink()
+            if is_output:
+                raise OSError(errno.EINVAL, "it is the standard input or output of this run")
+            line = start.partition(b"\n")[0]
+            if not (start.startswith(_START) or _START.startswith(start) or (line[:1] == b"{" and b'"row"' in line)):
+                raise OSError(errno.EINVAL, "it exists and holds something else than dead letters")
 
     # -- lines that nobody has dealt with yet --------------------------------------------------------------------------
 
     def settle(self, ids: Iterable[str]) -> None:
         """Record that the lines with these ids were replayed or dismissed; raises OSError."""
+        self._hashes = None  # of open lines
         content = "".join(f"{each}\n" for each in ids).encode()
         if not content:
             return
-        descriptor = os.open(self._settled_path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        descriptor = open_private(self._settled_path, os.O_WRONLY | os.O_APPEND)
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
             file.flush()
@@ -135,6 +160,15 @@ class DeadLetterFile:
     def _count_open(self) -> tuple[Counter[str], bool]:
         """Return the open lines by outcome, and whether the whole file was read."""
         counts: Counter[str] = Counter()
+        for line in self._open_lines():
+            if not _has(line, b"form", FACTS):
+                counts[IN_DOUBT if _has(line, b"outcome", IN_DOUBT) else REJECTED] += 1
+        with contextlib.suppress(OSError):
+            return counts, self.path.stat().st_size <= READ_BYTES
+        return counts, True
+
+    def _open_lines(self) -> Iterator[bytes]:
+        """Yield the lines that were neither replayed nor dismissed, of the first `READ_BYTES` of the file."""
         rest = READ_BYTES
         try:
             settled = set(self._settled_path.read_bytes().split()) if self._settled_path.exists() else set()
@@ -142,23 +176,36 @@ class DeadLetterFile:
                 for line in lines:
                     rest -= len(line)
                     if rest < 0:
-                        break
-                    if not line.isspace() and not _has(line, b"form", FACTS) and line_id(line).encode() not in settled:
-                        counts[IN_DOUBT if _has(line, b"outcome", IN_DOUBT) else REJECTED] += 1
+                        return
+                    if not line.isspace() and line_id(line).encode() not in settled:
+                        yield line
         except OSError:  # the file does not exist; if it cannot be read, writing to it fails and is reported
-            pass
-        return counts, rest >= 0
+            return
 
     @property
     def _settled_path(self) -> Path:
         return self.path.with_name(self.path.name + SETTLED_SUFFIX)
 
-    def _open(self) -> None:
-        if self._descriptor < 0:
-            self._descriptor = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
-            size = os.fstat(self._descriptor).st_size
-            if size and os.pread(self._descriptor, 1, size - 1) != b"\n":
-                self._append(b"\n")  # a run was killed in the middle of a line: start a new one
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Lock the file against other processes. It is opened first, and again if it was moved away meanwhile."""
+        while True:
+            if self._descriptor < 0:
+                self._descriptor = open_private(self.path, os.O_RDWR | os.O_APPEND)
+                self._hashes = None
+            try:
+                fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+            except OSError as error:
+                raise OSError(error.errno, NO_FILE_LOCKS) from None
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(self._descriptor), self.path.stat()):
+                    break
+            self.close()
+        try:
+            yield
+        finally:
+            if self._descriptor >= 0:
+                fcntl.flock(self._descriptor, fcntl.LOCK_UN)
 
     def _write_row(self, outcome: str, row: Row, reason: str) -> None:
         details: dict[str, Any] = {"form": ROW, "key": row.key, "digest": row.digest.hex()}
@@ -171,8 +218,17 @@ class DeadLetterFile:
     def _write(
         self, outcome: str, reason: str, field: str, endpoint: str, stream: str, row: Any, details: dict[str, Any]
     ) -> None:
-        with _named():
-            self._open()
+        try:
+            content = orjson.dumps(row, default=str, option=_OPTIONS | orjson.OPT_SORT_KEYS)
+        except orjson.JSONEncodeError:
+            # A record that cannot be serialized must not stop every run: write what can be.
+            row = _serializable(row, _LEVELS)
+            content = orjson.dumps(row, default=str, option=_OPTIONS | orjson.OPT_SORT_KEYS)
+        digest = ""
+        if outcome == REJECTED:
+            names = (details["form"], endpoint, stream, details.get("key", ""))
+            digest = blake2b("\0".join(names).encode(errors="replace") + b"\0" + content, digest_size=16).hexdigest()
+            details = {"hash": digest, **details}
         dead_letter = {
             "outcome": outcome,
             "id": os.urandom(8).hex(),
@@ -184,19 +240,31 @@ class DeadLetterFile:
             **details,
             "row": row,
         }
-        try:
-            line = orjson.dumps(dead_letter, default=str, option=_OPTIONS)
-        except orjson.JSONEncodeError:
-            # A record that cannot be serialized must not stop every run: write what can be.
-            line = orjson.dumps({**dead_letter, "row": _serializable(row, _LEVELS)}, default=str, option=_OPTIONS)
-        with _named():
-            self._append(line)
+        line = orjson.dumps(dead_letter, default=str, option=_OPTIONS)
+        with _named(), self._locked():
+            if self._repeat or outcome != REJECTED:
+                self._append(line)
+            else:
+                self._append_once(line, bytes.fromhex(digest))
         self.counts[outcome] += 1
-        self._unsynced = True
+        self._unsynced = True  # also a line that an earlier run wrote: it may have died before it synced it
+
+    def _append_once(self, line: bytes, digest: bytes) -> None:
+        """Append a line unless the file has an open one of the same content."""
+        if self._hashes is None:
+            found = (_HASH(each.partition(b'"row"')[0]) for each in self._open_lines())
+            self._hashes = {bytes.fromhex(each[1].decode()) for each in found if each}
+        if digest in self._hashes:
+            return
+        self._append(line)
+        if len(self._hashes) < MOST_HASHES:
+            self._hashes.add(digest)
 
     def _append(self, line: bytes) -> None:
-        """Write all of a line or nothing: a full disk takes part of it without an error."""
+        """Write all of a line or nothing, to the locked file: a full disk takes part of it without an error."""
         size = os.fstat(self._descriptor).st_size
+        if size and os.pread(self._descriptor, 1, size - 1) != b"\n":
+            line = b"\n" + line  # a run was killed in the middle of a line: start a new one
         rest = memoryview(line)
         try:
             while rest:
@@ -220,6 +288,14 @@ def _named() -> Iterator[None]:
         yield
     except OSError as error:
         raise DeadLetterFileError(error.errno, error.strerror or type(error).__name__) from None
+
+
+def _standard_files() -> Iterator[int]:
+    """Yield the descriptors of standard input, output and error that are open."""
+    for descriptor in range(3):
+        with contextlib.suppress(OSError):
+            os.fstat(descriptor)
+            yield descriptor
 
 
 def line_id(line: bytes) -> str:

@@ -40,16 +40,19 @@ class Session:
 
 
 @contextlib.contextmanager
-def open_session(config: Config, *, fail_fast: bool = False, resend_in_doubt: bool = False) -> Iterator[Session]:
+def open_session(
+    config: Config, *, fail_fast: bool = False, replay: bool = False, resend_in_doubt: bool = False
+) -> Iterator[Session]:
     """Open the ledger, the dead-letter file, the client and the dispatcher, and close them at the end.
 
-    `fail_fast` ends the run at the first row that fails; `resend_in_doubt` sends rows in doubt again.
+    `fail_fast` ends the run at the first row that fails. `replay` writes rows that fail again to the dead-letter file
+    again; `resend_in_doubt` sends rows in doubt again.
     Raises AirbyteTracedException for everything that goes wrong with these parts, here or inside the block.
     """
     try:
         with contextlib.ExitStack() as stack:
             ledger = stack.enter_context(contextlib.closing(open_ledger(config, resend_in_doubt=resend_in_doubt)))
-            dead_letters = open_dead_letters(config)
+            dead_letters = open_dead_letters(config, repeat=replay)
             stack.callback(dead_letters.close)
             client = make_client(config)
             tally = Tally(dead_letters, fail_fast=fail_fast)
@@ -82,17 +85,17 @@ def make_client(config: Config) -> WickedClient:
     )
 
 
-def open_dead_letters(config: Config) -> DeadLetterFile:
-    """Return the dead-letter file, creating its folder.
+def open_dead_letters(config: Config, *, repeat: bool = False) -> DeadLetterFile:
+    """Return the dead-letter file, creating its folder; for `repeat` see DeadLetterFile.
 
-    Raises ConfigurationError if it cannot be written, or is one of the ledger's files.
+    Raises ConfigurationError if it cannot be written, is one of the ledger's files, or holds anything else.
     """
     path, ledger = rejects_path(config), ledger_path(config)
     if ledger is not None and path.resolve() in [
         ledger.with_name(ledger.name + suffix).resolve() for suffix in _SQLITE_SUFFIXES
     ]:
         raise ConfigurationError(f"{path} is the ledger's own file. Choose another rejected_records_path.")
-    dead_letters = DeadLetterFile(path)
+    dead_letters = DeadLetterFile(path, repeat=repeat)
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         dead_letters.check_writable()

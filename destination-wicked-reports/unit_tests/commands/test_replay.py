@@ -87,7 +87,7 @@ class Bench:
     def __init__(self, wicked, tmp_path):
         self.wicked = wicked
         self.dead_letters = DeadLetterFile(tmp_path / "dead_letters.jsonl")
-        self.again = DeadLetterFile(tmp_path / "again.jsonl")
+        self.again = DeadLetterFile(tmp_path / "again.jsonl", repeat=True)
         self.config = Config.parse(
             {
                 "api_key": "k",
@@ -120,7 +120,7 @@ class Bench:
         reader = DeadLetterReader(normalizer.streams, native=isinstance(normalizer, NativeNormalizer))
         size = check_file(self.dead_letters.path, reader)
         del self.wicked.requests[:]
-        with open_session(self.config, resend_in_doubt=in_doubt) as session:
+        with open_session(self.config, replay=True, resend_in_doubt=in_doubt) as session:
             replay = Replay(session, normalizer)
             lines = (content for _, content in read_dead_letters(self.dead_letters.path, reader, size))
             replay.send(line for line in lines if isinstance(line, DeadLetter))
@@ -453,10 +453,9 @@ def test_a_dead_letter_has_what_a_replay_needs(dead_letters):
 
 
 class TestOpenDeadLetters:
-    def reject(self, dead_letters: DeadLetterFile, **extra) -> None:
-        dead_letters.reject(
-            Reject("no", "Email", "contacts", "contacts", {"SourceSystem": "shop", "SourceID": "1"}, **extra)
-        )
+    def reject(self, dead_letters: DeadLetterFile, number: int = 1, **extra) -> None:
+        row = {"SourceSystem": "shop", "SourceID": str(number)}
+        dead_letters.reject(Reject("no", "Email", "contacts", "contacts", row, **extra))
 
     def test_there_is_no_reminder_without_a_file_or_a_line(self, dead_letters):
         assert dead_letters.reminder() == ""
@@ -464,8 +463,8 @@ class TestOpenDeadLetters:
         assert dead_letters.reminder() == ""
 
     def test_lines_are_counted_until_they_are_settled(self, dead_letters):
-        self.reject(dead_letters)
-        self.reject(dead_letters)
+        self.reject(dead_letters, 1)
+        self.reject(dead_letters, 2)
         dead_letters.mark_in_doubt(make_row("orders", 1), "lost")
         assert dead_letters.reminder().startswith(f"Open: 3 dead letters are in {dead_letters.path} (1 in doubt). ")
         first, *_ = lines_of(dead_letters)
@@ -488,8 +487,8 @@ class TestOpenDeadLetters:
         assert dead_letters.reminder() == ""
 
     def test_a_large_file_is_read_up_to_a_limit(self, dead_letters, monkeypatch):
-        for _ in range(5):
-            self.reject(dead_letters)
+        for number in range(5):
+            self.reject(dead_letters, number)
         monkeypatch.setattr(module, "READ_BYTES", 600)
         assert "Open: at least " in dead_letters.reminder()
 
