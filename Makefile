@@ -44,11 +44,13 @@ hosts-test: hosts
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m hosts $(PYTEST_ARGS)
 
 # With the engine that `docker` reaches, or a temporary one; see docker/README.md.
+# The image with all four connectors and wicked-reports-sync.
+RUNNER ?= wicked-reports-sync
 images:
-	PYTHON=$(PYTHON) docker/with-engine docker/build $(PACKAGES)
+	PYTHON=$(PYTHON) docker/with-engine docker/build $(PACKAGES) $(RUNNER)
 
 image-test: $(READY)
-	PYTHON=$(PYTHON) PACKAGES="$(PACKAGES)" docker/with-engine sh -c 'docker/build $(PACKAGES) && \
+	PYTHON=$(PYTHON) PACKAGES="$(PACKAGES)" docker/with-engine sh -c 'docker/build $(PACKAGES) $(RUNNER) && \
 		$(BIN)/python -m pytest -m image_tests integration_tests/test_images.py $(PYTEST_ARGS)'
 
 # The images leave out dependencies of the CDK that are never imported; so does this installation, for `make image-suite`.

@@ -22,8 +22,9 @@ from destination_wicked_reports.api.endpoints import ENDPOINTS
 
 from integration_tests.simulator.client import SimulatorClient
 from integration_tests.simulator.server import running_simulator
-from integration_tests.support.containers import PACKAGES, ROOT, Containers, docker, plain, require
+from integration_tests.support.containers import PACKAGES, ROOT, Containers, docker, plain, require, require_image
 from integration_tests.support.processes import Workspace, catalog, finish_pipe, start_pipe
+from integration_tests.support.sync import ENVIRONMENT, SyncFolder
 from integration_tests.test_destination import order, state
 from integration_tests.test_kill import Pipeline, sums
 
@@ -454,3 +455,27 @@ STANDARD = {
         f"test_docker_image_build_and_{what}" for what in ("spec", "check", "config_matches_spec", "discover", "read")
     },
 }
+
+
+# --- wicked-reports-sync ---------------------------------------------------------------------------------------------
+
+
+@images
+def test_one_image_syncs_from_a_mounted_folder(busy, tmp_path):
+    image = require_image("airbyte/wicked-reports-sync:dev")
+    folder = SyncFolder(tmp_path, busy)
+    folder.settings["source"]["config"]["end_date"] = FIRST
+    folder.write()
+    keys = [
+        word
+        for name in ("WECANTRACK_API_KEY", "WICKED_REPORTS_API_KEY")
+        for word in ("--env", f"{name}={ENVIRONMENT[name]}")
+    ]
+    user = f"{os.getuid()}:{os.getgid()}"
+    command = ["run", "--rm", "--network", "host", "--volume", f"{tmp_path}:/work", "--user", user, *keys, image]
+    assert docker("run", "--rm", "--network", "none", image, "--version").stdout.startswith("wicked-reports-sync ")
+    done = docker(*command, "run", "sync.yaml")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert busy.held()["table"] == busy.truth([FIRST])
+    assert folder.position() == FIRST
+    assert docker(*command, "status").stdout.startswith("source")

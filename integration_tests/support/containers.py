@@ -43,12 +43,17 @@ def docker(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 def require(connector: str) -> str:
     """Return a connector's image; skip the test without an engine or image (with `CI_STRICT=1`, fail it)."""
+    return require_image(image_of(connector))
+
+
+def require_image(image: str) -> str:
+    """Return an image; skip the test without an engine or image (with `CI_STRICT=1`, fail it)."""
     missing = engine_missing()
-    if not missing and docker("image", "inspect", image_of(connector)).returncode:
-        missing = f"the image {image_of(connector)} is not built: run `make images`"
+    if not missing and docker("image", "inspect", image).returncode:
+        missing = f"the image {image} is not built: run `make images`"
     if missing:
         unavailable(missing)
-    return image_of(connector)
+    return image
 
 
 class Containers(Workspace):

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 from importlib.util import find_spec
+
+from destination_wicked_reports.sync.exit_codes import MISCONFIGURED, STOPPED
 
 #: Modules of the extra `[cli]`, which the connector's own image leaves out.
 EXTRA = ("rich", "yaml")
@@ -11,13 +15,15 @@ EXTRA = ("rich", "yaml")
 
 def cli() -> None:
     """Run the command line in `sys.argv` and exit with its code."""
+    # process 1 of a container ignores SIGTERM until a handler is set, and the imports take a second
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(STOPPED))
     missing = [name for name in EXTRA if find_spec(name) is None]
     if missing:
         sys.stderr.write(
             f"wicked-reports-sync needs {' and '.join(missing)}: install it with "
             "`pip install 'airbyte-destination-wicked-reports[cli]'`.\n"
         )
-        sys.exit(3)
+        sys.exit(MISCONFIGURED)
     from destination_wicked_reports.base import startup
 
     startup.prepare(defer_sources=True)

@@ -102,6 +102,7 @@ def _parser() -> argparse.ArgumentParser:
     add_file("plan", _plan, "show how long each stream takes at the vendors' rates, and in which order to load")
     preview = add_file("preview", _preview, "show what a run would send; nothing is sent, and no state is kept")
     preview.add_argument("--days", type=_count, metavar="N", help="only the last N days, whatever was read before")
+    preview.add_argument("--records", type=_count, metavar="N", help="stop after N records")
     preview.add_argument("--json", action="store_true", help="print every row as JSON")
     run = add_file("run", _run, "read what is new, and send it")
     run.add_argument(
@@ -153,7 +154,9 @@ def _plan(options: argparse.Namespace) -> int:
 
 def _preview(options: argparse.Namespace) -> int:
     settings, syncs = _chosen(options)
-    more = ["--json"] if options.json else []
+    more = ["--json"] * options.json
+    if options.records is not None:
+        more += ["--records", str(options.records)]
     return max(inspecting.preview(settings, sync, options.days, more) for sync in syncs)
 
 
