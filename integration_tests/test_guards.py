@@ -263,7 +263,7 @@ def test_two_changes_at_once_are_refused_although_one_is_accepted(workspace, sim
     ("accept", "words"),
     [
         ("nonsense", 'must have the form "setting: old -> new"'),
-        ("cpc: skip -> rollup", "it can name source_system, revenue_basis, recognize, currency only"),
+        ("cpc: skip -> rollup", "it can name source_system, revenue_basis, recognize, currency: correct"),
         ("currency: transaction -> euro", "the mapping has currency `transaction` and nothing changed"),
     ],
 )

@@ -52,6 +52,7 @@ class SaleState:
     two states the one with the greater version is the later. `aliases` are what such rows may
     have in common with the sale. `source_updated_at` is the source's own time of that record, "" where it gives none.
     `contact_hash` stands for an address that the ledger must not store; see `affiliate/contact_lookup.py`.
+    `renamed` has the former source systems, oldest first, each with the number of the last order sent under it.
     """
 
     currency: str = ""
@@ -65,11 +66,16 @@ class SaleState:
     contact_hash: str = ""
     aliases: tuple[str, ...] = ()
     source_updated_at: str = ""
+    renamed: tuple[tuple[str, int], ...] = ()
 
     @property
     def net(self) -> Decimal:
         """What the sale's orders count for at Wicked."""
         return sum((order.left for order in self.open_orders), ZERO)
+
+    def sent_as(self, number: int, source_system: str) -> str:
+        """Return the SourceSystem that order `number` has at Wicked, where the ledger has it as `source_system`."""
+        return next((former for former, last in self.renamed if number <= last), source_system)
 
 
 class SalePayment(NamedTuple):
@@ -147,6 +153,18 @@ class Row:
     def identity(self) -> str:
         """What no two rows in flight may share: the sale they belong to, else their own key."""
         return self.sale_key or self.key
+
+
+class OrderFacts(NamedTuple):
+    """What tells whether two orders of equal id are the same. `created_at` is UTC, `YYYY-MM-DD HH:MM:SS`."""
+
+    source_system: str
+    source_id: str
+    created_at: str
+    total: Decimal
+    sequence: int
+    #: the order as it would be sent, if it is a row already
+    body: bytes = b""
 
 
 @dataclass(slots=True, frozen=True)

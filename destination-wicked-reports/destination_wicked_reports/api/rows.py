@@ -177,7 +177,7 @@ class RowMaker:
             body = orjson.dumps(fields)
         except TypeError:
             raise FieldError(_unencodable(fields), "text that is not valid Unicode") from None
-        digest = blake2b(body, digest_size=DIGEST_SIZE).digest()
+        digest = digest_of(body)
         if key is None:
             if self._key is None:
                 key = digest.hex()
@@ -194,6 +194,11 @@ class RowMaker:
             row.left_out = tuple(self._left_out)
             self._left_out.clear()
         return row
+
+
+def digest_of(body: bytes) -> bytes:
+    """Return the digest by which the ledger knows the content of a row."""
+    return blake2b(body, digest_size=DIGEST_SIZE).digest()
 
 
 def _unencodable(fields: Mapping[str, Any]) -> str:

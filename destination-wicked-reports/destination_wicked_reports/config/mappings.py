@@ -169,7 +169,7 @@ class AffiliateMapping(BaseModel):
     @property
     def contact_settings(self) -> str:
         """The settings that decide who bought, as text that is equal if they are."""
-        return self.model_dump_json(include={"contact_rules", "without_contact"})
+        return self.model_dump_json(include={"contact_rules", "contact_lookup", "without_contact"})
 
 
 class WecantrackMapping(AffiliateMapping):

@@ -30,12 +30,13 @@ from destination_wicked_reports.api.endpoints import ENDPOINTS, LOAD_ORDER, RANK
 from destination_wicked_reports.api.responses import Outcome, PostResult
 from destination_wicked_reports.delivery.dead_letters import ORDER_REJECTED, OUTCOME_UNKNOWN, TOO_LARGE
 from destination_wicked_reports.delivery.queue import ROW_BYTES, Queue
+from destination_wicked_reports.delivery.source_systems import SourceSystemGuard, was_sent_under_former_name
 from destination_wicked_reports.delivery.tally import CHANGED, UNCHANGED, Tally
 from destination_wicked_reports.errors import NotStoredError
 from destination_wicked_reports.ledger.ledger import ACCEPTED, Ledger
 from destination_wicked_reports.ledger.order_book import OrderBook
 from destination_wicked_reports.ledger.outbox import Batch
-from destination_wicked_reports.model import IN_DOUBT, Row
+from destination_wicked_reports.model import IN_DOUBT, OrderFacts, Row
 from destination_wicked_reports.signals import POLL_SECONDS, POST_THREAD, SIGNALS
 
 #: After a signal, how many seconds the responses of running requests are awaited. Docker kills after 10 seconds.
@@ -59,6 +60,7 @@ class Dispatcher:
         clock: Callable[[], float] = time.monotonic,
     ):
         self.orders = OrderBook(ledger)
+        self._guard = SourceSystemGuard(ledger)
         self._client = client
         self._ledger = ledger
         self._tally = tally
@@ -97,13 +99,20 @@ class Dispatcher:
 
     # -- queueing ---------------------------------------------------------------------------------------------------
 
-    def add(self, rows: Iterable[Row]) -> None:
+    def add(self, rows: Iterable[Row], stored: Iterable[OrderFacts] = ()) -> None:
         """Queue the rows that are new, and send every batch that is full.
+
+        `stored` are orders that the mapping stored in the ledger. Raises ConfigurationError for a source system that
+        was changed, see `SourceSystemGuard`.
+        """
+        self._add(self._guard.admit(rows, stored))
+
+    def _add(self, added: list[Row]) -> None:
+        """Queue rows.
 
         The rows of one sale are sent in the order in which they were made, across endpoints: a further order waits
         until every earlier refund of its sale is settled.
         """
-        added = list(rows)
         if self._ledger.acquire(row.key for row in added):
             self.recover()
         for group in self._in_sale_order(added):
@@ -129,7 +138,7 @@ class Dispatcher:
                 self._later_sales = {row.sale_key for row in rows[position:] if row.sale_key is not None}
                 yield rows[start:position]
                 start, endpoints = position, {}
-                self.flush()
+                self._flush()
             endpoints[row.sale_key] = row.endpoint
         self._later_sales = set()
         yield rows[start:]
@@ -140,6 +149,8 @@ class Dispatcher:
         for row in rows:
             duplicate = latest.get(row.key)
             digest = known.get(row.key) if duplicate is None else duplicate.digest
+            if digest not in (None, row.digest) and was_sent_under_former_name(self._ledger, row, digest):
+                digest = row.digest
             if digest is not None and (digest == row.digest or endpoint not in UPDATABLE):
                 counts[UNCHANGED if digest == row.digest else CHANGED] += 1
             elif len(row.body) > ROW_BYTES:
@@ -161,7 +172,8 @@ class Dispatcher:
     def oldest(self) -> float:
         """Return the lowest sequence of the unsettled rows; infinity if there is none."""
         batches = self._ahead() + self._submitting + self._failed
-        return min([batch.sequence for batch in batches] + [queue.oldest for queue in self._queues.values()])
+        held = self._guard.oldest()
+        return min([held] + [batch.sequence for batch in batches] + [queue.oldest for queue in self._queues.values()])
 
     def waiting_since(self) -> float:
         """Return when the oldest queued row was queued, in seconds of `clock`; infinity if there is none."""
@@ -191,7 +203,11 @@ class Dispatcher:
                 self._submit(batch)
 
     def flush(self) -> None:
-        """Send everything queued, in Wicked's order, and wait for all results."""
+        """Send everything, in Wicked's order, and wait for all results."""
+        self._add(self._guard.release())
+        self._flush()
+
+    def _flush(self) -> None:
         self._send_up_to(LOAD_ORDER[-1])
         while self._in_flight:
             self.collect(block=True)

@@ -245,7 +245,8 @@ class Writer:
             return
         if self._restore is not None:
             self._restore(self._records)
-        self._dispatcher.add(self._tally.rows_of(self._normalizer.normalize(self._records, self._dispatcher.orders)))
+        rows = self._tally.rows_of(self._normalizer.normalize(self._records, self._dispatcher.orders))
+        self._dispatcher.add(rows, self._normalizer.take_stored_orders())
         self._records = []  # only now: if anything fails before this line, their STATE must not be released
         self._records_bytes = 0
         self._records_since = float("inf")

@@ -28,6 +28,7 @@ from destination_wicked_reports.ledger import order_documents
 from destination_wicked_reports.ledger import sale_totals as totals
 from destination_wicked_reports.ledger.ledger import Ledger
 from destination_wicked_reports.ledger.order_documents import documents
+from destination_wicked_reports.ledger.renaming import must_rename
 from destination_wicked_reports.ledger.sale_totals import contributions, sale_totals
 from destination_wicked_reports.ledger.schema import outbox, sales, settings
 from destination_wicked_reports.ledger.sql import has_table, starts_with, upsert
@@ -44,8 +45,12 @@ def stored_setting_name(store: str, mapping_type: str, setting: str, source_syst
 
 def refuse_changes(config: Config, ledger: Ledger) -> None:
     """Raise ConfigurationError for a changed setting, unless `accept_change` names this change and no other."""
-    accepted = config.accepted_change
-    changes = find_changes(config.mapping, ledger)
+    accepted, mapping = config.accepted_change, config.mapping
+    if accepted is not None and accepted.setting == SOURCE_SYSTEM:
+        _check_source_system(accepted, mapping)
+        if isinstance(mapping, GuardedMapping) and must_rename(ledger, accepted):
+            mapping = mapping.model_copy(update={SOURCE_SYSTEM: accepted.old})
+    changes = find_changes(mapping, ledger)
     refused = [change for change in changes if change != accepted]
     if refused:
         raise ConfigurationError(_refusal(refused, ledger))
@@ -112,12 +117,26 @@ def _refusal(changes: list[SettingChange], ledger: Ledger) -> str:
     )
 
 
+def _check_source_system(accepted: SettingChange, mapping: Mapping) -> None:
+    if not isinstance(mapping, GuardedMapping):
+        raise ConfigurationError(
+            f"accept_change cannot rename a source system with the mapping {mapping.type}, whose records name it: "
+            "Wicked Reports would not find the orders of payments that follow. Set the name in the records back, and "
+            "remove accept_change."
+        )
+    if mapping.source_system != accepted.new:
+        raise ConfigurationError(
+            f'accept_change is "{accepted}", but the mapping has source_system `{mapping.source_system}`: correct or '
+            "remove it."
+        )
+
+
 def _check_done(accepted: SettingChange, mapping: Mapping) -> None:
     """Raise ConfigurationError unless the configuration already has the value that `accept_change` leads to."""
     if accepted.setting not in mapping.guarded:
-        known = ", ".join((SOURCE_SYSTEM, *mapping.guarded))
+        known = ", ".join((SOURCE_SYSTEM, *mapping.guarded)) if mapping.guarded else "nothing"
         raise ConfigurationError(
-            f"accept_change names {accepted.setting}, but with the mapping {mapping.type} it can name {known} only: "
+            f"accept_change names {accepted.setting}, but with the mapping {mapping.type} it can name {known}: "
             "correct or remove it."
         )
     value = getattr(mapping, accepted.setting)

@@ -16,6 +16,7 @@ import hashlib
 import os
 import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 
 import orjson
@@ -194,6 +195,12 @@ class Ledger:
 
     def _owner(self, api_key: str) -> str:
         return f"key.{self.store}.{fingerprint(api_key)}"
+
+    @cached_property
+    def renames(self) -> list[tuple[str, str, int]]:
+        """The renames of source systems, oldest first; see `schema.stored_renames`. Read once a run has begun."""
+        with self._connection.begin():
+            return schema.stored_renames(self._connection, self.store)
 
     def setting(self, name: str) -> str | None:
         """Return a setting that all rows of this ledger share; None if it is not set or there are no rows."""

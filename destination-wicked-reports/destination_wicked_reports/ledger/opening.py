@@ -6,12 +6,14 @@ import logging
 
 from destination_wicked_reports.api.client import WickedClient
 from destination_wicked_reports.api.rows import SEPARATOR
+from destination_wicked_reports.config.changes import SOURCE_SYSTEM
 from destination_wicked_reports.config.mappings import AffiliateMapping
 from destination_wicked_reports.config.paths import ledger_path
 from destination_wicked_reports.config.spec import Config, PostgresLedger
 from destination_wicked_reports.errors import ConfigurationError, LedgerError
 from destination_wicked_reports.ledger.guards import GuardedMapping, announcements, record_settings, refuse_changes
 from destination_wicked_reports.ledger.ledger import FILE_LOCK_SECONDS, LEASE_WAIT_SECONDS, Ledger
+from destination_wicked_reports.ledger.renaming import must_rename, rename_source_system
 
 logger = logging.getLogger("airbyte")
 
@@ -58,14 +60,20 @@ def is_first_run(config: Config, ledger: Ledger) -> bool:
 
 def claim_ledger(config: Config, ledger: Ledger, client: WickedClient) -> None:
     """Refuse a foreign ledger, else record whose it is. Waits for a run of the same source system."""
-    if isinstance(config.mapping, GuardedMapping):
-        ledger.acquire([config.mapping.source_system + SEPARATOR])
+    accepted = config.accepted_change
+    renamed = accepted if accepted is not None and accepted.setting == SOURCE_SYSTEM else None
+    scopes = {config.mapping.source_system} if isinstance(config.mapping, GuardedMapping) else set()
+    scopes |= {renamed.old, renamed.new} if renamed is not None else set()
+    ledger.acquire(scope + SEPARATOR for scope in scopes)
     try:
         refuse_foreign_ledger(config, ledger)
     except ConfigurationError:
         client.prove_key()  # a mistyped key is reported as a wrong key, not as a foreign ledger
         raise
     ledger.claim(config.api_key)
+    if renamed is not None and must_rename(ledger, renamed):
+        rename_source_system(ledger, renamed.old, renamed.new)
+        logger.info("Renamed source system %s to %s in the ledger. Nothing is sent for that.", renamed.old, renamed.new)
     for announcement in announcements(config, ledger):
         logger.warning(announcement)
     record_settings(config, ledger)

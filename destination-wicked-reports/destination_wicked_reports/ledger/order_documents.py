@@ -22,7 +22,7 @@ from sqlalchemy import (
 )
 
 from destination_wicked_reports.ledger.ledger import Ledger
-from destination_wicked_reports.ledger.schema import create_tables
+from destination_wicked_reports.ledger.schema import SCOPED, create_tables
 from destination_wicked_reports.ledger.sql import among, key_parameters, starts_with, upsert
 from destination_wicked_reports.model import Document
 
@@ -37,7 +37,7 @@ documents = Table(
     "documents",
     metadata,
     Column("store", String, primary_key=True),
-    Column("key", String, primary_key=True),
+    Column("key", String, primary_key=True, info=SCOPED),
     Column("pending", String, nullable=False),
     Column("facts", LargeBinary, nullable=False),
     sqlite_with_rowid=False,

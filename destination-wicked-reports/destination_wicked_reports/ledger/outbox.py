@@ -87,7 +87,8 @@ def decode_sale(sale: dict[str, Any]) -> SaleState:
         OpenOrder(order["number"], Decimal(order["total"]), Decimal(order["refunded"]), order["paid_at"])
         for order in sale["open_orders"]
     ]
-    return SaleState(**{**sale, "open_orders": tuple(orders), "aliases": tuple(sale["aliases"])})
+    renamed = tuple((name, last) for name, last in sale["renamed"])
+    return SaleState(**{**sale, "open_orders": tuple(orders), "aliases": tuple(sale["aliases"]), "renamed": renamed})
 
 
 def decode_payments(payments: Sequence[Sequence[Any]]) -> tuple[SalePayment, ...]:

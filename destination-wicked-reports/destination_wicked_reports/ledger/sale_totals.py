@@ -28,7 +28,7 @@ from sqlalchemy import (
 )
 
 from destination_wicked_reports.ledger.ledger import Ledger
-from destination_wicked_reports.ledger.schema import create_tables
+from destination_wicked_reports.ledger.schema import SCOPED, create_tables
 from destination_wicked_reports.ledger.sql import among, key_parameters, starts_with, upsert
 from destination_wicked_reports.model import ZERO, Contribution, SaleTotal
 
@@ -46,10 +46,10 @@ contributions = Table(
     "contributions",
     metadata,
     Column("store", String, primary_key=True),
-    Column("key", String, primary_key=True),
-    Column("sale_key", String, nullable=False),
+    Column("key", String, primary_key=True, info=SCOPED),
+    Column("sale_key", String, nullable=False, info=SCOPED),
     Column("amount", String, nullable=False),  # money is decimal text, which no database rounds
-    *(Column(f"alias_{number}", String, nullable=False) for number in range(1, ALIASES + 1)),
+    *(Column(f"alias_{number}", String, nullable=False, info=SCOPED) for number in range(1, ALIASES + 1)),
     Column("source_updated_at", String, nullable=False),
     Column("currency", String, nullable=False),
     sqlite_with_rowid=False,
@@ -58,7 +58,7 @@ sale_totals = Table(
     "sale_totals",
     metadata,
     Column("store", String, primary_key=True),
-    Column("key", String, primary_key=True),
+    Column("key", String, primary_key=True, info=SCOPED),
     Column("amount", String, nullable=False),
     Column("pending", String, nullable=False),
     Column("facts", LargeBinary, nullable=False),

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
+import orjson
 from sqlalchemy import (
     BigInteger,
     Column,
@@ -44,6 +45,9 @@ from destination_wicked_reports.ledger.sql import (
     upsert,
 )
 
+#: The `info` of columns whose texts start with a source system; see `renaming.py`.
+SCOPED = {"scoped": True}
+
 metadata = MetaData()
 settings = Table("ledger", metadata, Column("name", String, primary_key=True), Column("value", String, nullable=False))
 #: Rows that Wicked accepted, and rows whose outcome is unknown.
@@ -52,7 +56,7 @@ sent = Table(
     metadata,
     Column("store", String, primary_key=True),  # live or test, as in Wicked
     Column("endpoint", String, primary_key=True),
-    Column("key", String, primary_key=True),
+    Column("key", String, primary_key=True, info=SCOPED),
     Column("digest", LargeBinary, nullable=False),
     Column("status", String, nullable=False),
     Column("stream", String, nullable=False),
@@ -64,14 +68,14 @@ sent_before = Table(
     "sent_before",
     metadata,
     Column("id", Integer, primary_key=True, autoincrement=True),
-    *(Column(column.name, column.type, nullable=False) for column in sent.columns),
+    *(Column(column.name, column.type, nullable=False, info=column.info) for column in sent.columns),
 )
 #: The latest `SaleState` of every sale.
 sales = Table(
     "sales",
     metadata,
     Column("store", String, primary_key=True),
-    Column("key", String, primary_key=True),
+    Column("key", String, primary_key=True, info=SCOPED),
     Column("version", Integer, nullable=False),
     Column("state", String, nullable=False),  # JSON, amounts as decimal text; see outbox.decode_sale
     sqlite_with_rowid=False,
@@ -82,8 +86,8 @@ sale_aliases = Table(
     "sale_aliases",
     metadata,
     Column("store", String, primary_key=True),
-    Column("alias", String, primary_key=True),
-    Column("sale_key", String, primary_key=True),
+    Column("alias", String, primary_key=True, info=SCOPED),
+    Column("sale_key", String, primary_key=True, info=SCOPED),
     sqlite_with_rowid=False,
 )
 #: The payments that each row of a sale carried.
@@ -91,10 +95,10 @@ sale_events = Table(
     "sale_events",
     metadata,
     Column("store", String, primary_key=True),
-    Column("sale_key", String, primary_key=True),
+    Column("sale_key", String, primary_key=True, info=SCOPED),
     Column("version", Integer, primary_key=True),  # of the sale after the row
     Column("endpoint", String, nullable=False),
-    Column("key", String, nullable=False),
+    Column("key", String, nullable=False, info=SCOPED),
     Column("currency", String, nullable=False),
     Column("payments", String, nullable=False),  # JSON: a list of number, status, amount
     Column("sent_at", BigInteger, nullable=False),  # UNIX seconds
@@ -168,6 +172,17 @@ def prepare(connection: Connection, description: str) -> None:
 def stored_id(connection: Connection) -> str:
     """Return the random id that the ledger was given when it was created."""
     return str(connection.scalar(select(settings.c.value).where(settings.c.name == _ID_NAME)))
+
+
+def renames_name(store: str) -> str:
+    """Return the name of the setting that lists the renames of a store's source systems; see `renaming.py`."""
+    return f"renamed.{store}"
+
+
+def stored_renames(connection: Connection, store: str) -> list[tuple[str, str, int]]:
+    """Return the renames of a store's source systems, oldest first: old name, new name, UNIX seconds."""
+    value = connection.scalar(select(settings.c.value).where(settings.c.name == renames_name(store)))
+    return [(old, new, at) for old, new, at in orjson.loads(value or "[]")]
 
 
 def stored_version(connection: Connection, description: str) -> int | None:

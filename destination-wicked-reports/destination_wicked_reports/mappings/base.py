@@ -10,7 +10,7 @@ from typing import ClassVar
 from destination_wicked_reports.api.endpoints import ENDPOINTS, ORDERS
 from destination_wicked_reports.api.rows import find_column
 from destination_wicked_reports.ledger.order_book import OrderBook
-from destination_wicked_reports.model import Record, Reject, Row, Skip
+from destination_wicked_reports.model import OrderFacts, Record, Reject, Row, Skip
 
 
 class Normalizer(ABC):
@@ -51,6 +51,13 @@ class Normalizer(ABC):
     def notes(self) -> Iterator[str]:
         """Yield what the user should hear at the end of the run, without any value of a record."""
         yield from ()
+
+    def take_stored_orders(self) -> list[OrderFacts]:
+        """Return the orders that `normalize` stored in the ledger instead of making rows of them, since the last call.
+
+        They let the destination notice a changed source system before their STATE is released.
+        """
+        return []
 
     def finish(self, orders: OrderBook) -> Iterator[Row | Reject | Skip]:
         """Yield what can be told only after the last record of a run; asked for once the input has ended."""

@@ -104,7 +104,7 @@ class SaleRowMaker:
         """Return the payment that takes money back."""
         row = self._payments.check(
             {
-                "SourceSystem": self._source_system,
+                "SourceSystem": step.sale.sent_as(step.number, self._source_system),
                 "OrderID": order_name(key.partition(SEPARATOR)[2], step.number),
                 "PaymentDate": step.paid_at,
                 "Amount": step.amount,

@@ -34,9 +34,10 @@ class Candidate(NamedTuple):
     left: Decimal
 
 
-def alias(*parts: str) -> str:
-    """Return a short text that two rows share if and only if these parts are equal."""
-    return blake2b(SEPARATOR.join(parts).encode(errors="surrogatepass"), digest_size=10).hexdigest()
+def alias(source_system: str, *parts: str) -> str:
+    """Return a text that two rows share if and only if source system and parts are equal; it starts with the former."""
+    digest = blake2b(SEPARATOR.join(parts).encode(errors="surrogatepass"), digest_size=10).hexdigest()
+    return source_system + SEPARATOR + digest
 
 
 def choose_sale(returned: Contribution, candidates: Iterable[Candidate]) -> str | None:

@@ -79,6 +79,7 @@ class SovrnReader:
     def __init__(self, mapping: SovrnMapping) -> None:
         self._by_sale_amount = mapping.revenue_basis == "sale_amount"
         self._excluded = frozenset(network.casefold() for network in mapping.exclude_networks)
+        self._source_system = mapping.source_system
         self._key_prefix = mapping.source_system + SEPARATOR
         rule_fields = (rule.field.split(".")[0] for rule in mapping.contact_rules)
         self._stored_fields = tuple(dict.fromkeys((*_STORED_FIELDS, *rule_fields)))
@@ -107,9 +108,9 @@ class SovrnReader:
         else:
             stored = {name: data[name] for name in self._stored_fields if data.get(name) is not None}
             click, commission = data.get("click_id"), data.get("commission_id")
-            scope = (self._key_prefix, account, str(data.get("merchant_group_id") or ""))
-            ids = {"commission": commission, "click": click}
-            aliases = tuple(alias(name, *scope, str(value)) for name, value in ids.items() if value)
+            merchant = str(data.get("merchant_group_id") or "")
+            names = [(name, str(value)) for name, value in (("commission", commission), ("click", click)) if value]
+            aliases = tuple(alias(self._source_system, name, account, merchant, value) for name, value in names)
             contribution = Contribution(key, key, cents(amount), aliases, changed_day)
         try:
             facts = orjson.dumps(stored)

@@ -353,17 +353,18 @@ class WecantrackNormalizer(AffiliateNormalizer):
 
         Each counts within one source system, account, advertiser and currency.
         """
-        scope = (self._sale_rows.key(str(data["user_network_account_id"])), str(data.get("advertiser_id")), currency)
+        system = self.mapping.source_system
+        scope = (str(data["user_network_account_id"]), str(data.get("advertiser_id")), currency)
         reference, order_ref = data.get("reference"), data.get("order_ref")
-        found = [alias("reference", *scope, str(reference))] if reference else []
+        found = [alias(system, "reference", *scope, str(reference))] if reference else []
         sub_ids = decode_json_text(data.get("sub_ids"))
         for sub_id in sub_ids.values() if isinstance(sub_ids, dict) else ():
             click = _CLICK_ID_INSIDE(sub_id) if isinstance(sub_id, str) else None
             if click is not None and click[0] != reference:
-                found.append(alias("reference", *scope, click[0]))
+                found.append(alias(system, "reference", *scope, click[0]))
                 break
         if order_ref:
-            found.append(alias("order_ref", *scope, str(order_ref)))
+            found.append(alias(system, "order_ref", *scope, str(order_ref)))
         return tuple(found)
 
     def click_details(self, sale: Sale) -> tuple[Any, Mapping[str, Any]]:

@@ -28,7 +28,7 @@ from destination_wicked_reports.mappings.bigcommerce.records import OrderItem, S
 from destination_wicked_reports.mappings.bigcommerce.rows import Shop, order_id
 from destination_wicked_reports.mappings.field_rules import FieldRule
 from destination_wicked_reports.mappings.revenue import Step, cents, plan
-from destination_wicked_reports.model import LAST_SEQUENCE, ZERO, Record, Reject, Row, SaleState, Skip
+from destination_wicked_reports.model import LAST_SEQUENCE, ZERO, OrderFacts, Record, Reject, Row, SaleState, Skip
 
 WORTHLESS = "order worth less than one cent"
 DELETED = "order deleted before it was sent"
@@ -118,6 +118,7 @@ class BigcommerceNormalizer(Normalizer):
             FieldRule(rule.field, rule.pattern, f"subscription_rules[{number}]")
             for number, rule in enumerate(mapping.subscription_rules)
         ]
+        self._stored_orders: list[OrderFacts] = []
         self._made_in_run = BoundedSet(_MAX_UNSETTLED)
         self._readers: Mapping[str, Callable[[Record], tuple[str, Change] | Row | Skip]] = {
             "customers": lambda record: self._shop.customer(record.data, record.sequence),
@@ -174,7 +175,21 @@ class BigcommerceNormalizer(Normalizer):
             return Skip(records_of.INCOMPLETE, record.sequence)
         key = self._shop.order_key(record.data, "id", "SourceID")
         order = records_of.read_order(record.data, self._subscription_rules)
+        self._note_order(key, order, record.sequence)
         return key, lambda draft: draft.add_order(order)
+
+    def _note_order(self, key: str, order: ShopOrder, sequence: int) -> None:
+        try:
+            total = Money(order, self.mapping.order_total, self.mapping.currency).total
+        except FieldError:
+            return
+        facts = OrderFacts(self.mapping.source_system, order_id(key), order.created, total, sequence)
+        self._stored_orders.append(facts)
+
+    def take_stored_orders(self) -> list[OrderFacts]:
+        """Return the orders read since the last call; they become rows at the end of the input."""
+        taken, self._stored_orders = self._stored_orders, []
+        return taken
 
     def _read_item(self, record: Record) -> tuple[str, Change] | Skip:
         if self.mapping.bundled_lines == "skip" and records_of.is_bundled(record.data):
@@ -347,7 +362,7 @@ class BigcommerceNormalizer(Normalizer):
         draft.sent = True
         draft.sent_item_ids |= {name for name in draft.items if shop.item_key(key, name) in sent_items}
         draft.items = {name: item for name, item in draft.items.items() if name not in draft.sent_item_ids}
-        items = self._make_items(draft, lambda name, item: shop.item(key, name, item, money), result)
+        items = self._make_items(draft, lambda name, item: shop.item(key, sale, name, item, money), result)
         value = balance.counted_value(money)
         if not balance.paid:
             sent = sale.net if sale.currency == money.currency else ZERO

@@ -13,7 +13,7 @@ from destination_wicked_reports.mappings.bigcommerce.balance import Money
 from destination_wicked_reports.mappings.bigcommerce.records import OrderItem, ShopOrder, identifier, moment, text
 from destination_wicked_reports.mappings.revenue import NewOrder, Refund, Step
 from destination_wicked_reports.mappings.sale_rows import SaleRowMaker, sale_id
-from destination_wicked_reports.model import LAST_SEQUENCE, Row
+from destination_wicked_reports.model import LAST_SEQUENCE, Row, SaleState
 
 
 class Shop:
@@ -121,15 +121,16 @@ class Shop:
         """Return the ledger key of an item."""
         return SEPARATOR.join((key, name))
 
-    def item(self, key: str, name: str, item: OrderItem, money: Money) -> Row:
+    def item(self, key: str, sale: SaleState, name: str, item: OrderItem, money: Money) -> Row:
         """Return an item that was read after its order was sent."""
         fields = {
-            "SourceSystem": self.source_system,
+            "SourceSystem": sale.sent_as(1, self.source_system),
             "OrderID": order_id(key),
             "SourceID": name,
             **_item_fields(item, money),
         }
-        return self._items.make(fields, "order_products", LAST_SEQUENCE)
+        row = self._items.check(fields)
+        return self._items.encode(row, "order_products", LAST_SEQUENCE, self.item_key(key, name))
 
 
 def order_id(key: str) -> str:
