@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 
-from demo import sovrn, story
+from demo import contacts, sovrn, story
 from demo.steps import FOLDER, compare, console, reconcile, save, shell, stamp, sync
 from integration_tests.simulator.client import SimulatorClient
 from integration_tests.simulator.server import simulator_process
@@ -49,7 +49,8 @@ def run(simulator: SimulatorClient, first: datetime, second: datetime) -> int:
         "api_url": simulator.url,
         "mapping": {
             "type": "wecantrack",
-            "contact_rules": [{"field": "sub_ids.*", "pattern": "(?P<contact_id>U[0-9]+)-"}],
+            "contact_rules": [{"field": "sub_ids.*", "pattern": contacts.PATTERN}],
+            "contact_lookup": {"type": "file", "path": str(contacts.FILE.absolute())},
             "without_contact": "synthetic",
         },
         "ledger": {"type": "sqlite", "path": str(FOLDER.absolute() / "ledger.sqlite")},
@@ -59,6 +60,13 @@ def run(simulator: SimulatorClient, first: datetime, second: datetime) -> int:
     save("destination.json", destination)
     save("catalog.json", catalog("transactions"))
 
+    contacts.write_file(buyers := contacts.in_clicks(simulator))
+    contacts.add(simulator, buyers)
+    console.print(
+        f"   {len(buyers):,} buyers are contacts of a CRM; {contacts.FILE} has their email addresses, by which Wicked "
+        "Reports joins clicks, contacts and orders."
+    )
+
     console.print(f"\n[bold]2. First sync[/bold], {DAYS} days up to {first.date()}:")
     if not sync("source-wecantrack", "source.first.json", "destination.json", "state.json", resume=False):
         return 1
@@ -67,6 +75,9 @@ def run(simulator: SimulatorClient, first: datetime, second: datetime) -> int:
         "taken back by negative rows, and new."
     )
     console.print(f"   The simulator's clock: {simulator.set_clock(stamp(second), frozen=True)}")
+    new = sorted({*contacts.in_clicks(simulator)} - {*buyers})
+    contacts.write_file([*buyers, *new])
+    contacts.add(simulator, new)
     console.print("\n[bold]4. Second sync[/bold], from the saved state:")
     if not sync("source-wecantrack", "source.json", "destination.json", "state.json", resume=True):
         return 1
@@ -75,6 +86,9 @@ def run(simulator: SimulatorClient, first: datetime, second: datetime) -> int:
     equal = compare(stored["table"], simulator.truth([stamp(first), stamp(second)]))
     wrong = len(stored["duplicate_orders"]) + stored["orphan_payments"]
     console.print(f"\n   Orders sent twice and payments without an order: {wrong}.")
+    right, known = contacts.with_their_person(simulator)
+    console.print(f"   Orders that have the person whose id is on the click: {right:,} of {known:,}.")
+    equal = equal and right == known > 0
     verdict = "Equal to the cent." if equal and not wrong else "[red]Not equal.[/red]"
     console.print(f"   [bold]{verdict}[/bold]\n")
     console.print("[bold]6. Does my revenue match?[/bold] Read back with source-wicked-reports, and compared:")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
+from demo import contacts
 from demo.steps import FOLDER, compare, console, save, stamp, sync
 from integration_tests.simulator.client import SimulatorClient
 from integration_tests.simulator.server import simulator_process
@@ -36,6 +37,7 @@ def run(simulator: SimulatorClient, first: datetime, second: datetime) -> int:
         "request_interval_seconds": INTERVAL,
         "api_url": simulator.url,
     }
+    contacts.add(simulator, [row["cuid"].partition("_")[0] for row in sales if row["cuid"]])
     save("sovrn.first.json", {**source, "end_date": first.date().isoformat()})
     save("sovrn.json", {**source, "end_date": second.date().isoformat()})
     save(
@@ -46,6 +48,8 @@ def run(simulator: SimulatorClient, first: datetime, second: datetime) -> int:
             "mapping": {
                 "type": "sovrn",
                 "contact_rules": [{"field": "cuid", "pattern": "^(?P<contact_id>U[0-9]+)_"}],
+                "contact_lookup": {"type": "wicked"},
+                "contact_source_system": contacts.SYSTEM,
                 "without_contact": "synthetic",
             },
             "ledger": {"type": "sqlite", "path": str(FOLDER.absolute() / "ledger.sovrn.sqlite")},

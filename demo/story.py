@@ -10,15 +10,17 @@ from typing import Any
 
 from rich.table import Table
 
+from demo import contacts
 from demo.steps import FOLDER, console, save, stamp, sync
 from integration_tests.simulator.client import SimulatorClient
 from integration_tests.simulator.server import simulator_process
 
+BUYER = "U77"
 SALE = {
     "user_network_account_id": 7,
     "transaction_id": "A27",
     "reference": "WCT260302120000ab",
-    "sub_ids": {"clickRef": "U77-newsletter"},
+    "sub_ids": {"clickRef": f"{BUYER}-newsletter"},
     "currency_id": "USD",
 }
 #: days since the sale, what happens, and the fields that wecantrack then shows
@@ -46,7 +48,13 @@ def main(second: datetime) -> int:
 def run(simulator: SimulatorClient, first: datetime) -> int:
     """Sync after every change, and compare both nets with the expected one."""
     source = {"api_key": simulator.wecantrack_key, "start_date": stamp(first)[:10], "api_url": simulator.url}
-    mapping = {"type": "wecantrack", "contact_rules": [{"field": "sub_ids.*", "pattern": "(?P<contact_id>U[0-9]+)-"}]}
+    contacts.add(simulator, [BUYER])
+    mapping = {
+        "type": "wecantrack",
+        "contact_rules": [{"field": "sub_ids.*", "pattern": contacts.PATTERN}],
+        "contact_lookup": {"type": "wicked"},
+        "contact_source_system": contacts.SYSTEM,
+    }
     save(
         "destination.story.json",
         {
@@ -86,6 +94,12 @@ def run(simulator: SimulatorClient, first: datetime) -> int:
         table.add_row(f"   {event}", shown, new, *(f"{cents / 100:.2f}" for cents in cells), verdict)
         known = rows
     console.print(table)
+    right, orders = contacts.with_their_person(simulator)
+    console.print(
+        f"\n   {right} of {orders} orders have the contact {BUYER}: the lookup asked Wicked Reports once for its email "
+        "address, and further orders repeat it."
+    )
+    all_equal = all_equal and right == orders
     console.print(f"\n   [bold]{'Equal to the cent.' if all_equal else '[red]Not equal.[/red]'}[/bold]")
     return 0 if all_equal else 1
 

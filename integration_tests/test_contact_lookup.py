@@ -18,11 +18,13 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 import requests
 
 from integration_tests.simulator.client import SimulatorClient
 from integration_tests.simulator.server import running_simulator
+from integration_tests.support.postgres import running_postgres
 from integration_tests.support.processes import RUN_SECONDS, Workspace, catalog
 
 FIRST = datetime(2026, 4, 1, 12, tzinfo=timezone.utc)
@@ -252,6 +254,17 @@ def test_no_order_ever_belongs_to_another_person(simulator, workspace, tmp_path,
     live_and_check(runs.account, runs, lambda: sqlite3.connect(path), kills=seed == 2)
 
 
+def test_orders_wait_in_postgresql_too(simulator, workspace):
+    with running_postgres() as server:
+        url = server.database()
+
+        def connect() -> psycopg.Connection[Any]:
+            return psycopg.connect(url, options="-c search_path=wicked_reports")
+
+        runs = Runs(Account(simulator, 6), workspace, {"type": "postgres", "url": url})
+        live_and_check(runs.account, runs, connect, kills=False)
+
+
 @pytest.mark.parametrize("keep", ["hash", "memory"])
 def test_no_address_is_at_rest(simulator, workspace, tmp_path, keep):
     path = tmp_path / "ledger.sqlite"
@@ -281,6 +294,7 @@ def test_an_account_without_the_outbound_api(simulator, workspace, tmp_path):
     assert "needs Wicked Reports' Outbound API" in status["message"]
     written = runs.run()
     assert written.code == 1
+    assert len(written.states) == 1, "the order waits in the ledger, so no STATE has to wait"
     (error,) = written.errors
     assert error["failure_type"] == "config_error"
     assert "needs Wicked Reports' Outbound API" in error["message"]

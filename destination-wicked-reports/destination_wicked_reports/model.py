@@ -202,6 +202,11 @@ class Unattributed(Skip):
 
 
 @dataclass(slots=True, frozen=True)
+class Stored(Skip):
+    """A record whose sale is stored in the ledger until `Normalizer.finish` looks at it. It is not counted."""
+
+
+@dataclass(slots=True, frozen=True)
 class Waiting(Skip):
     """An order that waits in the ledger for the address of its contact."""
 

@@ -35,6 +35,7 @@ from destination_wicked_reports.model import (
     Reject,
     Row,
     Skip,
+    Stored,
     Unattributed,
     Unchanged,
     Waiting,
@@ -90,6 +91,8 @@ class Tally:
                 self.deleted[result.stream] += 1
             elif isinstance(result, Unchanged):
                 self.counts[result.endpoint][UNCHANGED] += 1
+                self.buyer_found = True
+            elif isinstance(result, Stored):
                 self.buyer_found = True
             elif isinstance(result, Skip):
                 self.skip(result.reason, result.sample)

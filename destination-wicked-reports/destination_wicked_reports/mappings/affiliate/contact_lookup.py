@@ -1,7 +1,7 @@
 """Finds the email address of a contact id, which Wicked Reports joins orders by (docs/vendors/wicked-reports.md 10.2).
 
-A rule that finds an id and no address is not enough: see docs/guides/who-bought.md. The lookup answers from what it
-knows (`known`) without any wait, or asks (`ask`), which may take long: Wicked Reports allows 120 requests a minute.
+An id without an address is not enough (docs/guides/who-bought.md Why an address matters). The lookup answers from what
+it knows (`known`) without any wait, or asks (`ask`), which may take long: Wicked allows 120 requests a minute.
 """
 
 from __future__ import annotations

@@ -28,6 +28,7 @@ from destination_wicked_reports.errors import FieldError
 from destination_wicked_reports.ledger.order_book import OrderBook
 from destination_wicked_reports.ledger.sale_totals import SaleTotals
 from destination_wicked_reports.mappings.affiliate.base import (
+    NO_ADDRESS,
     OUTDATED,
     AffiliateNormalizer,
     Output,
@@ -59,7 +60,17 @@ from destination_wicked_reports.mappings.affiliate.sovrn_records import (
     read_day,
 )
 from destination_wicked_reports.mappings.revenue import cents
-from destination_wicked_reports.model import LAST_SEQUENCE, ZERO, Record, Reject, Row, SaleState, SaleTotal, Skip
+from destination_wicked_reports.model import (
+    LAST_SEQUENCE,
+    ZERO,
+    Record,
+    Reject,
+    Row,
+    SaleState,
+    SaleTotal,
+    Skip,
+    Stored,
+)
 
 STREAM = "transactions"
 CPC_GROWTH = "CPC order that has grown by less than cpc_smallest_change, waiting"
@@ -332,7 +343,7 @@ class SovrnNormalizer(AffiliateNormalizer):
             if state is None and self._must_wait(sale):
                 assert self._lookup is not None
                 sums.update(total.key, pending=self._lookup.waiting(total.pending))
-                return []
+                return [Stored(NO_ADDRESS, record.sequence)]
             rows = self._rows(sale, total.key, state)
         except FieldError as error:
             return [reject(error, ORDERS.name, record)]

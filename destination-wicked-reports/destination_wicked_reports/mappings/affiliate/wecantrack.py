@@ -25,6 +25,7 @@ from destination_wicked_reports.ledger.order_book import OrderBook
 from destination_wicked_reports.ledger.sale_totals import SaleTotals
 from destination_wicked_reports.mappings.affiliate.base import (
     EXCLUDED_NETWORK,
+    NO_ADDRESS,
     OUTDATED,
     AffiliateNormalizer,
     Output,
@@ -58,6 +59,7 @@ from destination_wicked_reports.model import (
     SaleState,
     SaleTotal,
     Skip,
+    Stored,
 )
 
 _STATUSES: Mapping[str, Status] = {"pending": "pending", "approved": "approved", "declined": "declined"}
@@ -212,6 +214,7 @@ class WecantrackNormalizer(AffiliateNormalizer):
         if must_wait and not skipped and left > 0:
             assert self._lookup is not None
             totals.update(key, pending=self._lookup.waiting(waits_since))
+            output = [Stored(NO_ADDRESS, record.sequence)]
         elif not skipped:
             output = self._first_order(sale, key, left) if state is None else self._changes(sale, key, state, left)
         output = [*output, *reported]

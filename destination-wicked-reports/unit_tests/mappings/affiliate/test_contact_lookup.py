@@ -16,7 +16,7 @@ from destination_wicked_reports.mappings.affiliate.base import NO_ADDRESS
 from destination_wicked_reports.mappings.affiliate.contact_lookup import FileLookup, WickedLookup
 from destination_wicked_reports.mappings.affiliate.sovrn import SovrnNormalizer
 from destination_wicked_reports.mappings.affiliate.wecantrack import WecantrackNormalizer
-from destination_wicked_reports.model import ADDRESS, ID_ALONE, LAST_SEQUENCE, Reject, Row, Waiting
+from destination_wicked_reports.model import ADDRESS, ID_ALONE, LAST_SEQUENCE, Reject, Row, Stored, Waiting
 
 DAY = 86_400
 CRM = "crm"
@@ -57,7 +57,7 @@ class Desk:
         made += finish(normalizer, self.book)
         self.wicked.take(made)
         self.notes = list(normalizer.notes())
-        return made
+        return [one for one in made if not isinstance(one, Stored)]
 
     def days_pass(self, days: float) -> None:
         self.now += days * DAY
@@ -327,7 +327,7 @@ class TestSovrn:
             lookup = WickedLookup(mapping, directory, "address", lambda: clock[0])
             normalizer = SovrnNormalizer(mapping, lambda: date(2024, 7, 1), lookup)
             made = feed(normalizer, book, *records) if records else []
-            return made + finish(normalizer, book)
+            return [one for one in made + finish(normalizer, book) if not isinstance(one, Stored)]
 
         return run, directory, clock
 
