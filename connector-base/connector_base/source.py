@@ -215,7 +215,10 @@ class ManifestSource(YamlDeclarativeSource):
             return AirbyteConnectionStatus(status=Status.FAILED, message=error.message)
         except OSError as error:
             return AirbyteConnectionStatus(status=Status.FAILED, message=system_error(error).message)
-        return AirbyteConnectionStatus(status=Status.SUCCEEDED)
+        names = " and ".join(declared["stream_names"])
+        return AirbyteConnectionStatus(
+            status=Status.SUCCEEDED, message=f"Connected: the API accepts the key, and {names} can be read."
+        )
 
     def discover(self, logger: logging.Logger, config: Mapping[str, Any]) -> AirbyteCatalog:
         """Return the catalog."""

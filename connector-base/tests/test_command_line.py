@@ -11,7 +11,15 @@ from source_wecantrack.base.entrypoint import _Entrypoint
 
 from .conftest import SUBJECT, SUBJECTS, fill
 from .test_entrypoint import messages, spec
+from .test_http import Server
 from .test_terminal_log import run_on_terminal
+
+
+@pytest.fixture
+def server():
+    opened = Server()
+    yield opened
+    opened.close()
 
 
 @pytest.mark.unjudged_output("help is no message")
@@ -171,3 +179,36 @@ def test_on_a_terminal_an_error_and_the_result_of_check_are_shown(sim, config, t
         assert shown.count("source-wecantrack ERROR wecantrack does not accept the API key.") == 1
         assert "wrong-key" not in shown
     assert run_on_terminal([*line, "--log-format", "json"], stdout=subprocess.PIPE)[1] == ""
+
+
+@pytest.mark.parametrize("subject_", SUBJECTS, ids=lambda subject: subject.source.__name__)
+def test_a_process_sends_its_key_and_nothing_from_netrc_or_to_a_proxy(subject_, server, tmp_path, monkeypatch):
+    (tmp_path / ".netrc").write_text("default login somebody password my-secret\n")
+    (tmp_path / ".netrc").chmod(0o600)
+    for name, value in {
+        "HOME": str(tmp_path),
+        "HTTP_PROXY": "http://127.0.0.1:9",
+        "http_proxy": "http://127.0.0.1:9",
+    }.items():
+        monkeypatch.setenv(name, value)
+    config = {"api_key": "right-key", "secret_key": "right-key", "start_date": "2026-01-01", "api_url": server.url}
+    config |= {"end_date": "2026-01-01", "max_tries": 1, "request_interval_seconds": 0}
+    for command in ("check", "read"):
+        subject_.run_process(command, config, tmp_path)
+    assert len(server.requests) == 2
+    for headers in server.requests:
+        assert headers.get("Authorization", "secret right-key") == "secret right-key"
+        assert "right-key" in str(headers)
+
+
+@pytest.mark.parametrize("subject_", SUBJECTS, ids=lambda subject: subject.source.__name__)
+def test_a_firewalls_page_is_not_called_a_wrong_key(subject_, server, tmp_path):
+    page = b"<html><title>Attention Required!</title>You have been blocked</html>"
+    head = b"HTTP/1.1 403 Forbidden\r\nContent-Type: text/html\r\nServer: cloudflare\r\nContent-Length: %d\r\n\r\n"
+    server.answer = lambda handler: handler.wfile.write(head % len(page) + page)
+    config = {"api_key": "right-key", "secret_key": "right-key", "start_date": "2026-01-01", "api_url": server.url}
+    config |= {"end_date": "2026-01-01", "max_tries": 1, "request_interval_seconds": 0}
+    for command in ("check", "read"):
+        _, out, err = subject_.run_process(command, config, tmp_path)
+        assert err == ""
+        assert "A firewall or proxy answered in place of 127.0.0.1 (HTTP 403 with a web page)." in out
