@@ -25,7 +25,7 @@ from destination_wicked_reports.ledger.opening import claim_ledger, open_ledger
 logger = logging.getLogger("airbyte")
 
 #: The files that SQLite keeps for a ledger, as suffixes of its name.
-_SQLITE_SUFFIXES = ("", "-wal", "-shm", "-journal", "-reserve")
+_SQLITE_SUFFIXES = ("", "-wal", "-shm", "-journal", "-reserve", "-lock")
 
 
 @dataclass(slots=True, frozen=True)

@@ -28,6 +28,8 @@ _SESSION_SETTINGS = {
     "lock_timeout": "0",
     "synchronous_commit": "on",
 }
+#: How long SQLite waits for a lock of its own. A run and its readers hold them only for moments.
+_BUSY_SECONDS = 30
 #: The client's side of the same, and the connect timeout. The URL can override them.
 _CONNECT_DEFAULTS = {
     "connect_timeout": "15",
@@ -40,13 +42,13 @@ _CONNECT_DEFAULTS = {
 _QUOTED_OPTION = re.compile(r'(\bvalue:? |\bservice )"[^"]*"').sub
 
 
-def sqlite_engine(path: Path | None, lock_wait: float = 0) -> Engine:
-    """Return the engine of a file, waiting `lock_wait` seconds for its lock. None is a ledger in memory."""
+def sqlite_engine(path: Path | None) -> Engine:
+    """Return the engine of a file, which others may read meanwhile. None is a ledger in memory."""
     if path is None:
         return create_engine("sqlite://", hide_parameters=True)
     # hide_parameters keeps customers' rows out of error messages.
     url = URL.create("sqlite", database=str(path))  # a URL as text would cut the path at ? and decode %
-    engine = create_engine(url, hide_parameters=True, connect_args={"timeout": lock_wait})
+    engine = create_engine(url, hide_parameters=True, connect_args={"timeout": _BUSY_SECONDS})
     event.listen(engine, "connect", _set_pragmas)
     return engine
 
@@ -106,9 +108,8 @@ def opening_error(error: DBAPIError, description: str) -> LedgerError:
 
 
 def _set_pragmas(connection: Any, _: Any) -> None:
-    """Survive power loss, and lock the file: a second run would take our requests in flight for a dead run's."""
+    """Survive power loss, and let others read during a run."""
     cursor = connection.cursor()
-    cursor.execute("PRAGMA locking_mode=EXCLUSIVE")
     cursor.execute("PRAGMA journal_mode=WAL")
     cursor.execute("PRAGMA synchronous=FULL")
     cursor.execute("PRAGMA cache_size=-16000")  # kB; the default of 2 MB is too small for a year's ledger

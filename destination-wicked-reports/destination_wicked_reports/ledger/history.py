@@ -8,15 +8,12 @@ from datetime import datetime, timezone
 from typing import Any
 
 import orjson
-from sqlalchemy import ColumnElement, Connection, Engine, Select, String, func, literal, or_, select, union_all
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import ColumnElement, Connection, Select, String, func, literal, or_, select, union_all
 
 from destination_wicked_reports.api.rows import SEPARATOR
-from destination_wicked_reports.config.paths import ledger_path
-from destination_wicked_reports.config.spec import Config, PostgresLedger
-from destination_wicked_reports.errors import LedgerError
-from destination_wicked_reports.ledger.engines import opening_error, postgresql_engine, sqlite_reader
-from destination_wicked_reports.ledger.schema import sale_events, sales, sent, sent_before, stored_version
+from destination_wicked_reports.config.spec import Config
+from destination_wicked_reports.ledger.reading import open_snapshot
+from destination_wicked_reports.ledger.schema import sale_events, sales, sent, sent_before
 
 _DAY = 86_400
 #: Replaces the key's separator in output and input: SOURCE SYSTEM/ID.
@@ -25,35 +22,9 @@ SLASH = "/"
 
 @contextlib.contextmanager
 def open_history(config: Config) -> Iterator[History]:
-    """Open the configured ledger for reading. Raises LedgerError if there is none, or a run has its file locked."""
-    engine, description = _reader(config)
-    try:
-        with engine.connect() as connection, connection.begin():
-            if stored_version(connection, description) is None:
-                raise LedgerError(f"{description} is empty: nothing was sent yet with this configuration.")
-            yield History(connection, "test" if config.test_mode else "live")
-    except DBAPIError as error:
-        raise opening_error(error, description) from None
-    finally:
-        engine.dispose()
-
-
-def _reader(config: Config) -> tuple[Engine, str]:
-    if isinstance(config.ledger, PostgresLedger):
-        engine, description = postgresql_engine(config.ledger.url, config.ledger.schema_name)
-        return engine.execution_options(postgresql_readonly=True), description
-    path = ledger_path(config)
-    if path is None:
-        raise LedgerError("This configuration has no ledger (`none`), so nothing is known about what was sent.")
-    try:
-        exists = path.is_file()
-    except OSError as error:  # a name that is too long
-        raise LedgerError(f"The ledger {path} cannot be opened ({error.strerror}).") from None
-    if not exists:
-        raise LedgerError(
-            f"There is no ledger at {path}: nothing was sent yet with this configuration, or only on another machine."
-        )
-    return sqlite_reader(path), f"The ledger {path}"
+    """Open the configured ledger for reading. Raises LedgerError if there is none."""
+    with open_snapshot(config) as snapshot:
+        yield History(snapshot.connection, snapshot.store)
 
 
 class History:

@@ -5,8 +5,8 @@ sale, the requests in flight (the outbox), and whose ledger it is. `begin` write
 posted; `commit` removes it in the transaction that records its outcome. A run that dies in between leaves the request
 in the outbox, and the next run finds it there.
 
-A ledger is a SQLite file, locked by one run at a time, or a schema of a PostgreSQL database, shared by any number of
-runs as described in `leases.py`.
+A ledger is a SQLite file, locked by one run at a time and readable meanwhile, or a schema of a PostgreSQL database,
+shared by any number of runs as described in `leases.py`.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from destination_wicked_reports.config.files import NO_FILE_LOCKS, open_private,
 from destination_wicked_reports.errors import LedgerError
 from destination_wicked_reports.ledger import schema
 from destination_wicked_reports.ledger.engines import opening_error, postgresql_engine, reason, sqlite_engine
+from destination_wicked_reports.ledger.file_lock import FileLock
 from destination_wicked_reports.ledger.leases import Leases
 from destination_wicked_reports.ledger.ledger_file import LedgerFile
 from destination_wicked_reports.ledger.outbox import Batch, decode_rows, decode_sale, encode_json, encode_rows
@@ -84,6 +85,7 @@ class Ledger:
         self.description = description
         self.resend_in_doubt = resend_in_doubt
         self._engine = engine
+        self._lock: FileLock | None = None
         self._reserve: Reserve | None = None
         self._file: LedgerFile | None = None
         try:
@@ -126,9 +128,15 @@ class Ledger:
                 f"The ledger {path} cannot be locked: {NO_FILE_LOCKS}, so two runs could send the same rows. Choose a "
                 "folder on a local disk, or the ledger `postgres`."
             )
-        ledger = cls(sqlite_engine(path, lock_wait), store, f"The ledger {path}", resend_in_doubt=resend_in_doubt)
+        lock = FileLock(path, lock_wait)
         try:
-            ledger._reserve = Reserve(path)  # only now, when the file is locked
+            ledger = cls(sqlite_engine(path), store, f"The ledger {path}", resend_in_doubt=resend_in_doubt)
+        except LedgerError:
+            lock.close()
+            raise
+        ledger._lock = lock
+        try:
+            ledger._reserve = Reserve(path)
             ledger._file = LedgerFile(path)
         except LedgerError:
             ledger.close()
@@ -166,6 +174,8 @@ class Ledger:
         if self._reserve is not None:
             self._reserve.close()
         self._engine.dispose()
+        if self._lock is not None:
+            self._lock.close()
 
     def verify_location(self) -> None:
         """Check that the next run finds what this one recorded. Call it before STATEs are released.

@@ -13,6 +13,7 @@ from destination_wicked_reports.config.spec import Config, PostgresLedger
 from destination_wicked_reports.errors import ConfigurationError, LedgerError
 from destination_wicked_reports.ledger.guards import GuardedMapping, announcements, record_settings, refuse_changes
 from destination_wicked_reports.ledger.ledger import FILE_LOCK_SECONDS, LEASE_WAIT_SECONDS, Ledger
+from destination_wicked_reports.ledger.reading import store_of
 from destination_wicked_reports.ledger.renaming import must_rename, rename_source_system
 
 logger = logging.getLogger("airbyte")
@@ -23,7 +24,7 @@ def open_ledger(config: Config, lock_wait: float | None = None, *, resend_in_dou
 
     `lock_wait` is how many seconds to wait for another run: for the whole file, or for a source system in PostgreSQL.
     """
-    store = "test" if config.test_mode else "live"
+    store = store_of(config)
     if isinstance(config.ledger, PostgresLedger):
         wait = LEASE_WAIT_SECONDS if lock_wait is None else lock_wait
         return Ledger.postgresql(

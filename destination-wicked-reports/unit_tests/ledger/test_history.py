@@ -9,7 +9,7 @@ import pytest
 from builders.destination import make_row
 from destination_wicked_reports.commands.cli import main
 from destination_wicked_reports.config.spec import Config
-from destination_wicked_reports.errors import LedgerBusyError, LedgerError
+from destination_wicked_reports.errors import LedgerError
 from destination_wicked_reports.ledger import ledger as module
 from destination_wicked_reports.ledger.history import History, open_history
 from destination_wicked_reports.ledger.ledger import Ledger
@@ -162,12 +162,16 @@ def test_reading_changes_nothing(tmp_path):
     assert path.read_bytes() == before
 
 
-def test_a_file_locked_by_a_run_is_reported_as_in_use(tmp_path):
+def test_a_file_is_readable_during_a_run_as_one_snapshot(tmp_path):
     path = tmp_path / "ledger.sqlite"
     opened = Ledger.sqlite(path, "live")
     sent(opened, make_row())
-    with pytest.raises(LedgerBusyError, match="Another run is using"), open_history(config(path)) as history:
-        list(history.totals())
+    with open_history(config(path)) as history:
+        assert [total["rows"] for total in history.totals()] == [1]
+        sent(opened, make_row(number=2))
+        assert [total["rows"] for total in history.totals()] == [1]
+    with open_history(config(path)) as history:
+        assert [total["rows"] for total in history.totals()] == [2]
     opened.close()
 
 

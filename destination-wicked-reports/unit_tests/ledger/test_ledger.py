@@ -6,6 +6,7 @@ import contextlib
 import sqlite3
 import subprocess
 import sys
+import threading
 from decimal import Decimal
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 from builders.destination import make_row, sale
 from destination_wicked_reports.errors import LedgerBusyError, LedgerError
 from destination_wicked_reports.ledger import schema
+from destination_wicked_reports.ledger.file_lock import is_locked
 from destination_wicked_reports.ledger.history import History
 from destination_wicked_reports.ledger.ledger import Ledger
 from destination_wicked_reports.ledger.order_book import OrderBook
@@ -265,6 +267,19 @@ def test_a_second_run_on_the_same_file_is_refused(tmp_path):
         Ledger.sqlite(path, "live", lock_wait=0)
     first.close()
     Ledger.sqlite(path, "live").close()
+
+
+def test_a_run_waits_for_the_lock_and_takes_it_from_a_dead_run(tmp_path):
+    path = tmp_path / "ledger.sqlite"
+    first = Ledger.sqlite(path, "live")
+    threading.Timer(0.2, first.close).start()
+    second = Ledger.sqlite(path, "live", lock_wait=20)
+    assert is_locked(path)
+    second.close()
+    assert not is_locked(path)
+    path.with_name(path.name + "-lock").touch()  # what a killed run leaves
+    Ledger.sqlite(path, "live", lock_wait=0).close()
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
 
 
 def test_committed_rows_survive_a_kill(tmp_path):
