@@ -12,13 +12,14 @@ HELP = """usage: destination-wicked-reports COMMAND [OPTIONS]
   check     --config FILE                   check the API key, the ledger and the dead-letter file
   discover  --config FILE                   print the objects that records can become
   write     --config FILE --catalog FILE    send the records on standard input
+  preview   --config FILE --catalog FILE    show what write would send of the records on standard input
   ledger    --config FILE [--key ID]        show what was sent
   replay    --config FILE --rejects FILE [--in-doubt]    send fixed rows of the dead-letter file, each once
 
 Run a command with --help for its options.
 """
 #: Commands that print text; all others print Airbyte messages.
-TEXT_COMMANDS = frozenset({"ledger", "replay"})
+TEXT_COMMANDS = frozenset({"ledger", "preview", "replay"})
 
 
 def run() -> None:

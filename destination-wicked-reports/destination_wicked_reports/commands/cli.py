@@ -13,6 +13,7 @@ from typing import Any
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from destination_wicked_reports.commands.dead_letter_reader import DeadLetter, DeadLetterReader
+from destination_wicked_reports.commands.preview import run_preview
 from destination_wicked_reports.commands.replay import Replay, check_file, dismiss, read_dead_letters
 from destination_wicked_reports.config.mappings import NativeMapping
 from destination_wicked_reports.config.reader import read_config_file
@@ -26,13 +27,25 @@ from destination_wicked_reports.signals import SIGNALS
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run `replay` or `ledger`. Return the exit code: 0, 1 for a failure, 2 if rows were rejected or are in doubt."""
+    """Run `replay`, `preview` or `ledger`. Return the exit code.
+
+    `replay` and `ledger`: 0, 1 for a failure, 2 if rows were rejected or are in doubt. `preview`, as
+    `wicked-reports-sync`: 0, 1 if rows would be rejected, 2 for a failure.
+    """
     logging.getLogger().handlers[:] = [logging.StreamHandler(sys.stderr)]
     logging.getLogger("airbyte").setLevel(logging.INFO)
     SIGNALS.listen()
     options = _parser().parse_args(arguments)
+    code = _run(options)
+    return 2 if code is None and options.command == "preview" else 1 if code is None else code
+
+
+def _run(options: argparse.Namespace) -> int | None:
+    """Run one command; return None, with the reason on standard error, if it failed."""
     try:
         config = Config.parse(read_config_file(options.config))
+        if options.command == "preview":
+            return run_preview(config, options.catalog, limit=options.records, as_json=options.json)
         return _replay(config, options) if options.command == "replay" else _ledger(config, options)
     except AirbyteTracedException as error:
         return _fail(error.message or "The command failed.")
@@ -40,7 +53,7 @@ def main(arguments: Sequence[str]) -> int:
         return _fail(str(error))
     except BrokenPipeError:
         sys.stderr.close()
-        return 1
+        return None
     except Exception as error:  # its message may quote a row
         return _fail(f"The command failed ({type(error).__name__}). Acknowledged records are safe. Please report this.")
     except KeyboardInterrupt:
@@ -64,11 +77,26 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="send nothing: close the lines of the file, so that runs no longer report them",
     )
+    preview = commands.add_parser(
+        "preview",
+        help="show what `write` would send of the records on standard input; sends and writes nothing",
+        epilog="Exit code: 0, 1 if rows would be rejected, 2 if the preview failed.",
+    )
+    preview.add_argument("--config", type=Path, required=True, help="the configuration of the connector")
+    preview.add_argument("--catalog", type=Path, required=True, help="the configured catalog")
+    preview.add_argument("--records", type=_count, metavar="N", help="stop after N records")
+    preview.add_argument("--json", action="store_true", help="print every row as JSON, one a line, then the summary")
     ledger = commands.add_parser("ledger", help="show what was sent; changes nothing")
     ledger.add_argument("--config", type=Path, required=True, help="the configuration of the connector")
     ledger.add_argument("--key", help="show the history of one row or order, given its id or SOURCE SYSTEM/ID")
     ledger.add_argument("--json", action="store_true", help="print JSON, one object per line")
     return parser
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError("not a number above 0")
+    return int(text)
 
 
 # -- replay -----------------------------------------------------------------------------------------------------------
@@ -147,6 +175,5 @@ def _print(*lines: str) -> None:
     sys.stdout.writelines(line + "\n" for line in lines)
 
 
-def _fail(message: str) -> int:
+def _fail(message: str) -> None:
     sys.stderr.write(message + "\n")
-    return 1

@@ -53,6 +53,13 @@ def sqlite_engine(path: Path | None) -> Engine:
     return engine
 
 
+def scratch_engine(path: Path) -> Engine:
+    """Return the engine of a temporary file, which need not survive the process."""
+    engine = create_engine(URL.create("sqlite", database=str(path)), hide_parameters=True)
+    event.listen(engine, "connect", _set_scratch_pragmas)
+    return engine
+
+
 def sqlite_reader(path: Path) -> Engine:
     """Return a read-only engine of a file; it never creates the file."""
     url = URL.create("sqlite", database=path.absolute().as_uri(), query={"mode": "ro", "uri": "true"})
@@ -114,6 +121,11 @@ def _set_pragmas(connection: Any, _: Any) -> None:
     cursor.execute("PRAGMA synchronous=FULL")
     cursor.execute("PRAGMA cache_size=-16000")  # kB; the default of 2 MB is too small for a year's ledger
     cursor.close()
+
+
+def _set_scratch_pragmas(connection: Any, _: Any) -> None:
+    for pragma in ("journal_mode=MEMORY", "synchronous=OFF", "cache_size=-16000"):
+        connection.execute(f"PRAGMA {pragma}")
 
 
 def _set_up_session(description: str) -> Callable[[Any, Any], None]:

@@ -7,7 +7,7 @@ element of a list, and its expressions see `item`, its `position` (from 1) and t
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
@@ -79,6 +79,11 @@ class CustomNormalizer(Normalizer):
                         self._payment_checks.add(made)
                     yield made
 
+    def explain(self, record: Record) -> Iterator[tuple[str, str, str, Any]]:
+        """Yield entry, field, expression and value of each expression for one record; an error becomes the value."""
+        for entry in self._routed.get(record.stream) or self._entries_of(record.stream, record.stream):
+            yield from entry.explain(record)
+
     def endpoint_of(self, stream: str) -> str:
         """Return the endpoint of the stream's first entry."""
         entries = self._routed.get(stream) or self._entries_of(stream, self._streams.get(stream, stream))
@@ -120,6 +125,7 @@ class _Entry:
         self.faults: list[str] = []
         self._endpoint = ENDPOINTS[config.endpoint]
         self._maker = RowMaker(self._endpoint)
+        self._texts = {**config.fields, "for_each": config.for_each, "filter": config.filter}
         self._for_each = self._compile("for_each", config.for_each, None)
         scope = SCOPE if config.for_each else None
         self._filter = self._compile("filter", config.filter, scope)
@@ -180,6 +186,26 @@ class _Entry:
         if self.endpoint == "orders" and not {"ContactID", "ContactEmail"} & set(names):
             self._add_fault("fields.ContactEmail", "required by orders, unless ContactID is set")
 
+    # -- explaining -------------------------------------------------------------------------------------------------
+
+    def explain(self, record: Record) -> Iterator[tuple[str, str, str, Any]]:
+        """Yield what each expression gives for a record; with `for_each`, for its first element."""
+        scope: Mapping[str, Any] = record.data
+        if self._for_each is not None:
+            found = _value_or_error(self._for_each.evaluate, record.data)
+            yield self.location, "for_each", self._texts["for_each"], found
+            try:
+                items = _as_list(found)
+            except FieldError:
+                return
+            if not items:
+                return
+            scope = {"item": items[0], "position": 1, "record": record.data}
+        if self._filter is not None:
+            yield self.location, "filter", self._texts["filter"], _value_or_error(self._filter.evaluate, scope)
+        for name, evaluate in self._fields:
+            yield self.location, name, self._texts[name], _value_or_error(evaluate, scope)
+
     # -- records ----------------------------------------------------------------------------------------------------
 
     def rows(self, record: Record) -> Iterator[Row | Reject | Skip]:
@@ -232,6 +258,13 @@ class _Entry:
     def _reject(self, field: str, reason: str, record: Record) -> Reject:
         """Return a dead letter with the record rather than the row, so that it can be replayed with a fixed mapping."""
         return Reject(reason, field, self.endpoint, record.stream, record.data, record.sequence)
+
+
+def _value_or_error(evaluate: Callable[[Mapping[str, Any]], Any], scope: Mapping[str, Any]) -> Any:
+    try:
+        return evaluate(scope)
+    except FieldError as error:
+        return f"(error: {error.reason})"
 
 
 def _is_true(value: Any) -> bool:
