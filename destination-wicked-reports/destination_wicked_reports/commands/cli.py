@@ -36,28 +36,29 @@ def main(arguments: Sequence[str]) -> int:
     logging.getLogger("airbyte").setLevel(logging.INFO)
     SIGNALS.listen()
     options = _parser().parse_args(arguments)
-    code = _run(options)
-    return 2 if code is None and options.command == "preview" else 1 if code is None else code
+    return _run(options, failed=2 if options.command == "preview" else 1)
 
 
-def _run(options: argparse.Namespace) -> int | None:
-    """Run one command; return None, with the reason on standard error, if it failed."""
+def _run(options: argparse.Namespace, failed: int) -> int:
+    """Run one command; return `failed`, with the reason on standard error, if it failed."""
     try:
         config = Config.parse(read_config_file(options.config))
         if options.command == "preview":
             return run_preview(config, options.catalog, limit=options.records, as_json=options.json)
         return _replay(config, options) if options.command == "replay" else _ledger(config, options)
     except AirbyteTracedException as error:
-        return _fail(error.message or "The command failed.")
+        return _fail(error.message or "The command failed.", failed)
     except (ConfigurationError, LedgerError) as error:
-        return _fail(str(error))
+        return _fail(str(error), failed)
     except BrokenPipeError:
         sys.stderr.close()
-        return None
+        return failed
     except Exception as error:  # its message may quote a row
-        return _fail(f"The command failed ({type(error).__name__}). Acknowledged records are safe. Please report this.")
+        return _fail(
+            f"The command failed ({type(error).__name__}). Acknowledged records are safe. Please report this.", failed
+        )
     except KeyboardInterrupt:
-        return _fail("Stopped. What was sent is in the ledger: run the same command again to continue.")
+        return _fail("Stopped. What was sent is in the ledger: run the same command again to continue.", failed)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -175,5 +176,6 @@ def _print(*lines: str) -> None:
     sys.stdout.writelines(line + "\n" for line in lines)
 
 
-def _fail(message: str) -> None:
+def _fail(message: str, code: int) -> int:
     sys.stderr.write(message + "\n")
+    return code
