@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from integration_tests.support.layers import unavailable
-from integration_tests.support.processes import catalog
+from integration_tests.support.processes import BIN, catalog
 
 NAME = "destination-wicked-reports"
 WAIT_SECONDS = 60
@@ -260,3 +260,40 @@ def test_a_dead_letter_file_that_is_something_else_is_refused(workspace, simulat
     assert result.code == 1
     assert "rejected_records_path" in result.errors[0]["message"]
     assert json.loads(paths["config"].read_text()) == settings
+
+
+# -- slips ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("script", [NAME, "target-wicked-reports"])
+def test_a_closed_standard_input_is_a_sentence(workspace, config, script):
+    command = workspace.command(NAME, "write", config=config(), catalog=catalog("order_payments"))
+    if script != NAME:
+        command = [str(BIN / script), *command[2:4]]
+    done = subprocess.run(["sh", "-c", 'exec "$@" <&-', "sh", *command], capture_output=True, check=False)
+    assert done.returncode == 1
+    assert b"Standard input is closed. Pipe the messages of a source into this command." in done.stdout + done.stderr
+
+
+def test_check_and_ledger_need_no_standard_input(workspace, config):
+    write(workspace, config(), [payment(1)])
+    for command in ("check", "ledger"):
+        line = workspace.command(NAME, command, config=config())
+        done = subprocess.run(["sh", "-c", 'exec "$@" <&-', "sh", *line], capture_output=True, check=False)
+        assert done.returncode == 0
+        assert b"FAILED" not in done.stdout
+
+
+def test_rows_in_doubt_given_to_replay_without_its_option_are_a_sentence(workspace, simulator, config, tmp_path):
+    simulator.fault("store_then_close", "/orderpayments")
+    write(workspace, config(), [payment(1), STATE])
+    rejects = tmp_path / "rejected_records.jsonl"
+    assert [line["outcome"] for line in dead_letters(rejects)] == ["in_doubt"]
+    done = subprocess.run(
+        workspace.command(NAME, "replay", config=config(), rejects=rejects),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "failed (" not in done.stdout + done.stderr
+    assert "1 rows in doubt: check whether Wicked has them, and send the missing ones with --in-doubt" in done.stdout

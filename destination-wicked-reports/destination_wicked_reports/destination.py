@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import logging
-import sys
 from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -42,7 +41,7 @@ from destination_wicked_reports.protocol import discover
 from destination_wicked_reports.protocol.catalog import find_routes, find_schemas, read_catalog
 from destination_wicked_reports.protocol.command_line import CHECK, DISCOVER, SPEC, parse_args
 from destination_wicked_reports.protocol.entrypoint import run_command
-from destination_wicked_reports.protocol.messages import Line, Output, read_lines, require_input
+from destination_wicked_reports.protocol.messages import Line, Output, read_lines, require_input, standard_input
 from destination_wicked_reports.protocol.pyairbyte_cache import CachedRecordDecoder
 
 logger = logging.getLogger("airbyte")
@@ -195,10 +194,8 @@ class DestinationWickedReports(Destination):
     def _write(self, config: Mapping[str, Any], parsed_args: argparse.Namespace) -> None:
         """Deliver standard input, and write the report however the run ends."""
         with reported(parsed_args.report) as report:
-            if sys.stdin is None:
-                raise config_error("Standard input is closed. Pipe the messages of a source into this command.")
             self.deliver(
-                config, read_catalog(Path(parsed_args.catalog)), require_input(read_lines(sys.stdin.fileno())), report
+                config, read_catalog(Path(parsed_args.catalog)), require_input(read_lines(standard_input())), report
             )
 
     @staticmethod

@@ -28,7 +28,7 @@ from destination_wicked_reports.config.spec import Config
 from destination_wicked_reports.destination import DestinationWickedReports
 from destination_wicked_reports.errors import ConfigurationError
 from destination_wicked_reports.mappings.factory import make_normalizer
-from destination_wicked_reports.protocol.messages import read_lines, require_input
+from destination_wicked_reports.protocol.messages import read_lines, require_input, standard_input
 from destination_wicked_reports.protocol.singer import SingerOutput, Translator
 
 logger = logging.getLogger("airbyte")
@@ -95,7 +95,7 @@ class TargetWickedReports(DestinationWickedReports):
             logger.info(status.message)
             return
         translator = make_translator(config)
-        lines = translator.translate(require_input(read_lines(sys.stdin.fileno())))
+        lines = translator.translate(require_input(read_lines(standard_input())))
         self.deliver(config, every_stream(config), lines)
         yield from ()
 

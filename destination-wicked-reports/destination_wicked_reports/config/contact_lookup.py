@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from destination_wicked_reports.config.file_paths import check_path
+from destination_wicked_reports.config.files import check_path
 
 _KEEP = (
     "What the ledger stores of an address that was found. `address`: the address, so that it is looked up once. "

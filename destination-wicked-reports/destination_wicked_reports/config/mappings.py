@@ -31,7 +31,7 @@ def _require_group(pattern: str, *names: str) -> str:
 class ContactRule(BaseModel):
     """One rule that finds the buyer in the data that the publisher attached to the click."""
 
-    model_config = ConfigDict(title="Contact Rule", frozen=True)
+    model_config = ConfigDict(title="Contact Rule", extra="forbid", frozen=True)
 
     field: str = Field(
         title="Field",
@@ -261,7 +261,7 @@ class SovrnMapping(AffiliateMapping):
 class SubscriptionRule(BaseModel):
     """One rule that finds the subscription id of an order. BigCommerce itself has no subscriptions."""
 
-    model_config = ConfigDict(title="Subscription Rule", frozen=True)
+    model_config = ConfigDict(title="Subscription Rule", extra="forbid", frozen=True)
 
     field: str = Field(
         title="Field",

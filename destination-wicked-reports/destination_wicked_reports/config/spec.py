@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from destination_wicked_reports.config.changes import SettingChange, parse_change
+from destination_wicked_reports.config.faults import describe_faults
 from destination_wicked_reports.config.files import check_path
 from destination_wicked_reports.config.mappings import Mapping, NativeMapping, variant
 from destination_wicked_reports.config.urls import parse_url
@@ -215,11 +216,7 @@ class Config(BaseModel):
         try:
             return cls.model_validate(_drop_nulls(raw))
         except ValidationError as error:
-            faults = (
-                f"{_location(fault['loc'])}: {fault['msg'].removeprefix('Value error, ')}"
-                for fault in error.errors(include_input=False, include_context=False, include_url=False)
-            )
-            raise ConfigurationError("Invalid configuration. " + "; ".join(faults)) from None
+            raise ConfigurationError("Invalid configuration. " + "; ".join(describe_faults(cls, raw, error))) from None
 
 
 def _has_host_and_port(url: str) -> bool:
@@ -237,17 +234,6 @@ def _drop_nulls(raw: Any) -> Any:
     if not isinstance(raw, dict):
         return raw
     return {key: _drop_nulls(value) for key, value in raw.items() if value is not None}
-
-
-def _location(location: tuple[int | str, ...]) -> str:
-    """Return the location of a fault in the form `mapping.streams[2].filter`.
-
-    pydantic adds the variant's `type` after `mapping` and `ledger`; it is no key of the configuration, so drop it.
-    """
-    if location[:1] in (("mapping",), ("ledger",)):
-        location = (location[0], *location[2:])
-    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
-    return path.removeprefix(".") or "config"
 
 
 def connection_specification() -> dict[str, Any]:

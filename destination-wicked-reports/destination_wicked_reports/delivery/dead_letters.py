@@ -113,7 +113,8 @@ class DeadLetterFile:
             existed = self.path.exists()
             with self._locked():
                 start = os.pread(self._descriptor, 1 << 16, 0).lstrip()
-                is_output = any(os.path.sameopenfile(self._descriptor, each) for each in _standard_files())
+                others = [each for each in _standard_files() if each != self._descriptor]  # one of 0-2 if it was closed
+                is_output = any(os.path.sameopenfile(self._descriptor, each) for each in others)
             self.close()
             if not existed:
                 self.path.unlink()

@@ -30,7 +30,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from destination_wicked_reports.base.errors import config_error
-from destination_wicked_reports.delivery.closing import InputEnd, LogLine, closing_lines, unmatched_error
+from destination_wicked_reports.delivery.closing import InputEnd, LogLine, closing_lines, first_names, unmatched_error
 from destination_wicked_reports.delivery.dispatcher import Dispatcher
 from destination_wicked_reports.delivery.queue import BATCH_BYTES
 from destination_wicked_reports.delivery.record_counts import Span, StreamKey
@@ -190,7 +190,7 @@ class Writer:
         if kind == "RECORD":
             record = message["record"]
             key = (record.get("namespace") or "", record["stream"])
-            route = self._routes.get(key) or self._unknown_stream()
+            route = self._routes.get(key) or self._unknown_stream(key)
             self._records.append(Record(route, record["data"], self._counts.add(key)))
             self._records_bytes += len(line)
             if len(self._records) == 1:
@@ -207,14 +207,18 @@ class Writer:
     def _take_bad(self, record: BadRecord) -> None:
         """Write a record that is not valid JSON to the dead-letter file."""
         key = (record.namespace, record.stream)
-        route = self._routes.get(key) or self._unknown_stream()
+        route = self._routes.get(key) or self._unknown_stream(key)
         endpoint = self._normalizer.endpoint_of(route)
         sequence = self._counts.add(key)
         self._tally.rows_of([Reject(record.reason, "", endpoint, route, record.data, sequence)])
 
-    def _unknown_stream(self) -> NoReturn:
+    def _unknown_stream(self, key: StreamKey) -> NoReturn:
+        namespace, name = key
+        known = first_names({".".join(filter(None, each)) for each in self._routes})
         raise InvalidInputError(
-            self._lines, "is a record of a stream that is not in the catalog, or not in this namespace"
+            self._lines,
+            f"is a record of stream {name}{f' in namespace {namespace}' if namespace else ''}, which is not in the "
+            f"catalog. The catalog has {known or 'no stream'}",
         )
 
     def _take_state(self, message: dict[str, Any], size: int) -> None:

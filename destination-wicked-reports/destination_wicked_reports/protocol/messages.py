@@ -271,6 +271,13 @@ def read_lines(descriptor: int) -> Iterator[list[RawLine]]:
         ) from None
 
 
+def standard_input() -> int:
+    """Return the descriptor of standard input; raises config_error if the caller closed it."""
+    if sys.stdin is None:
+        raise config_error("Standard input is closed. Pipe the messages of a source into this command.")
+    return sys.stdin.fileno()
+
+
 def require_input(input_lines: Iterable[list[RawLine]]) -> Iterator[list[RawLine]]:
     """Yield these lists of lines; raise config_error at the end if every line was blank or there was none."""
     arrived = False

@@ -24,7 +24,7 @@ def test_an_optional_key_that_is_null_counts_as_missing():
 
 
 def test_a_required_key_that_is_null_is_missing():
-    with pytest.raises(ConfigurationError, match="api_key: Field required"):
+    with pytest.raises(ConfigurationError, match="api_key: is required"):
         Config.parse({"api_key": None})
 
 
@@ -94,3 +94,39 @@ def test_a_null_anywhere_counts_as_missing():
 def test_spec_json_is_the_one_that_the_models_generate():
     stored = files("destination_wicked_reports").joinpath("spec.json").read_text(encoding="utf-8")
     assert json.loads(stored) == specification(), "run `make spec`"
+
+
+@pytest.mark.parametrize(
+    ("settings", "text"),
+    [
+        ({"mapping": {"type": "wecntrack"}}, "mapping.type: must be one of native, wecantrack, sovrn, bigcommerce, "
+         "custom. Did you mean wecantrack?"),
+        ({"mapping": {"typ": "native"}}, "mapping.type: is required: one of native, wecantrack"),
+        ({"ledger": {"type": "sqlite", "pth": "/x"}}, "ledger.pth: is not a setting. Did you mean path?"),
+        ({"ledger": {"type": "postgres", "url": "postgresql://h/d", "schma": "x"}}, "ledger.schma: is not a setting. "
+         "Did you mean schema?"),
+        ({"mapping": {"type": "wecantrack", "recognize": "aproved"}}, "mapping.recognize: must be one of pending, "
+         "approved. Did you mean approved?"),
+        ({"mapping": {"type": "wecantrack", "contact_rules": [{"field": "a", "patern": "(?P<email>x)"}]}},
+         "mapping.contact_rules[0].patern: is not a setting. Did you mean pattern?"),
+        ({"mapping": {"type": "wecantrack", "contact_lookup": {"type": "fil", "path": "/x"}}},
+         "mapping.contact_lookup.type: must be one of none, file, wicked. Did you mean file?"),
+        ({"mapping": {"type": "custom", "streams": [{"stream": "a", "endpoint": "order", "fields": {"A": "b"}}]}},
+         "mapping.streams[0].endpoint: must be one of products, contacts, orders, order_items, order_payments, clicks, "
+         "marketing. Did you mean orders?"),
+        ({"on_rejected_record": "skp"}, "on_rejected_record: must be one of fail_at_end, skip, fail_fast. Did you "
+         "mean skip?"),
+        ({"mapping": "wecantrack"}, "mapping: must be an object in braces"),
+        ({"api_key": 5}, "api_key: must be a text in quotes"),
+    ],
+)  # fmt: skip
+def test_a_wrong_name_or_choice_is_named_with_the_one_that_was_meant(settings, text):
+    with pytest.raises(ConfigurationError) as raised:
+        Config.parse({"api_key": "k", **settings})
+    assert text in str(raised.value)
+
+
+def test_a_wrong_value_is_not_quoted():
+    with pytest.raises(ConfigurationError) as raised:
+        Config.parse({"api_key": "k", "mapping": {"type": "my-secret"}, "on_rejected_record": "my-secret"})
+    assert "my-secret" not in str(raised.value)

@@ -11,6 +11,7 @@ and any error in a part that consists of constants.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -53,13 +54,13 @@ def compile_expression(text: str) -> Expression:
     try:
         tree: Any = jmespath.compile(text).parsed
     except LexerError as error:
-        raise ExpressionError(f"is not a valid JMESPath expression: {error.message}") from None
+        raise ExpressionError(f"is not a valid JMESPath expression: {error.message}{_quotes_hint(text)}") from None
     except ParseError as error:
         if error.lex_position < len(text):
             where = f"syntax error at character {error.lex_position + 1}"
         else:
             where = "it ends too early"
-        raise ExpressionError(f"is not a valid JMESPath expression: {where}") from None
+        raise ExpressionError(f"is not a valid JMESPath expression: {where}{_quotes_hint(text)}") from None
     except RecursionError:
         raise ExpressionError("is nested too deeply") from None
     except JMESPathError:
@@ -75,6 +76,25 @@ def compile_expression(text: str) -> Expression:
     except FieldError as error:
         raise ExpressionError(error.reason) from None
     return Expression(lambda _: value, roots)
+
+
+_QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"|`[^`]*`|[\"'`].*")
+#: A name with a blank, or a word that is neither a name nor a number.
+_UNQUOTED_NAME = re.compile(
+    r"[A-Za-z_][A-Za-z0-9_]*(?: +[A-Za-z0-9_]+)+|(?![A-Za-z_][A-Za-z0-9_]*(?![^\s.,()\[\]{}|&=<>!@*:?\"'`])|-?[0-9]+\b)"
+    r"[^\s.,()\[\]{}|&=<>!@*:?\"'`]+"
+)
+
+
+def _quotes_hint(text: str) -> str:
+    """Return a sentence if the expression seems to have a name that JMESPath reads only in double quotes."""
+    found = _UNQUOTED_NAME.search(_QUOTED.sub(lambda quoted: "@" * len(quoted[0]), text))
+    if found is None or not any(map(str.isalnum, found[0])):
+        return ""
+    return (
+        f'. Write the name {found[0]} in double quotes, "{found[0]}": a name without quotes has only letters, digits '
+        "and _, and does not begin with a digit"
+    )
 
 
 #: Only the first part of these reads the record; the others read the result of the part before.

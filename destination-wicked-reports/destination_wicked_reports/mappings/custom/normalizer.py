@@ -15,7 +15,7 @@ from destination_wicked_reports.api.deletion_marks import Marks, find_marks, is_
 from destination_wicked_reports.api.endpoints import DECISIVE, ENDPOINTS, Need
 from destination_wicked_reports.api.fields import checker
 from destination_wicked_reports.api.json_text import decode_json_text
-from destination_wicked_reports.api.rows import RowMaker
+from destination_wicked_reports.api.rows import RowMaker, find_column
 from destination_wicked_reports.config.mappings import CustomStream
 from destination_wicked_reports.errors import ExpressionError, FieldError, MappingError
 from destination_wicked_reports.ledger.order_book import OrderBook
@@ -51,8 +51,9 @@ class CustomNormalizer(Normalizer):
 
     def route(self, stream: str, namespace: str = "", object_name: str = "") -> str | None:
         """Return the name for a configured stream's records; an object name selects the entries for that endpoint."""
-        name = next((name for name in (f"{namespace}.{stream}", stream) if name in self.streams), None)
-        entries = self._entries_of(name, stream) if name else []
+        found = (find_column(name, self.streams) for name in (f"{namespace}.{stream}", stream))
+        name = next((name for name in found if name), None)
+        entries = self._entries_of(name, self._streams[name]) if name else []
         selected = [entry for entry in entries if object_name in ("", entry.endpoint)]
         if name is None or not selected:
             return None

@@ -435,3 +435,27 @@ class TestBounds:
     def test_trim(self):
         assert value("trim(x)", x=" a b\t\n") == "a b"
         assert value("trim(x)", x=None) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("order-id", "order-id"),
+        ("customer.e-mail", "e-mail"),
+        ("Order ID", "Order ID"),
+        ("concat('a b', 2nd)", "2nd"),
+        ("a == 'x y' && straße", "straße"),
+    ],
+)
+def test_a_name_that_needs_quotes_is_shown_with_them(text, name):
+    with pytest.raises(ExpressionError) as raised:
+        compile_expression(text)
+    assert f'Write the name {name} in double quotes, "{name}"' in str(raised.value)
+    compile_expression(text.replace(name, f'"{name}"'))
+
+
+@pytest.mark.parametrize("text", ["foo(", "'shop", "a = b", "a - b", "x || 'a b"])
+def test_another_mistake_is_not_called_a_missing_quote(text):
+    with pytest.raises(ExpressionError) as raised:
+        compile_expression(text)
+    assert "in double quotes" not in str(raised.value)

@@ -269,10 +269,13 @@ class TestCheck:
         ("streams", "message"),
         [
             ([], "mapping.streams: List should have at least 1 item"),
-            ([{"stream": "x", "endpoint": "order", "fields": {"A": "b"}}], "mapping.streams[0].endpoint: Input should"),
-            ([{"stream": "x", "endpoint": "orders"}], "mapping.streams[0].fields: Field required"),
-            ([{**ORDER, "fields": {"SourceID": 5}}], "mapping.streams[0].fields.SourceID: Input should be a valid str"),
-            ([{**ORDER, "when": "x"}], "mapping.streams[0].when: Extra inputs"),
+            (
+                [{"stream": "x", "endpoint": "order", "fields": {"A": "b"}}],
+                "mapping.streams[0].endpoint: must be one",
+            ),
+            ([{"stream": "x", "endpoint": "orders"}], "mapping.streams[0].fields: is required"),
+            ([{**ORDER, "fields": {"SourceID": 5}}], "mapping.streams[0].fields.SourceID: must be a text in quotes"),
+            ([{**ORDER, "when": "x"}], "mapping.streams[0].when: is not a setting"),
         ],
     )
     def test_a_wrong_structure_is_named_with_its_location(self, streams, message):

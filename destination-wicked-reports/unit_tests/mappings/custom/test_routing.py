@@ -153,3 +153,13 @@ def test_schemas_are_found_by_route():
     )
     routes = {("eu", "orders"): "orders", ("us", "Orders"): "orders"}
     assert find_schemas(catalog, routes) == {"orders": [{"properties": {"a": {}}}, {"properties": {"b": {}}}]}
+
+
+@pytest.mark.parametrize("name", ["WebLeads", "web-leads", "WEB_LEADS"])
+def test_a_stream_is_found_in_any_spelling(name):
+    mapping = {"type": "custom", "streams": [entry("web_leads")]}
+    routes, normalizer = routed(mapping, configured(name))
+    assert routes["", name] == "web_leads"
+    record = Record("web_leads", {"id": "1", "at": "2026-03-01 10:00:00", "email": "a@b.example"}, 1)
+    (row,) = normalizer.normalize([record], Book())
+    assert row.endpoint == "contacts"
