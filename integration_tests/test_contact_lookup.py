@@ -9,13 +9,13 @@ from __future__ import annotations
 import contextlib
 import json
 import random
+import signal
 import sqlite3
 import subprocess
 import time
 from collections import Counter
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -150,8 +150,8 @@ class Runs:
             "batch_rows": 5,
         }
 
-    def run(self, *, kill_after: int = 0, records: bool = True) -> Any:
-        """Run once, to its end or killed after so many requests."""
+    def start(self, *, records: bool = True) -> subprocess.Popen[bytes]:
+        """Start one run."""
         lines = [
             json.dumps({"type": "RECORD", "record": {"stream": "transactions", "emitted_at": 1, "data": row}})
             for row in (self.account.simulator.transactions() if records else ())
@@ -166,7 +166,11 @@ class Runs:
         )
         with source.open("rb") as stdin:
             pipe = subprocess.PIPE
-            process = subprocess.Popen(command, stdin=stdin, stdout=pipe, stderr=pipe)
+            return subprocess.Popen(command, stdin=stdin, stdout=pipe, stderr=pipe)
+
+    def run(self, *, kill_after: int = 0, records: bool = True) -> Any:
+        """Run once, to its end or killed after so many requests."""
+        process = self.start(records=records)
         if kill_after:
             wanted, deadline = self._requests() + kill_after, time.monotonic() + RUN_SECONDS
             while self._requests() < wanted and process.poll() is None and time.monotonic() < deadline:
@@ -309,8 +313,45 @@ def test_check_warns_of_rules_that_find_only_ids(simulator, workspace, tmp_path)
     runs = Runs(Account(simulator, 5), workspace, {"type": "sqlite", "path": str(tmp_path / "l.sqlite")})
     mapping = {"type": "wecantrack", "contact_rules": ONE_RULE}
     for lookup, warned in (({"type": "none"}, True), ({"type": "file", "path": str(tmp_path / "c.csv")}, False)):
-        Path(tmp_path / "c.csv").write_text("id,email\n1,a@example.com\n")
+        (tmp_path / "c.csv").write_text("id,email\n1,a@example.com\n")
         config = {**runs.config, "mapping": {**mapping, "contact_lookup": lookup}}
         (status,) = workspace.run("destination-wicked-reports", "check", config=config).of("CONNECTION_STATUS")
         assert status["status"] == "SUCCEEDED"
         assert ("find ids, but no email addresses" in status["message"]) is warned
+    (tmp_path / "c.csv").write_text("id,email\n1,a@example.com\n1,b@example.com\n")
+    (status,) = workspace.run("destination-wicked-reports", "check", config=config).of("CONNECTION_STATUS")
+    assert status["status"] == "FAILED"
+    assert "different email addresses, for example in lines 2 and 3" in status["message"]
+
+
+def test_a_run_that_waits_for_the_rate_limit_says_how_long_and_ends_at_once(simulator, workspace, tmp_path):
+    account = Account(simulator, 7)
+    account.post([account.contact(CRM, f"U{number}") for number in range(3)])
+    for number in range(3):
+        account.ids = [f"U{number}"]
+        account.buy(1)
+    slow = {"type": "wicked", "requests_per_minute": 1}
+    path = tmp_path / "ledger.sqlite"
+    runs = Runs(account, workspace, {"type": "sqlite", "path": str(path)}, contact_lookup=slow)
+    process = runs.start()
+    lines = []
+    assert process.stdout is not None
+    for line in process.stdout:
+        lines.append(line)
+        if b"Waiting" in line:
+            break
+    process.send_signal(signal.SIGTERM)
+    begun = time.monotonic()
+    rest, stderr = process.communicate(timeout=RUN_SECONDS)
+    assert time.monotonic() - begun < 30
+    result = workspace.keep(process.returncode, b"".join(lines) + rest, stderr)
+    assert result.code == 128 + signal.SIGTERM
+    assert any(
+        "looking up contacts of orders in Wicked Reports, 2 of 3; at most 1 min left" in log for log in result.logs
+    )
+    assert len(result.states) == 1
+    runs.config["mapping"]["contact_lookup"] = {"type": "wicked"}
+    assert runs.run(records=False).code == 0
+    asked = [row["path"] for row in simulator.requests() if row["path"].startswith("/contacts/")]
+    assert sorted(asked) == ["/contacts/U0", "/contacts/U1", "/contacts/U2"], "an answer was kept"
+    assert len(simulator.wicked_rows("orders")) == 3

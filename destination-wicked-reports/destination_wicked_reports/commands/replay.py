@@ -132,6 +132,8 @@ class Replay:
         row = dead_letter.row
         if row is None:
             return
+        if row.sale is not None:
+            row.sale = self._normalizer.as_stored(row.sale)
         if row.sale_key and dead_letter.in_doubt:
             self._queued_in_doubt = True
         elif row.sale_key and row.sale:

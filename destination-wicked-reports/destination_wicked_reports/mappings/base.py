@@ -10,7 +10,7 @@ from typing import ClassVar
 from destination_wicked_reports.api.endpoints import ENDPOINTS, ORDERS
 from destination_wicked_reports.api.rows import find_column
 from destination_wicked_reports.ledger.order_book import OrderBook
-from destination_wicked_reports.model import OrderFacts, Record, Reject, Row, Skip
+from destination_wicked_reports.model import OrderFacts, Record, Reject, Row, SaleState, Skip
 
 
 class Normalizer(ABC):
@@ -47,6 +47,10 @@ class Normalizer(ABC):
         Raises ConfigurationError or AirbyteTracedException for what cannot work.
         """
         yield from ()
+
+    def as_stored(self, sale: SaleState) -> SaleState:
+        """Return a sale as the ledger may store it; for `replay`, which takes it from a dead letter."""
+        return sale
 
     def notes(self) -> Iterator[str]:
         """Yield what the user should hear at the end of the run, without any value of a record."""

@@ -9,6 +9,7 @@ from decimal import Decimal
 import orjson
 import pytest
 from builders.destination import lines_of, make_row
+from destination_wicked_reports.api.contacts import ContactApi
 from destination_wicked_reports.api.endpoints import ENDPOINTS
 from destination_wicked_reports.api.rows import RowMaker
 from destination_wicked_reports.commands.dead_letter_reader import DeadLetter, DeadLetterReader
@@ -27,6 +28,7 @@ from destination_wicked_reports.delivery.dead_letters import TOO_DEEP, DeadLette
 from destination_wicked_reports.delivery.session import open_session
 from destination_wicked_reports.errors import ConfigurationError, ReplayError
 from destination_wicked_reports.ledger.outbox import Batch
+from destination_wicked_reports.mappings.affiliate.contact_lookup import WickedLookup
 from destination_wicked_reports.mappings.affiliate.wecantrack import WecantrackNormalizer
 from destination_wicked_reports.mappings.native import NativeNormalizer
 from destination_wicked_reports.model import IN_DOUBT, OpenOrder, Reject, Row, SalePayment, SaleState
@@ -244,6 +246,17 @@ def test_a_fixed_order_is_recorded_as_sent_with_its_fixed_contact(bench):
     assert (path, sent["ContactEmail"], sent["OrderPayments"]) == ("/orders", "buyer.example", ORDER["OrderPayments"])
     assert bench.sale() == replace(PAID, contact_email="buyer.example")
     assert bench.replay() == []
+
+
+def test_an_address_that_the_ledger_must_not_keep_is_sent_and_not_stored(bench):
+    bench.dead_letters.reject_row(order_row(replace(PAID, contact_id="U1", contact_email="")), "bad address")
+    bench.edit(lambda line: line["row"].update(ContactID="U1", ContactEmail="buyer.example"))
+    lookup = {"type": "wicked", "keep": "memory"}
+    mapping = WecantrackMapping(contact_lookup=lookup, contact_source_system="crm")
+    api = ContactApi(bench.wicked.url, "k", 120)
+    ((_, (sent,)),) = bench.replay(WecantrackNormalizer(mapping, WickedLookup(mapping, api, "memory")))
+    assert sent["ContactEmail"] == "buyer.example"
+    assert bench.sale() == replace(PAID, contact_id="U1", contact_email="")
 
 
 def test_a_refund_after_a_fixed_order_keeps_the_fixed_contact(bench):

@@ -149,6 +149,10 @@ class AffiliateNormalizer(Normalizer):
         if self._lookup is not None:
             self._lookup.end_run(orders)
 
+    def as_stored(self, sale: SaleState) -> SaleState:
+        """Return a sale without an address that may have been looked up, unless the ledger may store it."""
+        return self._lookup.without_address(sale) if self._lookup is not None and sale.contact_id else sale
+
     @abstractmethod
     def _finish_sales(self, orders: OrderBook) -> Iterator[Row | Reject | Skip]:
         """Yield the rows of what the ledger stores of sales that wait, and dead letters of returns without a sale."""
@@ -188,7 +192,8 @@ class AffiliateNormalizer(Normalizer):
         if contact is None:
             return [self._without_contact(record)]
         if self._lookup is not None and not contact.email:
-            contact.email = self._lookup.ask(contact.contact_id)
+            known = self._lookup.known(contact.contact_id)
+            contact.email = self._lookup.ask(contact.contact_id) if known is None else known
             contact.looked_up = bool(contact.email)
         begun = SaleState(
             currency=sale.currency,
@@ -242,8 +247,8 @@ class AffiliateNormalizer(Normalizer):
         """Yield the row of each step. The ledger stores an address that was looked up only if it may."""
         for row in self._sale_rows.rows(key, steps, record.stream, record.sequence):
             assert row.sale is not None
-            if looked_up and self._lookup is not None:
-                row.sale = self._lookup.without_address(row.sale)
+            if looked_up:
+                row.sale = self.as_stored(row.sale)
             yield row
 
     def _repeat_click(self, sale: Sale, key: str) -> Iterator[Row | Reject]:

@@ -122,7 +122,7 @@ class ContactLookup(ABC):
 
     def without_address(self, sale: SaleState) -> SaleState:
         """Return a sale with an address that was looked up as the ledger may store it."""
-        if self._keep == "address":
+        if self._keep == "address" or not sale.contact_email:
             return sale
         digest = address_hash(sale) if self._keep == "hash" else ""
         return replace(sale, contact_email="", contact_hash=digest)
