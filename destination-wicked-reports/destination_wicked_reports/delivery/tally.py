@@ -94,14 +94,14 @@ class Tally:
                 self.buyer_found = True
             elif isinstance(result, Stored):
                 self.buyer_found = True
+            elif isinstance(result, Waiting):
+                self.attribution[WAITING] += 1
+                self.buyer_found = True
             elif isinstance(result, Skip):
                 self.skip(result.reason, result.sample)
                 if isinstance(result, Unattributed):
                     self.attribution[SKIPPED] += 1
                     self.unattributed_reasons.add(result.reason)
-                elif isinstance(result, Waiting):
-                    self.attribution[WAITING] += 1
-                    self.buyer_found = True
             else:
                 self.dead_letters.reject(result)
                 self._count_failed(REJECTED, result.endpoint, result.sequence)
