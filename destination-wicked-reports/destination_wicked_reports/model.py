@@ -208,7 +208,7 @@ class Stored(Skip):
 
 @dataclass(slots=True, frozen=True)
 class Waiting(Skip):
-    """An order that waits in the ledger for the address of its contact."""
+    """An order that waits in the ledger for the address of its contact. It is counted with those on who bought."""
 
 
 @dataclass(slots=True, frozen=True)
