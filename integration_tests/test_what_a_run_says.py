@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
+import subprocess
 
 import pytest
 
-from integration_tests.support.processes import catalog
+from integration_tests.support.processes import BIN, RUN_SECONDS, catalog
 
 NAME = "destination-wicked-reports"
 RULE = {"field": "sub_ids.*", "pattern": r"^(?P<contact_id>U[0-9]+)-"}
@@ -138,3 +141,99 @@ def test_reasons_of_rejected_rows_are_in_the_closing_log_and_each_record_counts_
     found = json.loads(report.read_text())
     assert found["records"] == {"received": 3, "rejected": 2}
     assert found["attribution"]["id"] == 1
+
+
+# -- check, ledger and the command line --------------------------------------------------------------------------------
+
+
+def test_check_says_what_was_confirmed(workspace, simulator, settings, tmp_path):
+    write(workspace, settings(), [sale(1), state(1)])
+    result = workspace.run(NAME, "check", config=settings())
+
+    (status,) = result.of("CONNECTION_STATUS")
+    assert levels(result)[0][1].startswith("LIVE: ")
+    assert status["message"].startswith("LIVE: rows go to the Wicked Reports account with the key fingerprint ")
+    assert f"The ledger {tmp_path / 'ledger.sqlite'} has 2 rows. No data was sent." in status["message"]
+    assert simulator.wicked_key not in result.said
+    test = workspace.run(NAME, "check", config=settings(test_mode=True)).of("CONNECTION_STATUS")[0]
+    assert test["message"].startswith("TEST MODE: rows go to the test store of ")
+    assert "has 0 rows." in test["message"]
+    none = workspace.run(NAME, "check", config=settings(ledger={"type": "none"})).of("CONNECTION_STATUS")[0]
+    assert "There is no ledger. No data was sent." in none["message"]
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_the_first_line_of_ledger_says_which_store_it_shows(workspace, settings, options):
+    write(workspace, settings(), [sale(1), state(1)])
+    line = [*workspace.command(NAME, "ledger", config=settings()), *options]
+    done = subprocess.run(line, capture_output=True, text=True, timeout=RUN_SECONDS, check=True)
+
+    first, other = (done.stderr, done.stdout) if options else (done.stdout, done.stderr)
+    assert first.startswith("LIVE: ")
+    assert "LIVE" not in other
+    if options:
+        assert [json.loads(each)["status"] for each in done.stdout.splitlines()] == ["accepted"] * 2
+
+
+def run_on_a_terminal(command: list[str], stdin: bytes) -> tuple[bytes, str]:
+    """Run a command whose standard error is a terminal; return both outputs."""
+    mine, its = pty.openpty()
+    try:
+        done = subprocess.run(
+            command, input=stdin, stdout=subprocess.PIPE, stderr=its, timeout=RUN_SECONDS, check=False
+        )
+        os.close(its)
+        its = -1
+        shown = b""
+        while True:
+            try:
+                chunk = os.read(mine, 1 << 16)
+            except OSError:  # Linux: everything was read and no process has the other end open
+                break
+            if not chunk:
+                break
+            shown += chunk
+        return done.stdout, shown.decode()
+    finally:
+        os.close(mine)
+        if its >= 0:
+            os.close(its)
+
+
+def test_on_a_terminal_log_lines_for_people_go_to_standard_error_beside_the_json(workspace, settings):
+    command = workspace.command(NAME, "write", config=settings(), catalog=catalog("transactions"))
+    stdin = b"".join(json.dumps(message).encode() + b"\n" for message in (sale(1, order_date="x"), state(1)))
+    output, shown = run_on_a_terminal(command, stdin)
+
+    lines = shown.splitlines()
+    assert f"{NAME} INFO LIVE: rows go to " in lines[0]
+    assert f"{NAME} WARN orders: 1 rejected: CreateDate: " in shown
+    assert f"{NAME} ERROR 1 row was rejected" in lines[-1]
+    assert {json.loads(line)["type"] for line in output.splitlines()} == {"LOG", "STATE", "TRACE"}
+    _, quiet = run_on_a_terminal([*command, "--log-format", "json"], stdin)
+    assert quiet == ""
+
+
+@pytest.mark.unjudged_output("help is text")
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        ([], 2, "usage: destination-wicked-reports"),
+        (["read"], 2, "invalid choice: 'read'"),
+        (["write"], 2, "--config, --catalog"),
+        (["--version"], 0, "destination-wicked-reports 0.1.0"),
+        (["--help"], 0, "ledger "),
+        (["--help"], 0, "replay "),
+        (["write", "--help"], 0, "--log-format"),
+        (["ledger", "--help"], 0, "--key"),
+    ],
+)
+def test_the_command_line_explains_itself(arguments, code, words):
+    done = subprocess.run(
+        [str(BIN / NAME), *arguments], capture_output=True, text=True, timeout=RUN_SECONDS, stdin=subprocess.DEVNULL
+    )
+
+    said = done.stdout + done.stderr
+    assert (done.returncode, words in said, "Traceback" in said) == (code, True, False), said
+    assert "--report" not in said
+    assert "--debug" not in said

@@ -22,9 +22,10 @@ from airbyte_cdk.utils.airbyte_secrets_utils import get_secrets, update_secrets
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from destination_wicked_reports.base.errors import config_error
+from destination_wicked_reports.base.terminal_log import TerminalLog, open_terminal_log
 from destination_wicked_reports.config.mappings import NativeMapping
 from destination_wicked_reports.config.reader import read_config_file
-from destination_wicked_reports.config.spec import Config
+from destination_wicked_reports.config.spec import Config, NoLedger
 from destination_wicked_reports.delivery.closing import mode_line
 from destination_wicked_reports.delivery.report import RunReport, reported
 from destination_wicked_reports.delivery.session import (
@@ -39,7 +40,7 @@ from destination_wicked_reports.ledger.opening import is_first_run, open_ledger,
 from destination_wicked_reports.mappings.factory import make_normalizer
 from destination_wicked_reports.protocol import discover
 from destination_wicked_reports.protocol.catalog import find_routes, find_schemas, read_catalog
-from destination_wicked_reports.protocol.command_line import CHECK, DISCOVER, SPEC, parse_args
+from destination_wicked_reports.protocol.command_line import CHECK, DISCOVER, PROGRAM, SPEC, parse_args
 from destination_wicked_reports.protocol.entrypoint import run_command
 from destination_wicked_reports.protocol.messages import Line, Output, read_lines, require_input, standard_input
 from destination_wicked_reports.protocol.pyairbyte_cache import CachedRecordDecoder
@@ -62,14 +63,16 @@ class DestinationWickedReports(Destination):
         """Check the API key with one read, and the ledger and dead-letter file by opening them; sends no data."""
         try:
             parsed = Config.parse(config)
+            logger.info(mode_line(parsed))
             normalizer = make_normalizer(parsed)
             status = make_client(parsed).prove_key()
             warnings = list(normalizer.check())
-            busy = contextlib.suppress(LedgerBusyError)  # a running sync uses the ledger, so it works
-            with busy, contextlib.closing(open_ledger(parsed, lock_wait=0)) as ledger:
+            found = "A run is using the ledger."  # so it works
+            with contextlib.suppress(LedgerBusyError), contextlib.closing(open_ledger(parsed, lock_wait=0)) as ledger:
                 refuse_foreign_ledger(parsed, ledger)
                 for announcement in announcements(parsed, ledger):
                     logger.warning(announcement)
+                found = f"{ledger.description} has {ledger.size():,} rows."
             open_dead_letters(parsed)
         except (ConfigurationError, LedgerError) as error:
             return AirbyteConnectionStatus(status=Status.FAILED, message=str(error))
@@ -85,9 +88,12 @@ class DestinationWickedReports(Destination):
                 status=Status.FAILED,
                 message=f"Wicked Reports answered {status}, so the API key could not be checked. Try again later.",
             )
-        text = "Connected: Wicked Reports accepted the API key. No data was sent."
+        answer = "Wicked Reports accepted the API key"
         if not (200 <= status < 300 or status in (401, 403)):  # these two: a known key without the outbound plan
-            text = f"Wicked Reports answered {status}, which does not refuse the API key. No data was sent."
+            answer = f"Wicked Reports answered {status}, which does not refuse the API key"
+        if isinstance(parsed.ledger, NoLedger):
+            found = "There is no ledger."
+        text = f"{mode_line(parsed)} {answer}. {found} No data was sent."
         for warning in warnings:
             logger.warning(warning)
         return AirbyteConnectionStatus(status=Status.SUCCEEDED, message=" ".join([text, *warnings]))
@@ -168,13 +174,16 @@ class DestinationWickedReports(Destination):
 
     def run(self, args: list[str]) -> None:
         """Run one command and exit with a code other than 0 if it fails."""
-        run_command(self.output, lambda: self.run_cmd(self.parse_args(args)))
+        parsed = self.parse_args(args)
+        run_command(self.output, lambda: self.run_cmd(parsed), self.open_terminal_log(parsed))
 
     def parse_args(self, args: list[str]) -> argparse.Namespace:
         """Parse the command line: spec, check, discover or write."""
-        if not args:
-            raise config_error("No command was given: use spec, check, discover, write, ledger or replay.")
         return parse_args(args)
+
+    def open_terminal_log(self, parsed_args: argparse.Namespace) -> TerminalLog | None:
+        """Return the log for people on standard error, None if there is none."""
+        return open_terminal_log(PROGRAM, parsed_args.log_format)
 
     def run_cmd(self, parsed_args: argparse.Namespace) -> Iterable[AirbyteMessage]:
         """Run one command. Unlike the base class, leave validation to `Config`, whose messages users understand."""

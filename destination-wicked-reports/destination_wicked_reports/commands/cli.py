@@ -18,6 +18,7 @@ from destination_wicked_reports.commands.replay import Replay, check_file, dismi
 from destination_wicked_reports.config.mappings import NativeMapping
 from destination_wicked_reports.config.reader import read_config_file
 from destination_wicked_reports.config.spec import Config
+from destination_wicked_reports.delivery.closing import mode_line
 from destination_wicked_reports.delivery.session import open_dead_letters, open_session
 from destination_wicked_reports.errors import ConfigurationError, LedgerError
 from destination_wicked_reports.ledger.history import open_history
@@ -45,6 +46,7 @@ def _run(options: argparse.Namespace, failed: int) -> int:
         config = Config.parse(read_config_file(options.config))
         if options.command == "preview":
             return run_preview(config, options.catalog, limit=options.records, as_json=options.json)
+        (sys.stderr if getattr(options, "json", False) else sys.stdout).write(mode_line(config) + "\n")
         return _replay(config, options) if options.command == "replay" else _ledger(config, options)
     except AirbyteTracedException as error:
         return _fail(error.message or "The command failed.", failed)

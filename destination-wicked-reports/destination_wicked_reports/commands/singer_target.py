@@ -80,6 +80,9 @@ class TargetWickedReports(DestinationWickedReports):
             parser.error("missing --config FILE")
         return parsed
 
+    def open_terminal_log(self, parsed_args: argparse.Namespace) -> None:
+        """Return None: `SingerOutput` writes all logs for people."""
+
     def run_cmd(self, parsed_args: argparse.Namespace) -> Iterable[AirbyteMessage]:
         """Print the settings, check them, or load standard input."""
         settings = _settings(self.spec(logger).connectionSpecification)
@@ -191,6 +194,4 @@ def _version() -> str:
 
 def cli() -> None:
     """Run the target with the command line in `sys.argv`."""
-    target = TargetWickedReports()
-    target.parse_args(sys.argv[1:])  # `run` reports an empty command line as a missing Airbyte command
-    target.run(sys.argv[1:])
+    TargetWickedReports().run(sys.argv[1:])

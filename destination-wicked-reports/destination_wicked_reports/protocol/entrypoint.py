@@ -7,12 +7,14 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from airbyte_cdk.models import AirbyteMessage, AirbyteMessageSerializer, FailureType
+from airbyte_cdk.utils.airbyte_secrets_utils import filter_secrets
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from destination_wicked_reports.base.errors import config_error
+from destination_wicked_reports.base.terminal_log import TerminalLog, TerminalLogHandler
 from destination_wicked_reports.errors import ConfigurationError
 from destination_wicked_reports.protocol.messages import Output, OutputHandler
 from destination_wicked_reports.signals import POST_THREAD, SIGNALS
@@ -20,15 +22,19 @@ from destination_wicked_reports.signals import POST_THREAD, SIGNALS
 logger = logging.getLogger("airbyte")
 
 
-def run_command(output: Output, command: Callable[[], Iterable[AirbyteMessage]]) -> None:
+def run_command(
+    output: Output, command: Callable[[], Iterable[AirbyteMessage]], terminal: TerminalLog | None = None
+) -> None:
     """Emit the messages of a command, each flushed at once; log records become LOG messages.
+
+    `terminal` shows log records, errors and the result of `check` to people, too.
 
     Exits with 1 after a failure, 130 after SIGINT and 143 after SIGTERM.
     """
     try:
         output.open()
         try:
-            _run(output, command)
+            _run(output, command, terminal)
         except SystemExit as ended:
             _leave(ended)
             raise
@@ -47,17 +53,33 @@ def _leave(ended: SystemExit) -> None:
         os._exit(ended.code if isinstance(ended.code, int) else 1)
 
 
-def _run(output: Output, command: Callable[[], Iterable[AirbyteMessage]]) -> None:
-    logging.getLogger().handlers[:] = [OutputHandler(output)]
+class _PlainFormatter(logging.Formatter):
+    """The text of a log record alone, without secrets."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the text."""
+        return filter_secrets(record.getMessage())
+
+
+def _handlers(output: Output, terminal: TerminalLog | None) -> Iterator[logging.Handler]:
+    yield OutputHandler(output)
+    if terminal is not None:
+        handler = TerminalLogHandler(terminal)
+        handler.setFormatter(_PlainFormatter())
+        yield handler
+
+
+def _run(output: Output, command: Callable[[], Iterable[AirbyteMessage]], terminal: TerminalLog | None = None) -> None:
+    logging.getLogger().handlers[:] = _handlers(output, terminal)
     logger.setLevel(logging.INFO)
     SIGNALS.listen()
     try:
         for message in command():
-            output.emit(AirbyteMessageSerializer.dump(message))
+            _emit(output, message, terminal)
     except AirbyteTracedException as error:
-        _fail(output, error)
+        _fail(output, error, terminal)
     except ConfigurationError as error:
-        _fail(output, config_error(str(error)))
+        _fail(output, config_error(str(error)), terminal)
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(1)
@@ -73,9 +95,16 @@ def _run(output: Output, command: Callable[[], Iterable[AirbyteMessage]]) -> Non
             failure_type=FailureType.system_error,
         )
         traced.__traceback__ = error.__traceback__
-        _fail(output, traced)
+        _fail(output, traced, terminal)
 
 
-def _fail(output: Output, error: AirbyteTracedException) -> None:
-    output.emit(AirbyteMessageSerializer.dump(error.as_airbyte_message()))
+def _emit(output: Output, message: AirbyteMessage, terminal: TerminalLog | None) -> None:
+    dumped = AirbyteMessageSerializer.dump(message)
+    output.emit(dumped)
+    if terminal is not None:
+        terminal.show(dumped)
+
+
+def _fail(output: Output, error: AirbyteTracedException, terminal: TerminalLog | None) -> None:
+    _emit(output, error.as_airbyte_message(), terminal)
     sys.exit(1)
