@@ -12,6 +12,7 @@ from __future__ import annotations
 import inspect
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta, timezone
@@ -254,6 +255,10 @@ class ManifestSource(YamlDeclarativeSource):
                 f"The catalog selects {', '.join(sorted(unknown))}, which this source does not have.{meant} Refresh "
                 f"the source's schema, or select from {', '.join(known)}."
             )
+        names = Counter(configured.stream.name for configured in catalog.streams)
+        twice = [name for name, count in names.items() if count > 1]
+        if twice:
+            raise config_error(f"The catalog selects {', '.join(twice)} more than once. Select each stream once.")
         selected = self._select_streams(streams, catalog)
         if not selected:
             LOGGER.warning("The catalog selects no stream, so nothing is read. Select streams in it.")

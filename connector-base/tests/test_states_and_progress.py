@@ -95,6 +95,14 @@ def test_a_catalog_that_selects_nothing_is_reported(sim, config, tmp_path):
     assert (code, warnings(out)) == (0, ["The catalog selects no stream, so nothing is read. Select streams in it."])
 
 
+def test_a_stream_that_is_selected_twice_is_refused(sim, config, tmp_path):
+    line = SUBJECT.command_line("read", config, tmp_path, "transactions", "networks", "transactions")
+    code, out, _ = run_line(line)
+    assert code == 1
+    assert "The catalog selects transactions more than once. Select each stream once." in out
+    assert sim.requests() == []
+
+
 @pytest.mark.parametrize(
     ("selected", "hint"), [("Transactions", "Did you mean transactions?"), ("network-accounts", "network_accounts?")]
 )

@@ -1,5 +1,7 @@
 """The rate limit over all streams and runs: never exceeded at the server, and nearly used up."""
 
+import logging
+import re
 import subprocess
 from itertools import pairwise
 
@@ -162,3 +164,20 @@ def test_in_real_time_a_process_keeps_its_rate_limit_over_all_streams(sim, confi
     assert len(moments) > 15
     assert all(later - earlier >= 1.0 for earlier, later in zip(moments, moments[6:], strict=False))
     assert all(later >= earlier for earlier, later in pairwise(moments))
+
+
+def test_progress_has_the_time_left_at_the_rate_limit_and_an_estimate(sim, config, read, clock, monkeypatch, caplog):
+    fill(sim, start="2025-11-01", days=80)
+    caplog.set_level(logging.INFO, logger="airbyte")
+    report = SUBJECT.source.progress
+
+    def slow(self, *arguments):
+        clock.time += 15
+        return report(self, *arguments)
+
+    monkeypatch.setattr(SUBJECT.source, "progress", slow)
+    outcome = read({**config, "start_date": "2025-11-01"})
+    lines = [record.getMessage() for record in caplog.records if " so far, about " in record.getMessage()]
+    assert lines
+    assert all(re.fullmatch(r"orders: window \d of \d, [\d,]+ rows so far, about (\d+) s left", line) for line in lines)
+    assert len(outcome.estimates()) == len(lines)
