@@ -498,3 +498,68 @@ def test_an_incomplete_read_does_not_count_as_an_empty_account(account, tmp_path
     outcome = account.reconcile_live("--read", str(broken))
     assert outcome.code == 2
     assert "is incomplete" in outcome.stderr
+
+
+# -- hostile input ----------------------------------------------------------------------------------------------------
+
+
+def reported_line(**changes: Any) -> str:
+    data = {"id": 1, "sourceSystem": "shop", "sourceId": "B1", "amount": 1, "currency": "EUR"}
+    data |= {"date": "2026-03-01T00:00:00Z", "payments": []}
+    return json.dumps({"type": "RECORD", "record": {"stream": "orders", "emitted_at": 1, "data": {**data, **changes}}})
+
+
+def run_with(account: Account, line: str, *more: str) -> Outcome:
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = main(account.command("--read", account.file("reported.jsonl", line + "\n"), *more))
+    return account.outcome(code, out.getvalue(), err.getvalue())
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        reported_line().replace('"emitted_at": 1', '"emitted_at": 1e400'),
+        reported_line().replace('"emitted_at": 1', f'"emitted_at": -{10**18}'),
+        reported_line().replace('"emitted_at": 1', f'"emitted_at": {10**18}'),
+        reported_line().replace('"emitted_at": 1', '"emitted_at": NaN'),
+        "[" * 100_000,
+        '{"a":' * 100_000,
+        '{"type": "RECORD"',
+    ],
+    ids=["1e400", "before 1970", "after 9999", "NaN", "nested lists", "nested objects", "cut off"],
+)
+def test_lines_that_no_source_writes_end_with_exit_code_2_and_a_sentence(account, line):
+    outcome = run_with(account, line)
+    assert (outcome.code, outcome.lines) == (2, [])
+    assert "not the output of source-wicked-reports" in outcome.stderr
+
+
+@pytest.mark.parametrize("date", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-12:00", "0001-01-01T00:00:00Z"])
+def test_dates_at_the_end_of_time_are_compared(account, date, tmp_path):
+    outcome = run_with(
+        account, reported_line(date=date), "--zone", "America/New_York", "--html", str(tmp_path / "r.html")
+    )
+    assert outcome.code == 1
+    assert "never sent from here" in "\n".join(outcome.lines)
+
+
+def test_control_characters_and_halves_of_characters_never_reach_the_terminal(account, tmp_path):
+    page = tmp_path / "report.html"
+    evil = "B\x1b]0;title\x07\x9b31m\r\nEqual to the cent.\u202e\ud800"
+    outcome = run_with(account, reported_line(sourceId=evil, currency="E\x1b[2J"), "--html", str(page))
+    assert outcome.code == 1
+    shown = "\n".join(outcome.lines)
+    assert not set(shown.replace("\n", "")) & {"\x1b", "\x07", "\x9b", "\r", "\u202e", "\ud800"}
+    assert r"shop/B\x1b]0;title" in shown
+    assert "\ud800" not in page.read_text(encoding="utf-8")
+
+
+def test_an_unforeseen_failure_is_exit_code_2(account, monkeypatch):
+    def fail(*_: Any, **__: Any) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("destination_wicked_reports.reconcile.cli.compare", fail)
+    outcome = account.reconcile()
+    assert (outcome.code, outcome.lines) == (2, [])
+    assert "The comparison failed (ZeroDivisionError)" in outcome.stderr

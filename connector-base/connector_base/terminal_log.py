@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import logging
 import os
 import re
@@ -28,6 +29,11 @@ FORMATS = ("text", "json")
 def printable(text: str) -> str:
     """Return text that is safe on a terminal: one line, with an escape such as `\\x1b` for each control character."""
     return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def printable_json(text: str) -> str:
+    """Return JSON of the same value that is safe on a terminal."""
+    return _UNPRINTABLE.sub(lambda found: json.dumps(found[0])[1:-1], text)
 
 
 def add_option(parser: argparse.ArgumentParser) -> None:

@@ -1,6 +1,7 @@
 """Log lines for people: when they are written, and what can never get into a terminal."""
 
 import io
+import json
 import os
 import pty
 import subprocess
@@ -8,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from source_wecantrack.base.terminal_log import TerminalLog, printable
+from source_wecantrack.base.terminal_log import TerminalLog, printable, printable_json
 
 SCRIPT = """
 import sys
@@ -121,3 +122,10 @@ def test_a_terminal_that_is_gone_does_not_fail_the_run():
             raise OSError(5, "Input/output error")
 
     TerminalLog(Gone(), "program").write("INFO", "text")
+
+
+def test_json_keeps_its_value_and_controls_no_terminal():
+    value = {"id": "a\x7f\x9b31m\u202e", "name": "Zoë"}
+    shown = printable_json(json.dumps(value, ensure_ascii=False))
+    assert json.loads(shown) == value
+    assert shown == '{"id": "a\\u007f\\u009b31m\\u202e", "name": "Zoë"}'

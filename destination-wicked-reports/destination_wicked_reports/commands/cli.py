@@ -12,6 +12,7 @@ from typing import Any
 
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
+from destination_wicked_reports.base.terminal_log import printable
 from destination_wicked_reports.commands.dead_letter_reader import DeadLetter, DeadLetterReader
 from destination_wicked_reports.commands.preview import run_preview
 from destination_wicked_reports.commands.replay import Replay, check_file, dismiss, read_dead_letters
@@ -167,7 +168,7 @@ def _describe(sale: Mapping[str, Any]) -> str:
 def _print_rows(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], *, as_json: bool) -> None:
     """Print rows as JSON lines, or as a table with these columns."""
     if as_json:
-        _print(*(json.dumps(dict(row), ensure_ascii=False) for row in rows))
+        _print(*(json.dumps(dict(row)) for row in rows))
         return
     table = [list(columns), *([str(row.get(column, "")) for column in columns] for row in rows)]
     widths = [max(len(line[index]) for line in table) for index in range(len(columns))]
@@ -175,9 +176,10 @@ def _print_rows(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], *, as
 
 
 def _print(*lines: str) -> None:
-    sys.stdout.writelines(line + "\n" for line in lines)
+    """Print lines. What they quote comes from a source or an account, so nothing in it may control a terminal."""
+    sys.stdout.writelines(printable(line) + "\n" for line in lines)
 
 
 def _fail(message: str, code: int) -> int:
-    sys.stderr.write(message + "\n")
+    sys.stderr.write(printable(message) + "\n")
     return code

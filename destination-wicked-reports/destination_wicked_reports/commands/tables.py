@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from destination_wicked_reports.base.terminal_log import printable
+from destination_wicked_reports.base.terminal_log import printable, printable_json
 
 _WIDEST_CELL = 40
 
@@ -20,7 +20,7 @@ def print_lines(*lines: str) -> None:
 
 def print_json(value: Any) -> None:
     """Print one JSON object on a line of its own."""
-    sys.stdout.write(orjson.dumps(value, default=str).decode() + "\n")
+    sys.stdout.write(printable_json(orjson.dumps(value, default=str).decode()) + "\n")
 
 
 def print_rows(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], *, as_json: bool = False) -> None:

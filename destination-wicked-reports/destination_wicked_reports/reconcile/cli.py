@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from sqlalchemy.exc import DBAPIError
 
+from destination_wicked_reports.base.terminal_log import printable
 from destination_wicked_reports.config.reader import read_config_file
 from destination_wicked_reports.config.spec import Config
 from destination_wicked_reports.errors import ConfigurationError, LedgerError, ReadError
@@ -46,7 +47,7 @@ def main(arguments: Sequence[str]) -> int:
         if options.html:
             _write(options.html, html(comparison))
         for line in text(comparison, options.rows):
-            sys.stdout.write(line + "\n")
+            sys.stdout.write(printable(line) + "\n")
         sys.stdout.flush()
     except (ConfigurationError, LedgerError, ReadError) as error:
         return _fail(str(error))
@@ -59,6 +60,8 @@ def main(arguments: Sequence[str]) -> int:
         return CANNOT_TELL
     except KeyboardInterrupt:
         return _fail("Stopped. Nothing was changed.")
+    except Exception as error:  # exit code 1 would mean that something differs
+        return _fail(f"The comparison failed ({type(error).__name__}). Nothing was changed. Please report this.")
     return comparison.code
 
 
@@ -155,7 +158,7 @@ def _read(config: Config, source_config: Path | None, expected: Expected, first:
 
 def _write(path: Path, content: str) -> None:
     try:
-        path.write_text(content, encoding="utf-8")
+        path.write_text(content, encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         raise ConfigurationError(f"The report {path} cannot be written ({error.strerror}).") from None
 
@@ -188,7 +191,7 @@ def _count(text: str) -> int:
 
 
 def _fail(message: str) -> int:
-    sys.stderr.write(message + "\n")
+    sys.stderr.write(printable(message) + "\n")
     return CANNOT_TELL
 
 

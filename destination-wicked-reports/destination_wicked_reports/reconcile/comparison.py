@@ -337,7 +337,10 @@ class _Comparer:
     def _day(self, moment: str) -> str:
         if not moment:
             return UNDATED
-        return datetime.fromisoformat(moment).replace(tzinfo=timezone.utc).astimezone(self._zone).date().isoformat()
+        try:
+            return datetime.fromisoformat(moment).replace(tzinfo=timezone.utc).astimezone(self._zone).date().isoformat()
+        except OverflowError:  # a day before the year 1 or after 9999
+            return moment[:10]
 
 
 def _amount(total: Decimal | None, currency: str) -> str:

@@ -20,6 +20,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from destination_wicked_reports.base.terminal_log import printable
 from destination_wicked_reports.config.spec import Config
 from destination_wicked_reports.errors import ReadError
 from destination_wicked_reports.reconcile.orders import OrderId, ReportedOrder, to_cents, total_payments
@@ -28,6 +29,8 @@ READER = "source-wicked-reports"
 STREAM = "orders"
 #: Values of `sourceSystem` for an unknown source system (docs/vendors/wicked-reports.md 2.10, 5.2).
 _NO_SYSTEM = frozenset({"", "unknown"})
+#: The last millisecond of the year 9999, in UNIX time.
+_LAST_MILLISECOND = 253_402_300_799_999
 _CATALOG = {
     "streams": [
         {
@@ -64,13 +67,15 @@ class _Collector:
             kind = message["type"]
             if kind == "RECORD" and message["record"]["stream"] == STREAM:
                 self._add_order(message["record"]["data"])
-                emitted_at = int(message["record"].get("emitted_at") or 0) / 1000
-                self.first_emitted_at = min(self.first_emitted_at, emitted_at)
+                emitted_at = message["record"].get("emitted_at") or 0
+                if not 0 <= emitted_at <= _LAST_MILLISECOND:
+                    raise ValueError("not a time")
+                self.first_emitted_at = min(self.first_emitted_at, int(emitted_at) / 1000)
             elif kind == "LOG":
                 return str(message["log"]["message"])
             elif kind == "TRACE":
                 self._trace(message["trace"])
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError):
             raise ReadError(
                 f"The files given with --read are not the output of {READER}: give all lines that its command `read` "
                 "printed, unchanged."
@@ -172,7 +177,7 @@ def _collect(collector: _Collector, lines: Iterable[bytes]) -> None:
     for line in lines:
         log = collector.add(line)
         if log:
-            sys.stderr.write(log + "\n")
+            sys.stderr.write(printable(log) + "\n")
 
 
 def reader_settings(config: Config, own: dict[str, Any] | None, since: date) -> dict[str, Any]:
@@ -200,9 +205,10 @@ def match_unknown_systems(reported: ReportedOrders, sent: Iterable[OrderId]) -> 
 
 
 def _utc(text: Any) -> str:
-    """Return an ISO 8601 time as `YYYY-MM-DD HH:MM:SS` in UTC, empty if it is invalid."""
+    """Return an ISO 8601 time as `YYYY-MM-DD HH:MM:SS` in UTC, empty if it is invalid or has no UTC time."""
     try:
         moment = datetime.fromisoformat(str(text).replace("Z", "+00:00"))
-    except ValueError:
+        moment = moment.replace(tzinfo=moment.tzinfo or timezone.utc).astimezone(timezone.utc)
+    except (ValueError, OverflowError):
         return ""
-    return f"{moment.replace(tzinfo=moment.tzinfo or timezone.utc).astimezone(timezone.utc):%Y-%m-%d %H:%M:%S}"
+    return moment.replace(tzinfo=None).isoformat(" ", "seconds")
