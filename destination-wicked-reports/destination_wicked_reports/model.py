@@ -133,7 +133,8 @@ class Row:
 
     `key` identifies the row in the ledger. Rows of a sale have a `sale_key`, the `sale` after the row, which the ledger
     stores once Wicked has accepted it, and the `payments` that the row carries. `left_out` has the
-    optional fields that the row lacks because their values were invalid, each with the reason.
+    optional fields that the row lacks because their values were invalid, each with the reason. `sale_json` is `sale`
+    as the ledger stores it, once it was encoded.
     """
 
     endpoint: str
@@ -148,6 +149,7 @@ class Row:
     left_out: tuple[tuple[str, str], ...] = ()
     #: the sequence of the record that the row was made of, if `sequence` is that of an earlier one
     record: int = 0
+    sale_json: bytes = field(default=b"", compare=False, repr=False)
 
     @property
     def identity(self) -> str:

@@ -31,7 +31,14 @@ from destination_wicked_reports.ledger.engines import opening_error, postgresql_
 from destination_wicked_reports.ledger.file_lock import FileLock
 from destination_wicked_reports.ledger.leases import Leases
 from destination_wicked_reports.ledger.ledger_file import LedgerFile
-from destination_wicked_reports.ledger.outbox import Batch, decode_rows, decode_sale, encode_json, encode_rows
+from destination_wicked_reports.ledger.outbox import (
+    Batch,
+    decode_rows,
+    decode_sale,
+    encode_json,
+    encode_rows,
+    encode_sale,
+)
 from destination_wicked_reports.ledger.reserve import Reserve
 from destination_wicked_reports.ledger.schema import (
     outbox,
@@ -333,10 +340,10 @@ class Ledger:
     def _record(self, batch: Batch, rows: Sequence[Row], status: str) -> None:
         now = int(time.time())
         changes = [(row.sale_key, row.sale, row) for row in rows if row.sale_key and row.sale]
-        states: dict[str, SaleState] = {}
-        for key, sale, _ in changes:
-            if key not in states or sale.version > states[key].version:
-                states[key] = sale
+        latest: dict[str, tuple[SaleState, Row]] = {}
+        for key, sale, row in changes:
+            if key not in latest or sale.version > latest[key][0].version:
+                latest[key] = sale, row
         with self._connection.begin():
             self.verify_lease()
             self._connection.execute(delete(outbox).where(outbox.c.id == batch.outbox_id))
@@ -354,8 +361,8 @@ class Ledger:
                     status=status,
                     sent_at=now,
                 )
-            encoded = [(self.store, k, sale.version, _encoded(sale)) for k, sale in states.items()]
-            upsert(self._connection, sales, encoded)
+            states = [(self.store, k, sale.version, encode_sale(row).decode()) for k, (sale, row) in latest.items()]
+            upsert(self._connection, sales, states)
             upsert(self._connection, sale_aliases, list(self._aliases(changes)))
             upsert(self._connection, sale_events, [self._event(*change, now) for change in changes])
 
@@ -378,10 +385,6 @@ class Ledger:
                 Batch(row.endpoint, decode_rows(row.endpoint, row.body, row.rows), outbox_id=row.id, maybe_stored=True)
                 for row in self._connection.execute(query)
             ]
-
-
-def _encoded(sale: SaleState) -> str:
-    return encode_json(sale).decode()
 
 
 def _decoded(state: str) -> SaleState:

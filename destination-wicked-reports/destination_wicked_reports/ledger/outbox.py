@@ -55,9 +55,26 @@ class Batch:
 
 def encode_rows(rows: Sequence[Row]) -> bytes:
     """Encode everything about rows except their bodies, of which only the lengths are stored."""
-    return encode_json(
-        [(row.key, row.digest.hex(), row.stream, row.sale_key, row.sale, row.payments, len(row.body)) for row in rows]
-    )
+    encoded = [
+        (
+            row.key,
+            row.digest.hex(),
+            row.stream,
+            row.sale_key,
+            None if row.sale is None else orjson.Fragment(encode_sale(row)),
+            row.payments,
+            len(row.body),
+        )
+        for row in rows
+    ]
+    return encode_json(encoded)
+
+
+def encode_sale(row: Row) -> bytes:
+    """Return the sale of a row as JSON; it is encoded once, for the outbox and for the table of sales."""
+    if not row.sale_json:
+        row.sale_json = encode_json(row.sale)
+    return row.sale_json
 
 
 def encode_json(value: Any) -> bytes:

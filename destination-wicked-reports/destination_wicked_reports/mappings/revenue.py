@@ -60,23 +60,20 @@ def plan(sale: SaleState, value: Decimal, currency: str, paid_at: str, changed_a
     `value` is in whole cents of `currency`, not below zero. `paid_at` dates the payment of a first order, `changed_at`
     everything later; both are UTC, `YYYY-MM-DD HH:MM:SS`.
     """
-    target = ZERO if sale.open_orders and sale.currency != currency else value
-    yield from (refunds := list(_fall(sale, sale.net - target, changed_at)))
-    sale = refunds[-1].sale if refunds else sale
-    if value > sale.net:
-        when = changed_at if sale.order_count else paid_at
-        yield _further_order(sale, value - sale.net, currency, when)
+    net = sale.net
+    target = ZERO if net and sale.currency != currency else value
+    for refund in _fall(sale, net - target, changed_at):
+        yield refund
+        sale, net = refund.sale, refund.sale.net
+    if value > net:
+        yield _further_order(sale, value - net, currency, changed_at if sale.order_count else paid_at)
 
 
 def _further_order(sale: SaleState, total: Decimal, currency: str, when: str) -> NewOrder:
     number = sale.order_count + 1
-    after = replace(
-        sale,
-        currency=currency,
-        open_orders=(*sale.open_orders, OpenOrder(number, total, ZERO, when)),
-        order_count=number,
-        version=sale.version + 1,
-    )
+    orders = (*sale.open_orders, OpenOrder(number, total, ZERO, when))
+    version = sale.version + 1
+    after = replace(sale, currency=currency, open_orders=orders, order_count=number, version=version)
     return NewOrder(number, total, when, after)
 
 

@@ -87,8 +87,9 @@ class SaleRowMaker:
             }
         )
         # The line takes the order's own id: ids of transactions repeat in other accounts and in further orders.
-        line = {"OrderItemID": name, **self._product_id.check({"ProductID": sale.product_id})}
-        lines = [{**line, "Qty": 1, "PPU": row["OrderTotal"]}] if lines is None else lines
+        if lines is None:
+            product = {"ProductID": sale.product_id} if sale.product_id else {}
+            lines = [{"OrderItemID": name, **product, "Qty": 1, "PPU": row["OrderTotal"]}]
         if lines:
             row["OrderItems"] = list(lines)
         payments = [SalePayment(step.number, APPROVED, step.total), *map(_sale_payment, refunds)]

@@ -78,8 +78,7 @@ class Sale:
     """One affiliate sale in its present state. Values of type Any are not validated yet.
 
     `ordered_at`, `approved_at` and `updated_at` are the times of the sale, of its approval and of its last change.
-    `click_id` identifies the click, or the sale itself if the source names no click. `aliases` relate the sale to rows
-    that take money back from it.
+    `click_id` identifies the click, or the sale itself if the source names no click.
     """
 
     record: Record
@@ -93,7 +92,12 @@ class Sale:
     product_id: Any
     product_name: str
     click_id: str
-    aliases: tuple[str, ...] = ()
+    read_aliases: Callable[[], tuple[str, ...]] = tuple
+
+    @property
+    def aliases(self) -> tuple[str, ...]:
+        """Texts that relate the sale to rows that take money back from it. Most records need none."""
+        return self.read_aliases()
 
 
 class AffiliateNormalizer(Normalizer):

@@ -139,8 +139,7 @@ class WecantrackNormalizer(AffiliateNormalizer):
     def _attempt(self, sale: Sale, key: str, batch: _Batch, make: Make) -> Output:
         """Return the rows that `make` makes of a sale; a record older than the last one sent is skipped."""
         state = batch.state(key)
-        updated_at = sort_time(sale.updated_at)
-        if state is not None and updated_at and updated_at < state.source_updated_at:
+        if state is not None and "" < sort_time(sale.updated_at) < state.source_updated_at:
             return [Skip(OUTDATED, sale.record.sequence)]
         try:
             return batch.note(make(sale, key, state))
@@ -348,7 +347,7 @@ class WecantrackNormalizer(AffiliateNormalizer):
             product_id=data.get("advertiser_id"),
             product_name=advertiser if isinstance(advertiser, str) else "",
             click_id=reference if isinstance(reference, str) and reference else transaction_id,
-            aliases=self._aliases(data, currency),
+            read_aliases=partial(self._aliases, data, currency),
         )
 
     def _aliases(self, data: Mapping[str, Any], currency: str) -> tuple[str, ...]:
