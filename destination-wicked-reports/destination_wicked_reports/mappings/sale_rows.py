@@ -88,16 +88,19 @@ class SaleRowMaker:
         )
         # The line takes the order's own id: ids of transactions repeat in other accounts and in further orders.
         if lines is None:
-            product = {"ProductID": sale.product_id} if sale.product_id else {}
-            lines = [{"OrderItemID": name, **product, "Qty": 1, "PPU": row["OrderTotal"]}]
+            lines = [{"OrderItemID": name, "ProductID": sale.product_id, "Qty": 1, "PPU": row["OrderTotal"]}]
         if lines:
             row["OrderItems"] = list(lines)
-        payments = [SalePayment(step.number, APPROVED, step.total), *map(_sale_payment, refunds)]
-        dates = [step.paid_at, *(refund.paid_at for refund in refunds)]
         row["OrderPayments"] = [
-            self._nested_payment.check({"PaymentDate": date, "Amount": payment.amount, "Status": payment.status})
-            for date, payment in zip(dates, payments, strict=True)
+            {"PaymentDate": step.paid_at, "Amount": row["OrderTotal"], "Status": APPROVED},
+            *(
+                self._nested_payment.check(
+                    {"PaymentDate": refund.paid_at, "Amount": refund.amount, "Status": refund.status}
+                )
+                for refund in refunds
+            ),
         ]
+        payments = [SalePayment(step.number, APPROVED, step.total), *map(_sale_payment, refunds)]
         after = refunds[-1].sale if refunds else sale
         return self._orders.encode(row, stream, sequence, sale_key=key, sale=after, payments=tuple(payments))
 

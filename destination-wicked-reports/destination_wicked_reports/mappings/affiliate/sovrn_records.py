@@ -22,6 +22,7 @@ from destination_wicked_reports.mappings.affiliate.base import EXCLUDED_NETWORK,
 from destination_wicked_reports.mappings.affiliate.returns import alias
 from destination_wicked_reports.mappings.affiliate.sovrn_cpc import SHARED_FIELDS, UTMS, rollup_id
 from destination_wicked_reports.mappings.revenue import cents
+from destination_wicked_reports.mappings.sale_rows import sale_id
 from destination_wicked_reports.model import Contribution, Record, Skip
 
 #: The ids that relate rows to each other.
@@ -99,7 +100,7 @@ class SovrnReader:
         changed_at = _changed_at(data, day)
         changed_day = changed_at[:10] if data.get("update_date") else ""
         amount = self._amount(data)
-        key = f"{self._key_prefix}sovrn-{account}-{_own_id(data)}"
+        key = self._key_prefix + sale_id(f"sovrn-{account}-{_own_id(data)}")
         if is_cpc:
             stored = {name: data[name] for name in SHARED_FIELDS if data.get(name) is not None}
             stored |= {"commission_date": day, "update_date": changed_at[:10]}

@@ -165,6 +165,18 @@ class TestAmounts:
         assert reject.field == "CreateDate"
         assert reject.reason.startswith(name)
 
+    def test_no_two_sales_share_a_name(self):
+        desk = Desk()
+        desk(transaction(), transaction(commission_id="C1~2"))
+        made = desk(transaction("15.00"), transaction("12.00", commission_id="C1~2"))
+        names = [(order["SourceID"], order["OrderTotal"]) for order in bodies(made, "orders")]
+        assert names == [("sovrn-1234-R1-C1~2", 5), ("sovrn-1234-R1-C1~2~1~2", 2)]
+
+    def test_an_id_without_room_for_further_orders_is_rejected_with_the_first(self):
+        (letter,) = Desk()(transaction(revenue_id="r" * 470, commission_id="c" * 20))
+        assert isinstance(letter, Reject)
+        assert letter.field == "SourceID"
+
     def test_a_row_without_any_id_is_rejected(self):
         assert "click_id" in rejected(revenue_id=None, commission_id=None, click_id=None).reason
 
