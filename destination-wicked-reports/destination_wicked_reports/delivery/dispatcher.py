@@ -125,6 +125,7 @@ class Dispatcher:
             for endpoint in LOAD_ORDER:
                 while self._queues[endpoint].full:
                     self._send_up_to(endpoint, one_batch=True)
+        self._invalidated_sales = {key for key in self._invalidated_sales if self._has_later_rows(key)}
 
     def _in_sale_order(self, rows: list[Row]) -> Iterator[list[Row]]:
         """Yield the rows in groups. Flush before an order whose sale has an unsettled refund."""
@@ -155,6 +156,8 @@ class Dispatcher:
                 counts[UNCHANGED if digest == row.digest else CHANGED] += 1
             elif len(row.body) > ROW_BYTES:
                 self._reject([(row, TOO_LARGE)])
+                if row.sale_key:
+                    self._invalidated_sales.add(row.sale_key)
             else:
                 latest[row.key] = row
                 if row.sale_key:

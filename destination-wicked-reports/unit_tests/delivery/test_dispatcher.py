@@ -470,6 +470,25 @@ def test_a_further_order_made_after_a_refund_that_is_rejected_is_rejected_too(de
     assert dispatcher.orders.get("s") is None or dispatcher.orders.get("s").version == 1
 
 
+@pytest.mark.parametrize("batch_rows", [1, 1000])
+def test_rows_of_an_order_that_is_too_large_are_rejected_with_it(
+    deliver, dead_letters, ledger, monkeypatch, batch_rows
+):
+    monkeypatch.setattr(module, "ROW_BYTES", 1000)
+    client = ScriptedClient()
+    dispatcher = deliver(client, batch_rows=batch_rows)
+    order = make_row("orders", 1, sale_key="s", sale=sale("5", 1), City="c" * 1000)
+    other = make_row("orders", 5, sale_key="t", sale=state("10", 1))
+    dispatcher.add([order, sale_row("order_payments", 1, 2), sale_row("orders", 2, 3), other])
+    dispatcher.flush()
+    assert client.posts == [("/orders", ["5"])]
+    reasons = [line["reason"] for line in lines_of(dead_letters)]
+    assert sorted(reasons) == sorted([module.TOO_LARGE, module.ORDER_REJECTED, module.ORDER_REJECTED])
+    dispatcher.add([sale_row("orders", 1, 1)])
+    dispatcher.flush()
+    assert ledger.sales(["s"])["s"].version == 1
+
+
 def test_that_holds_for_a_refund_that_is_rejected_before_all_rows_ahead_of_the_order_are_queued(deliver, dead_letters):
     client = ScriptedClient(lambda path, rows: REFUSED if path == "/orderpayments" else ACCEPTED)
     dispatcher = deliver(client, batch_rows=1, in_flight=1)
