@@ -23,7 +23,7 @@ from destination_wicked_reports.config.mappings import AffiliateMapping, Bigcomm
 from destination_wicked_reports.config.paths import ledger_path
 from destination_wicked_reports.config.spec import Config, NoLedger, PostgresLedger
 from destination_wicked_reports.errors import ConfigurationError, LedgerError
-from destination_wicked_reports.ledger import contact_answers, order_documents, sale_totals, schema
+from destination_wicked_reports.ledger import contact_answers, order_documents, record_times, sale_totals, schema
 from destination_wicked_reports.ledger.engines import reason, scratch_engine
 from destination_wicked_reports.ledger.leases import scope_of
 from destination_wicked_reports.ledger.ledger import Ledger
@@ -34,7 +34,13 @@ from destination_wicked_reports.ledger.sql import POSTGRESQL, has_table, schema_
 
 TABLES: tuple[Table, ...] = tuple(
     table
-    for metadata in (schema.metadata, sale_totals.metadata, order_documents.metadata, contact_answers.metadata)
+    for metadata in (
+        schema.metadata,
+        sale_totals.metadata,
+        order_documents.metadata,
+        record_times.metadata,
+        contact_answers.metadata,
+    )
     for table in metadata.sorted_tables
 )
 #: Rows that travel at a time.

@@ -8,6 +8,7 @@ from functools import cached_property
 from destination_wicked_reports.ledger.contact_answers import ContactAnswers
 from destination_wicked_reports.ledger.ledger import Ledger
 from destination_wicked_reports.ledger.order_documents import OrderDocuments
+from destination_wicked_reports.ledger.record_times import RecordTimes
 from destination_wicked_reports.ledger.sale_totals import SaleTotals
 from destination_wicked_reports.model import Row, SaleState
 
@@ -45,6 +46,11 @@ class OrderBook:
     def sale_totals(self) -> SaleTotals:
         """Sums over a source's rows. The first access creates the tables."""
         return SaleTotals(self._ledger)
+
+    @cached_property
+    def record_times(self) -> RecordTimes:
+        """The times of records that made no row. The first access creates the table."""
+        return RecordTimes(self._ledger)
 
     @cached_property
     def documents(self) -> OrderDocuments:

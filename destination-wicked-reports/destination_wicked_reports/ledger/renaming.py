@@ -15,12 +15,12 @@ from destination_wicked_reports.api.endpoints import ORDERS
 from destination_wicked_reports.api.rows import SEPARATOR
 from destination_wicked_reports.config.changes import SettingChange
 from destination_wicked_reports.errors import ConfigurationError
-from destination_wicked_reports.ledger import order_documents, sale_totals, schema
+from destination_wicked_reports.ledger import order_documents, record_times, sale_totals, schema
 from destination_wicked_reports.ledger.ledger import Ledger
 from destination_wicked_reports.ledger.schema import outbox, sales, sent, settings
 from destination_wicked_reports.ledger.sql import has_table, starts_with, upsert
 
-METADATA = (schema.metadata, sale_totals.metadata, order_documents.metadata)
+METADATA = (schema.metadata, sale_totals.metadata, order_documents.metadata, record_times.metadata)
 _PAGE = 500
 
 

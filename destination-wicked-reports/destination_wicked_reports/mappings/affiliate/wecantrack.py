@@ -104,14 +104,17 @@ class WecantrackNormalizer(AffiliateNormalizer):
                 sales.append((sale, self._sale_rows.key(sale.source_id)))
             else:
                 yield sale
-        orders.load([key for _, key in sales])
+        keys = [key for _, key in sales]
+        orders.load(keys)
+        orders.record_times.load(keys)
         batch = _Batch(orders, {})
         self._prepare_lookup(((sale.record.data, batch.state(key)) for sale, key in sales), orders)
         if self._lookup is None and orders.sale_totals.empty and all(sale.amount >= 0 for sale, _ in sales):
             for sale, key in sales:
                 yield from self._attempt(sale, key, batch, self._rows)
-            return
-        yield from in_sequence([*self._with_returns(sales, batch)])
+        else:
+            yield from in_sequence([*self._with_returns(sales, batch)])
+        orders.record_times.save()
 
     def _finish_sales(self, orders: OrderBook) -> Iterator[Row | Reject | Skip]:
         """Yield a dead letter for each return whose sale is not known, once, and the orders that waited long enough."""
@@ -137,14 +140,20 @@ class WecantrackNormalizer(AffiliateNormalizer):
         totals.update(total.key, facts=b"{}", pending="")
 
     def _attempt(self, sale: Sale, key: str, batch: _Batch, make: Make) -> Output:
-        """Return the rows that `make` makes of a sale; a record older than the last one sent is skipped."""
-        state = batch.state(key)
-        if state is not None and "" < sort_time(sale.updated_at) < state.source_updated_at:
+        """Return the rows that `make` makes of a sale; a record older than the latest one is skipped."""
+        state, times = batch.state(key), batch.orders.record_times
+        latest = max(times.get(key), "" if state is None else state.source_updated_at)
+        if latest and "" < sort_time(sale.updated_at) < latest:
             return [Skip(OUTDATED, sale.record.sequence)]
         try:
-            return batch.note(make(sale, key, state))
+            output = batch.note(make(sale, key, state))
         except FieldError as error:
             return [reject(error, ORDERS.name, sale.record)]
+        if batch.settled(key) and not any(isinstance(one, Row) and one.sale_key for one in output):
+            updated_at = sort_time(sale.updated_at)
+            if updated_at > latest:
+                times.note(key, updated_at)
+        return output
 
     # -- returns ----------------------------------------------------------------------------------------------------
 
@@ -413,6 +422,10 @@ class _Batch:
     def state(self, key: str) -> SaleState | None:
         """Return a sale after the last row made for it."""
         return self._latest.get(key) or self.orders.get(key)
+
+    def settled(self, key: str) -> bool:
+        """Tell whether no row of a sale is queued or in flight: a killed run would have to make it again."""
+        return key not in self._latest and self.orders.queued_endpoint(key) is None
 
     def note(self, output: Output) -> Output:
         """Remember the states after these rows."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from decimal import Decimal
+from random import Random
 from typing import Any, ClassVar
 
+import pytest
 from builders.affiliate import make_normalizer, transaction
-from builders.lives import AMOUNTS, LIVES, Record, SaleLives, Worth
+from builders.lives import AMOUNTS, LIVES, MANY_LIVES, Record, SaleLives, Worth
 from destination_wicked_reports.mappings.base import Normalizer
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
@@ -28,6 +30,7 @@ class Lives(SaleLives):
         #: By transaction: the latest version that was made, and the latest that was read.
         self.made: dict[str, dict[str, Any]] = {}
         self.seen: dict[str, dict[str, Any]] = {}
+        self.versions: list[dict[str, Any]] = []
 
     def make_normalizer(self) -> Normalizer:
         return make_normalizer(**self.options)
@@ -51,6 +54,7 @@ class Lives(SaleLives):
             last_wct_update=at,
         )
         self.unread.append(("transactions", self.made[name]))
+        self.versions.append(self.made[name])
 
     @rule(click=st.sampled_from(CLICKS), amount=AMOUNTS, status=STATUSES, currency=CURRENCIES, below=st.booleans())
     def sale_changes(self, click: int, amount: Decimal, status: str, currency: str, below: bool) -> None:
@@ -59,6 +63,11 @@ class Lives(SaleLives):
     @rule(click=st.sampled_from(CLICKS), number=st.integers(1, 2), amount=AMOUNTS, status=STATUSES, currency=CURRENCIES)
     def return_changes(self, click: int, number: int, amount: Decimal, status: str, currency: str) -> None:
         self.change(f"R{click}{number}", -amount or Decimal("-0.01"), status, currency)
+
+    @rule(random=st.randoms(use_true_random=False))
+    def an_older_version_comes_late(self, random: Random) -> None:
+        if self.versions:
+            self.unread.append(("transactions", random.choice(self.versions)))
 
     def note(self, record: Record) -> None:
         name = record[1]["transaction_id"]
@@ -104,9 +113,27 @@ class LivesWithSmallChanges(Lives):
     options: ClassVar[dict[str, Any]] = {"smallest_change": "2.50"}
 
 
+class ManyLives(Lives):
+    pass
+
+
+class ManyLivesRecognizedWhenApproved(LivesRecognizedWhenApproved):
+    pass
+
+
+class ManyLivesWithSmallChanges(LivesWithSmallChanges):
+    pass
+
+
 TestLives = Lives.TestCase
 TestLives.settings = LIVES
 TestLivesRecognizedWhenApproved = LivesRecognizedWhenApproved.TestCase
 TestLivesRecognizedWhenApproved.settings = LIVES
 TestLivesWithSmallChanges = LivesWithSmallChanges.TestCase
 TestLivesWithSmallChanges.settings = LIVES
+TestManyLives = pytest.mark.campaign(ManyLives.TestCase)
+TestManyLives.settings = MANY_LIVES
+TestManyLivesRecognizedWhenApproved = pytest.mark.campaign(ManyLivesRecognizedWhenApproved.TestCase)
+TestManyLivesRecognizedWhenApproved.settings = MANY_LIVES
+TestManyLivesWithSmallChanges = pytest.mark.campaign(ManyLivesWithSmallChanges.TestCase)
+TestManyLivesWithSmallChanges.settings = MANY_LIVES

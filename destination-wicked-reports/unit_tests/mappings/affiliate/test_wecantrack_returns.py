@@ -213,6 +213,27 @@ class TestUnsentSale:
         assert run.nets == (6, 6)
 
 
+class TestOlderRecords:
+    """A record older than the latest one of its sale changes nothing, although the latest one made no row."""
+
+    LATER = "2024-07-02 00:00:00"
+
+    def test_after_a_record_that_changed_nothing(self):
+        run = Run()
+        run(sale("10.00", last_wct_update=CHANGED))
+        run(sale("10.00", last_wct_update="2024-07-03 00:00:00"))
+        assert run(sale("12.00", last_wct_update=self.LATER)) == [Skip(OUTDATED, 0)]
+        assert run.nets == (10, 10)
+
+    def test_after_a_decline_before_the_sale_was_sent(self):
+        run = Run()
+        assert run(sale("10.00", status="declined", last_wct_update=self.LATER)) == [Skip(NEVER_EARNED, 0)]
+        assert run(sale("10.00", last_wct_update=CHANGED)) == [Skip(OUTDATED, 0)]
+        assert run(sale("10.00", status="declined", last_wct_update=self.LATER)) == [Skip(NEVER_EARNED, 0)]
+        run(sale("10.00", last_wct_update="2024-07-03 00:00:00"))
+        assert run.nets == (10, 10)
+
+
 class TestCurrency:
     """A return counts while it is in the currency of its sale."""
 
