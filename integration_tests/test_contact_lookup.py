@@ -24,7 +24,7 @@ import requests
 
 from integration_tests.simulator.client import SimulatorClient
 from integration_tests.simulator.server import running_simulator
-from integration_tests.support.postgres import running_postgres
+from integration_tests.support.postgres import ask, running_postgres
 from integration_tests.support.processes import RUN_SECONDS, Workspace, catalog
 
 FIRST = datetime(2026, 4, 1, 12, tzinfo=timezone.utc)
@@ -185,10 +185,10 @@ class Runs:
 
 def days_pass(connection: Any, days: int = 1) -> None:
     """Make everything that the ledger knows about contacts older."""
-    waiting = connection.execute("SELECT key, pending FROM sale_totals WHERE pending LIKE '1 %'").fetchall()
+    waiting = connection.execute("SELECT key, pending FROM sale_totals WHERE pending LIKE '1______________'").fetchall()
     for key, pending in waiting:
-        since = datetime.fromisoformat(pending.removeprefix("1 ")) - timedelta(days=days)
-        connection.execute(f"UPDATE sale_totals SET pending = '1 {since:%Y-%m-%d %H:%M:%S}' WHERE key = '{key}'")
+        since = datetime.strptime(pending, "1%Y%m%d%H%M%S").replace(tzinfo=timezone.utc) - timedelta(days=days)
+        connection.execute(f"UPDATE sale_totals SET pending = '1{since:%Y%m%d%H%M%S}' WHERE key = '{key}'")
     connection.execute(f"UPDATE contact_answers SET answered_at = answered_at - {days * DAY}")
     connection.commit()
 
@@ -260,7 +260,10 @@ def test_no_order_ever_belongs_to_another_person(simulator, workspace, tmp_path,
 
 def test_orders_wait_in_postgresql_too(simulator, workspace):
     with running_postgres() as server:
-        url = server.database()
+        # a collation that ignores punctuation at first, unlike SQLite's
+        locale = "LOCALE_PROVIDER icu ICU_LOCALE 'en-US' TEMPLATE template0"
+        ask(server.url("postgres"), f"CREATE DATABASE sorted {locale}")
+        url = server.url("sorted")
 
         def connect() -> psycopg.Connection[Any]:
             return psycopg.connect(url, options="-c search_path=wicked_reports")

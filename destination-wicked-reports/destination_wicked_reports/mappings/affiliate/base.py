@@ -26,8 +26,8 @@ from destination_wicked_reports.errors import FieldError
 from destination_wicked_reports.ledger.order_book import OrderBook
 from destination_wicked_reports.ledger.sale_totals import SaleTotals
 from destination_wicked_reports.mappings.affiliate.contact_lookup import (
+    FIRST_WAITING,
     LAST_WAITING,
-    WAITING_SINCE,
     ContactLookup,
     address_hash,
 )
@@ -148,7 +148,7 @@ class AffiliateNormalizer(Normalizer):
         """Yield what `_finish_sales` yields, and let the lookup prepare for it and clean up."""
         if self._lookup is not None:
             prefix = self._sale_rows.key("")
-            self._lookup.expect(orders.sale_totals.count_pending(prefix, WAITING_SINCE, LAST_WAITING))
+            self._lookup.expect(orders.sale_totals.count_pending(prefix, FIRST_WAITING, LAST_WAITING))
         yield from self._finish_sales(orders)
         if self._lookup is not None:
             self._lookup.end_run(orders)

@@ -31,12 +31,11 @@ if TYPE_CHECKING:
     # imported only for a lookup that asks, since the HTTP client's imports take a second
     from destination_wicked_reports.api.contacts import Contact, ContactApi
 
-#: The `pending` value of a sale that waits for its contact begins so, and the time since when follows. It sorts after
-#: that of an unmatched return (returns.AT_ONCE) and before every day.
-WAITING_SINCE = "1 "
-#: Sorts after every `pending` value of a sale that waits.
-LAST_WAITING = "1~"
-_TIME = "%Y-%m-%d %H:%M:%S"
+#: The `pending` value of a sale that waits for its contact: this digit, and since when. It sorts after that of an
+#: unmatched return (returns.AT_ONCE) and before every day; digits alone sort so in every collation of a database.
+_WAITING = "1"
+_TIME = "%Y%m%d%H%M%S"
+FIRST_WAITING, LAST_WAITING = _WAITING + "0" * 14, _WAITING + "9" * 14
 #: How long an answer that there is no such contact counts: Wicked Reports shows new contacts about once a day.
 NOT_FOUND_SECONDS = 6 * 3600
 _DAY = 24 * 3600
@@ -50,7 +49,11 @@ _check_email = FieldChecker([field for field in ORDERS.fields if field.name == "
 
 def is_waiting(total: SaleTotal) -> bool:
     """Return whether a sale waits for the address of its contact."""
-    return total.pending.startswith(WAITING_SINCE)
+    return _is_waiting(total.pending)
+
+
+def _is_waiting(pending: str) -> bool:
+    return len(pending) == len(FIRST_WAITING) and pending.startswith(_WAITING)
 
 
 def valid_email(email: str) -> str:
@@ -106,13 +109,11 @@ class ContactLookup(ABC):
 
     def waiting(self, pending: str) -> str:
         """Return the `pending` value of a sale that waits, given its present one, which may say since when."""
-        if pending.startswith(WAITING_SINCE):
-            return pending
-        return WAITING_SINCE + self._today().strftime(_TIME)
+        return pending if _is_waiting(pending) else _WAITING + self._today().strftime(_TIME)
 
     def waited_enough(self, pending: str) -> bool:
         """Return whether a sale has waited as long as the configuration says."""
-        since = datetime.strptime(self.waiting(pending), WAITING_SINCE + _TIME).replace(tzinfo=timezone.utc)
+        since = datetime.strptime(self.waiting(pending), _WAITING + _TIME).replace(tzinfo=timezone.utc)
         return self._today() >= since + self._wait
 
     def _today(self) -> datetime:
