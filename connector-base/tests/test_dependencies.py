@@ -12,8 +12,8 @@ ROOT = Path(__file__).resolve().parents[2]
 PROJECTS = sorted(path.parent for path in ROOT.glob("*-*/pyproject.toml"))
 #: `startup` works without it.
 OPTIONAL_IMPORTS = {"attributes_doc"}
-#: Loaded by other libraries: zoneinfo's data, and the driver that SQLAlchemy finds by its name.
-NOT_IMPORTED = {"tzdata", "psycopg"}
+#: Loaded by other libraries: zoneinfo's data.
+NOT_IMPORTED = {"tzdata"}
 
 
 def imported(package):

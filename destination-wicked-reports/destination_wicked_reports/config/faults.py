@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
 
 from destination_wicked_reports.base.spelling import did_you_mean
 
@@ -41,7 +40,7 @@ def describe_faults(model: type[BaseModel], raw: Any, error: ValidationError) ->
         yield f"{_dotted(path)}: {text}"
 
 
-def _describe(fault: ErrorDetails, models: list[type[BaseModel]], value: Any) -> str:
+def _describe(fault: Mapping[str, Any], models: list[type[BaseModel]], value: Any) -> str:
     kind, context = fault["type"], fault.get("ctx") or {}
     name = str(fault["loc"][-1]) if fault["loc"] else ""
     known = [each for model in models for each in _names(model)]
