@@ -68,7 +68,7 @@ def run(simulator: SimulatorClient, first: datetime, second: datetime) -> int:
     )
 
     console.print(f"\n[bold]2. First sync[/bold], {DAYS} days up to {first.date()}:")
-    if not sync("source-wecantrack", "source.first.json", "destination.json", "state.json", resume=False):
+    if not sync("source-wecantrack", "source.first.json", "destination.json", "states.jsonl", resume=False):
         return 1
     console.print(
         f"\n[bold]3. {LATER_DAYS} days later[/bold], commissions are approved, declined, reinstated, lowered, raised, "
@@ -79,7 +79,7 @@ def run(simulator: SimulatorClient, first: datetime, second: datetime) -> int:
     contacts.write_file([*buyers, *new])
     contacts.add(simulator, new)
     console.print("\n[bold]4. Second sync[/bold], from the saved state:")
-    if not sync("source-wecantrack", "source.json", "destination.json", "state.json", resume=True):
+    if not sync("source-wecantrack", "source.json", "destination.json", "states.jsonl", resume=True):
         return 1
     console.print("\n[bold]5. What Wicked Reports stores[/bold], compared with what the simulator expects:\n")
     stored = simulator.held()
@@ -102,7 +102,7 @@ def print_summary(first: str, second: str, arguments: list[str]) -> None:
     console.print("\n[bold]9. Files[/bold]")
     console.print(f"   ledger             {FOLDER}/ledger.sqlite   what was sent to Wicked Reports")
     console.print(f"   rejected records   {FOLDER}/rejected_records.jsonl   if there are any")
-    console.print(f"   state              {FOLDER}/state.json   where the next run starts")
+    console.print(f"   states             {FOLDER}/states.jsonl   where the next run starts")
     console.print(f"   report             {FOLDER}/report.html   the comparison of step 6 by day, with a chart")
     console.print(
         "\n[bold]10. Run it by hand[/bold] with a new simulator, an empty ledger and the commands of steps 2, 4 and 6:"

@@ -55,7 +55,7 @@ def run(simulator: SimulatorClient, first: datetime, second: datetime) -> int:
             "ledger": {"type": "sqlite", "path": str(FOLDER.absolute() / "ledger.sovrn.sqlite")},
         },
     )
-    if not sync("source-sovrn", "sovrn.first.json", "destination.sovrn.json", "state.sovrn.json", resume=False):
+    if not sync("source-sovrn", "sovrn.first.json", "destination.sovrn.json", "states.sovrn.jsonl", resume=False):
         return 1
     first_sync = simulator.now()
     simulator.set_clock(stamp(second))
@@ -67,7 +67,7 @@ def run(simulator: SimulatorClient, first: datetime, second: datetime) -> int:
         f"\n   [bold]{LATER_DAYS} days later[/bold], one commission is lowered, and one purchase is returned, which "
         "Sovrn reports as a separate negative row."
     )
-    if not sync("source-sovrn", "sovrn.json", "destination.sovrn.json", "state.sovrn.json", resume=True):
+    if not sync("source-sovrn", "sovrn.json", "destination.sovrn.json", "states.sovrn.jsonl", resume=True):
         return 1
     console.print("\n   What Wicked Reports stores, compared with what the simulator expects:\n")
     equal = compare(simulator.held()["table"], simulator.sovrn.truth([first_sync, simulator.now()]))

@@ -44,17 +44,14 @@ def sync(source: str, config: str, destination: str, state: str, *, resume: bool
     messages = FOLDER / "messages.jsonl"
     if not quiet:
         console.print(f"   $ {shell(read)} \\\n     | {shell(write)} > {messages}", soft_wrap=True)
-    # the last STATE that the destination returned, as the list of states that a source reads
-    keep = (
-        f'grep \'^{{"type":"STATE"\' {messages} | tail -n 1 '
-        f'| sed -e \'s/^{{"type":"STATE","state":/[/\' -e \'s/}}$/]/\' > {FOLDER}/{state}'
-    )
+    # the states that the destination returned; a source reads the last one of each stream
+    keep = f'grep \'^{{"type":"STATE"\' {messages} > {FOLDER}/{state}'
     if not quiet:
         console.print(f"   $ {keep}", soft_wrap=True, markup=False)
     begun = time.monotonic()
-    log = subprocess.DEVNULL if quiet else None
-    reader = subprocess.Popen([str(part) for part in read], stdout=subprocess.PIPE, stderr=log)
-    with messages.open("wb") as kept:
+    errors = FOLDER / "errors.txt"  # not the terminal, where the connectors would write lines for people
+    with messages.open("wb") as kept, errors.open("wb") as log:
+        reader = subprocess.Popen([str(part) for part in read], stdout=subprocess.PIPE, stderr=log)
         writer = subprocess.Popen(
             [str(part) for part in write], stdin=reader.stdout, stdout=subprocess.PIPE, stderr=log
         )
@@ -67,7 +64,7 @@ def sync(source: str, config: str, destination: str, state: str, *, resume: bool
             if not quiet:
                 delivered.show(json.loads(line))
     if writer.wait() or reader.wait():
-        console.print(f"   [red]The sync failed[/red]: see {messages}.")
+        console.print(f"   [red]The sync failed[/red]: see {messages} and {errors}.")
         return False
     subprocess.run(keep, shell=True, check=True)
     if not quiet:

@@ -79,7 +79,12 @@ def run(simulator: SimulatorClient, first: datetime) -> int:
         syncs.append(now)
         save("story.json", {**source, "end_date": now})
         if not sync(
-            "source-wecantrack", "story.json", "destination.story.json", "state.story.json", resume=days > 0, quiet=True
+            "source-wecantrack",
+            "story.json",
+            "destination.story.json",
+            "states.story.jsonl",
+            resume=days > 0,
+            quiet=True,
         ):
             return 1
         rows = sent(simulator)

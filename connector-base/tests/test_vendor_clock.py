@@ -159,3 +159,21 @@ def test_a_retry_after_date_is_read_by_the_vendors_clock(server, tmp_path):
     server.answer = respond
     run(SUBJECT, server, tmp_path, hours=-48, start_days_ago=2)
     assert 1.0 <= seen[1] - seen[0] < 60
+
+
+@pytest.mark.parametrize("subject", SUBJECTS, ids=lambda subject: subject.source.__name__)
+@pytest.mark.parametrize("status", [403, 429, 503])
+def test_every_source_waits_as_a_refusal_asks_and_says_how_long(status, subject, server, tmp_path):
+    def respond(handler):
+        now = datetime.now(timezone.utc)
+        if len(server.requests) == 1:
+            later = {"Retry-After": format_datetime(now + timedelta(seconds=2), usegmt=True)}
+            return answer({"message": "later"}, date=now, status=status, headers=later)(handler)
+        return answer(EMPTY[subject.source.__name__])(handler)
+
+    server.answer = respond
+    config = {"api_key": "right-key", "secret_key": "right-key", "start_date": "2026-01-01", "end_date": "2026-01-01"}
+    config |= {"api_url": server.url, "request_interval_seconds": 0}
+    code, out, err = subject.run_process("read", config, tmp_path)
+    assert (code, err) == (0, "")
+    assert re.search(rf"Waiting [12]\.\d s: HTTP {status}; then attempt 2 of ", out)
