@@ -26,7 +26,7 @@ from destination_wicked_reports.base.terminal_log import TerminalLog, open_termi
 from destination_wicked_reports.config.mappings import NativeMapping
 from destination_wicked_reports.config.reader import read_config_file
 from destination_wicked_reports.config.spec import Config, NoLedger
-from destination_wicked_reports.delivery.closing import mode_line
+from destination_wicked_reports.delivery.closing import health_lines, mode_line
 from destination_wicked_reports.delivery.report import RunReport, reported
 from destination_wicked_reports.delivery.session import (
     make_client,
@@ -160,11 +160,13 @@ class DestinationWickedReports(Destination):
             finally:
                 for level, line in writer.closing_lines():
                     logger.log(level, line)
+                report.ended = writer.ended
+                report.collect(session)
+                for level, line in health_lines(report.health):
+                    logger.log(level, line)
                 reminder = session.dead_letters.reminder()
                 if reminder:
                     logger.warning(reminder)
-                report.ended = writer.ended
-                report.collect(session)
         if session.tally.failed:
             if parsed.on_rejected_record != "skip":
                 raise session.tally.failure()

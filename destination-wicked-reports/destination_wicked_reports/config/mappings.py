@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic.json_schema import SkipJsonSchema
 
 from destination_wicked_reports.api.endpoints import ENDPOINTS
 from destination_wicked_reports.config.contact_lookup import ContactLookup, NoLookup, WickedLookup
@@ -208,12 +209,8 @@ class SovrnMapping(AffiliateMapping):
     guarded: ClassVar[tuple[str, ...]] = ("revenue_basis", "order_currency", "cpc")
 
     type: Literal["sovrn"] = "sovrn"
-    recognize: Literal["pending", "approved"] = Field(
-        default="pending",
-        title="Recognize Revenue When",
-        description="Has no effect: Sovrn reports no status, so a commission counts when it first appears.",
-        json_schema_extra={"airbyte_hidden": True},
-    )
+    #: Has no effect: Sovrn reports no status, so a commission counts when it first appears. No form shows it.
+    recognize: SkipJsonSchema[Literal["pending", "approved"]] = "pending"
     source_system: str = Field(
         default="sovrn",
         title="Source System",

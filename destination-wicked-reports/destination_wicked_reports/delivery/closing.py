@@ -6,7 +6,7 @@ No line has a value of a record: samples are ids, positions in the input, and sh
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -125,6 +125,17 @@ def skipped_lines(tally: Tally) -> Iterator[LogLine]:
         if unattributed:
             line += f". Fix contact_rules or set without_contact to synthetic, then {READ_AGAIN}."
         yield logging.WARNING if unattributed else logging.INFO, line
+
+
+def health_lines(checks: Sequence[Mapping[str, Any]]) -> Iterator[LogLine]:
+    """Yield one line on the checks that passed, and one for each that failed."""
+    if checks:
+        passed = [check["name"] for check in checks if check["passed"]]
+        names = f": {', '.join(passed)}" if passed else ""
+        yield logging.INFO, f"Health: {len(passed)} of {_count(len(checks), 'check')} passed{names}."
+    for check in checks:
+        if not check["passed"]:
+            yield logging.WARNING, f"Health: {check['name']}: {check['detail']}."
 
 
 def unmatched_error(tally: Tally) -> str:

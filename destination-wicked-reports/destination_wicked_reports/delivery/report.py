@@ -9,7 +9,7 @@ import contextlib
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -57,8 +57,9 @@ class RunReport:
         """Take the counts of a session, before it is closed."""
         tally = session.tally
         self.ledger["location"] = session.ledger.description.removeprefix("The ledger ").removeprefix("in ")
-        with contextlib.suppress(DBAPIError):  # the ledger may be what ended the run
-            self.ledger["rows"] = session.ledger.size()
+        with contextlib.suppress(DBAPIError, LedgerError):  # the ledger may be what ended the run
+            self.ledger |= {"id": session.ledger.id, "rows": session.ledger.size()}
+            self.health = [asdict(check) for check in tally.health.checks(tally.changed, session.ledger.known)]
         self.records = {"received": tally.records.received, "rejected": tally.records.rejected}
         self.rows = {
             endpoint: {outcome: counts[outcome] for outcome in OUTCOMES}

@@ -55,7 +55,7 @@ def open_session(
             dead_letters = open_dead_letters(config, repeat=replay)
             stack.callback(dead_letters.close)
             client = make_client(config)
-            tally = Tally(dead_letters, fail_fast=fail_fast)
+            tally = Tally(dead_letters, fail_fast=fail_fast, test_mode=config.test_mode)
             dispatcher = Dispatcher(
                 client, ledger, tally, batch_rows=config.batch_rows, in_flight=config.max_requests_in_flight
             )

@@ -24,6 +24,7 @@ from destination_wicked_reports.delivery.dead_letters import (
     TOO_LARGE,
     DeadLetterFile,
 )
+from destination_wicked_reports.delivery.health import Health
 from destination_wicked_reports.delivery.record_counts import RecordCounts
 from destination_wicked_reports.model import (
     ADDRESS,
@@ -59,8 +60,9 @@ _OWN_REASONS = frozenset({ORDER_REJECTED, OUTCOME_UNKNOWN, TOO_LARGE})
 class Tally:
     """Counts by endpoint and outcome, and skipped records by reason. With `fail_fast`, `check` ends the run."""
 
-    def __init__(self, dead_letters: DeadLetterFile, *, fail_fast: bool = False) -> None:
+    def __init__(self, dead_letters: DeadLetterFile, *, fail_fast: bool = False, test_mode: bool = False) -> None:
         self.dead_letters = dead_letters
+        self.health = Health(test_mode=test_mode)
         self.counts: dict[str, Counter[str]] = {endpoint: Counter() for endpoint in LOAD_ORDER}
         self.skipped: dict[str, Sampled] = {}
         #: rejected rows, by endpoint, field and reason
@@ -123,6 +125,7 @@ class Tally:
     def accept(self, endpoint: str, rows: Sequence[Row]) -> None:
         """Count rows that Wicked accepted."""
         self.counts[endpoint][SENT] += len(rows)
+        self.health.add(endpoint, rows)
         if endpoint == _ORDERS:
             self.attribution.update(identified_by(row.body) for row in rows)
 
@@ -140,6 +143,11 @@ class Tally:
     def only_unchanged(self) -> bool:
         """Whether rows were counted, and all of them were sent before."""
         return all(not counts or set(+counts) == {UNCHANGED} for counts in self.counts.values()) and not self.deleted
+
+    @property
+    def changed(self) -> int:
+        """How many rows came again with other content and were not sent."""
+        return self._total(CHANGED)
 
     @property
     def failed(self) -> int:

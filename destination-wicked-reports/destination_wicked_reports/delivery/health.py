@@ -1,0 +1,189 @@
+"""The health report: what Wicked Reports' validation checklists ask of orders and contacts, looked at in a run's rows.
+
+The checklists (docs/vendors/wicked-reports.md 3.1, 3.2) name the slips of an integration that no single row shows: one
+IP address for all people, products that were never sent, orders without any address. Memory is bounded: of each value
+that must differ, the first one and a few people are kept.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any
+
+import orjson
+
+from destination_wicked_reports.api.endpoints import CONTACTS, ORDER_ITEMS, ORDERS, PRODUCTS
+from destination_wicked_reports.api.rows import SEPARATOR
+from destination_wicked_reports.model import Row
+
+#: How many people must share a value before it is called the same for all.
+FEWEST_PEOPLE = 3
+#: How many orders must agree before something is said about all orders.
+FEWEST_ORDERS = 20
+#: Product ids that are looked up in the ledger.
+MOST_PRODUCTS = 1000
+#: Domains reserved for examples and tests (RFC 2606, RFC 6761), and names that nobody but a tester has. Synthetic
+#: contacts are at `.invalid`, on purpose.
+_TEST_ADDRESS = re.compile(
+    r"(?i)\A(?:test|testing|asdf|foo|qwerty)[0-9]*@|[@.](?:example(?:\.(?:com|net|org))?|test|localhost)\Z"
+)
+_SECONDS_AHEAD = 86_400
+
+
+@dataclass(slots=True, frozen=True)
+class Check:
+    """One check of the report. `detail` says what is wrong and what to do; it is empty if the check passed."""
+
+    name: str
+    passed: bool
+    detail: str = ""
+
+
+class _Shared:
+    """Whether one value is the same for several people."""
+
+    def __init__(self) -> None:
+        self.seen = False
+        self._first: Any = None
+        self._differs = False
+        self._people: set[bytes] = set()
+
+    def add(self, value: Any, person: str) -> None:
+        if not self.seen:
+            self.seen, self._first = True, value
+        elif value != self._first:
+            self._differs = True
+        if not self._differs and len(self._people) < FEWEST_PEOPLE:
+            self._people.add(blake2b(person.encode(errors="replace"), digest_size=8).digest())
+
+    @property
+    def same_for_all(self) -> bool:
+        return not self._differs and len(self._people) >= FEWEST_PEOPLE
+
+
+class Health:
+    """Looks at the rows that Wicked accepted. `test_mode`: test addresses are expected."""
+
+    def __init__(self, *, test_mode: bool = False) -> None:
+        self._test_mode = test_mode
+        self._orders = self._with_address = self._at_midnight = self._ahead = self._test_addresses = 0
+        self._addresses = 0
+        self._ip, self._subscription = _Shared(), _Shared()
+        self._buyers: set[bytes] = set()
+        self._products: set[str] = set()
+
+    def add(self, endpoint: str, rows: Sequence[Row]) -> None:
+        """Look at accepted rows of one endpoint."""
+        if endpoint == ORDERS.name:
+            latest = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(time.time() + _SECONDS_AHEAD))
+            for row in rows:
+                self._add_order(orjson.loads(row.body), latest)
+        elif endpoint == CONTACTS.name:
+            for row in rows:
+                fields = orjson.loads(row.body)
+                self._add_address(fields.get("Email"))
+                self._add_ip(fields, str(fields.get("Email")))
+        elif endpoint == ORDER_ITEMS.name:
+            for row in rows:
+                fields = orjson.loads(row.body)
+                self._add_product(str(fields.get("SourceSystem")), fields)
+
+    def _add_order(self, order: Mapping[str, Any], latest: str) -> None:
+        address = order.get("ContactEmail") or ""
+        person = address or str(order.get("ContactID"))
+        self._orders += 1
+        self._with_address += bool(address)
+        self._add_address(address)
+        if len(self._buyers) < FEWEST_PEOPLE:
+            self._buyers.add(blake2b(person.encode(errors="replace"), digest_size=8).digest())
+        self._add_ip(order, person)
+        if order.get("SubscriptionID"):
+            self._subscription.add(order["SubscriptionID"], person)
+        created = str(order.get("CreateDate"))
+        self._at_midnight += created.endswith("00:00:00")
+        self._ahead += created > latest
+        for item in order.get("OrderItems") or ():
+            self._add_product(str(order.get("SourceSystem")), item)
+
+    def _add_address(self, address: str | None) -> None:
+        if address:
+            self._addresses += 1
+            self._test_addresses += bool(_TEST_ADDRESS.search(address))
+
+    def _add_ip(self, fields: Mapping[str, Any], person: str) -> None:
+        if fields.get("IP_Address"):
+            self._ip.add(fields["IP_Address"], person)
+
+    def _add_product(self, source_system: str, item: Mapping[str, Any]) -> None:
+        if item.get("ProductID") and len(self._products) < MOST_PRODUCTS:
+            self._products.add(f"{source_system}{SEPARATOR}{item['ProductID']}")
+
+    def checks(self, changed: int, known: Callable[[str, Sequence[str]], Mapping[str, Any]]) -> Iterator[Check]:
+        """Yield the checks that apply to the rows of this run.
+
+        `changed` counts orders and items that came again with other content; `known` is that of the ledger.
+        """
+        if self._orders:
+            yield _check(
+                "e-mail addresses",
+                not self._with_address,
+                "no order has ContactEmail, and Wicked Reports joins clicks, contacts and orders by it: send the "
+                "address, or set contact_lookup",
+            )
+            yield _check(
+                "people",
+                self._orders >= FEWEST_ORDERS and len(self._buyers) == 1,
+                f"all {self._orders:,} orders have the same buyer: check how the contact is found",
+            )
+            yield _check(
+                "dates",
+                self._ahead > 0 or (self._orders >= FEWEST_ORDERS and self._at_midnight == self._orders),
+                f"{self._ahead:,} orders are dated more than a day ahead: send CreateDate in UTC"
+                if self._ahead
+                else "all orders are dated 00:00:00: send CreateDate to the second, or the click that led to an order "
+                "may seem to come after it",
+            )
+        if self._orders or changed:
+            yield _check(
+                "ids",
+                changed > 0,
+                f"{changed:,} orders or items came again under the same SourceID with other content, which was not "
+                "sent: give each order its own SourceID, and send what changes as payments",
+            )
+        if self._ip.seen:
+            yield _check(
+                "IP addresses",
+                self._ip.same_for_all,
+                "all people have the same IP address, probably that of a server: send the buyer's, or leave it out",
+            )
+        if self._subscription.seen:
+            yield _check(
+                "subscriptions",
+                self._subscription.same_for_all,
+                "orders of different people have the same SubscriptionID: it must be the same only for the first "
+                "order and the rebills of one subscription",
+            )
+        if self._products:
+            keys = sorted(self._products)
+            missing = len(set(keys) - known(PRODUCTS.name, keys).keys())
+            yield _check(
+                "products",
+                missing > 0,
+                f"{missing:,} of {len(keys):,} products in order items were never sent, so reports cannot show them: "
+                "send the products, too, under the same SourceSystem",
+            )
+        if self._addresses and not self._test_mode:
+            yield _check(
+                "test addresses",
+                self._test_addresses > 0,
+                f"{self._test_addresses:,} rows have an address of a test (example.com, test@...), and live rows "
+                "cannot be deleted: set test_mode while you test",
+            )
+
+
+def _check(name: str, failed: bool, detail: str) -> Check:
+    return Check(name, not failed, detail if failed else "")
