@@ -137,3 +137,13 @@ def test_an_outage_of_wicked_reports_ends_with_2_and_the_next_run_goes_on(sync, 
     busy.clear_faults()
     assert sync.run("run").returncode == 0
     assert busy.held()["table"] == busy.truth([FIRST])
+
+
+@pytest.mark.parametrize("side", ["source", "destination"])
+def test_a_vendor_that_cannot_be_reached_is_no_wrong_configuration(sync, side):
+    settings = sync.settings["source"]["config"] if side == "source" else sync.settings["destination"]
+    settings["api_url"] = "http://localhost:9"
+    sync.write()
+    stopped = sync.run("run")
+    assert stopped.returncode == 2
+    assert "reached" in stopped.stdout

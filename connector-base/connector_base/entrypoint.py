@@ -219,6 +219,8 @@ def _run_command(source_class: type[ManifestSource], command: argparse.Namespace
     if command.command != "read":  # without AirbyteEntrypoint.run, which needs a temporary folder
         for message in (entrypoint.check if command.command == "check" else entrypoint.discover)(spec, config):
             output.write(message)
+        if source.check_error is not None:  # its type tells an outage from a wrong configuration
+            output.write(source.check_error.as_sanitized_airbyte_message())
         return 0
     assert catalog is not None
     entrypoint.set_up_secret_filter(config, spec.connectionSpecification)

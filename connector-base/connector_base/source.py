@@ -146,6 +146,8 @@ class ManifestSource(YamlDeclarativeSource):
     #: How long before the current time a read without an end date ends, as in the manifest's `end_datetime`.
     end_lag: ClassVar[timedelta] = timedelta()
 
+    check_error: AirbyteTracedException | None = None
+
     def __init__(
         self,
         catalog: ConfiguredAirbyteCatalog | None = None,
@@ -201,7 +203,10 @@ class ManifestSource(YamlDeclarativeSource):
         return streams
 
     def check(self, logger: logging.Logger, config: Mapping[str, Any]) -> AirbyteConnectionStatus:
-        """Read the first record of each stream that the manifest's `check` names."""
+        """Read the first record of each stream that the manifest's `check` names.
+
+        `check_error` is then the failure, if it is no fault of the configuration.
+        """
         source = self._bound(config)
         source._warn_of_future_start()
         declared = source.resolved_manifest["check"]
@@ -213,13 +218,18 @@ class ManifestSource(YamlDeclarativeSource):
                     if partition is not None:
                         next(iter(partition.read()), None)
         except AirbyteTracedException as error:
-            return AirbyteConnectionStatus(status=Status.FAILED, message=error.message)
+            return self._failed_check(error)
         except OSError as error:
-            return AirbyteConnectionStatus(status=Status.FAILED, message=system_error(error).message)
+            return self._failed_check(system_error(error))
         names = " and ".join(declared["stream_names"])
         return AirbyteConnectionStatus(
             status=Status.SUCCEEDED, message=f"Connected: the API accepts the key, and {names} can be read."
         )
+
+    def _failed_check(self, error: AirbyteTracedException) -> AirbyteConnectionStatus:
+        if error.failure_type != FailureType.config_error:
+            self.check_error = error
+        return AirbyteConnectionStatus(status=Status.FAILED, message=error.message)
 
     def discover(self, logger: logging.Logger, config: Mapping[str, Any]) -> AirbyteCatalog:
         """Return the catalog."""

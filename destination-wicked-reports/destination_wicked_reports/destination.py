@@ -13,6 +13,7 @@ from airbyte_cdk.destinations import Destination
 from airbyte_cdk.models import (
     AirbyteConnectionStatus,
     AirbyteMessage,
+    AirbyteMessageSerializer,
     ConfiguredAirbyteCatalog,
     FailureType,
     Status,
@@ -21,7 +22,7 @@ from airbyte_cdk.models import (
 from airbyte_cdk.utils.airbyte_secrets_utils import get_secrets, update_secrets
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
-from destination_wicked_reports.base.errors import config_error
+from destination_wicked_reports.base.errors import config_error, transient_error
 from destination_wicked_reports.base.terminal_log import TerminalLog, open_terminal_log
 from destination_wicked_reports.config.mappings import NativeMapping
 from destination_wicked_reports.config.reader import read_config_file
@@ -77,16 +78,18 @@ class DestinationWickedReports(Destination):
         except (ConfigurationError, LedgerError) as error:
             return AirbyteConnectionStatus(status=Status.FAILED, message=str(error))
         except AirbyteTracedException as error:
-            return AirbyteConnectionStatus(status=Status.FAILED, message=error.message)
+            return self._failed_check(error)
         except OSError as error:
-            return AirbyteConnectionStatus(
-                status=Status.FAILED,
-                message=f"This machine refused a file or a connection ({error.strerror or type(error).__name__}).",
+            return self._failed_check(
+                transient_error(
+                    f"This machine refused a file or a connection ({error.strerror or type(error).__name__})."
+                )
             )
         if status >= 500:
-            return AirbyteConnectionStatus(
-                status=Status.FAILED,
-                message=f"Wicked Reports answered {status}, so the API key could not be checked. Try again later.",
+            return self._failed_check(
+                transient_error(
+                    f"Wicked Reports answered {status}, so the API key could not be checked. Try again later."
+                )
             )
         answer = "Wicked Reports accepted the API key"
         if not (200 <= status < 300 or status in (401, 403)):  # these two: a known key without the outbound plan
@@ -97,6 +100,12 @@ class DestinationWickedReports(Destination):
         for warning in warnings:
             logger.warning(warning)
         return AirbyteConnectionStatus(status=Status.SUCCEEDED, message=" ".join([text, *warnings]))
+
+    def _failed_check(self, error: AirbyteTracedException) -> AirbyteConnectionStatus:
+        """Return the status; report a failure that is no fault of the configuration as an error with its type, too."""
+        if error.failure_type != FailureType.config_error:
+            self.output.emit(AirbyteMessageSerializer.dump(error.as_sanitized_airbyte_message()))
+        return AirbyteConnectionStatus(status=Status.FAILED, message=error.message)
 
     # -- discover ---------------------------------------------------------------------------------------------------
 
