@@ -48,29 +48,26 @@ def check_path(path: str) -> str:
 
 
 def open_private(path: Path, flags: int) -> int:
-    """Open or create a regular file and return its descriptor; raises OSError.
-
-    A file that others may read is made private, or, if it belongs to another user, named in a warning.
-    """
+    """Open a regular file, or create one for its owner alone, and return its descriptor; raises OSError."""
     descriptor = os.open(path, flags | os.O_CREAT | os.O_NONBLOCK, 0o600)  # O_NONBLOCK: a FIFO would wait for a reader
-    try:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise OSError(errno.EINVAL, "it is not a regular file")
-        if status.st_mode & _OTHERS:
-            try:
-                if status.st_uid != os.geteuid():
-                    raise PermissionError
-                os.fchmod(descriptor, 0o600)
-            except PermissionError:
-                logger.warning(
-                    "Other users of this machine may read %s, which holds customers' rows: change its mode to 600.",
-                    path,
-                )
-    except OSError:
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise
+        raise OSError(errno.EINVAL, "it is not a regular file")
     return descriptor
+
+
+def make_private(path: Path) -> None:
+    """Keep other users from reading a file that is known to be this connector's; warn if it is another user's."""
+    status = path.stat()
+    if status.st_mode & _OTHERS:
+        try:
+            if status.st_uid != os.geteuid():
+                raise PermissionError
+            path.chmod(0o600)
+        except PermissionError:
+            logger.warning(
+                "Other users of this machine may read %s, which holds customers' rows: change its mode to 600.", path
+            )
 
 
 def supports_locks(folder: Path) -> bool:

@@ -33,7 +33,7 @@ from typing import Any
 import orjson
 
 from destination_wicked_reports.api.endpoints import ORDER_PAYMENTS, ORDERS
-from destination_wicked_reports.config.files import NO_FILE_LOCKS, open_private
+from destination_wicked_reports.config.files import NO_FILE_LOCKS, make_private, open_private
 from destination_wicked_reports.errors import DeadLetterFileError
 from destination_wicked_reports.model import IN_DOUBT, Reject, Row
 
@@ -123,6 +123,8 @@ class DeadLetterFile:
             line = start.partition(b"\n")[0]
             if not (start.startswith(_START) or _START.startswith(start) or (line[:1] == b"{" and b'"row"' in line)):
                 raise OSError(errno.EINVAL, "it exists and holds something else than dead letters")
+            if existed:
+                make_private(self.path)  # only now, when it is known to be a dead-letter file
 
     # -- lines that nobody has dealt with yet --------------------------------------------------------------------------
 

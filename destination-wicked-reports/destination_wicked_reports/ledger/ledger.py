@@ -24,7 +24,7 @@ from sqlalchemy import Connection, Engine, bindparam, delete, func, insert, lite
 from sqlalchemy.exc import DBAPIError
 
 from destination_wicked_reports.api.endpoints import UPDATABLE
-from destination_wicked_reports.config.files import NO_FILE_LOCKS, open_private, supports_locks
+from destination_wicked_reports.config.files import NO_FILE_LOCKS, make_private, open_private, supports_locks
 from destination_wicked_reports.errors import LedgerError
 from destination_wicked_reports.ledger import schema
 from destination_wicked_reports.ledger.engines import opening_error, postgresql_engine, reason, sqlite_engine
@@ -145,6 +145,7 @@ class Ledger:
         try:
             ledger._reserve = Reserve(path)
             ledger._file = LedgerFile(path)
+            make_private(path)  # only now, when it is known to be a ledger
         except LedgerError:
             ledger.close()
             raise

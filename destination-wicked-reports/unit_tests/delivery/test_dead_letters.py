@@ -173,7 +173,7 @@ print(" ".join(written))
 
 def test_a_file_that_others_may_read_is_made_private(dead_letters):
     dead_letters.path.touch(0o644)
-    reject(dead_letters)
+    dead_letters.check_writable()
     assert dead_letters.path.stat().st_mode & 0o777 == 0o600
 
 
@@ -192,9 +192,11 @@ def test_another_users_file_is_a_warning(dead_letters, monkeypatch, caplog):
 )
 def test_a_file_that_holds_something_else_is_refused_and_unchanged(dead_letters, content):
     dead_letters.path.write_bytes(content)
+    dead_letters.path.chmod(0o644)
     with pytest.raises(DeadLetterFileError, match="holds something else than dead letters"):
         dead_letters.check_writable()
     assert dead_letters.path.read_bytes() == content
+    assert dead_letters.path.stat().st_mode & 0o777 == 0o644
 
 
 @pytest.mark.parametrize(

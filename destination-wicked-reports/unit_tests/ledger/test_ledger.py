@@ -318,10 +318,12 @@ def test_a_foreign_database_is_not_used_as_a_ledger(tmp_path):
     path = tmp_path / "mail.sqlite"
     with contextlib.closing(sqlite3.connect(path)) as other:
         other.execute("CREATE TABLE sent (letter TEXT)")
+    path.chmod(0o644)
     with pytest.raises(LedgerError, match="is not a ledger of this connector"):
         Ledger.sqlite(path, "live")
     with contextlib.closing(sqlite3.connect(path)) as other:
         assert other.execute("SELECT name FROM sqlite_master").fetchall() == [("sent",)]
+    assert path.stat().st_mode & 0o777 == 0o644
 
 
 def test_a_run_sets_disk_space_aside_and_gives_it_up_once(tmp_path):
