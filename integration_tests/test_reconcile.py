@@ -9,6 +9,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -174,7 +175,7 @@ def rows(written) -> Rows:
 
 
 def test_what_was_sent_and_read_back_is_equal_day_by_day(account):
-    outcome = account.reconcile_live()
+    outcome = account.reconcile_live("--all-days")
     assert (outcome.code, outcome.verdict) == (0, "Equal to the cent."), outcome.stderr
     days = [
         " ".join(line.split()) for line in outcome.lines if line.startswith(("2026-", "total")) and "shop/" not in line
@@ -191,7 +192,9 @@ def test_what_was_sent_and_read_back_is_equal_day_by_day(account):
 
 
 def test_days_follow_the_requested_zone(account):
-    outcome = account.reconcile("--zone", "America/New_York", "--from", "2026-03-01", "--to", "2026-03-01")
+    outcome = account.reconcile(
+        "--all-days", "--zone", "America/New_York", "--from", "2026-03-01", "--to", "2026-03-01"
+    )
     days = [" ".join(line.split()[:4]) for line in outcome.lines if line.startswith("2026-")]
     assert (outcome.code, days) == (0, ["2026-03-01 EUR 2 2", "2026-03-01 USD 1 1"])
 
@@ -425,7 +428,8 @@ def test_affiliate_and_shop_orders_need_the_ledger_alone(
     (ambiguous,) = account.reconcile().ambiguous_orders
     assert (ambiguous[1], ambiguous[3], "FAILED" in ambiguous[-1]) == (lost, "0.00", True)
     account.replace_rows(lambda rows: rows["orders"].remove(order(rows)), rows)
-    assert [row[:3] for row in account.reconcile().differences] == [["undated", lost, "order"]]
+    ((day, *found, _, _),) = account.reconcile().differences
+    assert (day[:8], found) == ("2024-05-", [lost, "order"]), "the ledger has the date of a sale"
 
 
 def test_a_ledger_in_postgresql_is_read_like_a_file(simulator, workspace, tmp_path):
@@ -563,3 +567,93 @@ def test_an_unforeseen_failure_is_exit_code_2(account, monkeypatch):
     outcome = account.reconcile()
     assert (outcome.code, outcome.lines) == (2, [])
     assert "The comparison failed (ZeroDivisionError)" in outcome.stderr
+
+
+# -- every day --------------------------------------------------------------------------------------------------------
+
+
+def cheaper(by: str) -> Callable[[Rows], None]:
+    """Return a change that takes an amount off the first order."""
+
+    def change(rows: Rows) -> None:
+        rows["orders"][0]["OrderTotal"] = str(Decimal(rows["orders"][0]["OrderTotal"]) - Decimal(by))
+
+    return change
+
+
+def test_by_default_the_totals_and_the_days_that_differ_are_shown(account, rows):
+    outcome = account.reconcile()
+    assert [line.split()[:2] for line in outcome.lines if line.startswith(("2026-", "total"))][:2] == [
+        ["total", "EUR"],
+        ["total", "USD"],
+    ]
+    assert "3 days are equal: --all-days lists all." in outcome.lines
+    account.replace_rows(cheaper("3.00"), rows)
+    outcome = account.reconcile()
+    assert any(line.startswith("2026-03-01") and line.endswith("differs") for line in outcome.lines)
+    assert "2 days are equal: --all-days lists all." in outcome.lines
+
+
+@pytest.mark.parametrize(("by", "tolerance", "code"), [("3.00", "3%", 0), ("3.00", "2", 1), ("5.00", "3 %", 1)])
+def test_a_tolerance_accepts_a_small_difference_of_the_whole(account, rows, by, tolerance, code):
+    account.replace_rows(cheaper(by), rows)
+    outcome = account.reconcile("--tolerance", tolerance)
+    assert outcome.code == code
+    assert outcome.verdict.startswith("Within the tolerance of 3%: 1 order not as sent" if code == 0 else "Differs: 1 ")
+    assert outcome.differences
+
+
+def test_a_program_reads_the_report_as_json(account, rows):
+    account.replace_rows(cheaper("3.00"), rows)
+    outcome = account.reconcile("--json")
+    (line,) = outcome.lines
+    report = json.loads(line)
+    assert (report["code"], report["equal_days"], outcome.code) == (1, 2, 1)
+    assert [(day["day"], day["result"]) for day in report["days"]] == [("2026-03-01", "differs")]
+    assert report["totals"][0]["sent"]["net_by_orders"] == "137.76"
+    assert report["totals"][0]["reported"]["net_by_orders"] == "134.76"
+    assert report["differences"][0]["field"] == "OrderTotal"
+    assert len(json.loads(account.reconcile("--json", "--all-days").lines[0])["days"]) == 3
+
+
+def test_only_the_days_that_are_compared_are_read(account):
+    since = account.simulator.stats()["requests"]["total"]
+    outcome = account.reconcile_live("--all-days", "--from", "2026-03-02", "--to", "2026-03-02")
+    assert (outcome.code, outcome.verdict) == (0, "Equal to the cent."), outcome.stderr
+    asked = [one["query"] for one in account.simulator.requests(since=since) if "orders" in one["path"]]
+    days = {day for query in asked for name, day in query if name in ("from", "to")}
+    assert min(days) >= "2026-02-26", "the source asks for days more at either end"
+    assert max(days) <= "2026-03-05"
+
+
+@pytest.mark.parametrize("options", [("--days", "0"), ("--days", "3", "--from", "2026-03-01"), ("--tolerance", "lots")])
+def test_options_that_make_no_sense_are_exit_code_2(account, options):
+    with pytest.raises(SystemExit) as stopped, contextlib.redirect_stderr(io.StringIO()):
+        main(account.command(*options))
+    assert stopped.value.code == 2
+
+
+def test_orders_sent_before_a_rename_are_compared_under_their_former_name(simulator, workspace, tmp_path):
+    def write(system: str, amount: str, day: str, accept: str = "") -> dict[str, Any]:
+        destination = {
+            "api_key": simulator.wicked_key,
+            "api_url": simulator.url,
+            "mapping": {"type": "wecantrack", "without_contact": "synthetic", "source_system": system},
+            "ledger": {"type": "sqlite", "path": str(tmp_path / "ledger.sqlite")},
+            "accept_change": accept,
+        }
+        data = affiliate_builders.transaction(commission_amount=amount, last_wct_update=f"2024-06-{day} 10:00:00")
+        line = {"type": "RECORD", "record": {"stream": "transactions", "data": data, "emitted_at": 0}}
+        wrote = workspace.run(
+            "destination-wicked-reports", "write", config=destination, catalog=catalog("transactions"), stdin=[line]
+        )
+        assert wrote.code == 0, wrote.said
+        return destination
+
+    write("first", "10.00", "01")
+    destination = write("second", "12.00", "02", "source_system: first -> second")
+    destination = write("second", "11.00", "03")
+    simulator.outbound.process()
+    outcome = Account(simulator, tmp_path, destination, ["--grace-hours", "0"]).reconcile()
+    assert (outcome.verdict, outcome.code) == ("Equal to the cent.", 0)
+    assert any(line.startswith("Orders of first, second,") for line in outcome.lines)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import signal
 import sys
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta, timezone, tzinfo
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any, NoReturn
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -22,11 +24,12 @@ from destination_wicked_reports.errors import ConfigurationError, LedgerError, R
 from destination_wicked_reports.ledger.engines import reason
 from destination_wicked_reports.reconcile.comparison import Comparison, compare
 from destination_wicked_reports.reconcile.expected import Expected, expect
-from destination_wicked_reports.reconcile.report import html, text
+from destination_wicked_reports.reconcile.report import as_json, html, text
 from destination_wicked_reports.reconcile.reported import ReportedOrders, read_account, read_files, reader_settings
 
 #: The one-time load of history covers 365 days (docs/vendors/wicked-reports.md 2.1), so no sent order should be older.
 _HISTORY = timedelta(days=366)
+_DAY = timedelta(days=1)
 #: Rows are processed daily and can take 24 hours to be reported (docs/vendors/wicked-reports.md 2.1).
 _GRACE_HOURS = 24.0
 _MAX_ROWS = 100
@@ -46,8 +49,11 @@ def main(arguments: Sequence[str]) -> int:
         comparison = _comparison(options)
         if options.html:
             _write(options.html, html(comparison))
-        for line in text(comparison, options.rows):
-            sys.stdout.write(printable(line) + "\n")
+        if options.json:
+            sys.stdout.write(json.dumps(as_json(comparison, all_days=options.all_days)) + "\n")
+        else:
+            for line in text(comparison, options.rows, all_days=options.all_days):
+                sys.stdout.write(printable(line) + "\n")
         sys.stdout.flush()
     except (ConfigurationError, LedgerError, ReadError) as error:
         return _fail(str(error))
@@ -70,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="wicked-reports-reconcile",
         description="Does my revenue match? Compares the orders that destination-wicked-reports sent with those that "
         "Wicked Reports reports, by day and order by order. It changes nothing.",
-        epilog="Exit code: 0 equal (or only not yet processed), 1 different, 2 cannot tell.",
+        epilog="Exit code: 0 equal, not yet processed, or within --tolerance; 1 different; 2 cannot tell, or failed.",
     )
     files: dict[str, Any] = {"type": Path, "metavar": "FILE"}
     parser.add_argument(
@@ -94,7 +100,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--read", nargs="+", default=[], **files, help="output of `source-wicked-reports read`, instead of reading now"
     )
-    parser.add_argument("--from", dest="first", type=_day, metavar="DAY", help="the first day, such as 2026-01-31")
+    start = parser.add_mutually_exclusive_group()
+    start.add_argument("--from", dest="first", type=_day, metavar="DAY", help="the first day, such as 2026-01-31")
+    start.add_argument("--days", type=_positive, metavar="N", help="compare the last N days, today included")
     parser.add_argument("--to", dest="last", type=_day, metavar="DAY", help="the last day")
     parser.add_argument(
         "--zone",
@@ -110,6 +118,16 @@ def _parser() -> argparse.ArgumentParser:
         metavar="HOURS",
         help="rows sent less than this long before the read may not be processed yet (24)",
     )
+    parser.add_argument(
+        "--tolerance",
+        type=_share,
+        default=Decimal(0),
+        metavar="PERCENT",
+        help="exit with 0 although orders differ, if the net of the compared days differs by no more than this in each "
+        "currency, such as 3%%; about 3%% is normal over a week",
+    )
+    parser.add_argument("--all-days", action="store_true", help="list the days that are equal, too")
+    parser.add_argument("--json", action="store_true", help="print the report as one JSON object")
     parser.add_argument("--html", **files, help="write a report with a chart to this file")
     parser.add_argument(
         "--rows", type=_count, default=_MAX_ROWS, metavar="N", help="print at most this many differences (100); 0: all"
@@ -126,33 +144,49 @@ def _comparison(options: argparse.Namespace) -> Comparison:
         )
     if options.html and not options.html.absolute().parent.is_dir():
         raise ConfigurationError(f"The folder of --html {options.html} does not exist: create it first.")
-    if options.first and options.last and options.last < options.first:
+    first = options.first
+    if options.days is not None:
+        first = datetime.now(options.zone).date() - timedelta(days=options.days - 1)
+    if first and options.last and options.last < first:
         raise ConfigurationError("--to is before --from: change one of them.")
     expected = expect(config, options.sent, options.catalog)
     reported = (
-        read_files(options.read) if options.read else _read(config, options.source_config, expected, options.first)
+        read_files(options.read)
+        if options.read
+        else _read(config, options.source_config, expected, first, options.last)
     )
     return compare(
         expected,
         reported,
         grace_seconds=options.grace_hours * 3600,
         zone=options.zone,
-        first=options.first,
+        first=first,
         last=options.last,
+        tolerance=options.tolerance,
     )
 
 
-def _read(config: Config, source_config: Path | None, expected: Expected, first: date | None) -> ReportedOrders:
-    """Read the account from early enough to include every sent order, whatever days are compared."""
-    dates = [date.fromisoformat(order.date[:10]) for order in expected.orders.values() if order.date]
-    if expected.first_sent_at:
-        dates.append((datetime.fromtimestamp(expected.first_sent_at, timezone.utc) - _HISTORY).date())
-    dates.append(first or datetime.now(timezone.utc).date())
+def _read(
+    config: Config, source_config: Path | None, expected: Expected, first: date | None, last: date | None
+) -> ReportedOrders:
+    """Read the account from early enough to include every sent order.
+
+    If the dates of all sent orders are known, only the compared days are read, with a day more at either end: the days
+    may be those of another time zone.
+    """
     own = read_config_file(source_config) if source_config else None
     if own and own.get("api_key") != config.api_key:
         expected.notes.append(
             "The source uses another API key than the destination: check that both belong to the same account."
         )
+    if expected.orders and all(order.date for order in expected.orders.values()):
+        start = first or date.fromisoformat(min(order.date for order in expected.orders.values())[:10])
+        until = last + _DAY if last else None
+        return read_account(reader_settings(config, own, start - _DAY, until, exactly=first is not None))
+    dates = [date.fromisoformat(order.date[:10]) for order in expected.orders.values() if order.date]
+    if expected.first_sent_at:
+        dates.append((datetime.fromtimestamp(expected.first_sent_at, timezone.utc) - _HISTORY).date())
+    dates.append(first or datetime.now(timezone.utc).date())
     return read_account(reader_settings(config, own, min(dates)))
 
 
@@ -182,6 +216,22 @@ def _hours(text: str) -> float:
     if not 0 <= hours <= 24 * 366:
         raise argparse.ArgumentTypeError("not a number of hours from 0 to a year")
     return hours
+
+
+def _share(text: str) -> Decimal:
+    try:
+        percent = Decimal(text.strip().removesuffix("%").strip())
+    except InvalidOperation:
+        percent = Decimal(-1)
+    if not (percent.is_finite() and 0 <= percent <= 100):
+        raise argparse.ArgumentTypeError("not a percentage from 0% to 100%, such as 3%")
+    return percent / 100
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 3660:
+        raise argparse.ArgumentTypeError("not a number of days from 1 to 3660")
+    return int(text)
 
 
 def _count(text: str) -> int:

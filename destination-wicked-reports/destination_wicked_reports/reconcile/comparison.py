@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime, timezone, tzinfo
 from decimal import Decimal
@@ -123,6 +123,8 @@ class Comparison:
     last: str
     at: str
     notes: list[str]
+    #: the share by which the net of the compared days may differ in each currency, such as 0.03
+    tolerance: Decimal = ZERO
 
     @property
     def differing(self) -> list[Difference]:
@@ -133,6 +135,29 @@ class Comparison:
     def waiting(self) -> list[Difference]:
         """Differences that Wicked's next processing should resolve."""
         return [difference for difference in self.differences if difference.waits]
+
+    @property
+    def totals(self) -> list[Day]:
+        """The sums over all days, one for each currency."""
+        return _totals(self.days)
+
+    @property
+    def within_tolerance(self) -> bool:
+        """Whether both nets of every currency differ by no more than the tolerance.
+
+        Days with orders that Wicked has not processed yet are left out, unless all compared days are such days.
+        """
+        totals = _totals([day for day in self.days if not day.waiting] or self.days)
+        if not self.tolerance or any(not total.sent.known for total in totals):
+            return False
+        return all(
+            abs(reported - sent) <= self.tolerance * abs(sent)
+            for total in totals
+            for sent, reported in (
+                (total.sent.net_by_orders, total.reported.net_by_orders),
+                (total.sent.net_by_payments, total.reported.net_by_payments),
+            )
+        )
 
     @property
     def nothing_reported(self) -> bool:
@@ -149,6 +174,10 @@ class Comparison:
                 "processed. Run this again tomorrow; if they are still missing, check that both configurations use the "
                 "same account."
             )
+        if self.differing and self.within_tolerance:
+            orders = len({difference.order for difference in self.differing})
+            share = f"{self.tolerance * 100:f}".rstrip("0").rstrip(".")
+            return f"Within the tolerance of {share}%: {_counted(orders, 'order')} not as sent; see the differences."
         if self.differing:
             orders = len({difference.order for difference in self.differing})
             return f"Differs: {_counted(orders, 'order')} not as sent; see the list of differences."
@@ -169,7 +198,9 @@ class Comparison:
     @property
     def code(self) -> int:
         """The exit code: 0 equal, 1 differs, 2 cannot tell."""
-        return 1 if self.differing else 2 if self.unknown_amounts or self.nothing_reported else 0
+        if self.differing and not self.within_tolerance:
+            return 1
+        return 2 if self.unknown_amounts or self.nothing_reported else 0
 
 
 def compare(
@@ -180,13 +211,16 @@ def compare(
     zone: tzinfo,
     first: date | None = None,
     last: date | None = None,
+    tolerance: Decimal = ZERO,
 ) -> Comparison:
     """Compare sent and reported orders of the days from `first` to `last` in `zone`, both inclusive.
 
     Rows sent less than `grace_seconds` before the read may not be processed yet. Reported orders of other source
-    systems are counted and left out.
+    systems are counted and left out. `tolerance` is the share by which net may differ.
     """
-    return _Comparer(expected, reported, reported.at - grace_seconds, zone, (first, last)).result()
+    comparison = _Comparer(expected, reported, reported.at - grace_seconds, zone, (first, last)).result()
+    comparison.tolerance = tolerance
+    return comparison
 
 
 class _Comparer:
@@ -341,6 +375,22 @@ class _Comparer:
             return datetime.fromisoformat(moment).replace(tzinfo=timezone.utc).astimezone(self._zone).date().isoformat()
         except OverflowError:  # a day before the year 1 or after 9999
             return moment[:10]
+
+
+def _totals(days: Iterable[Day]) -> list[Day]:
+    found: dict[str, Day] = {}
+    for day in days:
+        total = found.setdefault(day.currency, Day("total", day.currency))
+        for sums, one in ((total.sent, day.sent), (total.reported, day.reported)):
+            sums.orders += one.orders
+            sums.gross += one.gross
+            sums.approved += one.approved
+            sums.refunded += one.refunded
+            sums.net_by_orders += one.net_by_orders
+            sums.known = sums.known and one.known
+        total.differing += day.differing or day.verdict == "differs"
+        total.waiting += day.waiting
+    return [found[currency] for currency in sorted(found)]
 
 
 def _amount(total: Decimal | None, currency: str) -> str:

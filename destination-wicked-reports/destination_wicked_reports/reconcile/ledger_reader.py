@@ -2,7 +2,8 @@
 
 For affiliate and shop orders (every mapping except `native` and `custom`) the ledger stores the payments of each row;
 an order's total is its one APPROVED payment. For other orders it stores ids and digests only; their amounts come from
-the records. It stores no order dates, so an order that Wicked does not report has none.
+the records. It stores the dates of affiliate and shop orders only, so another order that Wicked does not report has
+none. Orders that were sent before their source system was renamed in the ledger are those of the former name.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from destination_wicked_reports.ledger.ledger import fingerprint
 from destination_wicked_reports.ledger.outbox import decode_payments, decode_sale
 from destination_wicked_reports.ledger.schema import sale_events, sales, sent, settings
 from destination_wicked_reports.mappings.revenue import APPROVED, order_name
-from destination_wicked_reports.model import IN_DOUBT
+from destination_wicked_reports.model import IN_DOUBT, SaleState
 from destination_wicked_reports.reconcile.orders import OrderId, SentOrder, Step, to_cents
 
 IN_DOUBT_NOTE = "in doubt: the response to one of its rows was lost"
@@ -69,8 +70,13 @@ def read_ledger(connection: Connection, store: str) -> LedgerOrders:
     events = select(sale_events).where(sale_events.c.store == store)
     for event in connection.execute(events.order_by(sale_events.c.sale_key, sale_events.c.version)):
         _add_payments(found, event)
-    for sale in connection.execute(select(sales.c.key, sales.c.state).where(sales.c.store == store)):
-        found.nets[sale.key] = to_cents(decode_sale(orjson.loads(sale.state)).net)
+    for row in connection.execute(select(sales.c.key, sales.c.state).where(sales.c.store == store)):
+        sale = decode_sale(orjson.loads(row.state))
+        found.nets[row.key] = to_cents(sale.net)
+        for order_id in found.sales.get(row.key, ()):
+            found.orders[order_id].date = sale.ordered_at
+        if sale.renamed:
+            _use_former_names(found, row.key, sale)
     return found
 
 
@@ -78,6 +84,19 @@ def order_id_of(key: str) -> OrderId:
     """Return the order that a key of the ledger stands for."""
     system, _, source_id = key.partition(SEPARATOR)
     return system, source_id
+
+
+def _use_former_names(found: LedgerOrders, key: str, sale: SaleState) -> None:
+    """Name the orders of a sale as Wicked has them; see `ledger/renaming.py`."""
+    system, source_id = order_id_of(key)
+    named = []
+    for order_id in found.sales.get(key, ()):
+        numbers = range(1, sale.order_count + 1)
+        number = next(number for number in numbers if order_name(source_id, number) == order_id[1])
+        named.append((sale.sent_as(number, system), order_id[1]))
+        found.orders[named[-1]] = found.orders.pop(order_id)
+    if named:
+        found.sales[key] = named
 
 
 def _add_payments(found: LedgerOrders, event: Any) -> None:

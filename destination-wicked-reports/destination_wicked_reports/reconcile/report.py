@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from decimal import Decimal
 from typing import Any
 
@@ -15,23 +16,6 @@ TITLE = "Does my revenue match?"
 AMOUNTS = ("gross", "refunds", "net by orders", "net by payments")
 _HEAD = ("day", "", "orders", "(Wicked)", *(head for name in AMOUNTS for head in (name, "(Wicked)")), "")
 _UNKNOWN = "?"
-
-
-def totals(comparison: Comparison) -> list[Day]:
-    """Return the sums over all days, one for each currency."""
-    found: dict[str, Day] = {}
-    for day in comparison.days:
-        total = found.setdefault(day.currency, Day("total", day.currency))
-        for sums, one in ((total.sent, day.sent), (total.reported, day.reported)):
-            sums.orders += one.orders
-            sums.gross += one.gross
-            sums.approved += one.approved
-            sums.refunded += one.refunded
-            sums.net_by_orders += one.net_by_orders
-            sums.known = sums.known and one.known
-        total.differing += day.differing or day.verdict == "differs"
-        total.waiting += day.waiting
-    return [found[currency] for currency in sorted(found)]
 
 
 def remarks(comparison: Comparison) -> Iterator[str]:
@@ -79,13 +63,20 @@ def reading_remarks(comparison: Comparison) -> Iterator[str]:
 # -- plain text -------------------------------------------------------------------------------------------------------
 
 
-def text(comparison: Comparison, max_rows: int = 0) -> Iterator[str]:
-    """Yield the lines of the report, with at most `max_rows` differences, all if 0."""
+def text(comparison: Comparison, max_rows: int = 0, *, all_days: bool = False) -> Iterator[str]:
+    """Yield the lines of the report, with at most `max_rows` differences, all if 0.
+
+    Days that are equal are left out unless `all_days`.
+    """
     yield from remarks(comparison)
     if comparison.days:
         yield ""
-        table = [_HEAD, *map(_cells, [*comparison.days, *totals(comparison)])]
+        days = comparison.days if all_days else differing_days(comparison)
+        table = [_HEAD, *map(_cells, [*days, *comparison.totals])]
         yield from _columns(table, left={0, 1, len(_HEAD) - 1})
+        equal = len(comparison.days) - len(days)
+        if equal:
+            yield f"{equal:,} {'day is' if equal == 1 else 'days are'} equal: --all-days lists all."
     if comparison.differences:
         yield ""
         listed: Sequence[Difference] = comparison.differences[: max_rows or None]
@@ -106,6 +97,11 @@ def text(comparison: Comparison, max_rows: int = 0) -> Iterator[str]:
             yield f"... and {left:,} more: --rows 0 lists all, as does --html."
     yield ""
     yield comparison.verdict
+
+
+def differing_days(comparison: Comparison) -> list[Day]:
+    """Return the days that are not equal."""
+    return [day for day in comparison.days if day.verdict != "equal"]
 
 
 def _cells(day: Day) -> tuple[str, ...]:
@@ -137,6 +133,50 @@ def _columns(table: Sequence[Sequence[str]], left: set[int]) -> Iterator[str]:
         yield "  ".join(cells).rstrip()
 
 
+# -- JSON -------------------------------------------------------------------------------------------------------------
+
+
+def as_json(comparison: Comparison, *, all_days: bool = False) -> dict[str, Any]:
+    """Return the report for programs: amounts are decimal text, `net` is by orders and by payments."""
+    days = comparison.days if all_days else differing_days(comparison)
+    return {
+        "code": comparison.code,
+        "verdict": comparison.verdict,
+        "first": comparison.first,
+        "last": comparison.last,
+        "zone": comparison.zone,
+        "read_at": comparison.at,
+        "source_systems": comparison.systems,
+        "tolerance": str(comparison.tolerance),
+        "totals": [_day_json(day) for day in comparison.totals],
+        "days": [_day_json(day) for day in days],
+        "equal_days": len(comparison.days) - len(differing_days(comparison)),
+        "differences": [asdict(difference) for difference in comparison.differences],
+        "foreign_orders": comparison.foreign_orders,
+        "notes": comparison.notes,
+    }
+
+
+def _day_json(day: Day) -> dict[str, Any]:
+    return {
+        "day": day.day,
+        "currency": day.currency,
+        "result": day.verdict,
+        "sent": _sums_json(day.sent),
+        "reported": _sums_json(day.reported),
+    }
+
+
+def _sums_json(sums: Sums) -> dict[str, Any]:
+    amounts_ = {
+        "gross": sums.gross,
+        "refunds": sums.refunded,
+        "net_by_orders": sums.net_by_orders,
+        "net_by_payments": sums.net_by_payments,
+    }
+    return {"orders": sums.orders, **{name: str(one) if sums.known else None for name, one in amounts_.items()}}
+
+
 # -- HTML -------------------------------------------------------------------------------------------------------------
 
 
@@ -154,7 +194,8 @@ def html(comparison: Comparison) -> str:
     return environment.get_template("report.html.j2").render(
         title=TITLE,
         comparison=comparison,
-        totals=totals(comparison),
+        totals=comparison.totals,
+        differing_days=differing_days(comparison),
         charts=chart.charts(comparison),
         remarks=list(remarks(comparison)),
         amounts=amounts,

@@ -180,15 +180,19 @@ def _collect(collector: _Collector, lines: Iterable[bytes]) -> None:
             sys.stderr.write(printable(log) + "\n")
 
 
-def reader_settings(config: Config, own: dict[str, Any] | None, since: date) -> dict[str, Any]:
+def reader_settings(
+    config: Config, own: dict[str, Any] | None, since: date, until: date | None = None, *, exactly: bool = False
+) -> dict[str, Any]:
     """Return the source's configuration: `own` if given, else one with the key and address of the destination.
 
-    It reads from `since`, or from the `start_date` of `own` if that is earlier, up to now.
+    It reads from `since`, or from the `start_date` of `own` if that is earlier and not `exactly`, up to `until` or now.
     """
     settings = dict(own) if own else {"api_key": config.api_key, "api_url": config.api_url}
-    start = str(settings.get("start_date") or since)
+    start = since.isoformat() if exactly else str(settings.get("start_date") or since)
     settings["start_date"] = min(start[:10], since.isoformat())
     settings.pop("end_date", None)
+    if until is not None and until < datetime.now(timezone.utc).date():
+        settings["end_date"] = until.isoformat()
     return settings
 
 
