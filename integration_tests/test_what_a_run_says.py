@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import signal
 import subprocess
 
 import pytest
@@ -120,12 +121,12 @@ def test_every_run_ends_with_who_bought(workspace, settings):
     )
 
     assert (
-        "Who bought, of 4 new orders: 1 with an e-mail address (25 %), 1 with a contact id alone (25 %), 0 with a "
+        "Who bought, of 4 sales: 1 with an e-mail address (25 %), 1 with a contact id alone (25 %), 0 with a "
         "synthetic contact (0 %), 0 waiting for the contact (0 %), 2 skipped without a contact (50 %)."
     ) in result.logs
     again = write(workspace, settings(mapping), [sale(1), state(1)])
-    assert "Who bought: no new orders." in again.logs
-    assert again.logs.index("Who bought: no new orders.") == len(again.logs) - 1
+    assert "Who bought: no new sales." in again.logs
+    assert again.logs.index("Who bought: no new sales.") == len(again.logs) - 1
 
 
 def test_reasons_of_rejected_rows_are_in_the_closing_log_and_each_record_counts_once(workspace, settings, tmp_path):
@@ -237,3 +238,18 @@ def test_the_command_line_explains_itself(arguments, code, words):
     assert (done.returncode, words in said, "Traceback" in said) == (code, True, False), said
     assert "--report" not in said
     assert "--debug" not in said
+
+
+def test_a_run_that_is_terminated_says_how_to_continue(workspace, settings):
+    command = workspace.command(NAME, "write", config=settings(), catalog=catalog("transactions"))
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(json.dumps(sale(1)).encode() + b"\n")
+        process.stdin.flush()
+        lines = [process.stdout.readline(), process.stdout.readline()]  # it listens to signals before the first one
+        process.send_signal(signal.SIGTERM)
+        lines += process.stdout.readlines()
+
+    assert process.returncode == 143
+    assert json.loads(lines[-1])["log"]["message"].startswith("Stopped. Everything sent so far is in the ledger")

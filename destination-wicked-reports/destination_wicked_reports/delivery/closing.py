@@ -36,12 +36,13 @@ class InputEnd:
     """How the input ended.
 
     `ended` says that it was read and delivered to its end, `source_failed` that the source reported an error;
-    `open_streams` were started and not completed.
+    `open_streams` were started and not completed. `refused` says that nothing was released, because no rule matched.
     """
 
     ended: bool
     source_failed: bool
     open_streams: Collection[str]
+    refused: bool = False
 
 
 def mode_line(config: Config) -> str:
@@ -59,9 +60,9 @@ def closing_lines(
     """Yield the closing lines of a write. `finds_buyers` is that of the normalizer."""
     for line in (*tally.lines(), *_result(tally, end)):
         yield logging.INFO, line
-    yield from attribution_lines(tally, finds_buyers=finds_buyers)
+    yield from attribution_lines(tally, finds_buyers=finds_buyers and end.ended)
     yield from rejected_lines(tally)
-    yield from skipped_lines(tally)
+    yield from skipped_lines(tally, refused=end.refused)
     for line in (*tally.left_out_lines(), *notes):
         yield logging.INFO, line
     for stream, count in tally.deleted.items():
@@ -105,9 +106,9 @@ def attribution_lines(tally: Tally, *, finds_buyers: bool) -> Iterator[LogLine]:
             for buyer in BUYERS
             if finds_buyers or tally.attribution[buyer]
         )
-        yield logging.INFO, f"Who bought, of {_count(total, 'new order')}: {', '.join(shares)}."
+        yield logging.INFO, f"Who bought, of {_count(total, 'sale')}: {', '.join(shares)}."
     elif finds_buyers:
-        yield logging.INFO, "Who bought: no new orders."
+        yield logging.INFO, "Who bought: no new sales."
 
 
 def rejected_lines(tally: Tally) -> Iterator[LogLine]:
@@ -117,10 +118,10 @@ def rejected_lines(tally: Tally) -> Iterator[LogLine]:
         yield logging.WARNING, f"{endpoint}: {sampled.count:,} rejected: {what}{_samples(sampled)}"
 
 
-def skipped_lines(tally: Tally) -> Iterator[LogLine]:
-    """Yield the reasons of skipped records."""
+def skipped_lines(tally: Tally, *, refused: bool = False) -> Iterator[LogLine]:
+    """Yield the reasons of skipped records. With `refused`, the run's error says what to do."""
     for reason, sampled in _most_common(tally.skipped):
-        unattributed = reason in tally.unattributed_reasons
+        unattributed = reason in tally.unattributed_reasons and not refused
         line = f"skipped {_count(sampled.count, 'record')}: {reason}{_samples(sampled)}"
         if unattributed:
             line += f". Fix contact_rules or set without_contact to synthetic, then {READ_AGAIN}."

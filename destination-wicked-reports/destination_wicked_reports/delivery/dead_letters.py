@@ -151,9 +151,13 @@ class DeadLetterFile:
             return ""
         lines_are = "1 dead letter is" if total == 1 else f"{total:,} dead letters are"
         in_doubt = f" ({counts[IN_DOUBT]:,} in doubt)" if counts[IN_DOUBT] else ""
+        todo = []
+        if counts[REJECTED]:
+            todo.append("Fix the rejected rows and send them with `replay`.")
+        if counts[IN_DOUBT]:
+            todo.append("Check whether Wicked has the rows in doubt, and send missing ones with `replay --in-doubt`.")
         return (
-            f"Open: {least}{lines_are} in {self.path}{in_doubt}. Fix the rows and send them with `replay`, or close "
-            "them with `replay --dismiss`."
+            f"Open: {least}{lines_are} in {self.path}{in_doubt}. {' '.join(todo)} `replay --dismiss` closes the rest."
         )
 
     def open_in_doubt(self) -> int:

@@ -92,6 +92,7 @@ class Writer:
         self._batch_rows = batch_rows
         self._group = min(GROUP_RECORDS, batch_rows)
         self._first_run = first_run
+        self._refused = False
         self._clock = clock
         self._lines = 0
         self._records: list[Record] = []
@@ -273,12 +274,13 @@ class Writer:
 
     def _refuse_unmatched(self) -> None:
         """End a first run in which no contact rule matched anything: its records would be lost without notice."""
-        if self._first_run and self._tally.attribution[SKIPPED] and not self._tally.buyer_found:
+        self._refused = bool(self._first_run and self._tally.attribution[SKIPPED] and not self._tally.buyer_found)
+        if self._refused:
             raise config_error(unmatched_error(self._tally))
         self._first_run = False
 
     def closing_lines(self) -> Iterator[LogLine]:
         """Yield the closing log lines."""
-        end = InputEnd(self.ended, self._source_failed, self._open_streams)
+        end = InputEnd(self.ended, self._source_failed, self._open_streams, self._refused)
         notes = self._normalizer.notes()
         return closing_lines(self._tally, end, notes, finds_buyers=self._normalizer.finds_buyers)

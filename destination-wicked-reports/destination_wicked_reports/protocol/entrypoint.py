@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import signal
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -20,6 +21,8 @@ from destination_wicked_reports.protocol.messages import Output, OutputHandler
 from destination_wicked_reports.signals import POST_THREAD, SIGNALS
 
 logger = logging.getLogger("airbyte")
+
+STOPPED = "Stopped. Everything sent so far is in the ledger: run the same command again to continue."
 
 
 def run_command(
@@ -84,8 +87,12 @@ def _run(output: Output, command: Callable[[], Iterable[AirbyteMessage]], termin
         sys.stderr.close()
         sys.exit(1)
     except KeyboardInterrupt:
-        logger.warning("Stopped. Everything sent so far is in the ledger: run the same command again to continue.")
+        logger.warning(STOPPED)
         sys.exit(130)
+    except SystemExit as ended:
+        if ended.code == 128 + signal.SIGTERM:
+            logger.warning(STOPPED)
+        raise
     except Exception as error:
         # The text of another package's exception may quote a row. Its type and our traceback are enough to fix it.
         traced = AirbyteTracedException(

@@ -337,7 +337,7 @@ def test_a_run_that_fails_later_reports_what_was_accepted_until_then(run):
         run([[record(1), state(1)], [], [record(2), state(2)]], ScriptedClient(answer), batch_rows=1, in_flight=1)
     assert closing(run) == [
         "orders: 1 sent, 0 unchanged, 0 changed, 0 rejected, 0 in doubt",
-        "Who bought, of 1 new order: 1 with a contact id alone (100 %).",
+        "Who bought, of 1 sale: 1 with a contact id alone (100 %).",
     ]
 
 
@@ -345,7 +345,7 @@ def test_records_that_change_nothing_count_as_unchanged_rows(run):
     run([record(1), record(2, known=True), record(1), state(3)])
     assert closing(run) == [
         "orders: 1 sent, 2 unchanged, 0 changed, 0 rejected, 0 in doubt",
-        "Who bought, of 1 new order: 1 with a contact id alone (100 %).",
+        "Who bought, of 1 sale: 1 with a contact id alone (100 %).",
     ]
     assert states(run.out) == [3]
 
