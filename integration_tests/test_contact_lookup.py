@@ -16,6 +16,7 @@ import time
 from collections import Counter
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -201,6 +202,21 @@ def sale_nets(orders: dict[str, dict[str, Any]]) -> Counter[str]:
     return +nets
 
 
+def refunds_in_doubt(simulator: SimulatorClient, runs: Runs) -> Counter[str]:
+    """Return what a user would resend after a kill, by sale: the refunds in doubt that Wicked does not have."""
+
+    def name_of(payment: dict[str, Any]) -> tuple[str, str, Decimal]:
+        return payment["OrderID"], payment["PaymentDate"], Decimal(str(payment["Amount"]))
+
+    path = Path(runs.config["rejected_records_path"])
+    lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    in_doubt = Counter(name_of(line["row"]) for line in lines if line["outcome"] == "in_doubt")
+    missing: Counter[str] = Counter()
+    for order, _, amount in in_doubt - Counter(map(name_of, simulator.wicked_rows("orderpayments"))):
+        missing[order.partition("~")[0]] += amount  # type: ignore[assignment]
+    return missing
+
+
 def live_and_check(account: Account, runs: Runs, connect: Any, *, kills: bool) -> None:
     account.fill()
     account.buy(14)
@@ -230,13 +246,14 @@ def live_and_check(account: Account, runs: Runs, connect: Any, *, kills: bool) -
     for name, person in persons.items():
         asked = contact_of[name.removeprefix("wct-101-").partition("~")[0]]
         assert person["has"] == account.answers(asked), "an address that the API answers was not sent"
-    held = account.simulator.held(orders=True)
     truth = account.simulator.truth(instants, orders=True, identity=[IDENTITY])
     for reading in ("orders", "payments"):
         account.simulator.switch("wicked.net", reading)
-        held = account.simulator.held(orders=True)
-        assert sale_nets(held) == sale_nets(truth)
-    assert account.simulator.held()["duplicate_orders"] == []
+        held = sale_nets(account.simulator.held(orders=True))
+        held.subtract(refunds_in_doubt(account.simulator, runs))
+        assert +held == sale_nets(truth)
+    if not kills:  # an order whose response was lost is sent again, byte for byte
+        assert account.simulator.held()["duplicate_orders"] == []
     alone = [name for name, person in persons.items() if not person["has"]]
     assert alone, "some order has an id that is not found"
     assert len(alone) < len(persons)
