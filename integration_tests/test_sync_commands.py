@@ -141,3 +141,14 @@ def test_two_accounts_run_one_after_the_other_into_one_ledger(sync, tmp_path):
     again = sync.run("run", "--source", "two")
     assert again.returncode == 0
     assert len(sync.simulator.wicked_rows("orders")) == len(orders)
+
+
+def test_preview_shows_what_a_run_would_send_and_sends_and_keeps_nothing(sync):
+    shown = sync.run("preview")
+    assert shown.returncode == 0, shown.stdout + shown.stderr
+    assert "Rows that a run would send" in shown.stdout
+    assert sync.simulator.wicked_rows("orders") == []
+    assert not (sync.folder / "state.json").exists()
+    rows = sync.run("preview", "--json").stdout.splitlines()
+    assert len(rows) > 100
+    sync.outputs.clear()  # a preview shows rows, which have people's addresses

@@ -94,6 +94,7 @@ def test_a_second_run_at_the_same_time_is_refused_and_status_shows_the_first(slo
     shown = slow.run("status")
     assert shown.returncode == 0, shown.stderr
     assert "running     yes" in shown.stdout
+    assert "rows, live, account" in shown.stdout
     assert slow.run("reset", "--all").returncode == 2
     runner.send_signal(signal.SIGTERM)
     assert runner.wait(RUN_SECONDS) == 2

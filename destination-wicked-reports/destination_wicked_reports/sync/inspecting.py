@@ -10,7 +10,7 @@ from typing import Any
 
 from destination_wicked_reports.config.spec import Config
 from destination_wicked_reports.delivery.session import open_dead_letters
-from destination_wicked_reports.errors import ConfigurationError, LedgerBusyError
+from destination_wicked_reports.errors import ConfigurationError, LedgerBusyError, LedgerError
 from destination_wicked_reports.sync.agreement import configured_catalog, refuse_disagreement, warnings
 from destination_wicked_reports.sync.connectors import (
     RECONCILE,
@@ -22,7 +22,7 @@ from destination_wicked_reports.sync.connectors import (
 )
 from destination_wicked_reports.sync.display import Display, new_table
 from destination_wicked_reports.sync.exit_codes import DONE, STOPPED, UNSETTLED, CommandError
-from destination_wicked_reports.sync.ledger_facts import read_ledger_facts
+from destination_wicked_reports.sync.ledger_facts import read_ledger_facts, read_ledger_snapshot
 from destination_wicked_reports.sync.plan import ADVICE, VENDORS, plan_row, plan_stream
 from destination_wicked_reports.sync.progress import duration
 from destination_wicked_reports.sync.settings import Settings, Sync
@@ -135,10 +135,10 @@ def status(settings: Settings, syncs: list[Sync], display: Display) -> int:
             table.add_row("last run", "none")
         table.add_row("running", "yes" if _is_running(settings) else "no")
         try:
-            facts = read_ledger_facts(sync.config, lock_wait=0)
+            facts = read_ledger_snapshot(sync.config)
             table.add_row("ledger", f"{facts.location}, {facts.rows:,} rows, {facts.mode}, account {facts.account}")
-        except LedgerBusyError:
-            table.add_row("ledger", "in use by a run")
+        except LedgerError as error:
+            table.add_row("ledger", str(error))
         table.add_row("in doubt", f"{_open_in_doubt(sync.config):,} rows")
         for state in states.states(sync.name):
             table.add_row("next start", f"{stream_of(state) or 'all streams'} from {position_of(state)}")

@@ -5,9 +5,13 @@ from __future__ import annotations
 import contextlib
 from dataclasses import dataclass
 
+from sqlalchemy import func, select
+
 from destination_wicked_reports.config.spec import Config, NoLedger
 from destination_wicked_reports.ledger.ledger import fingerprint
 from destination_wicked_reports.ledger.opening import open_ledger
+from destination_wicked_reports.ledger.reading import open_snapshot
+from destination_wicked_reports.ledger.schema import sent, stored_id
 
 
 @dataclass(slots=True, frozen=True)
@@ -25,6 +29,16 @@ class LedgerFacts:
         mode = "TEST MODE: rows go to Wicked's test store" if self.mode == "test" else "LIVE: rows go to Wicked Reports"
         ledger = f"Ledger {self.location}, {self.rows:,} rows" if self.id else "No ledger"
         return f"{mode}, account {self.account}. {ledger}."
+
+
+def read_ledger_snapshot(config: Config) -> LedgerFacts:
+    """Return the facts of the ledger as it is, also while a run is on. Raises LedgerError if there is none."""
+    with open_snapshot(config) as snapshot:
+        query = select(func.count()).select_from(sent).where(sent.c.store == snapshot.store)
+        rows = snapshot.connection.scalar(query) or 0
+        location = snapshot.description.removeprefix("The ledger ").removeprefix("in ")
+        identity = stored_id(snapshot.connection)
+    return LedgerFacts(identity, snapshot.store, location, rows, fingerprint(config.api_key))
 
 
 def read_ledger_facts(config: Config, lock_wait: float | None = None) -> LedgerFacts:

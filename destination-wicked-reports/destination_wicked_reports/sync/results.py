@@ -59,7 +59,7 @@ def _lines(report: Mapping[str, Any], read: int, seconds: float, states: list[St
         yield "rejected", f"{each['count']:,} {each['endpoint']}:{field} {each['reason']}{_samples(each)}"
     now, before = _total(report, "in_doubt"), int(report.get("in_doubt_open") or 0)
     if now or before:
-        yield "in doubt", f"{now:,} rows of this run, {max(before, now):,} in all: see `ledger in-doubt`"
+        yield "in doubt", f"{now:,} rows of this run, {max(before, now):,} in all: see the dead-letter file"
     yield from _addresses(report.get("attribution") or {})
     for check in report.get("health") or []:
         if not check.get("passed"):

@@ -115,7 +115,7 @@ class Runner:
         empty = "is empty" if not facts.rows else "is another one"
         raise ConfigurationError(
             f"the state in {self._settings.state} belongs to another ledger, and {facts.location} {empty}: "
-            "what was sent before is missing in it. Restore the ledger that was used, or its copy (`ledger copy`). "
+            "what was sent before is missing in it. Restore the ledger that was used. "
             f"Only if you want everything to be sent a second time, run {again}."
         )
 

@@ -145,7 +145,7 @@ def test_the_table_says_what_became_of_the_records():
         "unchanged 3 orders",
         "skipped 902: no contact rule matched (A, B, C)",
         "rejected 2 orders: Email: missing (A-3)",
-        "in doubt 1 rows of this run, 4 in all: see `ledger in-doubt`",
+        "in doubt 1 rows of this run, 4 in all: see the dead-letter file",
         "orders 7 with an address, 5 with an id only, 1 waiting for a contact",
         "time 1 min",
         "next start the start date: nothing was completed yet",
