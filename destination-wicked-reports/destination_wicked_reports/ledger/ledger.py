@@ -38,6 +38,7 @@ from destination_wicked_reports.ledger.outbox import (
     encode_json,
     encode_rows,
     encode_sale,
+    plain_payments,
 )
 from destination_wicked_reports.ledger.reserve import Reserve
 from destination_wicked_reports.ledger.schema import (
@@ -373,7 +374,7 @@ class Ledger:
         return ((self.store, alias, key) for alias, key in found)
 
     def _event(self, key: str, sale: SaleState, row: Row, now: int) -> tuple[str | int, ...]:
-        payments = encode_json(row.payments).decode()
+        payments = encode_json(plain_payments(row.payments)).decode()
         return self.store, key, sale.version, row.endpoint, row.key, sale.currency, payments, now
 
     def unfinished(self) -> list[Batch]:

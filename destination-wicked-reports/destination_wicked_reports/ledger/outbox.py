@@ -62,7 +62,7 @@ def encode_rows(rows: Sequence[Row]) -> bytes:
             row.stream,
             row.sale_key,
             None if row.sale is None else orjson.Fragment(encode_sale(row)),
-            row.payments,
+            plain_payments(row.payments),
             len(row.body),
         )
         for row in rows
@@ -79,11 +79,12 @@ def encode_sale(row: Row) -> bytes:
 
 def encode_json(value: Any) -> bytes:
     """Encode sales and payments; amounts become text."""
-    return orjson.dumps(value, default=_plain)
+    return orjson.dumps(value, default=str)
 
 
-def _plain(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else str(value)
+def plain_payments(payments: Sequence[SalePayment]) -> list[tuple[int, str, str]]:
+    """Return payments as `encode_json` takes them."""
+    return [(payment.number, payment.status, str(payment.amount)) for payment in payments]
 
 
 def decode_rows(endpoint: str, body: bytes, encoded: bytes) -> list[Row]:

@@ -207,6 +207,14 @@ class TestUnsentSale:
         run(returned("-1.00", last_wct_update="2024-07-02 00:00:00"), returned("-2.00", 8))
         assert run.nets == (7, 7)
 
+    def test_a_return_that_waits_with_another_reference_of_it_counts_without_being_read_again(self):
+        run = Run()
+        run(returned("-10.00"))
+        run(sale("10.00", order_ref="O-1", last_wct_update=CHANGED))
+        run(returned("-4.00", 8, reference=None, sub_ids={"clickRef": "U42-"}, order_ref="O-1"))
+        run(returned("-1.00", last_wct_update="2024-07-02 00:00:00"))
+        assert run.nets == (5, 5)
+
     def test_its_return_that_shrinks_leaves_the_rest_to_send(self):
         run = self.cancelled()
         run(returned("-4.00", last_wct_update="2024-07-02 00:00:00"))
