@@ -31,11 +31,8 @@ class NotStoredError(AirbyteTracedException):
 class InvalidInputError(AirbyteTracedException):
     """A line of the input is not a valid Airbyte message. Ends the run once everything before it is delivered."""
 
-    def __init__(self, number: int, what: str):
-        text = (
-            f"Line {number} of the input {what}. Everything before it was delivered; see whether the source failed "
-            "in the middle of a line, then run the sync again."
-        )
+    def __init__(self, number: int, what: str, fix: str = "see whether the source failed in the middle of a line"):
+        text = f"Line {number} of the input {what}. Everything before it was delivered; {fix}, then run the sync again."
         super().__init__(message=text, internal_message=text, failure_type=FailureType.system_error)
 
 

@@ -17,6 +17,8 @@ from destination_wicked_reports.base.spelling import did_you_mean
 #: How similar a name must be inside a section, where no orchestrator adds keys of its own.
 _SIMILARITY = 0.6
 _CHOICE = re.compile(r"'([^']*)'").findall
+#: The pattern of a name without spaces.
+NO_SPACES = r"^\S+$"
 #: pydantic's words for what a value must be, where its own are of Python.
 _KINDS = {
     "string_type": "must be a text in quotes",
@@ -53,6 +55,8 @@ def _describe(fault: Mapping[str, Any], models: list[type[BaseModel]], value: An
         hint = did_you_mean(wrong, choices, _SIMILARITY) if isinstance(wrong, str) else ""
         rule = "is required: " if kind == "union_tag_not_found" else "must be "
         return f"{rule}{'one of ' if len(choices) > 1 else ''}{', '.join(choices)}.{hint}"
+    if kind == "string_pattern_mismatch" and context.get("pattern") == NO_SPACES:
+        return "must not be empty or contain spaces"
     return _KINDS.get(kind) or fault["msg"].removeprefix("Value error, ")
 
 

@@ -7,6 +7,7 @@ import errno
 import fcntl
 import logging
 import os
+import re
 import stat
 import tempfile
 from pathlib import Path
@@ -16,6 +17,7 @@ logger = logging.getLogger("airbyte")
 _OTHERS = 0o077
 #: What a file system without file locks answers.
 _NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL})
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/").match
 NO_FILE_LOCKS = "its file system does not support file locks"
 
 
@@ -33,8 +35,14 @@ def check_path(path: str) -> str:
         raise ValueError("is not a valid path: it contains half of a surrogate pair") from None
     if "\0" in path:
         raise ValueError("is not a valid path: it contains a null character")
+    if not path.strip():
+        raise ValueError("is blank: write an absolute path, or leave it out")
     if path.strip() == ":memory:" or path.strip().startswith("file:"):
         raise ValueError("must be the path of a file: `:memory:` and `file:` are not supported")
+    if _URL(path.strip()):  # it may hold a password, so it is not quoted
+        raise ValueError(
+            "must be the path of a file, not a URL (a ledger in PostgreSQL has the type `postgres` and a url)"
+        )
     try:
         expanded = Path(path).expanduser()
     except RuntimeError:

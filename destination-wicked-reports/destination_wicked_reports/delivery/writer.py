@@ -220,6 +220,7 @@ class Writer:
             self._lines,
             f"is a record of stream {name}{f' in namespace {namespace}' if namespace else ''}, which is not in the "
             f"catalog. The catalog has {known or 'no stream'}",
+            "select this stream in the catalog, or deselect it in the source",
         )
 
     def _take_state(self, message: dict[str, Any], size: int) -> None:

@@ -102,6 +102,13 @@ def test_spec_json_is_the_one_that_the_models_generate():
         ({"mapping": {"type": "wecntrack"}}, "mapping.type: must be one of native, wecantrack, sovrn, bigcommerce, "
          "custom. Did you mean wecantrack?"),
         ({"mapping": {"typ": "native"}}, "mapping.type: is required: one of native, wecantrack"),
+        ({"mapping": {"type": "wecantrack", "source_system": "My Shop"}},
+         "mapping.source_system: must not be empty or contain spaces"),
+        ({"ledger": {"type": "sqlite", "path": " "}}, "ledger.path: is blank"),
+        ({"ledger": {"type": "sqlite", "path": "postgresql://u:p@h/d"}}, "ledger.path: must be the path of a file, not a "
+         "URL (a ledger in PostgreSQL has the type `postgres` and a url)"),
+        ({"rejected_records_path": "s3://bucket/file"},
+         "rejected_records_path: must be the path of a file, not a URL"),
         ({"ledger": {"type": "sqlite", "pth": "/x"}}, "ledger.pth: is not a setting. Did you mean path?"),
         ({"ledger": {"type": "postgres", "url": "postgresql://h/d", "schma": "x"}}, "ledger.schma: is not a setting. "
          "Did you mean schema?"),
