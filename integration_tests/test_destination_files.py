@@ -84,11 +84,16 @@ def test_a_path_means_the_file_of_that_name_and_no_other(workspace, simulator, c
     assert path.is_file()
     assert path.stat().st_mode & 0o777 == 0o600
     shown = subprocess.run(
-        workspace.command(NAME, "ledger", config=config(path)), capture_output=True, text=True, check=False, timeout=60
+        ledger_status(workspace, config(path)), capture_output=True, text=True, check=False, timeout=60
     )
     assert (shown.returncode, "order_payments" in shown.stdout) == (0, True)
     files = {each for each in folder.rglob("*") if each.is_file() and not each.name.endswith(("-wal", "-shm"))}
     assert files == {path}, "no other file was created"
+
+
+def ledger_status(workspace, settings):
+    program, command, *options = workspace.command(NAME, "ledger", config=settings)
+    return [program, command, "status", *options]
 
 
 @pytest.mark.parametrize(
@@ -112,9 +117,7 @@ def test_a_path_that_is_no_file_is_refused_by_every_command(workspace, config, p
         result = write(workspace, config(path), [payment(1)])
         assert (result.code, words in result.errors[0]["message"]) == (1, True), result.errors
     elif path != "/dev/null":  # which is "no ledger" for a command that creates none
-        done = subprocess.run(
-            workspace.command(NAME, "ledger", config=config(path)), capture_output=True, text=True, check=False
-        )
+        done = subprocess.run(ledger_status(workspace, config(path)), capture_output=True, text=True, check=False)
         assert (done.returncode, words in done.stderr) == (1, True), done.stderr
 
 
@@ -213,9 +216,7 @@ def test_a_url_with_a_fault_is_refused_and_never_quoted(workspace, simulator, co
     settings = config() | {"ledger": {"type": "postgres", "url": url}}
     status, message = check(workspace, settings)
     result = write(workspace, settings, [payment(1)])
-    shown = subprocess.run(
-        workspace.command(NAME, "ledger", config=settings), capture_output=True, text=True, check=False
-    )
+    shown = subprocess.run(ledger_status(workspace, settings), capture_output=True, text=True, check=False)
     assert (status, result.code, shown.returncode) == ("FAILED", 1, 1)
     for text in (message, result.errors[0]["message"], shown.stderr):
         assert words in text

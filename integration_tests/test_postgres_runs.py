@@ -211,6 +211,12 @@ def command(*words, config, workspace):
     return subprocess.run(line, capture_output=True, text=True, timeout=LIMIT_SECONDS, check=False)
 
 
+def ledger(job, *words, config, workspace):
+    path = workspace.file("command.json", config)
+    line = [workspace.command(NAME, "ledger")[0], "ledger", job, "--config", str(path), *words]
+    return subprocess.run(line, capture_output=True, text=True, timeout=LIMIT_SECONDS, check=False)
+
+
 def test_a_payment_without_its_order_is_replayed_once_the_order_is_there(simulator, config, workspace, tmp_path):
     simulator.switch("wicked.unknown_order", "row_error")
     simulator.switch("wicked.unknown_contact", "accept")
@@ -229,18 +235,18 @@ def test_a_payment_without_its_order_is_replayed_once_the_order_is_there(simulat
     again = command("replay", "--rejects", str(file), config=config(), workspace=workspace)
     assert "order_payments: 0 sent, 1 unchanged" in again.stdout
     assert len(simulator.wicked_rows("orderpayments")) == 1
-    table = command("ledger", config=config(), workspace=workspace).stdout.splitlines()
+    table = ledger("status", "--by-day", config=config(), workspace=workspace).stdout.splitlines()
     assert table[0].split() == ["day", "stream", "endpoint", "status", "rows"]
     assert [line.split()[1:] for line in table[1:]] == [
         ["order_payments", "order_payments", "accepted", "1"],
         ["orders", "orders", "accepted", "1"],
     ]
-    shown = command("ledger", "--key", "shop/1", "--json", config=config(), workspace=workspace)
+    shown = ledger("search", "shop/1", "--json", config=config(), workspace=workspace)
     assert [json.loads(text)["endpoint"] for text in shown.stdout.splitlines()] == ["orders"]
 
 
 def test_the_commands_report_errors_without_a_traceback(config, workspace, tmp_path):
     missing = command("replay", "--rejects", str(tmp_path / "none.jsonl"), config=config(), workspace=workspace)
     assert (missing.returncode, missing.stderr.count("\n")) == (1, 1)
-    empty = command("ledger", config=config(), workspace=workspace)
+    empty = ledger("status", config=config(), workspace=workspace)
     assert (empty.returncode, "is empty" in empty.stderr) == (1, True)

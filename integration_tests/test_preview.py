@@ -45,6 +45,7 @@ def config(simulator, ledger, tmp_path):
 @pytest.fixture
 def read(simulator, workspace):
     """Read the source's transactions as lines."""
+    simulator.throttle(100_000)
     simulator.generate(seed=3, transactions=80, days=20, later_days=20)
     source = {"api_key": simulator.wecantrack_key, "api_url": simulator.url, "start_date": "2026-03-02"}
 

@@ -55,6 +55,9 @@ class DestinationWickedReports(Destination):
     `output` receives the messages; it defaults to standard output.
     """
 
+    #: What the ledger calls a run of this program.
+    command = "write"
+
     def __init__(self, output: Output | None = None) -> None:
         self.output = output or Output()
 
@@ -153,7 +156,7 @@ class DestinationWickedReports(Destination):
             routes = find_routes(catalog, normalizer, parsed)
         except ConfigurationError as error:
             raise config_error(str(error)) from None
-        with open_session(parsed, fail_fast=parsed.on_rejected_record == "fail_fast") as session:
+        with open_session(parsed, self.command, fail_fast=parsed.on_rejected_record == "fail_fast") as session:
             writer = Writer(
                 normalizer,
                 session.dispatcher,
@@ -176,10 +179,11 @@ class DestinationWickedReports(Destination):
                 reminder = session.dead_letters.reminder()
                 if reminder:
                     logger.warning(reminder)
-        if session.tally.failed:
-            if parsed.on_rejected_record != "skip":
-                raise session.tally.failure()
-            logger.warning(session.tally.failure().message)
+                session.run.report = report.to_json()
+            if session.tally.failed:
+                if parsed.on_rejected_record != "skip":
+                    raise session.tally.failure()
+                logger.warning(session.tally.failure().message)
 
     # -- the command line -------------------------------------------------------------------------------------------
 

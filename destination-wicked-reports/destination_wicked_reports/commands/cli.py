@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from destination_wicked_reports.base.terminal_log import printable
 from destination_wicked_reports.commands.dead_letter_reader import DeadLetter, DeadLetterReader
+from destination_wicked_reports.commands.ledger import add_parser as add_ledger_parser
+from destination_wicked_reports.commands.ledger import run_ledger
 from destination_wicked_reports.commands.preview import run_preview
 from destination_wicked_reports.commands.replay import Replay, check_file, dismiss, read_dead_letters
+from destination_wicked_reports.commands.tables import print_lines
 from destination_wicked_reports.config.mappings import NativeMapping
 from destination_wicked_reports.config.reader import read_config_file
 from destination_wicked_reports.config.spec import Config
 from destination_wicked_reports.delivery.closing import mode_line
 from destination_wicked_reports.delivery.session import open_dead_letters, open_session
 from destination_wicked_reports.errors import ConfigurationError, LedgerError
-from destination_wicked_reports.ledger.history import open_history
 from destination_wicked_reports.mappings.factory import make_normalizer
-from destination_wicked_reports.mappings.revenue import order_name
 from destination_wicked_reports.signals import SIGNALS
 
 
@@ -47,8 +46,10 @@ def _run(options: argparse.Namespace, failed: int) -> int:
         config = Config.parse(read_config_file(options.config))
         if options.command == "preview":
             return run_preview(config, options.catalog, limit=options.records, as_json=options.json)
-        (sys.stderr if getattr(options, "json", False) else sys.stdout).write(mode_line(config) + "\n")
-        return _replay(config, options) if options.command == "replay" else _ledger(config, options)
+        if options.command == "ledger":
+            return run_ledger(config, options)
+        sys.stdout.write(mode_line(config) + "\n")
+        return _replay(config, options)
     except AirbyteTracedException as error:
         return _fail(error.message or "The command failed.", failed)
     except (ConfigurationError, LedgerError) as error:
@@ -90,10 +91,7 @@ def _parser() -> argparse.ArgumentParser:
     preview.add_argument("--catalog", type=Path, required=True, help="the configured catalog")
     preview.add_argument("--records", type=_count, metavar="N", help="stop after N records")
     preview.add_argument("--json", action="store_true", help="print every row as JSON, one a line, then the summary")
-    ledger = commands.add_parser("ledger", help="show what was sent; changes nothing")
-    ledger.add_argument("--config", type=Path, required=True, help="the configuration of the connector")
-    ledger.add_argument("--key", help="show the history of one row or order, given its id or SOURCE SYSTEM/ID")
-    ledger.add_argument("--json", action="store_true", help="print JSON, one object per line")
+    add_ledger_parser(commands)
     return parser
 
 
@@ -109,75 +107,25 @@ def _count(text: str) -> int:
 def _replay(config: Config, options: argparse.Namespace) -> int:
     if options.dismiss:
         count = dismiss(options.rejects, open_dead_letters(config))
-        _print(f"{count:,} dead letters were dismissed; nothing was sent.")
+        print_lines(f"{count:,} dead letters were dismissed; nothing was sent.")
         return 0
     normalizer = make_normalizer(config)
     reader = DeadLetterReader(normalizer.streams, native=isinstance(config.mapping, NativeMapping))
     size = check_file(options.rejects, reader)
-    with open_session(config, replay=True, resend_in_doubt=options.in_doubt) as session:
+    with open_session(config, "replay", replay=True, resend_in_doubt=options.in_doubt) as session:
         replay = Replay(session, normalizer)
         lines = (content for _, content in read_dead_letters(options.rejects, reader, size))
         try:
             replay.send(line for line in lines if isinstance(line, DeadLetter))
         finally:
-            _print(*replay.summary())
+            print_lines(*replay.summary())
         if session.tally.failed:
-            _print(f"{session.tally.failed:,} rows were rejected or are in doubt; see {session.dead_letters.path}.")
+            print_lines(
+                f"{session.tally.failed:,} rows were rejected or are in doubt; see {session.dead_letters.path}."
+            )
+            session.run.exit_code = 2
             return 2
     return 0
-
-
-# -- ledger -----------------------------------------------------------------------------------------------------------
-
-
-def _ledger(config: Config, options: argparse.Namespace) -> int:
-    with open_history(config) as history:
-        if options.key is None:
-            _print_rows(history.totals(), ("day", "stream", "endpoint", "status", "rows"), as_json=options.json)
-            return 0
-        sendings = history.sendings(options.key)
-        sales = history.sales(options.key)
-    if options.json:
-        _print_rows([*sendings, *({"sale": sale} for sale in sales)], (), as_json=True)
-        return 0
-    for sending in sendings:
-        sending["digest"] = sending["digest"][:8]
-        payments = sending.pop("payments", ())
-        sending["payments"] = ", ".join(
-            f"order {each['number']} {each['status']} {each['amount']}" for each in payments
-        )
-    columns = ["at", "endpoint", "key", "stream", "status", "digest"]
-    _print_rows(sendings, columns + ["payments"] * bool(sales), as_json=False)
-    for sale in sales:
-        _print(_describe(sale))
-    if not sendings:
-        _print("No row with this key was sent.")
-    return 0
-
-
-def _describe(sale: Mapping[str, Any]) -> str:
-    """Return a sentence on what a sale counts for now."""
-    open_orders = [
-        f"{order_name(sale['key'], order['number'])} ({order['total']}, refunded {order['refunded']})"
-        for order in sale["open_orders"]
-    ]
-    opened = ", ".join(open_orders) or "none"
-    return f"Sale {sale['key']}: {sale['order_count']} orders sent in all. Open orders in {sale['currency']}: {opened}."
-
-
-def _print_rows(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], *, as_json: bool) -> None:
-    """Print rows as JSON lines, or as a table with these columns."""
-    if as_json:
-        _print(*(json.dumps(dict(row)) for row in rows))
-        return
-    table = [list(columns), *([str(row.get(column, "")) for column in columns] for row in rows)]
-    widths = [max(len(line[index]) for line in table) for index in range(len(columns))]
-    _print(*("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in table))
-
-
-def _print(*lines: str) -> None:
-    """Print lines. What they quote comes from a source or an account, so nothing in it may control a terminal."""
-    sys.stdout.writelines(printable(line) + "\n" for line in lines)
 
 
 def _fail(message: str, code: int) -> int:

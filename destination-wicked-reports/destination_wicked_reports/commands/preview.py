@@ -38,6 +38,7 @@ from destination_wicked_reports.errors import ConfigurationError, FieldError
 from destination_wicked_reports.ledger.copying import open_scratch
 from destination_wicked_reports.ledger.guards import find_changes
 from destination_wicked_reports.ledger.opening import claim_ledger
+from destination_wicked_reports.ledger.runs import recorded_run
 from destination_wicked_reports.mappings.affiliate.contacts import ContactFinder
 from destination_wicked_reports.mappings.custom.normalizer import CustomNormalizer
 from destination_wicked_reports.mappings.factory import make_normalizer
@@ -221,7 +222,8 @@ def preview(
         rows_before = ledger.size()
         writer = Writer(normalizer, dispatcher, tally, _show_log, routes, batch_rows=config.batch_rows, restore=restore)
         writer.write(_first_records(lines, limit))
-        result.report.collect(Session(ledger, dead_letters, client, tally, dispatcher))
+        run = stack.enter_context(recorded_run(ledger, "preview"))  # in the copy
+        result.report.collect(Session(ledger, dead_letters, client, tally, dispatcher, run))
         result.report.ledger["rows"] = rows_before
         shown = {*tally.lines(), *(text for _, text in (*rejected_lines(tally), *skipped_lines(tally)))}
         result.notes = [text for _, text in writer.closing_lines() if text not in shown]

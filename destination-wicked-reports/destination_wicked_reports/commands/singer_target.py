@@ -58,6 +58,8 @@ SETTINGS: dict[str, Any] = {
 class TargetWickedReports(DestinationWickedReports):
     """The destination with a Singer target's command line; config, ledger and exit codes are the same."""
 
+    command = "target"
+
     def __init__(self, output: SingerOutput | None = None) -> None:
         super().__init__(output or SingerOutput())
 

@@ -20,7 +20,8 @@ def print_lines(*lines: str) -> None:
 
 def print_json(value: Any) -> None:
     """Print one JSON object on a line of its own."""
-    sys.stdout.write(printable_json(orjson.dumps(value, default=str).decode()) + "\n")
+    text = orjson.dumps(value, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+    sys.stdout.write(printable_json(text) + "\n")
 
 
 def print_rows(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], *, as_json: bool = False) -> None:

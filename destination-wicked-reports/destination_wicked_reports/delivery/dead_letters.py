@@ -34,7 +34,7 @@ import orjson
 
 from destination_wicked_reports.api.endpoints import ORDER_PAYMENTS, ORDERS
 from destination_wicked_reports.config.files import NO_FILE_LOCKS, make_private, open_private
-from destination_wicked_reports.errors import DeadLetterFileError
+from destination_wicked_reports.errors import ConfigurationError, DeadLetterFileError
 from destination_wicked_reports.model import IN_DOUBT, Reject, Row
 
 _OPTIONS = orjson.OPT_APPEND_NEWLINE | orjson.OPT_NON_STR_KEYS
@@ -163,6 +163,28 @@ class DeadLetterFile:
     def open_in_doubt(self) -> int:
         """Return how many rows in doubt were neither replayed nor dismissed."""
         return self._count_open()[0][IN_DOUBT]
+
+    def open_rows_in_doubt(self) -> Iterator[dict[str, Any]]:
+        """Yield the rows in doubt that were neither replayed nor dismissed: `key`, `endpoint` and `reason`."""
+        for line in self._open_in_doubt():
+            letter = orjson.loads(line)
+            yield {name: letter.get(name, "") for name in ("key", "endpoint", "reason")}
+
+    def write_in_doubt(self, path: Path) -> int:
+        """Write the same lines to a new file, readable by its owner only; return how many."""
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except OSError as error:
+            raise ConfigurationError(f"{path} cannot be created ({error.strerror}). Choose another file.") from None
+        count = 0
+        with os.fdopen(descriptor, "wb") as file:
+            for line in self._open_in_doubt():
+                file.write(line.rstrip(b"\n") + b"\n")
+                count += 1
+        return count
+
+    def _open_in_doubt(self) -> Iterator[bytes]:
+        return (line for line in self._open_lines() if _has(line, b"outcome", IN_DOUBT))
 
     def _count_open(self) -> tuple[Counter[str], bool]:
         """Return the open lines by outcome, and whether the whole file was read."""

@@ -21,6 +21,7 @@ from destination_wicked_reports.errors import ConfigurationError, DeadLetterFile
 from destination_wicked_reports.ledger.engines import reason
 from destination_wicked_reports.ledger.ledger import Ledger
 from destination_wicked_reports.ledger.opening import claim_ledger, open_ledger
+from destination_wicked_reports.ledger.runs import Run, recorded_run
 
 logger = logging.getLogger("airbyte")
 
@@ -37,16 +38,17 @@ class Session:
     client: WickedClient
     tally: Tally
     dispatcher: Dispatcher
+    run: Run
 
 
 @contextlib.contextmanager
 def open_session(
-    config: Config, *, fail_fast: bool = False, replay: bool = False, resend_in_doubt: bool = False
+    config: Config, command: str, *, fail_fast: bool = False, replay: bool = False, resend_in_doubt: bool = False
 ) -> Iterator[Session]:
     """Open the ledger, the dead-letter file, the client and the dispatcher, and close them at the end.
 
-    `fail_fast` ends the run at the first row that fails. `replay` writes rows that fail again to the dead-letter file
-    again; `resend_in_doubt` sends rows in doubt again.
+    The ledger records the run under the name of its `command`. `fail_fast` ends the run at the first row that fails.
+    `replay` writes rows that fail again to the dead-letter file again; `resend_in_doubt` sends rows in doubt again.
     Raises AirbyteTracedException for everything that goes wrong with these parts, here or inside the block.
     """
     try:
@@ -65,7 +67,8 @@ def open_session(
             log_locations(config, ledger, dead_letters)
             warn_of_new_ledger(config, ledger)
             try:
-                yield Session(ledger, dead_letters, client, tally, dispatcher)
+                with recorded_run(ledger, command) as run:
+                    yield Session(ledger, dead_letters, client, tally, dispatcher, run)
             except DBAPIError as error:
                 raise _storage_error(f"{ledger.description} could not be read or written ({reason(error)})") from None
             except DeadLetterFileError as error:

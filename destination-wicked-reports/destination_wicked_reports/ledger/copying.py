@@ -29,7 +29,7 @@ from destination_wicked_reports.ledger.leases import scope_of
 from destination_wicked_reports.ledger.ledger import Ledger
 from destination_wicked_reports.ledger.opening import open_ledger
 from destination_wicked_reports.ledger.reading import open_snapshot, store_of
-from destination_wicked_reports.ledger.schema import leases, outbox, sale_events, sent, sent_before, settings
+from destination_wicked_reports.ledger.schema import leases, outbox, runs, sale_events, sent, sent_before, settings
 from destination_wicked_reports.ledger.sql import POSTGRESQL, has_table, schema_of, starts_with
 
 TABLES: tuple[Table, ...] = tuple(
@@ -46,7 +46,7 @@ TABLES: tuple[Table, ...] = tuple(
 #: Rows that travel at a time.
 _CHUNK = 5_000
 #: Tables that no mapping asks: what was sent in earlier versions, and who works where.
-_HISTORY = (sent_before, sale_events, leases)
+_HISTORY = (sent_before, sale_events, leases, runs)
 
 
 @dataclass(slots=True, frozen=True)

@@ -37,10 +37,13 @@ class FileLock:
         self._descriptor = descriptor
 
     def close(self) -> None:
-        """Release the lock and remove its file."""
+        """Release the lock and remove its file. A second call does nothing."""
+        if self._descriptor < 0:
+            return
         with contextlib.suppress(OSError):
             self._path.unlink()  # before the release: `_try_lock` notices that the file is another one
         os.close(self._descriptor)
+        self._descriptor = -1
 
 
 def is_locked(ledger: Path) -> bool:

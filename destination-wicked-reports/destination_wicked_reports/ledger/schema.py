@@ -128,6 +128,22 @@ leases = Table(
     Column("since", BigInteger, nullable=False),
 )
 
+#: Every run that changed the ledger; see runs.py.
+runs = Table(
+    "runs",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("store", String, nullable=False),
+    Column("command", String, nullable=False),
+    Column("version", String, nullable=False),
+    Column("holder", String, nullable=False),
+    Column("started_at", BigInteger, nullable=False),  # UNIX seconds
+    Column("ended_at", BigInteger),  # none if it is on, or was killed
+    Column("exit_code", Integer),
+    Column("report", String, nullable=False),  # JSON; see delivery/report.py
+    sqlite_with_rowid=False,
+)
+
 #: Step n leads from version n of the schema to version n + 1.
 MIGRATIONS: list[Callable[[Connection], None]] = []
 _VERSION_NAME = "schema_version"

@@ -21,7 +21,7 @@ _COMMANDS = {
 #: Commands with a parser of their own, which print text; see `commands/cli.py`.
 TEXT_COMMANDS = {
     "preview": "show what write would send of the records on standard input",
-    "ledger": "show what was sent",
+    "ledger": "show, export, copy or correct the record of what was sent",
     "replay": "send fixed rows of the dead-letter file, each once",
 }
 _EXIT_CODES = """\
