@@ -123,7 +123,9 @@ def _parser() -> argparse.ArgumentParser:
         _reconcile,
         "compare with what Wicked Reports shows; options of wicked-reports-reconcile, and its exit codes, after `--`",
     )
-    add_file("destination", _destination, "run another command of the destination with this file, such as `-- ledger`")
+    add_file(
+        "destination", _destination, "run another command of the destination with this file, such as `-- ledger status`"
+    )
     return parser
 
 
@@ -182,7 +184,7 @@ def _reconcile(options: argparse.Namespace) -> int:
 
 def _destination(options: argparse.Namespace) -> int:
     if not options.passed_on:
-        raise ConfigurationError(f"Add the command after --, such as `{PROGRAM} destination -- ledger`.")
+        raise ConfigurationError(f"Add the command after --, such as `{PROGRAM} destination -- ledger status`.")
     _, syncs = _chosen(options)
     return inspecting.run_destination(_only(syncs), options.passed_on)
 
