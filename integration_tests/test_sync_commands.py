@@ -56,7 +56,7 @@ def test_every_command_has_help_and_a_wrong_option_is_a_wrong_configuration(tmp_
 
 @pytest.mark.parametrize("command", [name for name in COMMANDS if name != "init"])
 def test_without_a_file_every_command_names_init(tmp_path, command):
-    more = ["--", "ledger"] if command == "destination" else []
+    more = ["--", "ledger", "status"] if command == "destination" else []
     refused = call(command, *more, cwd=tmp_path)
     assert refused.returncode == 3
     assert "wicked-reports-sync init" in refused.stderr
@@ -95,7 +95,7 @@ def test_from_init_to_the_first_run_and_back(sync, tmp_path):
     shown = run("status")
     assert "ended " in shown.stdout
     assert f"transactions from {FIRST}" in shown.stdout
-    assert run("destination", "--", "ledger").stdout.startswith("day")
+    assert run("destination", "--", "ledger", "status", "--by-day").stdout.startswith("day")
     orders = len(sync.simulator.wicked_rows("orders"))
     assert orders
     assert run("reset").returncode == 3

@@ -43,7 +43,12 @@ class Session:
 
 @contextlib.contextmanager
 def open_session(
-    config: Config, command: str, *, fail_fast: bool = False, replay: bool = False, resend_in_doubt: bool = False
+    config: Config,
+    command: str = "write",
+    *,
+    fail_fast: bool = False,
+    replay: bool = False,
+    resend_in_doubt: bool = False,
 ) -> Iterator[Session]:
     """Open the ledger, the dead-letter file, the client and the dispatcher, and close them at the end.
 

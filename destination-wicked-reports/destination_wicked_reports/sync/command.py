@@ -124,7 +124,7 @@ def _parser() -> argparse.ArgumentParser:
         "compare with what Wicked Reports shows; options of wicked-reports-reconcile, and its exit codes, after `--`",
     )
     add_file(
-        "destination", _destination, "run another command of the destination with this file, such as `-- ledger status`"
+        "destination", _destination, "run another command of the destination with this file, as in `-- ledger status`"
     )
     return parser
 
