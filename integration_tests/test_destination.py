@@ -528,5 +528,5 @@ def test_open_dead_letters_are_reported_by_every_run_until_they_are_dismissed(wo
     path.write_text(json.dumps(settings))
     command = [str(BIN / NAME), "replay", "--config", str(path), "--rejects", settings["rejected_records_path"]]
     done = subprocess.run([*command, "--dismiss"], capture_output=True, check=False)
-    assert (done.returncode, done.stdout) == (0, b"1 dead letters were dismissed; nothing was sent.\n")
+    assert (done.returncode, done.stdout.splitlines()[1:]) == (0, [b"1 dead letters were dismissed; nothing was sent."])
     assert reported() == []
