@@ -216,6 +216,25 @@ def test_a_rename_that_cannot_be_is_refused(workspace, simulator, config, accept
     assert len(simulator.wicked_rows("orders")) == 1
 
 
+def test_a_source_system_of_another_connection_is_refused_with_and_without_a_rename(workspace, simulator, config):
+    def run(system, messages, accept=""):
+        chosen = config(wecantrack(source_system=system), accept_change=accept)
+        return write(workspace, chosen, [*messages, ALL_STATES], streams=TRANSACTIONS)
+
+    first = [sale(number) for number in range(1, 6)]
+    second = [sale(number, user_network_account_id=8) for number in range(1, 6)]
+    assert run("first", first).code == 0
+    assert run("second", second).code == 0
+    assert "has orders of both source systems" in refusal(run("second", first, "source_system: first -> second"))
+    assert "5 of the first 5 orders of source system `second` are in the ledger" in refusal(run("second", first))
+    assert "The first order of source system `second` is in the ledger" in refusal(run("second", first[:1]))
+    assert nets(simulator) == {"USD": ("100.00", "100.00")}
+    assert run("third", first, "source_system: first -> third").code == 0
+    assert run("second", second).code == 0
+    assert run("third", first, "source_system: first -> third").code == 0, "a rename that was made does no harm"
+    assert nets(simulator) == {"USD": ("100.00", "100.00")}
+
+
 def test_a_rename_does_not_hide_another_change(workspace, simulator, config):
     assert write(workspace, config(wecantrack(source_system="first")), [sale()], streams=TRANSACTIONS).code == 0
     chosen = config(wecantrack(source_system="second", currency="euro"), accept_change="source_system: first -> second")

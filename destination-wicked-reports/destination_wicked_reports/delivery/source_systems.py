@@ -1,13 +1,15 @@
 """Refuses orders that the ledger has under another source system: they would be sent a second time.
 
 The first orders of a source system that the ledger doesn't know are held and compared with what was sent under other
-names. Nothing of the source system is sent and no STATE of these records is released before that. Orders are the same
-if id, date and total are equal, for orders of the mappings `native` and `custom` every field. A second shop or account
-has other ids or dates, so a few equal orders don't matter.
+names. Nothing of the source system is sent and no STATE of these records is released before that. New orders of a
+source system that the ledger knows are compared as they come: two connections may share a ledger, and one of them may
+be given the other's name. Orders are the same if id, date and total are equal, for orders of the mappings `native` and
+`custom` every field. A second shop or account has other ids or dates, so a few equal orders don't matter.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime, timezone
 from decimal import Decimal
@@ -27,7 +29,7 @@ from destination_wicked_reports.ledger.schema import sales, sent
 from destination_wicked_reports.ledger.sql import starts_with
 from destination_wicked_reports.model import OrderFacts, Row, SaleState
 
-#: How many orders of a new source system are compared.
+#: How many orders of a source system are compared.
 COMPARED_ORDERS = 100
 #: How many rows are held until then. More are sent; the orders among them are compared first.
 MOST_HELD_ROWS = 10_000
@@ -46,6 +48,9 @@ class SourceSystemGuard:
         self._held: list[Row] = []
         #: By unknown source system, its orders so far.
         self._facts: dict[str, list[OrderFacts]] = {}
+        #: By known source system, how many of its new orders were compared.
+        self._compared: Counter[str] = Counter()
+        self._last_sent_of: dict[str, str] = {}
 
     def oldest(self) -> float:
         """Return the lowest sequence of what is held; infinity if nothing is."""
@@ -57,13 +62,19 @@ class SourceSystemGuard:
         added = list(rows)
         if self._others == []:
             return added
+        known: dict[str, list[OrderFacts]] = {}
         for row in added:
             system = scope_of(row.key)
-            if self._is_unknown(system) and row.endpoint == ORDERS.name:
-                self._facts[system].append(_facts_of(system, row))
+            unknown = self._is_unknown(system)
+            if row.endpoint == ORDERS.name and (unknown or self._must_compare(system)):
+                (self._facts if unknown else known).setdefault(system, []).append(_facts_of(system, row))
         for fact in stored:
             if self._is_unknown(fact.source_system):
                 self._facts[fact.source_system].append(fact)
+            elif self._must_compare(fact.source_system):
+                known.setdefault(fact.source_system, []).append(fact)
+        for system, orders in known.items():
+            self._compare_new(system, orders)
         if not self._facts:
             return added
         self._held += added
@@ -97,20 +108,40 @@ class SourceSystemGuard:
             self._others = source_systems(self._ledger)
         return [other for other in self._others if other != system]
 
+    def _must_compare(self, system: str) -> bool:
+        """Tell whether orders of a known source system have to be compared, if they are new."""
+        return self._compared[system] < COMPARED_ORDERS and bool(system and self._other_systems(system))
+
+    def _compare_new(self, system: str, orders: list[OrderFacts]) -> None:
+        """Compare those orders of a known source system that were not sent under it."""
+        keys = [system + SEPARATOR + order.source_id for order in orders]
+        sent_keys = self._ledger.known(ORDERS.name, keys)
+        new = [order for order, key in zip(orders, keys, strict=True) if key not in sent_keys]
+        self._compared[system] += len(new)
+        self._refuse_same(system, new)
+
     def _compare(self, system: str) -> None:
-        orders = self._facts[system][:COMPARED_ORDERS]
-        for other in self._other_systems(system):
+        self._refuse_same(system, self._facts[system][:COMPARED_ORDERS])
+        self._passed.add(system)
+        self._compared[system] = COMPARED_ORDERS
+        del self._facts[system]
+
+    def _refuse_same(self, system: str, orders: list[OrderFacts]) -> None:
+        for other in self._other_systems(system) if orders else ():
             last_sent = self._last_sent(other)
             known = [order for order in orders if order.created_at <= last_sent]
             same = self._count_same(known, other)
             if same and (2 * same >= len(known) or (same >= _LEAST and _SHARE * same >= len(known))):
-                renamable = has_keys(self._ledger, sales, other + SEPARATOR)
+                renamable = has_keys(self._ledger, sales, other + SEPARATOR) and not holds_orders(self._ledger, system)
                 raise ConfigurationError(_refusal(system, other, same, len(known), renamable=renamable))
-        self._passed.add(system)
-        del self._facts[system]
 
     def _last_sent(self, system: str) -> str:
         """Return when an order was last sent under this name; newer orders can't be known under it."""
+        if system not in self._last_sent_of:
+            self._last_sent_of[system] = self._read_last_sent(system)
+        return self._last_sent_of[system]
+
+    def _read_last_sent(self, system: str) -> str:
         query = select(func.max(sent.c.sent_at)).where(sent.c.store == self._ledger.store)
         query = query.where(sent.c.endpoint == ORDERS.name, starts_with(sent.c.key, system + SEPARATOR))
         with self._ledger.connection.begin():

@@ -26,7 +26,14 @@ _PAGE = 500
 
 def must_rename(ledger: Ledger, change: SettingChange) -> bool:
     """Tell whether the ledger still has the old name. Raises ConfigurationError if it can't be renamed."""
-    if holds_orders(ledger, change.new) or ledger.is_new:
+    if ledger.is_new:
+        return False
+    if holds_orders(ledger, change.new):
+        if _holds_rows(ledger, change.old) and not _was_made(ledger, change):
+            raise ConfigurationError(
+                f'accept_change is "{change}", but {_lower(ledger)} has orders of both source systems, and their ids '
+                f"may be the same. Set source_system back to `{change.old}`, or choose a name without orders."
+            )
         return False
     if not _holds_rows(ledger, change.old):
         known = ", ".join(source_systems(ledger)) or "none"
@@ -42,6 +49,14 @@ def must_rename(ledger: Ledger, change: SettingChange) -> bool:
             f" Remove accept_change, set source_system back to `{change.old}` and run the sync once, then rename it."
         )
     return True
+
+
+def _was_made(ledger: Ledger, change: SettingChange) -> bool:
+    """Tell whether this is the last of the renames between the two names."""
+    with ledger.connection.begin():
+        renames = schema.stored_renames(ledger.connection, ledger.store)
+    last = next(((old, new) for old, new, _ in reversed(renames) if {old, new} == {change.old, change.new}), None)
+    return last == (change.old, change.new)
 
 
 def rename_source_system(ledger: Ledger, old: str, new: str) -> None:

@@ -73,6 +73,31 @@ def test_a_hundred_orders_end_the_comparison_and_later_rows_are_not_held(guard):
     assert guard.admit(rows[:1], ()) == rows[:1]
 
 
+def accept(ledger, rows):
+    batch = Batch("orders", rows)
+    ledger.begin(batch)
+    ledger.commit(batch, rows)
+
+
+def test_new_orders_of_a_known_source_system_are_compared_as_they_come(guard, ledger):
+    accept(ledger, orders("known", range(50, 53)))
+    sent_before, other = orders("known", range(50, 53)), orders("known", range(60, 70))
+    assert guard.admit(sent_before + other, ()) == sent_before + other, "nothing is held"
+    with pytest.raises(ConfigurationError) as raised:
+        guard.admit(orders("known", range(1)), ())
+    assert "The first order of source system `known` is in the ledger as sent under source system `shop`" in str(
+        raised.value
+    )
+    assert "accept_change" not in str(raised.value), "both names have orders, so neither can be renamed"
+
+
+def test_a_hundred_new_orders_of_a_known_source_system_end_the_comparison(guard, ledger):
+    accept(ledger, orders("known", range(50, 51)))
+    guard.admit(orders("known", range(60, 160)), ())
+    rows = orders("known", range(1))
+    assert guard.admit(rows, ()) == rows
+
+
 @pytest.mark.parametrize("text", ["a: b -> c", " a :b->c ", "a: b\t->  c"])
 def test_a_change_is_read_in_any_spacing(text):
     assert parse_change(text) == SettingChange("a", "b", "c")
