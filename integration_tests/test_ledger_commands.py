@@ -136,10 +136,10 @@ def test_a_forgotten_sale_is_sent_again_by_the_next_full_read(simulator, workspa
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgres"])
 def test_a_killed_run_shows_as_not_ended(simulator, workspace, config, kind):
-    chosen = config(kind)
-    asked = workspace.command(NAME, "write", config=chosen, catalog=catalog("transactions"))
+    chosen = {**config(kind), "mapping": {"type": "native"}}
+    asked = workspace.command(NAME, "write", config=chosen, catalog=catalog("contacts"))
     process = subprocess.Popen(asked, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    state = {"type": "STREAM", "stream": {"stream_descriptor": {"name": "transactions"}, "stream_state": {"n": 1}}}
+    state = {"type": "STREAM", "stream": {"stream_descriptor": {"name": "contacts"}, "stream_state": {"n": 1}}}
     assert process.stdin is not None
     assert process.stdout is not None
     process.stdin.write(json.dumps({"type": "STATE", "state": state}).encode() + b"\n")
