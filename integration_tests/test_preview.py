@@ -113,6 +113,7 @@ def test_the_text_shows_rows_money_rules_and_what_none_matched(workspace, config
     text = done.stdout.decode()
     assert done.returncode == 0, done.stderr
     assert "nothing was sent" in text
+    assert "INFO Reading stream transactions" in done.stderr.decode().splitlines()
     assert "orders: the first 3 of" in text
     assert "currency" in text
     assert "gross" in text

@@ -24,6 +24,7 @@ from destination_wicked_reports.api.client import WickedClient
 from destination_wicked_reports.api.endpoints import LOAD_ORDER, ORDER_PAYMENTS, ORDERS
 from destination_wicked_reports.api.responses import Outcome, PostResult
 from destination_wicked_reports.api.samples import MOST_SAMPLES, Sampled, name_of_record
+from destination_wicked_reports.base.terminal_log import format_line
 from destination_wicked_reports.commands.tables import print_json, print_lines, print_rows, shortened
 from destination_wicked_reports.config.mappings import AffiliateMapping
 from destination_wicked_reports.config.spec import Config
@@ -256,9 +257,12 @@ def _is_record(line: Line) -> bool:
 
 
 def _show_log(message: Any) -> None:
-    """Show the source's log lines on standard error; drop STATEs."""
+    """Show the source's log lines on standard error, as text; drop STATEs."""
     if isinstance(message, bytes):
-        sys.stderr.write(message.decode(errors="replace").strip() + "\n")
+        log = orjson.loads(message).get("log")
+        if not isinstance(log, dict):
+            return
+        sys.stderr.write(format_line(str(log.get("level")), str(log.get("message"))) + "\n")
 
 
 def run_preview(config: Config, catalog: Path, *, limit: int | None, as_json: bool) -> int:

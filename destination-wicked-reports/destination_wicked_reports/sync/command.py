@@ -87,13 +87,18 @@ def _parser() -> argparse.ArgumentParser:
 
     init = add("init", _init, "ask, or take options, and write sync.yaml")
     init.add_argument("file", nargs="?", type=Path, default=FILE, metavar="FILE", help="default: sync.yaml")
-    init.add_argument("--source", default="", choices=["", *KINDS], help="the kind of source")
+    init.add_argument("--source", default="", choices=KINDS, help="the kind of source")
     init.add_argument("--start-date", default="", metavar="DATE", help="the first day to read, such as 2026-01-31")
     init.add_argument("--contact-field", default="", metavar="PATH", help="the field that names the buyer: sub_ids.*")
     init.add_argument(
         "--contact-pattern", default="", metavar="REGEX", help="what it looks like, with a group contact_id or email"
     )
-    init.add_argument("--without-contact", default="", choices=["", "skip", "synthetic"])
+    init.add_argument(
+        "--without-contact",
+        default="",
+        choices=["skip", "synthetic"],
+        help="what to do with a commission that no rule matches",
+    )
     init.add_argument("--live", action="store_true", help="write to the live store from the start, not in test mode")
     init.add_argument("--force", action="store_true", help="replace the file")
     init.add_argument("--api-url", default="", help=argparse.SUPPRESS)
