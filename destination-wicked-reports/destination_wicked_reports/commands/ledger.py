@@ -218,6 +218,7 @@ def _forget(config: Config, options: argparse.Namespace) -> None:
         if not options.yes:
             print_lines(f"To be forgotten: {what}. Nothing was changed; repeat with --yes to forget them.")
             return
+        ledger.acquire(selection.keys)  # before the line in the runs: a refused command leaves none
         with recorded_run(ledger, "forget") as run:
             forget(ledger, selection)
             if options.source_system:

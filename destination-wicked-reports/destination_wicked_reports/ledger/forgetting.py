@@ -52,6 +52,11 @@ class Selection:
         """The orders to delete at Wicked Reports first, as SOURCE SYSTEM/ID."""
         return sorted(key.replace(SEPARATOR, "/") for endpoint, key in self.rows if endpoint == ORDERS.name)
 
+    @property
+    def keys(self) -> set[str]:
+        """The keys of all selected sales and rows."""
+        return self.sale_keys | {key for _, key in self.rows}
+
     def counts(self) -> dict[str, int]:
         """Return how many sales, and rows by endpoint, are selected."""
         found = {"sales": len(self.sale_keys)}
@@ -96,7 +101,7 @@ def select_days(ledger: Ledger, first: int, end: int) -> Selection:
 
 def forget(ledger: Ledger, selection: Selection) -> None:
     """Delete what is selected, in one transaction. Raises LedgerError if requests for it are in flight."""
-    keys = selection.sale_keys | {key for _, key in selection.rows}
+    keys = selection.keys
     ledger.acquire(keys)
     connection, store = ledger.connection, ledger.store
     with connection.begin():
