@@ -106,7 +106,8 @@ def test_spec_json_is_the_one_that_the_models_generate():
          "mapping.source_system: must not be empty or contain spaces"),
         ({"ledger": {"type": "sqlite", "path": " "}}, "ledger.path: is blank"),
         ({"ledger": {"type": "sqlite", "path": "postgresql://u:p@h/d"}},
-         "ledger.path: must be the path of a file, not a URL (a ledger in PostgreSQL has the type `postgres` and a url)"),
+         "ledger.path: must be the path of a file, not a URL (a ledger in PostgreSQL has the type `postgres` and a "
+         "url)"),
         ({"rejected_records_path": "s3://bucket/file"},
          "rejected_records_path: must be the path of a file, not a URL"),
         ({"ledger": {"type": "sqlite", "pth": "/x"}}, "ledger.pth: is not a setting. Did you mean path?"),
