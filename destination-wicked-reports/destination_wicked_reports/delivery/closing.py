@@ -88,7 +88,10 @@ def _result(tally: Tally, end: InputEnd) -> Iterator[str]:
     elif end.source_failed:
         yield "Nothing was sent: the source failed before it delivered anything new."
     elif skipped:
-        yield f"Nothing was sent: skipped {skipped:,} of {_count(tally.records.received, 'record')}, see below."
+        count = _count(tally.records.received, "record")
+        # sales that waited in the ledger may be skipped, too
+        which = f"{skipped:,} of {count}" if skipped <= tally.records.received else _count(skipped, "record")
+        yield f"Nothing was sent: skipped {which}, see below."
     elif not tally.records.received:
         yield "Nothing was sent: the source delivered no records."
     elif tally.empty and not tally.deleted:

@@ -9,6 +9,7 @@ from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from builders.destination import COMPLETE, lines_of, make_row
 from builders.messages import record, state
 from destination_wicked_reports.api.samples import MOST_REASONS, name_of_record, name_of_row, without_values
+from destination_wicked_reports.delivery.closing import InputEnd, closing_lines
 from destination_wicked_reports.delivery.report import RunReport, reported
 from destination_wicked_reports.delivery.tally import Tally
 from destination_wicked_reports.destination import DestinationWickedReports
@@ -129,3 +130,10 @@ def test_a_sample_of_a_contact_is_its_position_even_if_its_id_is_plain() -> None
 
 def test_without_values_keeps_short_words() -> None:
     assert without_values("An id is a must", make_row(a="a", b="an")) == "An id is a must"
+
+
+def test_a_sale_that_waited_in_the_ledger_and_is_skipped_is_no_record_of_the_input(dead_letters):
+    tally = Tally(dead_letters)
+    tally.rows_of([Skip("no contact", 0)])
+    lines = [text for _, text in closing_lines(tally, InputEnd(True, False, ()), ())]
+    assert lines[0] == "Nothing was sent: skipped 1 record, see below."

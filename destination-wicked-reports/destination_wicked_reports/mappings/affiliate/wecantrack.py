@@ -120,7 +120,10 @@ class WecantrackNormalizer(AffiliateNormalizer):
         """Yield a dead letter for each return whose sale is not known, once, and the orders that waited long enough."""
         totals = orders.sale_totals
         for page in totals.pending(self._sale_rows.key(""), LAST_WAITING):
-            yield from self._finish_waiting([total for total in page if is_waiting(total)], orders, self._stored_sale)
+            waiting = [total for total in page if is_waiting(total)]
+            if waiting:
+                totals.load([total.key for total in waiting], [total.key for total in page], ())
+                yield from self._finish_waiting(waiting, orders, partial(self._stored_sale, totals))
             for total in page:
                 if total.pending != AT_ONCE:
                     continue
@@ -130,10 +133,16 @@ class WecantrackNormalizer(AffiliateNormalizer):
                 totals.update(total.key, pending="")
             totals.save()
 
-    def _stored_sale(self, total: SaleTotal) -> Sale | Skip | Reject:
-        """Return a sale that waits, worth what its returns left of it."""
+    def _stored_sale(self, totals: SaleTotals, total: SaleTotal) -> Sale | Skip | Reject:
+        """Return a sale that waits, worth what its returns left of it.
+
+        The amount is in the currency of the time when it was read, which the mapping's `currency` may not be now.
+        """
         sale = self._read(Record(STREAM, orjson.loads(total.facts), LAST_SEQUENCE))
-        return replace(sale, amount=total.amount) if isinstance(sale, Sale) else sale
+        if not isinstance(sale, Sale):
+            return sale
+        own = totals.contribution(total.key)
+        return replace(sale, amount=total.amount, currency=sale.currency if own is None else own.currency)
 
     def _forget_waiting(self, total: SaleTotal, totals: SaleTotals) -> None:
         """Mark a sale as not waiting any more, and delete its record."""

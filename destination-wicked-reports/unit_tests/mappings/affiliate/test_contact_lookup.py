@@ -241,6 +241,22 @@ class TestWaiting:
         normalizer = WecantrackNormalizer(WecantrackMapping(contact_rules=[BY_USER]))
         assert contacts(finish(normalizer, desk.book)) == [("U42", "")]
 
+    def test_it_keeps_the_currency_in_which_it_was_read_although_the_setting_changed(self):
+        desk = Desk()
+        read = transaction(currency_id="USD", commission_amount="10.00", commission_amount_euro="9.00")
+        desk.run(read)
+        desk.directory.contacts = address_found()
+        desk.days_pass(1)
+        euro = desk.mapping.model_copy(update={"currency": "euro"})
+        (order,) = bodies(desk.run(mapping=euro), "orders")
+        assert (order["OrderTotal"], order["OrderCurrency"]) == (10, "USD")
+        made = desk.run(read, mapping=euro)
+        assert [(payment["Amount"], payment["Status"]) for payment in bodies(made, "order_payments")] == [
+            (10, "REFUNDED")
+        ]
+        (order,) = bodies(made, "orders")
+        assert (order["OrderTotal"], order["OrderCurrency"]) == (9, "EUR")
+
     def test_an_order_that_did_not_arrive_is_made_again(self):
         desk = Desk()
         desk.run(transaction())
