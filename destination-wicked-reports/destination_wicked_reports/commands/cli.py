@@ -47,6 +47,7 @@ def _run(options: argparse.Namespace, failed: int) -> int:
         if options.command == "preview":
             return run_preview(config, options.catalog, limit=options.records, as_json=options.json)
         if options.command == "ledger":
+            sys.stderr.write(mode_line(config) + "\n")  # standard output may be CSV or JSON
             return run_ledger(config, options)
         sys.stdout.write(mode_line(config) + "\n")
         return _replay(config, options)

@@ -101,7 +101,9 @@ class History:
         ]
 
     def _sale_keys(self, part: str, limit: int) -> list[str]:
-        by_key = select(sales.c.key).where(sales.c.store == self.store, _contains(sales.c.key, part)).limit(limit)
+        name = self._sale_name(part)
+        wanted = _contains(sales.c.key, part) if name == part else _is_named(sales.c.key, name)
+        by_key = select(sales.c.key).where(sales.c.store == self.store, wanted).limit(limit)
         by_alias = select(sale_aliases.c.sale_key).where(
             sale_aliases.c.store == self.store, _contains(sale_aliases.c.alias, part)
         )

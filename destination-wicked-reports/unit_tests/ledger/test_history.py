@@ -116,7 +116,7 @@ def test_the_command_shows_the_payments_and_the_open_orders_of_a_sale(tmp_path, 
     opened.close()
     settings = {"api_key": "k", "ledger": {"type": "sqlite", "path": str(tmp_path / "ledger.sqlite")}}
     (tmp_path / "config.json").write_text(json.dumps(settings))
-    command = ["ledger", "--config", str(tmp_path / "config.json"), "--key", "1"]
+    command = ["ledger", "search", "1~2", "--config", str(tmp_path / "config.json")]
     assert main(command) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split("  ")[-1] for line in lines[1:4]] == [
