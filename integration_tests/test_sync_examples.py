@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 from integration_tests.simulator.server import running_simulator
-from integration_tests.support.processes import BIN, RUN_SECONDS
-from integration_tests.support.sync import ENVIRONMENT, SyncFolder
+from integration_tests.support.processes import RUN_SECONDS
+from integration_tests.support.sync import ENVIRONMENT, PROGRAM, PROGRAMS, SyncFolder
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 FIRST = "2026-04-01T12:00:00"
@@ -34,7 +34,7 @@ def from_cron(sync: SyncFolder) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         ["/bin/sh", "-c", f"{EXAMPLES}/cron/wicked-reports-sync.sh {sync.folder}"],
         cwd="/",
-        env={"PATH": f"{BIN}:/usr/bin:/bin", "HOME": "/"},
+        env={"PATH": f"{PROGRAMS}:/usr/bin:/bin", "HOME": "/"},
         capture_output=True,
         text=True,
         timeout=RUN_SECONDS,
@@ -57,7 +57,7 @@ def test_the_script_for_cron_is_silent_if_all_is_well_and_prints_what_went_wrong
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
 def test_systemd_accepts_the_units(tmp_path):
     for unit in (EXAMPLES / "systemd").iterdir():
-        text = unit.read_text().replace("/opt/wicked/.venv/bin/wicked-reports-sync", str(BIN / "wicked-reports-sync"))
+        text = unit.read_text().replace("/opt/wicked/.venv/bin/wicked-reports-sync", str(PROGRAM))
         (tmp_path / unit.name).write_text(text.replace("User=wicked", "User=root"))
     done = subprocess.run(
         ["systemd-analyze", "verify", *map(str, sorted(tmp_path.iterdir()))], capture_output=True, text=True
@@ -73,7 +73,7 @@ def test_the_step_of_the_workflow_runs_and_its_secrets_are_those_of_sync_yaml(sy
     done = subprocess.run(
         ["bash", "-e", "-c", run["run"]],
         cwd=sync.folder,
-        env={"PATH": f"{BIN}:/usr/bin:/bin", **{name: ENVIRONMENT.get(name, "") for name in run["env"]}},
+        env={"PATH": f"{PROGRAMS}:/usr/bin:/bin", **{name: ENVIRONMENT.get(name, "") for name in run["env"]}},
         capture_output=True,
         text=True,
         timeout=RUN_SECONDS,

@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from integration_tests.simulator.client import SimulatorClient
-from integration_tests.support.processes import BIN, EMAIL, RUN_SECONDS
+from integration_tests.support.processes import EMAIL, RUN_SECONDS
 
-PROGRAM = BIN / "wicked-reports-sync"
+#: The tests' own environment: an installation trimmed as in the images (`CONNECTORS_BIN`) has no extra `[cli]`.
+PROGRAMS = Path(sys.executable).parent
+PROGRAM = PROGRAMS / "wicked-reports-sync"
 ENVIRONMENT = {
     "WECANTRACK_API_KEY": SimulatorClient.wecantrack_key,
     "SOVRN_SECRET_KEY": SimulatorClient.sovrn_key,
