@@ -278,8 +278,7 @@ def test_a_closed_standard_input_is_a_sentence(workspace, config, script):
 
 def test_check_and_ledger_need_no_standard_input(workspace, config):
     write(workspace, config(), [payment(1)])
-    for command in ("check", "ledger"):
-        line = workspace.command(NAME, command, config=config())
+    for line in (workspace.command(NAME, "check", config=config()), ledger_status(workspace, config())):
         done = subprocess.run(["sh", "-c", 'exec "$@" <&-', "sh", *line], capture_output=True, check=False)
         assert done.returncode == 0
         assert b"FAILED" not in done.stdout

@@ -7,6 +7,7 @@ import random
 import subprocess
 import time
 from collections import Counter
+from urllib.parse import quote
 
 import pytest
 
@@ -151,7 +152,8 @@ def test_connections_of_two_source_systems_run_at_the_same_time(simulator, confi
         )
         result = finish_pipe(workspace, *pipe)
     finally:
-        rest, stderr = waiting.communicate(timeout=LIMIT_SECONDS)
+        nothing_new = b'{"type": "LOG", "log": {"level": "INFO", "message": "Read 0 records"}}\n'
+        rest, stderr = waiting.communicate(nothing_new, timeout=LIMIT_SECONDS)
     workspace.keep(waiting.returncode, first_line + rest, stderr)
     assert (result.source_code, result.destination.code, waiting.returncode) == (0, 0, 0), result.destination.said
     assert simulator.wicked_rows("orders")
@@ -197,7 +199,7 @@ def test_check_opens_the_ledger_and_prints_no_password(config, workspace):
     (status,) = workspace.run(NAME, "check", config=asked).of("CONNECTION_STATUS")
     assert status["status"] == "FAILED"
     assert "password authentication failed" in status["message"]
-    asked["ledger"]["url"] = f"mysql://wicked:{PASSWORD}@/x"
+    asked["ledger"]["url"] = f"mysql://wicked:{quote(PASSWORD)}@/x"
     (status,) = workspace.run(NAME, "check", config=asked).of("CONNECTION_STATUS")
     assert "must be a PostgreSQL URL" in status["message"]
 

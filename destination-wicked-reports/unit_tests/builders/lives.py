@@ -25,7 +25,7 @@ Worth = dict[tuple[str, str], Decimal]
 #: Few amounts, so that they often cancel each other.
 AMOUNTS = st.one_of(st.sampled_from([400, 1000, 1400]), st.integers(0, 3000)).map(lambda number: Decimal(number) / 100)
 #: Enough to find what is common, and what `make campaign` runs.
-LIVES = settings(max_examples=30, stateful_step_count=25, deadline=None)
+LIVES = settings(max_examples=15, stateful_step_count=25, deadline=None)
 MANY_LIVES = settings(LIVES, max_examples=2000)
 
 
