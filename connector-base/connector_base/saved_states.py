@@ -1,7 +1,7 @@
 """Reads the file of `--state`: a list of states, or messages of an earlier run, of which the last state counts.
 
 Messages may be everything that a source or a destination printed, or lines cut from it. Lines that are not messages are
-passed over, because a run that was killed leaves half a line behind.
+skipped, because the output of a killed run can end in the middle of a line.
 """
 
 from __future__ import annotations

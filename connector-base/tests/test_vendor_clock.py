@@ -1,4 +1,4 @@
-"""A clock of this machine that is wrong: no row is lost, and a warning says so. Each source runs as a process."""
+"""If the clock of this machine is wrong, no row is lost, and a warning says so. Each source runs as a process."""
 
 import json
 import re

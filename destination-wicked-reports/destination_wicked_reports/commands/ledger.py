@@ -246,8 +246,8 @@ def _copy(config: Config, options: argparse.Namespace) -> None:
         ("table", "rows", "digest"),
     )
     print_lines(
-        "Copied and compared. If a run was on, what it sends from now on is not in the copy: copy again when it has "
-        "ended."
+        "Copied and compared. If a run is in progress, what it sends from now on is not in the copy: copy again when "
+        "it has ended."
     )
 
 

@@ -1,7 +1,6 @@
 """What a contact lookup answered: the email address of a contact id, or that there is none.
 
-An answer is personal data. It is stored only if the configuration says so (`keep`), and deleted once it is too old to
-be used.
+An answer is personal data. It is stored only if the configuration says so (`keep`), and deleted when it has expired.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ class Run:
         began = (self._id, ledger.store, command, version("airbyte-destination-wicked-reports"), holder)
         with self._connection.begin():
             if self._connection.dialect.name == POSTGRESQL:
-                # It ends with the session, so that a killed run is told from one that is still on.
+                # The lock ends with the session, which distinguishes a killed run from one in progress.
                 self._connection.execute(select(func.pg_advisory_lock(_lock(self._id))))
             upsert(self._connection, runs, [(*began, int(time.time()), None, None, "")])
 
@@ -83,7 +83,7 @@ def last_runs(snapshot: Snapshot, limit: int) -> list[dict[str, Any]]:
 
 
 def _is_running(snapshot: Snapshot, run: str, *, first: bool) -> bool:
-    """Return whether a run that has not ended is still on. Only one run at a time uses a file: the last one."""
+    """Return whether a run without a recorded end is in progress. A file has one run at a time: the last one."""
     if snapshot.path is not None:
         return first and is_locked(snapshot.path)
     return not _is_free(snapshot.connection, run)

@@ -138,7 +138,7 @@ runs = Table(
     Column("version", String, nullable=False),
     Column("holder", String, nullable=False),
     Column("started_at", BigInteger, nullable=False),  # UNIX seconds
-    Column("ended_at", BigInteger),  # none if it is on, or was killed
+    Column("ended_at", BigInteger),  # none while it is in progress, or if it was killed
     Column("exit_code", Integer),
     Column("report", String, nullable=False),  # JSON; see delivery/report.py
     sqlite_with_rowid=False,

@@ -32,7 +32,7 @@ class LedgerFacts:
 
 
 def read_ledger_snapshot(config: Config) -> LedgerFacts:
-    """Return the facts of the ledger as it is, also while a run is on. Raises LedgerError if there is none."""
+    """Return the facts of the ledger without a lock, also during a run. Raises LedgerError if there is none."""
     with open_snapshot(config) as snapshot:
         query = select(func.count()).select_from(sent).where(sent.c.store == snapshot.store)
         rows = snapshot.connection.scalar(query) or 0

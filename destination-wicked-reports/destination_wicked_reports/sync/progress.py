@@ -107,7 +107,7 @@ def expected_days(config: Mapping[str, Any], states: list[State], streams: list[
 
 
 def duration(seconds: float) -> str:
-    """Return a time as people say it: 40 s, 12 min, 5 h 40 min."""
+    """Format seconds in at most two units: `40 s`, `12 min`, `5 h 40 min`."""
     if seconds < _MINUTE:
         return f"{seconds:.0f} s"
     minutes = round(seconds / _MINUTE)

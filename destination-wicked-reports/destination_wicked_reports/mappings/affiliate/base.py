@@ -138,7 +138,7 @@ class AffiliateNormalizer(Normalizer):
             yield ONLY_IDS
 
     def notes(self) -> Iterator[str]:
-        """Yield the number of reinstated sales, and what the lookup has to say."""
+        """Yield the number of reinstated sales, and the notes of the lookup."""
         if self.reinstated:
             yield f"{self.reinstated:,} sales were reinstated after a decline or refund and sent as further orders"
         if self._lookup is not None:

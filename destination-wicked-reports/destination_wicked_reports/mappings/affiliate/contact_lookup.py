@@ -95,14 +95,14 @@ class ContactLookup(ABC):
 
     @abstractmethod
     def end_run(self, orders: OrderBook) -> None:
-        """Store what is to be stored, and delete what is too old."""
+        """Store the answers of this run, and delete expired ones."""
 
     @abstractmethod
     def check(self) -> None:
         """Check, without looking anybody up, that the lookup works. Raises an error that says what to do."""
 
     def notes(self) -> Iterator[str]:
-        """Yield what the user should hear at the end of the run."""
+        """Yield lines for the end of the run's log."""
         yield from ()
 
     # -- waiting ----------------------------------------------------------------------------------------------------
