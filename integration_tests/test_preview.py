@@ -7,9 +7,9 @@ import subprocess
 
 import pytest
 from destination_wicked_reports.config.spec import Config
-from destination_wicked_reports.ledger.copying import TABLES
 from destination_wicked_reports.ledger.reading import open_snapshot
 from destination_wicked_reports.ledger.sql import has_table
+from destination_wicked_reports.ledger.tables import TABLES
 from sqlalchemy import select
 
 from integration_tests.support.postgres import running_postgres

@@ -6,6 +6,7 @@ AirbyteTracedException (CDK)    ends the run as it is; its message goes to the u
 ConfigurationError              a setting is wrong; reported as config_error
 LedgerError                     the ledger cannot be used; reported as config_error
   LedgerBusyError               another run holds it; reported as transient_error
+  LedgerEmptyError              a command that only reads finds no tables in it
 DeadLetterFileError (OSError)   the dead-letter file cannot be written; reported as transient_error
 FieldError                      a value that an endpoint would refuse; the row becomes a dead letter
   BlankError                    a text of blanks only; treated as a missing value
@@ -46,6 +47,10 @@ class LedgerError(Exception):
 
 class LedgerBusyError(LedgerError):
     """Another run holds the ledger, or the part of it that this run needs."""
+
+
+class LedgerEmptyError(LedgerError):
+    """The ledger has no tables yet: nothing was sent with this configuration."""
 
 
 class DeadLetterFileError(OSError):

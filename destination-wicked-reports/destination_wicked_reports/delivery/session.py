@@ -18,7 +18,7 @@ from destination_wicked_reports.delivery.dead_letters import DeadLetterFile
 from destination_wicked_reports.delivery.dispatcher import Dispatcher
 from destination_wicked_reports.delivery.tally import Tally
 from destination_wicked_reports.errors import ConfigurationError, DeadLetterFileError, LedgerBusyError, LedgerError
-from destination_wicked_reports.ledger.engines import reason
+from destination_wicked_reports.ledger.engines import location_of, reason
 from destination_wicked_reports.ledger.ledger import Ledger
 from destination_wicked_reports.ledger.opening import claim_ledger, open_ledger
 from destination_wicked_reports.ledger.runs import Run, recorded_run
@@ -125,8 +125,7 @@ def log_locations(config: Config, ledger: Ledger, dead_letters: DeadLetterFile) 
         )
         return
     path = ledger_path(config)
-    location = path if path is not None else ledger.description.removeprefix("The ledger in ")
-    logger.info("Ledger: %s. Rejected rows: %s.", location, dead_letters.path)
+    logger.info("Ledger: %s. Rejected rows: %s.", location_of(ledger.description), dead_letters.path)
     if path is not None and is_ephemeral(path):
         logger.warning(
             "%s is inside this container and not on a volume: what was sent is forgotten when the container ends, and "

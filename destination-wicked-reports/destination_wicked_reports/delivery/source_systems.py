@@ -21,7 +21,6 @@ from destination_wicked_reports.api.endpoints import ORDERS
 from destination_wicked_reports.api.rows import SEPARATOR, digest_of
 from destination_wicked_reports.config.changes import SOURCE_SYSTEM, SettingChange
 from destination_wicked_reports.errors import ConfigurationError
-from destination_wicked_reports.ledger.guards import has_keys
 from destination_wicked_reports.ledger.leases import scope_of
 from destination_wicked_reports.ledger.ledger import Ledger
 from destination_wicked_reports.ledger.renaming import former_names, holds_orders, source_systems
@@ -132,7 +131,7 @@ class SourceSystemGuard:
             known = [order for order in orders if order.created_at <= last_sent]
             same = self._count_same(known, other)
             if same and (2 * same >= len(known) or (same >= _LEAST and _SHARE * same >= len(known))):
-                renamable = has_keys(self._ledger, sales, other + SEPARATOR) and not holds_orders(self._ledger, system)
+                renamable = self._ledger.has_keys(sales, other + SEPARATOR) and not holds_orders(self._ledger, system)
                 raise ConfigurationError(_refusal(system, other, same, len(known), renamable=renamable))
 
     def _last_sent(self, system: str) -> str:

@@ -51,9 +51,9 @@ BUYERS = (ADDRESS, ID_ALONE, SYNTHETIC, WAITING, SKIPPED)
 #: Lines of the closing log that name fields.
 MOST_LINES = 20
 OUTCOMES = (SENT, UNCHANGED, CHANGED, REJECTED, IN_DOUBT)
-#: Reasons that quote nothing.
 #: The domain of synthetic contacts, which is reserved (RFC 2606).
 SYNTHETIC_DOMAIN = b".invalid"
+#: Reasons that quote nothing.
 _OWN_REASONS = frozenset({ORDER_REJECTED, OUTCOME_UNKNOWN, TOO_LARGE})
 
 

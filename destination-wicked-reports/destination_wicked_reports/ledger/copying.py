@@ -1,7 +1,4 @@
-"""Copies a ledger, table by table, from one consistent snapshot: to another database, or to a private file.
-
-Every table of the ledger is in `TABLES`, also those that modules of this package declare in a `MetaData` of their own.
-"""
+"""Copies a ledger, table by table, from one consistent snapshot: to another database, or to a private file."""
 
 from __future__ import annotations
 
@@ -22,8 +19,7 @@ from destination_wicked_reports.api.rows import SEPARATOR
 from destination_wicked_reports.config.mappings import AffiliateMapping, BigcommerceMapping
 from destination_wicked_reports.config.paths import ledger_path
 from destination_wicked_reports.config.spec import Config, NoLedger, PostgresLedger
-from destination_wicked_reports.errors import ConfigurationError, LedgerError
-from destination_wicked_reports.ledger import contact_answers, order_documents, record_times, sale_totals, schema
+from destination_wicked_reports.errors import ConfigurationError, LedgerEmptyError, LedgerError
 from destination_wicked_reports.ledger.engines import reason, scratch_engine
 from destination_wicked_reports.ledger.leases import scope_of
 from destination_wicked_reports.ledger.ledger import Ledger
@@ -31,18 +27,8 @@ from destination_wicked_reports.ledger.opening import open_ledger
 from destination_wicked_reports.ledger.reading import open_snapshot, store_of
 from destination_wicked_reports.ledger.schema import leases, outbox, runs, sale_events, sent, sent_before, settings
 from destination_wicked_reports.ledger.sql import POSTGRESQL, has_table, schema_of, starts_with
+from destination_wicked_reports.ledger.tables import TABLES
 
-TABLES: tuple[Table, ...] = tuple(
-    table
-    for metadata in (
-        schema.metadata,
-        sale_totals.metadata,
-        order_documents.metadata,
-        record_times.metadata,
-        contact_answers.metadata,
-    )
-    for table in metadata.sorted_tables
-)
 #: Rows that travel at a time.
 _CHUNK = 5_000
 #: Tables that no mapping asks: what was sent in earlier versions, and who works where.
@@ -78,11 +64,11 @@ def open_scratch(config: Config, folder: Path) -> Ledger:
     if isinstance(config.ledger, PostgresLedger):
         try:
             _fill(config, ledger)
-        except LedgerError as error:
+        except LedgerEmptyError:
+            pass  # so is the copy
+        except LedgerError:
             ledger.close()
-            if "is empty" not in str(error):
-                raise
-            return open_scratch(config.model_copy(update={"ledger": NoLedger()}), folder)
+            raise
     return ledger
 
 

@@ -85,6 +85,11 @@ def postgresql_engine(url: str, schema: str) -> tuple[Engine, str]:
     return engine, description
 
 
+def location_of(description: str) -> str:
+    """Return where a ledger is, given what messages call it: the path, or `PostgreSQL (…)`."""
+    return description.removeprefix("The ledger ").removeprefix("in ")
+
+
 def reason(error: DBAPIError) -> str:
     """Return the first line of the database's message, which quotes no row."""
     diagnosis = getattr(error.orig, "diag", None)

@@ -19,6 +19,7 @@ from destination_wicked_reports.api.endpoints import CONTACTS, ORDERS
 from destination_wicked_reports.api.rows import SEPARATOR
 from destination_wicked_reports.errors import ConfigurationError, LedgerError
 from destination_wicked_reports.ledger.contact_answers import contact_answers
+from destination_wicked_reports.ledger.history import display_key
 from destination_wicked_reports.ledger.ledger import Ledger
 from destination_wicked_reports.ledger.order_documents import documents
 from destination_wicked_reports.ledger.sale_totals import contributions, sale_totals
@@ -50,7 +51,7 @@ class Selection:
     @property
     def orders(self) -> list[str]:
         """The orders to delete at Wicked Reports first, as SOURCE SYSTEM/ID."""
-        return sorted(key.replace(SEPARATOR, "/") for endpoint, key in self.rows if endpoint == ORDERS.name)
+        return sorted(display_key(key) for endpoint, key in self.rows if endpoint == ORDERS.name)
 
     @property
     def keys(self) -> set[str]:
@@ -73,7 +74,7 @@ def select_sale(ledger: Ledger, name: str) -> Selection:
     if not keys and first != name:
         return select_sale(ledger, first)
     if len(keys) > 1:
-        names = ", ".join(sorted(key.replace(SEPARATOR, "/") for key in keys))
+        names = ", ".join(sorted(map(display_key, keys)))
         raise ConfigurationError(f"{name} is the id of several orders ({names}): give SOURCE SYSTEM/ID.")
     return _whole(ledger, keys)
 

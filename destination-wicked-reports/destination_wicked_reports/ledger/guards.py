@@ -11,7 +11,7 @@ A new source system is guarded by `delivery/source_systems.py`, which compares o
 from __future__ import annotations
 
 import orjson
-from sqlalchemy import Table, literal, select, update
+from sqlalchemy import Table, select, update
 
 from destination_wicked_reports.api.rows import SEPARATOR
 from destination_wicked_reports.config.changes import SOURCE_SYSTEM, SettingChange
@@ -31,7 +31,7 @@ from destination_wicked_reports.ledger.order_documents import documents
 from destination_wicked_reports.ledger.renaming import must_rename
 from destination_wicked_reports.ledger.sale_totals import contributions, sale_totals
 from destination_wicked_reports.ledger.schema import outbox, sales, settings
-from destination_wicked_reports.ledger.sql import has_table, starts_with, upsert
+from destination_wicked_reports.ledger.sql import starts_with, upsert
 
 #: The mappings that have a source system of their own and settings to guard.
 GuardedMapping = WecantrackMapping | SovrnMapping | BigcommerceMapping
@@ -172,14 +172,7 @@ def _stored_values(mapping: GuardedMapping, ledger: Ledger) -> dict[str, str]:
 def _holds_amounts(ledger: Ledger, source_system: str) -> bool:
     """Tell whether the ledger has amounts of a source system: a sale that was sent, or what may become one."""
     prefix = source_system + SEPARATOR
-    return any(has_keys(ledger, table, prefix) for table in (sales, contributions)) or in_flight(ledger, prefix)
-
-
-def has_keys(ledger: Ledger, table: Table, prefix: str) -> bool:
-    """Tell whether a table of the ledger, if it exists, has a key with this prefix."""
-    query = select(literal(1)).where(table.c.store == ledger.store, starts_with(table.c.key, prefix)).limit(1)
-    with ledger.connection.begin():
-        return has_table(ledger.connection, table) and ledger.connection.scalar(query) is not None
+    return any(ledger.has_keys(table, prefix) for table in (sales, contributions)) or in_flight(ledger, prefix)
 
 
 def in_flight(ledger: Ledger, prefix: str) -> bool:

@@ -50,7 +50,7 @@ class History:
         names = (day, sent.c.stream, sent.c.endpoint, sent.c.status)
         query = select(*names, func.count().label("rows")).where(sent.c.store == self.store)
         for row in self.connection.execute(query.group_by(*names).order_by(*names)):
-            yield {**row._asdict(), "day": _timestamp(row.day * _DAY)[:10]}
+            yield {**row._asdict(), "day": timestamp(row.day * _DAY)[:10]}
 
     def sendings(self, key: str) -> list[dict[str, Any]]:
         """Return every time a row or the rows of an order were sent, oldest first; `key` is an id or SOURCE SYSTEM/ID.
@@ -133,7 +133,7 @@ class History:
         query = select(sent).where(sent.c.store == self.store, sent.c.status == IN_DOUBT).order_by(sent.c.sent_at)
         return [
             {
-                "at": _timestamp(row.sent_at),
+                "at": timestamp(row.sent_at),
                 "endpoint": row.endpoint,
                 "key": display_key(row.key),
                 "stream": row.stream,
@@ -155,7 +155,7 @@ class History:
             with self.connection.execute(query.execution_options(yield_per=1000)) as rows:
                 for row in rows:
                     yield {
-                        "sent_at": _timestamp(row.sent_at),
+                        "sent_at": timestamp(row.sent_at),
                         "endpoint": row.endpoint,
                         "key": display_key(row.key),
                         "stream": row.stream,
@@ -199,7 +199,7 @@ class History:
 def _shown(sending: dict[str, Any], events: Mapping[tuple[str, str], Any]) -> dict[str, Any]:
     """Return a row of the ledger as it is shown, with its payments if it has any."""
     payments = events.get((sending["endpoint"], sending["key"]))
-    shown = {**sending, "at": _timestamp(sending["sent_at"]), "digest": bytes(sending["digest"]).hex()}
+    shown = {**sending, "at": timestamp(sending["sent_at"]), "digest": bytes(sending["digest"]).hex()}
     del shown["sent_at"]
     if payments is not None:
         shown["payments"] = payments
@@ -237,5 +237,6 @@ def _displayed(column: ColumnElement[str]) -> ColumnElement[str]:
     return func.replace(column, SEPARATOR, SLASH, type_=String())
 
 
-def _timestamp(seconds: int) -> str:
+def timestamp(seconds: int) -> str:
+    """Return UNIX seconds as they are displayed, `YYYY-MM-DDTHH:MM:SSZ`."""
     return datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -20,7 +20,7 @@ from functools import cached_property
 from pathlib import Path
 
 import orjson
-from sqlalchemy import Connection, Engine, bindparam, delete, func, insert, literal, select
+from sqlalchemy import ColumnElement, Connection, Engine, Table, bindparam, delete, func, insert, literal, select
 from sqlalchemy.exc import DBAPIError
 
 from destination_wicked_reports.api.endpoints import UPDATABLE
@@ -50,7 +50,7 @@ from destination_wicked_reports.ledger.schema import (
     sent_before,
     settings,
 )
-from destination_wicked_reports.ledger.sql import POSTGRESQL, among, key_parameters, starts_with, upsert
+from destination_wicked_reports.ledger.sql import POSTGRESQL, among, has_table, key_parameters, starts_with, upsert
 from destination_wicked_reports.model import IN_DOUBT, Row, SaleState
 
 #: How long a second run waits for the lock of the file, in seconds.
@@ -278,11 +278,11 @@ class Ledger:
         with self._connection.begin():
             return {row.key: _decoded(row.state) for row in self._connection.execute(query, key_parameters(keys))}
 
-    def has_sales(self, prefix: str) -> bool:
-        """Tell whether anything was sent of a sale whose key has this prefix."""
-        query = select(literal(1)).where(sales.c.store == self.store, starts_with(sales.c.key, prefix)).limit(1)
+    def has_keys(self, table: Table, prefix: str, *conditions: ColumnElement[bool]) -> bool:
+        """Tell whether a table of the ledger, if it exists, has a row whose key has this prefix."""
+        query = select(literal(1)).where(table.c.store == self.store, starts_with(table.c.key, prefix), *conditions)
         with self._connection.begin():
-            return self._connection.scalar(query) is not None
+            return has_table(self._connection, table) and self._connection.scalar(query.limit(1)) is not None
 
     def sales_by_alias(self, aliases: Collection[str]) -> dict[str, SaleState]:
         """Return key -> state of the sales that have one of these aliases."""

@@ -15,6 +15,7 @@ from destination_wicked_reports.ledger.guards import GuardedMapping, announcemen
 from destination_wicked_reports.ledger.ledger import FILE_LOCK_SECONDS, LEASE_WAIT_SECONDS, Ledger
 from destination_wicked_reports.ledger.reading import store_of
 from destination_wicked_reports.ledger.renaming import must_rename, rename_source_system
+from destination_wicked_reports.ledger.schema import sales
 
 logger = logging.getLogger("airbyte")
 
@@ -56,7 +57,7 @@ def is_first_run(config: Config, ledger: Ledger) -> bool:
     """Return whether an affiliate mapping has sent no sale of its source system yet."""
     if not isinstance(config.mapping, AffiliateMapping):
         return False
-    return not ledger.has_sales(config.mapping.source_system + SEPARATOR)
+    return not ledger.has_keys(sales, config.mapping.source_system + SEPARATOR)
 
 
 def claim_ledger(config: Config, ledger: Ledger, client: WickedClient) -> None:

@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 
 from destination_wicked_reports.config.paths import ledger_path
 from destination_wicked_reports.config.spec import Config, PostgresLedger
-from destination_wicked_reports.errors import LedgerError
+from destination_wicked_reports.errors import LedgerEmptyError, LedgerError
 from destination_wicked_reports.ledger.engines import opening_error, postgresql_engine, sqlite_reader
 from destination_wicked_reports.ledger.schema import stored_version
 
@@ -44,7 +44,7 @@ def open_snapshot(config: Config) -> Iterator[Snapshot]:
             if connection.dialect.name == "sqlite":
                 connection.exec_driver_sql("BEGIN")  # the driver opens no transaction before SELECT
             if stored_version(connection, description) is None:
-                raise LedgerError(f"{description} is empty: nothing was sent yet with this configuration.")
+                raise LedgerEmptyError(f"{description} is empty: nothing was sent yet with this configuration.")
             yield Snapshot(connection, store_of(config), description, ledger_path(config))
     except DBAPIError as error:
         raise opening_error(error, description) from None

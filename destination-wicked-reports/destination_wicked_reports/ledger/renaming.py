@@ -15,12 +15,12 @@ from destination_wicked_reports.api.endpoints import ORDERS
 from destination_wicked_reports.api.rows import SEPARATOR
 from destination_wicked_reports.config.changes import SettingChange
 from destination_wicked_reports.errors import ConfigurationError
-from destination_wicked_reports.ledger import order_documents, record_times, sale_totals, schema
+from destination_wicked_reports.ledger import schema
 from destination_wicked_reports.ledger.ledger import Ledger
 from destination_wicked_reports.ledger.schema import outbox, sales, sent, settings
 from destination_wicked_reports.ledger.sql import has_table, starts_with, upsert
+from destination_wicked_reports.ledger.tables import TABLES
 
-METADATA = (schema.metadata, sale_totals.metadata, order_documents.metadata, record_times.metadata)
 _PAGE = 500
 
 
@@ -64,11 +64,10 @@ def rename_source_system(ledger: Ledger, old: str, new: str) -> None:
     connection, store = ledger.connection, ledger.store
     with connection.begin():
         ledger.verify_lease()
-        for metadata in METADATA:
-            for table in metadata.sorted_tables:
-                columns = [column for column in table.columns if column.info.get("scoped")]
-                if columns and has_table(connection, table):
-                    _rename_in(connection, table, columns, store, old + SEPARATOR, new + SEPARATOR)
+        for table in TABLES:
+            columns = [column for column in table.columns if column.info.get("scoped")]
+            if columns and has_table(connection, table):
+                _rename_in(connection, table, columns, store, old + SEPARATOR, new + SEPARATOR)
         _rename_settings(connection, old + SEPARATOR + store, new + SEPARATOR + store)
         _rename_sales(connection, store, old, new)
         _log_rename(connection, store, old, new)
@@ -97,9 +96,7 @@ def source_systems(ledger: Ledger) -> list[str]:
 
 
 def _holds_rows(ledger: Ledger, source_system: str, *conditions: ColumnElement[bool]) -> bool:
-    query = select(literal(1)).where(sent.c.store == ledger.store, starts_with(sent.c.key, source_system + SEPARATOR))
-    with ledger.connection.begin():
-        return ledger.connection.scalar(query.where(*conditions).limit(1)) is not None
+    return ledger.has_keys(sent, source_system + SEPARATOR, *conditions)
 
 
 def _rename_in(

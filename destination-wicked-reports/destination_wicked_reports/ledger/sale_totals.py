@@ -157,9 +157,7 @@ class SaleTotals:
 
     def holds(self, prefix: str) -> bool:
         """Tell whether the ledger has a total whose key has this prefix."""
-        query: Select[Any] = select(literal_column("1")).where(sale_totals.c.store == self._store)
-        with self._connection.begin():
-            return self._connection.scalar(query.where(starts_with(sale_totals.c.key, prefix)).limit(1)) is not None
+        return self._ledger.has_keys(sale_totals, prefix)
 
     def count_pending(self, prefix: str, first: str, last: str) -> int:
         """Return how many totals whose key has this prefix are pending between two days, both included."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import func, select
 
 from destination_wicked_reports.config.spec import Config, NoLedger
+from destination_wicked_reports.ledger.engines import location_of
 from destination_wicked_reports.ledger.ledger import fingerprint
 from destination_wicked_reports.ledger.opening import open_ledger
 from destination_wicked_reports.ledger.reading import open_snapshot
@@ -36,7 +37,7 @@ def read_ledger_snapshot(config: Config) -> LedgerFacts:
     with open_snapshot(config) as snapshot:
         query = select(func.count()).select_from(sent).where(sent.c.store == snapshot.store)
         rows = snapshot.connection.scalar(query) or 0
-        location = snapshot.description.removeprefix("The ledger ").removeprefix("in ")
+        location = location_of(snapshot.description)
         identity = stored_id(snapshot.connection)
     return LedgerFacts(identity, snapshot.store, location, rows, fingerprint(config.api_key))
 
@@ -44,6 +45,6 @@ def read_ledger_snapshot(config: Config) -> LedgerFacts:
 def read_ledger_facts(config: Config, lock_wait: float | None = None) -> LedgerFacts:
     """Open the ledger, creating it if need be. Raises LedgerError."""
     with contextlib.closing(open_ledger(config, lock_wait)) as ledger:
-        location = ledger.description.removeprefix("The ledger ").removeprefix("in ")
+        location = location_of(ledger.description)
         identity = "" if isinstance(config.ledger, NoLedger) else ledger.id
         return LedgerFacts(identity, ledger.store, location, ledger.size(), fingerprint(config.api_key))

@@ -11,9 +11,10 @@ from destination_wicked_reports import ledger as package
 from destination_wicked_reports.config.spec import Config
 from destination_wicked_reports.errors import LedgerError
 from destination_wicked_reports.ledger import copying
-from destination_wicked_reports.ledger.copying import TABLES, copy_ledger
+from destination_wicked_reports.ledger.copying import copy_ledger
 from destination_wicked_reports.ledger.ledger import Ledger
 from destination_wicked_reports.ledger.outbox import Batch
+from destination_wicked_reports.ledger.tables import TABLES
 from sqlalchemy import MetaData
 
 
