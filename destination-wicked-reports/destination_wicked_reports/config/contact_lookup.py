@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, Field
 
-from destination_wicked_reports.config.files import check_path
+from destination_wicked_reports.config.fields import FilePath, variant
 
 _KEEP = (
     "What the ledger stores of an address that was found. `address`: the address, so that it is looked up once. "
@@ -14,12 +14,13 @@ _KEEP = (
     "only if it has not changed. `memory`: nothing; the address is looked up again, and a further order carries what "
     "is found then."
 )
+Keep = Annotated[Literal["address", "hash", "memory"], Field(title="Keep", description=_KEEP)]
 
 
 class NoLookup(BaseModel):
     """Sends the contact ids that the rules find as they are."""
 
-    model_config = ConfigDict(title="None", extra="forbid", frozen=True)
+    model_config = variant("None")
 
     type: Literal["none"] = "none"
 
@@ -27,31 +28,26 @@ class NoLookup(BaseModel):
 class FileLookup(BaseModel):
     """Finds addresses in a file with contact ids and addresses, such as an export of your CRM."""
 
-    model_config = ConfigDict(title="File", extra="forbid", frozen=True)
+    model_config = variant("File")
 
     type: Literal["file"] = "file"
-    path: str = Field(
+    path: FilePath = Field(
         title="Path",
         description="A CSV file with a header, or JSON lines, as an absolute path. The columns are `contact_id` (or "
         "`id`) and `email`; others are ignored.",
         examples=["/local/wicked-reports/contacts.csv"],
         min_length=1,
     )
-    keep: Literal["address", "hash", "memory"] = Field(default="address", title="Keep", description=_KEEP)
-
-    @field_validator("path")
-    @classmethod
-    def _check_path(cls, path: str) -> str:
-        return check_path(path)
+    keep: Keep = "address"
 
 
 class WickedLookup(BaseModel):
     """Asks Wicked Reports' Outbound API for each contact. The account needs the Outbound API."""
 
-    model_config = ConfigDict(title="Wicked Reports", extra="forbid", frozen=True)
+    model_config = variant("Wicked Reports")
 
     type: Literal["wicked"] = "wicked"
-    keep: Literal["address", "hash", "memory"] = Field(default="address", title="Keep", description=_KEEP)
+    keep: Keep = "address"
     requests_per_minute: int = Field(
         default=120,
         ge=1,

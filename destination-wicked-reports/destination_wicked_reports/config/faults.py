@@ -13,12 +13,11 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 
 from destination_wicked_reports.base.spelling import did_you_mean
+from destination_wicked_reports.config.fields import NO_SPACES
 
 #: How similar a name must be inside a section, where no orchestrator adds keys of its own.
 _SIMILARITY = 0.6
 _CHOICE = re.compile(r"'([^']*)'").findall
-#: The pattern of a name without spaces.
-NO_SPACES = r"^\S+$"
 #: pydantic's words for what a value must be, where its own are of Python.
 _KINDS = {
     "string_type": "must be a text in quotes",

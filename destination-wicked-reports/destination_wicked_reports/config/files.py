@@ -1,4 +1,4 @@
-"""Files with customers' rows: which paths a configuration may name, and opening a file for its owner alone."""
+"""Files with customers' rows: paths that a configuration may name, and files that only their owner may read."""
 
 from __future__ import annotations
 
@@ -86,3 +86,23 @@ def supports_locks(folder: Path) -> bool:
         except OSError as error:
             return error.errno not in _NO_LOCKS
     return True
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file, readable by its owner only, whole or not at all, even if the power fails; raises OSError."""
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with open(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(name, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(name)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

@@ -9,11 +9,7 @@ from pydantic.json_schema import SkipJsonSchema
 
 from destination_wicked_reports.api.endpoints import ENDPOINTS
 from destination_wicked_reports.config.contact_lookup import ContactLookup, NoLookup, WickedLookup
-
-
-def variant(title: str) -> ConfigDict:
-    """Return the model settings of one variant of a `oneOf`; `type` selects the variant."""
-    return ConfigDict(title=title, extra="forbid", frozen=True)
+from destination_wicked_reports.config.fields import NO_SPACES, variant
 
 
 def _require_group(pattern: str, *names: str) -> str:
@@ -185,7 +181,7 @@ class WecantrackMapping(AffiliateMapping):
         title="Source System",
         description="The SourceSystem of these orders in Wicked Reports, without spaces. Don't change it after the "
         "first sync: see Accept Change.",
-        pattern=r"^\S+$",
+        pattern=NO_SPACES,
         max_length=255,
     )
     currency: Literal["transaction", "euro"] = Field(
@@ -216,7 +212,7 @@ class SovrnMapping(AffiliateMapping):
         title="Source System",
         description="The SourceSystem of these orders in Wicked Reports, without spaces. Don't change it after the "
         "first sync: see Accept Change.",
-        pattern=r"^\S+$",
+        pattern=NO_SPACES,
         max_length=255,
     )
     order_currency: str = Field(
@@ -294,7 +290,7 @@ class BigcommerceMapping(BaseModel):
         description="The SourceSystem of this shop in Wicked Reports, without spaces. Give each shop its own name, and "
         "don't change it after the first sync: see Accept Change. Disable Wicked Reports' own BigCommerce integration, "
         "or every order counts twice.",
-        pattern=r"^\S+$",
+        pattern=NO_SPACES,
         max_length=255,
     )
     order_total: Literal["total_inc_tax", "total_ex_tax"] = Field(

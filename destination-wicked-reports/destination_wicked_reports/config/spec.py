@@ -11,8 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from destination_wicked_reports.config.changes import SettingChange, parse_change
 from destination_wicked_reports.config.faults import describe_faults
-from destination_wicked_reports.config.files import check_path
-from destination_wicked_reports.config.mappings import Mapping, NativeMapping, variant
+from destination_wicked_reports.config.fields import FilePath, variant
+from destination_wicked_reports.config.mappings import Mapping, NativeMapping
 from destination_wicked_reports.config.urls import parse_url
 from destination_wicked_reports.errors import ConfigurationError
 
@@ -31,7 +31,7 @@ class SqliteLedger(BaseModel):
     model_config = variant("SQLite file")
 
     type: Literal["sqlite"] = "sqlite"
-    path: str = Field(
+    path: FilePath = Field(
         default="",
         title="Path",
         description="The ledger file, as an absolute path. If empty: /local/wicked-reports/ledger.sqlite if /local is "
@@ -39,11 +39,6 @@ class SqliteLedger(BaseModel):
         "container, or rows are sent twice.",
         examples=["/local/wicked-reports/ledger.sqlite"],
     )
-
-    @field_validator("path")
-    @classmethod
-    def _check_path(cls, path: str) -> str:
-        return check_path(path)
 
 
 class PostgresLedger(BaseModel):
@@ -126,7 +121,7 @@ class Config(BaseModel):
         "the sync. `skip`: deliver all valid rows and succeed. `fail_fast`: stop at the first rejected row.",
         json_schema_extra={"order": 4},
     )
-    rejected_records_path: str = Field(
+    rejected_records_path: FilePath = Field(
         default="",
         title="Rejected Records Path",
         description="The dead-letter file, in JSON Lines format, as an absolute path. If empty: rejected_records.jsonl "
@@ -181,11 +176,6 @@ class Config(BaseModel):
     def accepted_change(self) -> SettingChange | None:
         """The change of a guarded setting that `accept_change` names."""
         return parse_change(self.accept_change)
-
-    @field_validator("rejected_records_path")
-    @classmethod
-    def _check_path(cls, path: str) -> str:
-        return check_path(path)
 
     @field_validator("api_key")
     @classmethod

@@ -6,7 +6,6 @@ It holds no value of a record: samples are ids of orders and products, or the po
 from __future__ import annotations
 
 import contextlib
-import os
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
@@ -19,13 +18,14 @@ from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from sqlalchemy.exc import DBAPIError
 
 from destination_wicked_reports.base.errors import config_error
+from destination_wicked_reports.config.files import write_atomically
 from destination_wicked_reports.config.spec import Config
 from destination_wicked_reports.delivery.session import Session
 from destination_wicked_reports.delivery.tally import BUYERS, OUTCOMES
 from destination_wicked_reports.errors import ConfigurationError, LedgerError
+from destination_wicked_reports.ledger.engines import location_of
 from destination_wicked_reports.ledger.ledger import fingerprint
-
-LIVE, TEST = "live", "test"
+from destination_wicked_reports.ledger.reading import store_of
 
 
 @dataclass
@@ -50,13 +50,13 @@ class RunReport:
 
     def configure(self, config: Config) -> None:
         """Take the account and the mode from the configuration."""
-        self.mode = TEST if config.test_mode else LIVE
+        self.mode = store_of(config)
         self.account = fingerprint(config.api_key)
 
     def collect(self, session: Session) -> None:
         """Take the counts of a session, before it is closed."""
         tally = session.tally
-        self.ledger["location"] = session.ledger.description.removeprefix("The ledger ").removeprefix("in ")
+        self.ledger["location"] = location_of(session.ledger.description)
         with contextlib.suppress(DBAPIError, LedgerError):  # the ledger may be what ended the run
             self.ledger |= {"id": session.ledger.id, "rows": session.ledger.size()}
             self.health = [asdict(check) for check in tally.health.checks(tally.changed, session.ledger.known)]
@@ -84,13 +84,7 @@ class RunReport:
 
     def save(self, path: Path) -> None:
         """Write the report as JSON, whole or not at all; raises OSError."""
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        try:
-            temporary.write_bytes(orjson.dumps(self.to_json(), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
-            temporary.replace(path)
-        finally:
-            with contextlib.suppress(FileNotFoundError):
-                temporary.unlink()
+        write_atomically(path, orjson.dumps(self.to_json(), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
 
 
 @contextlib.contextmanager

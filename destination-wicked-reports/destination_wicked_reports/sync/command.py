@@ -5,17 +5,17 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
-from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
+from destination_wicked_reports.base.command_line import day
 from destination_wicked_reports.base.terminal_log import printable
-from destination_wicked_reports.errors import ConfigurationError, LedgerBusyError, LedgerError
+from destination_wicked_reports.errors import ConfigurationError
 from destination_wicked_reports.sync import inspecting
 from destination_wicked_reports.sync.display import Display
-from destination_wicked_reports.sync.exit_codes import DONE, MISCONFIGURED, STOPPED, CommandError
+from destination_wicked_reports.sync.exit_codes import DONE, EXPECTED, MISCONFIGURED, STOPPED, code_of
 from destination_wicked_reports.sync.init import KINDS, Answers, terminal_questions, write_file
 from destination_wicked_reports.sync.runner import Runner
 from destination_wicked_reports.sync.settings import Settings, Sync, read_settings
@@ -38,12 +38,8 @@ def main(arguments: Sequence[str]) -> int:
     command: Callable[[argparse.Namespace], int] = options.run
     try:
         return command(options)
-    except CommandError as error:
-        return _fail(str(error), error.code)
-    except LedgerBusyError as error:
-        return _fail(str(error), STOPPED)
-    except (ConfigurationError, LedgerError) as error:
-        return _fail(str(error), MISCONFIGURED)
+    except EXPECTED as error:
+        return _fail(str(error), code_of(error))
     except AirbyteTracedException as error:
         return _fail(error.message or "The command failed.", STOPPED)
     except BrokenPipeError:
@@ -113,7 +109,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument(
         "--from",
         dest="first",
-        type=_day,
+        type=day,
         metavar="DATE",
         help="read again from this day on; the ledger keeps rows from being sent twice",
     )
@@ -203,13 +199,6 @@ def _only(syncs: list[Sync]) -> Sync:
     if len(syncs) > 1:
         raise ConfigurationError(f"Choose one of the sources with --source: {', '.join(sync.name for sync in syncs)}.")
     return syncs[0]
-
-
-def _day(text: str) -> date:
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError("not a date; use the form 2026-01-31") from None
 
 
 def _count(text: str) -> int:

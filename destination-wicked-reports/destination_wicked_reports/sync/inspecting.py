@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from destination_wicked_reports.config.spec import Config
-from destination_wicked_reports.delivery.session import open_dead_letters
+from destination_wicked_reports.config.paths import rejects_path
+from destination_wicked_reports.delivery.dead_letters import DeadLetterFile
 from destination_wicked_reports.errors import ConfigurationError, LedgerBusyError, LedgerError
 from destination_wicked_reports.sync.agreement import configured_catalog, refuse_disagreement, warnings
 from destination_wicked_reports.sync.connectors import (
@@ -53,7 +53,7 @@ def _check(sync: Sync, display: Display) -> None:
         source, destination = source_connector(sync.source, folder), destination_connector(folder)
         display.line(f"{sync.name}: {source.check(sync.source.config)}")
         display.line(f"{destination.name}: {destination.check(sync.destination)}")
-        catalog = configured_catalog(sync, source.discover(sync.source.config))
+        catalog = _catalog(sync, source)
     with contextlib.suppress(LedgerBusyError):  # a running sync uses the ledger, so it works
         display.line(read_ledger_facts(sync.config, lock_wait=0).first_line())
     display.line(f"{sync.name}: reads {', '.join(each['stream']['name'] for each in catalog['streams'])}.")
@@ -67,7 +67,7 @@ def plan(settings: Settings, syncs: list[Sync], display: Display) -> int:
     for sync in syncs:
         with private_folder() as folder:
             source = source_connector(sync.source, folder)
-            catalog = configured_catalog(sync, source.discover(sync.source.config))
+            catalog = _catalog(sync, source)
         plans = [
             plan_stream(sync.source.connector, sync.source.config, each["stream"]["name"], states.states(sync.name))
             for each in catalog["streams"]
@@ -139,7 +139,7 @@ def status(settings: Settings, syncs: list[Sync], display: Display) -> int:
             table.add_row("ledger", f"{facts.location}, {facts.rows:,} rows, {facts.mode}, account {facts.account}")
         except LedgerError as error:
             table.add_row("ledger", str(error))
-        table.add_row("in doubt", f"{_open_in_doubt(sync.config):,} rows")
+        table.add_row("in doubt", f"{DeadLetterFile(rejects_path(sync.config)).open_in_doubt():,} rows")
         for state in states.states(sync.name):
             table.add_row("next start", f"{stream_of(state) or 'all streams'} from {position_of(state)}")
         if not states.states(sync.name):
@@ -156,14 +156,6 @@ def _is_running(settings: Settings) -> bool:
             return False
     except CommandError:
         return True
-
-
-def _open_in_doubt(config: Config) -> int:
-    dead_letters = open_dead_letters(config)
-    try:
-        return dead_letters.open_in_doubt()
-    finally:
-        dead_letters.close()
 
 
 def reset(settings: Settings, syncs: list[Sync], streams: list[str], display: Display, *, everything: bool) -> int:

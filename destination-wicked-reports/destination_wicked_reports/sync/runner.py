@@ -14,16 +14,17 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from destination_wicked_reports.base.terminal_log import format_line
-from destination_wicked_reports.errors import ConfigurationError, LedgerBusyError, LedgerError
+from destination_wicked_reports.errors import ConfigurationError
 from destination_wicked_reports.sync.agreement import configured_catalog, refuse_disagreement, warnings
 from destination_wicked_reports.sync.connectors import (
     Connector,
     destination_connector,
+    error_of,
     private_folder,
     source_connector,
 )
 from destination_wicked_reports.sync.display import Display
-from destination_wicked_reports.sync.exit_codes import DONE, MISCONFIGURED, STOPPED, CommandError
+from destination_wicked_reports.sync.exit_codes import DONE, EXPECTED, STOPPED, CommandError, code_of
 from destination_wicked_reports.sync.ledger_facts import LedgerFacts, read_ledger_facts
 from destination_wicked_reports.sync.pipeline import DESTINATION, SOURCE, Event, Pipeline
 from destination_wicked_reports.sync.progress import Progress, as_day, expected_days
@@ -60,22 +61,16 @@ class Runner:
                     return max(future.result() for future in futures)
 
     def _run_all(self, syncs: list[Sync]) -> int:
-        codes = [self._run_safely(sync) for sync in syncs]
-        return max(codes)
+        return max(self._run_safely(sync) for sync in syncs)
 
     def _run_safely(self, sync: Sync) -> int:
         if self._stops:
             return STOPPED
         try:
             return self._run(sync)
-        except CommandError as error:
-            code, message = error.code, str(error)
-        except LedgerBusyError as error:
-            code, message = STOPPED, str(error)
-        except (ConfigurationError, LedgerError) as error:
-            code, message = MISCONFIGURED, str(error)
-        self._display.line(self._named(sync, message), "red")
-        return code
+        except EXPECTED as error:
+            self._display.line(self._named(sync, str(error)), "red")
+            return code_of(error)
 
     def _run(self, sync: Sync) -> int:
         refuse_disagreement(sync)
@@ -286,8 +281,8 @@ def _said(event: Event) -> tuple[str, str]:
     if message.get("type") == "LOG":
         level = str(message["log"].get("level") or "INFO")
         return "WARN" if level == "WARNING" else level, str(message["log"].get("message") or "")
-    error = (message.get("trace") or {}).get("error") if message.get("type") == "TRACE" else None
-    return ("TRACE", str(error.get("message"))) if error else ("", "")
+    error = error_of(message)
+    return ("TRACE", error[0]) if error else ("", "")
 
 
 def _read_report(path: Path) -> dict[str, Any] | None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from destination_wicked_reports.base.spelling import closest
 from destination_wicked_reports.config.mappings import AffiliateMapping, BigcommerceMapping
 from destination_wicked_reports.config.spec import Config, PostgresLedger
 from destination_wicked_reports.errors import ConfigurationError
@@ -165,8 +165,8 @@ def _refuse_unknown(file: YamlFile, content: Any, model: type[BaseModel], locati
     """Raise ConfigurationError for a key that the model does not have, with the most similar one that it has."""
     for name in content if isinstance(content, dict) else ():
         if name not in model.model_fields:
-            close = get_close_matches(str(name).lower(), model.model_fields, 1, 0.6)
-            hint = f"Did you mean `{close[0]}`?" if close else f"It can be {', '.join(model.model_fields)}."
+            close = closest(str(name), model.model_fields, 0.6)
+            hint = f"Did you mean `{close}`?" if close else f"It can be {', '.join(model.model_fields)}."
             raise ConfigurationError(f"{file.place((*location, str(name)))}: unknown setting `{name}`. {hint}")
 
 
@@ -177,12 +177,12 @@ def _fault(file: YamlFile, location: Location, message: str) -> str:
 
 def _refuse_equal(file: YamlFile, syncs: list[Sync], *, side_by_side: bool) -> None:
     """Refuse two sources whose states or rows would be mixed."""
-    names: dict[str, str] = {}
+    names: set[str] = set()
     systems: dict[str, str] = {}
     for sync in syncs:
         if sync.name in names:
             raise ConfigurationError(f"{file.path}: two sources are named {sync.name}: give each its own `name`.")
-        names[sync.name] = sync.name
+        names.add(sync.name)
         mapping = sync.config.mapping
         if isinstance(mapping, AffiliateMapping | BigcommerceMapping):
             other = systems.setdefault(mapping.source_system, sync.name)

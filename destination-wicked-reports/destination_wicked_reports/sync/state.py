@@ -6,12 +6,12 @@ import contextlib
 import fcntl
 import json
 import os
-import tempfile
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from destination_wicked_reports.config.files import write_atomically
 from destination_wicked_reports.errors import ConfigurationError
 from destination_wicked_reports.sync.exit_codes import STOPPED, CommandError
 
@@ -70,28 +70,8 @@ class StateFile:
         with self._lock:
             self._sources[source] = {**self._of(source), **changes}
             content = json.dumps({"sources": self._sources}, indent=1, ensure_ascii=False) + "\n"
-            write_atomically(self.path, content)
-
-
-def write_atomically(path: Path, content: str) -> None:
-    """Write a file, readable by its owner only, so that a reader or a power loss finds the old or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with open(descriptor, "w", encoding="utf-8") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(name, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(name)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(self.path, content.encode())
 
 
 @contextlib.contextmanager
