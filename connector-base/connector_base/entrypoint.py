@@ -29,7 +29,6 @@ from airbyte_cdk.models import (
     Type,
 )
 from airbyte_cdk.sources.types import Record
-from airbyte_cdk.utils.airbyte_secrets_utils import filter_secrets
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from jsonschema import Draft7Validator, ValidationError
 from jsonschema.exceptions import best_match
@@ -98,19 +97,10 @@ class _Output:
             self.terminal.show(AirbyteMessageSerializer.dump(message))
 
 
-class _PlainFormatter(logging.Formatter):
-    """The text of a log record alone, without secrets."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """Return the text."""
-        return filter_secrets(record.getMessage())
-
-
 def _set_up_logging(text: io.TextIOWrapper, terminal: TerminalLog | None) -> None:
     root = logging.getLogger()
     if terminal is not None:
         handler = TerminalLogHandler(terminal)
-        handler.setFormatter(_PlainFormatter())
         handler.addFilter(lambda record: record.getMessage() not in _STATUS_LOGS)
         root.addHandler(handler)
     for each in root.handlers:

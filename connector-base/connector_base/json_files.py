@@ -5,6 +5,7 @@ Every message names the file and, for JSON that is invalid, the place. None quot
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
@@ -89,13 +90,19 @@ _KINDS: dict[type, str] = {list: "a list", str: "a text", int: "a number", float
 def read_catalog(path: Path | str) -> ConfiguredAirbyteCatalog:
     """Return the configured catalog in a file; raises UnusableFileError, also for the output of `discover`."""
     content = read_bytes(path, "catalog")
-    if _is_discovered(content):
-        raise UnusableFileError(
-            f"The catalog file {path} is the output of discover. A configured catalog is needed, which selects what to "
-            'read: {"streams": [{"stream": X, "sync_mode": "incremental", "destination_sync_mode": "append"}]}, where '
-            "X is one of the streams in that output."
-        )
-    catalog = parse_json(content, path, "catalog")
+    discovered = UnusableFileError(
+        f"The catalog file {path} is the output of discover. A configured catalog is needed, which selects what to "
+        'read: {"streams": [{"stream": X, "sync_mode": "incremental", "destination_sync_mode": "append"}]}, where '
+        "X is one of the streams in that output."
+    )
+    try:
+        catalog = parse_json(content, path, "catalog")
+    except UnusableFileError:
+        if _has_catalog_message(content):
+            raise discovered from None
+        raise
+    if _is_discovered(catalog):
+        raise discovered
     if not isinstance(catalog, dict):
         raise UnusableFileError(f"The catalog file {path} has no object with the list streams. Correct it.")
     try:
@@ -123,24 +130,22 @@ def _in(parents: list[str], catalog: dict[str, Any]) -> str:
         return place
 
 
-def _is_discovered(content: bytes) -> bool:
-    """Tell whether this is what `discover` prints, as a whole, one message of it, or the catalog in it."""
-    if b'"name"' not in content and b"\0" not in content:
+def _is_discovered(value: Any) -> bool:
+    """Tell whether this is the message that `discover` prints, or the catalog in it."""
+    if not isinstance(value, dict):
         return False
-    try:
-        text = content.decode(json.detect_encoding(content))
-    except UnicodeDecodeError:
-        return False
-    for part in (text, *(line for line in text.splitlines() if '"CATALOG"' in line)):
-        try:
-            value = json.loads(part)
-        except (ValueError, RecursionError):
-            continue
-        if not isinstance(value, dict):
-            continue
-        streams = value.get("streams")
-        if "catalog" in value or (isinstance(streams, list) and any(_is_plain_stream(each) for each in streams)):
-            return True
+    streams = value.get("streams")
+    return "catalog" in value or (isinstance(streams, list) and any(_is_plain_stream(each) for each in streams))
+
+
+def _has_catalog_message(content: bytes) -> bool:
+    """Tell whether a line of a file is the message that `discover` prints between its log lines."""
+    text = content.decode(json.detect_encoding(content), errors="replace")
+    for line in text.splitlines():
+        if '"CATALOG"' in line:
+            with contextlib.suppress(ValueError, RecursionError):
+                if _is_discovered(json.loads(line)):
+                    return True
     return False
 
 

@@ -98,12 +98,16 @@ def format_line(level: str, text: str) -> str:
 
 
 class TerminalLogHandler(logging.Handler):
-    """Writes log records to a `TerminalLog`; `formatter` returns their text, without secrets."""
+    """Writes the text of log records, without secrets, to a `TerminalLog`."""
 
     def __init__(self, log: TerminalLog) -> None:
+        from airbyte_cdk.utils.airbyte_secrets_utils import filter_secrets  # here, so that `--help` needs no CDK
+
         super().__init__()
         self._log = log
+        self._filter_secrets = filter_secrets
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one record."""
-        self._log.write(_LEVELS.get(record.levelname, record.levelname), self.format(record))
+        level = _LEVELS.get(record.levelname, record.levelname)
+        self._log.write(level, self._filter_secrets(record.getMessage()))

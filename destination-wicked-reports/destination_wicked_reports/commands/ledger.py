@@ -7,10 +7,11 @@ import contextlib
 import csv
 import sys
 from collections.abc import Mapping
-from datetime import datetime, timedelta, timezone
+from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
+from destination_wicked_reports.base.command_line import day
 from destination_wicked_reports.base.terminal_log import printable
 from destination_wicked_reports.commands.tables import print_json, print_lines, print_rows
 from destination_wicked_reports.config.paths import rejects_path
@@ -27,7 +28,7 @@ from destination_wicked_reports.ledger.forgetting import (
     select_sale,
     select_source_system,
 )
-from destination_wicked_reports.ledger.history import History
+from destination_wicked_reports.ledger.history import History, timestamp
 from destination_wicked_reports.ledger.ledger import Ledger
 from destination_wicked_reports.ledger.opening import open_ledger, refuse_foreign_ledger
 from destination_wicked_reports.ledger.reading import open_snapshot
@@ -63,7 +64,7 @@ def add_parser(commands: Any) -> None:
     what = forgetting.add_mutually_exclusive_group(required=True)
     what.add_argument("--sale", metavar="ID", help="a sale with all its orders, or an order, given its id")
     what.add_argument("--source-system", metavar="NAME", help="everything of a source system, and its guarded settings")
-    what.add_argument("--days", nargs=2, type=_day, metavar=("FIRST", "LAST"), help="what was sent on these days (UTC)")
+    what.add_argument("--days", nargs=2, type=day, metavar=("FIRST", "LAST"), help="what was sent on these days (UTC)")
     forgetting.add_argument("--yes", action="store_true", help="do it")
     copy = add("copy", "copy the ledger to another, empty one, and compare the two")
     copy.add_argument("--to", type=Path, required=True, metavar="FILE", help="a configuration with the new ledger")
@@ -117,8 +118,8 @@ def _shown_run(run: Mapping[str, Any]) -> dict[str, Any]:
         for name in ("sent", "rejected", "in doubt")
     }
     return {
-        "started": _time(run["started_at"]),
-        "ended": _time(run["ended_at"]) if run["ended_at"] else "",
+        "started": timestamp(run["started_at"]),
+        "ended": timestamp(run["ended_at"]) if run["ended_at"] else "",
         "command": run["command"],
         "version": run["version"],
         "state": run["state"],
@@ -235,7 +236,12 @@ def _select(ledger: Ledger, options: argparse.Namespace) -> Selection:
     first, last = options.days
     if last < first:
         raise ConfigurationError("The last day is before the first one: change one of them.")
-    return select_days(ledger, int(first.timestamp()), int((last + timedelta(days=1)).timestamp()))
+    return select_days(ledger, _midnight(first), _midnight(last + timedelta(days=1)))
+
+
+def _midnight(when: date) -> int:
+    """Return the UNIX seconds at which a day begins in UTC."""
+    return int(datetime(when.year, when.month, when.day, tzinfo=timezone.utc).timestamp())
 
 
 def _copy(config: Config, options: argparse.Namespace) -> None:
@@ -249,14 +255,3 @@ def _copy(config: Config, options: argparse.Namespace) -> None:
         "Copied and compared. If a run is in progress, what it sends from now on is not in the copy: copy again when "
         "it has ended."
     )
-
-
-def _day(text: str) -> datetime:
-    try:
-        return datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=timezone.utc)
-    except ValueError:
-        raise argparse.ArgumentTypeError("not a date; use the form 2026-01-31") from None
-
-
-def _time(seconds: int) -> str:
-    return datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")

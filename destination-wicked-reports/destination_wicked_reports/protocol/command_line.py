@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
 
-from destination_wicked_reports.base import terminal_log
+from destination_wicked_reports.base.command_line import add_command, make_parser
 
 PROGRAM = "destination-wicked-reports"
 SPEC, CHECK, DISCOVER, WRITE = "spec", "check", "discover", "write"
@@ -38,19 +37,14 @@ def parse_args(args: Sequence[str]) -> argparse.Namespace:
 
     Has Airbyte's options, of which those without a use here are accepted but not shown.
     """
-    parser = argparse.ArgumentParser(
+    parser, commands = make_parser(
         PROGRAM,
-        description="Send records to Wicked Reports, each once. Airbyte's commands print messages of the Airbyte "
-        f"protocol, one JSON object a line; {', '.join(TEXT_COMMANDS)} print text.",
-        epilog=_EXIT_CODES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        "Send records to Wicked Reports, each once. Airbyte's commands print messages of the Airbyte protocol, one "
+        f"JSON object a line; {', '.join(TEXT_COMMANDS)} print text.",
+        _EXIT_CODES,
     )
-    parser.add_argument("--version", action="version", version=f"{PROGRAM} {version(f'airbyte-{PROGRAM}')}")
-    commands = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND", required=True)
     for name, text in _COMMANDS.items():
-        command = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
-        if name != SPEC:
-            command.add_argument("--config", required=True, metavar="FILE", help="the configuration, in JSON")
+        command = add_command(commands, name, text)
         if name == WRITE:
             command.add_argument(
                 "--catalog",
@@ -60,8 +54,6 @@ def parse_args(args: Sequence[str]) -> argparse.Namespace:
             )
             # For other programs: what the run did, as JSON; see `delivery/report.py`.
             command.add_argument("--report", type=Path, metavar="FILE", help=argparse.SUPPRESS)
-        command.add_argument("--debug", action="store_true", help=argparse.SUPPRESS)
-        terminal_log.add_option(command)
     for name, text in TEXT_COMMANDS.items():
         commands.add_parser(name, help=f"{text}; see {name} --help")
     return parser.parse_args(args)

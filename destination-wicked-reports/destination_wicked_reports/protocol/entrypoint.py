@@ -11,7 +11,6 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 
 from airbyte_cdk.models import AirbyteMessage, AirbyteMessageSerializer, FailureType
-from airbyte_cdk.utils.airbyte_secrets_utils import filter_secrets
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from destination_wicked_reports.base.errors import config_error
@@ -56,20 +55,10 @@ def _leave(ended: SystemExit) -> None:
         os._exit(ended.code if isinstance(ended.code, int) else 1)
 
 
-class _PlainFormatter(logging.Formatter):
-    """The text of a log record alone, without secrets."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """Return the text."""
-        return filter_secrets(record.getMessage())
-
-
 def _handlers(output: Output, terminal: TerminalLog | None) -> Iterator[logging.Handler]:
     yield OutputHandler(output)
     if terminal is not None:
-        handler = TerminalLogHandler(terminal)
-        handler.setFormatter(_PlainFormatter())
-        yield handler
+        yield TerminalLogHandler(terminal)
 
 
 def _run(output: Output, command: Callable[[], Iterable[AirbyteMessage]], terminal: TerminalLog | None = None) -> None:

@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from sqlalchemy.exc import DBAPIError
 
+from destination_wicked_reports.base.command_line import day
 from destination_wicked_reports.base.terminal_log import printable
 from destination_wicked_reports.config.reader import read_config_file
 from destination_wicked_reports.config.spec import Config
@@ -101,9 +102,9 @@ def _parser() -> argparse.ArgumentParser:
         "--read", nargs="+", default=[], **files, help="output of `source-wicked-reports read`, instead of reading now"
     )
     start = parser.add_mutually_exclusive_group()
-    start.add_argument("--from", dest="first", type=_day, metavar="DAY", help="the first day, such as 2026-01-31")
+    start.add_argument("--from", dest="first", type=day, metavar="DAY", help="the first day, such as 2026-01-31")
     start.add_argument("--days", type=_positive, metavar="N", help="compare the last N days, today included")
-    parser.add_argument("--to", dest="last", type=_day, metavar="DAY", help="the last day")
+    parser.add_argument("--to", dest="last", type=day, metavar="DAY", help="the last day")
     parser.add_argument(
         "--zone",
         type=_zone,
@@ -195,13 +196,6 @@ def _write(path: Path, content: str) -> None:
         path.write_text(content, encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         raise ConfigurationError(f"The report {path} cannot be written ({error.strerror}).") from None
-
-
-def _day(text: str) -> date:
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError("not a date; use the form 2026-01-31") from None
 
 
 def _zone(text: str) -> tzinfo:
