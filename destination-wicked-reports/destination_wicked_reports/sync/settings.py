@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,8 @@ from destination_wicked_reports.sync.yaml_file import Location, YamlFile, read_y
 
 _STRICT = ConfigDict(extra="forbid", frozen=True)
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+#: Where the destination's configuration has paths.
+_PATHS = (("rejected_records_path",), ("ledger", "path"), ("mapping", "contact_lookup", "path"))
 
 
 class Source(BaseModel):
@@ -136,19 +138,23 @@ def _sync(file: YamlFile, source: Source, destination: Mapping[str, Any]) -> Syn
     config = dict(destination)
     if source.mapping is not None:
         config["mapping"] = source.mapping
-    ledger = config.get("ledger")
-    if isinstance(ledger, dict):
-        config["ledger"] = _with_absolute(ledger, "path", folder)
-    config = _with_absolute(config, "rejected_records_path", folder)
+    for location in _PATHS:
+        config = _with_absolute(config, location, folder)
     try:
         return Sync(source, config, Config.parse(config))
     except ConfigurationError as error:
         raise ConfigurationError(f"{file.place(('destination',))}: {error}") from None
 
 
-def _with_absolute(settings: Mapping[str, Any], name: str, folder: Path) -> dict[str, Any]:
-    path = settings.get(name)
-    return {**settings, name: str(_absolute(path, folder))} if isinstance(path, str) and path else dict(settings)
+def _with_absolute(settings: Mapping[str, Any], location: Sequence[str], folder: Path) -> dict[str, Any]:
+    """Return settings with the path at this location, if there is one, as an absolute path."""
+    name, *rest = location
+    value = settings.get(name)
+    if rest and isinstance(value, dict):
+        return {**settings, name: _with_absolute(value, rest, folder)}
+    if not rest and value and isinstance(value, str):
+        return {**settings, name: str(_absolute(value, folder))}
+    return dict(settings)
 
 
 def _absolute(path: str, folder: Path) -> Path:

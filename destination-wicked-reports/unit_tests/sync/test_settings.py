@@ -72,6 +72,14 @@ def test_relative_paths_start_at_the_file_and_are_handed_on_absolute(write, tmp_
     assert (settings.state, settings.logs) == (tmp_path / "data/state.json", tmp_path / "data/logs")
 
 
+def test_the_file_of_a_contact_lookup_starts_at_the_file_too(write, tmp_path, monkeypatch):
+    monkeypatch.chdir("/")
+    mapping = "  mapping: {type: wecantrack, contact_lookup: {type: file, path: contacts.csv}}\n"
+    text = "\n".join(line for line in MINIMAL.splitlines() if "mapping" not in line) + "\n" + mapping
+    (sync,) = read_settings(write(text)).syncs
+    assert sync.destination["mapping"]["contact_lookup"]["path"] == str(tmp_path / "contacts.csv")
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
