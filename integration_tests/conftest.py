@@ -8,6 +8,7 @@ import pytest
 
 from integration_tests.simulator.client import SimulatorClient
 from integration_tests.simulator.server import running_simulator
+from integration_tests.support.postgres import Server, running_postgres
 from integration_tests.support.processes import Workspace
 
 
@@ -16,6 +17,13 @@ def simulator() -> Iterator[SimulatorClient]:
     """Run a simulator for one test, with a stopped clock."""
     with running_simulator(start="2026-04-01T12:00:00", frozen=True) as client:
         yield client
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    """Run a PostgreSQL server for the tests of one module, each of which makes its own database."""
+    with running_postgres() as running:
+        yield running
 
 
 @pytest.fixture

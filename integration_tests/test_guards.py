@@ -7,17 +7,11 @@ from decimal import Decimal
 
 import pytest
 
-from integration_tests.support.postgres import PASSWORD, running_postgres
+from integration_tests.support.postgres import PASSWORD
 from integration_tests.test_destination import NAME, check, record, state, write
 
 TRANSACTIONS = ("transactions",)
 SHOP = ("orders",)
-
-
-@pytest.fixture(scope="module")
-def server():
-    with running_postgres() as running:
-        yield running
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

@@ -13,16 +13,9 @@ from destination_wicked_reports.ledger.sql import has_table
 from destination_wicked_reports.ledger.tables import TABLES
 from sqlalchemy import select
 
-from integration_tests.support.postgres import running_postgres
 from integration_tests.support.processes import RUN_SECONDS, catalog
 
 NAME = "destination-wicked-reports"
-
-
-@pytest.fixture(scope="module")
-def server():
-    with running_postgres() as running:
-        yield running
 
 
 @pytest.fixture

@@ -20,15 +20,9 @@ from destination_wicked_reports.ledger.sale_totals import SaleTotals
 from destination_wicked_reports.ledger.schema import current_version
 from destination_wicked_reports.model import IN_DOUBT, Contribution, Document, SalePayment
 
-from integration_tests.support.postgres import PASSWORD, ask, running_postgres
+from integration_tests.support.postgres import PASSWORD, ask
 
 STATE = sale("10.10", aliases=("a1", "a2"), source_updated_at="2026-03-01 10:00:00")
-
-
-@pytest.fixture(scope="module")
-def server():
-    with running_postgres() as running:
-        yield running
 
 
 @pytest.fixture

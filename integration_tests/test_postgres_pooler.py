@@ -17,18 +17,12 @@ from destination_wicked_reports.ledger.outbox import Batch
 from destination_wicked_reports.ledger.sale_totals import SaleTotals
 from destination_wicked_reports.model import Document
 
-from integration_tests.support.postgres import ask, running_pgbouncer, running_postgres
+from integration_tests.support.postgres import ask, running_pgbouncer
 from integration_tests.support.processes import catalog
 
 NAME = "destination-wicked-reports"
 TABLES = "SELECT count(*) FROM information_schema.tables WHERE table_schema NOT IN ('pg_catalog', 'information_schema')"
 REFUSED = "behind a connection pooler in transaction mode"
-
-
-@pytest.fixture(scope="module")
-def server():
-    with running_postgres() as running:
-        yield running
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import pytest
 
-from integration_tests.support.postgres import PASSWORD, ask, running_postgres
+from integration_tests.support.postgres import PASSWORD, ask
 from integration_tests.support.processes import catalog, finish_pipe, start_pipe
 from integration_tests.test_destination import order, payment, state
 
@@ -19,12 +19,6 @@ NAME = "destination-wicked-reports"
 LIMIT_SECONDS = 120
 ORDERS = 600
 KILLS = 5
-
-
-@pytest.fixture(scope="module")
-def server():
-    with running_postgres() as running:
-        yield running
 
 
 @pytest.fixture

@@ -7,12 +7,10 @@ import sys
 
 import pytest
 
-from integration_tests.simulator.server import running_simulator
 from integration_tests.support.processes import RUN_SECONDS
-from integration_tests.support.sync import CONTACT_RULE, PROGRAM, SyncFolder
+from integration_tests.support.sync import CONTACT_RULE, FIRST, PROGRAM, sync_folder
 
 COMMANDS = ["init", "check", "plan", "preview", "run", "status", "reset", "reconcile", "destination"]
-FIRST = "2026-04-01T12:00:00"
 
 
 def call(*arguments: str, **settings) -> subprocess.CompletedProcess[str]:
@@ -28,14 +26,8 @@ def call(*arguments: str, **settings) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def sync(tmp_path):
-    with running_simulator(start=FIRST, frozen=True) as simulator:
-        simulator.generate(transactions=300, days=30, later_days=8)
-        simulator.throttle(100_000)
-        folder = SyncFolder(tmp_path, simulator)
-        folder.settings["source"]["config"]["end_date"] = FIRST
-        folder.write()
+    with sync_folder(tmp_path, transactions=300) as folder:
         yield folder
-        assert folder.leaks() == []
 
 
 def test_every_command_has_help_and_a_wrong_option_is_a_wrong_configuration(tmp_path):

@@ -9,20 +9,16 @@ from pathlib import Path
 import pytest
 import yaml
 
-from integration_tests.simulator.server import running_simulator
 from integration_tests.support.processes import RUN_SECONDS
-from integration_tests.support.sync import ENVIRONMENT, PROGRAM, PROGRAMS, SyncFolder
+from integration_tests.support.sync import ENVIRONMENT, FIRST, PROGRAM, PROGRAMS, SyncFolder, sync_folder
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
-FIRST = "2026-04-01T12:00:00"
 
 
 @pytest.fixture
 def sync(tmp_path):
-    with running_simulator(start=FIRST, frozen=True) as simulator:
-        simulator.generate(transactions=60, days=5, later_days=8)
-        folder = SyncFolder(tmp_path, simulator)
-        folder.settings["source"]["config"] |= {"start_date": "2026-03-27", "end_date": FIRST}
+    with sync_folder(tmp_path, transactions=60, days=5) as folder:
+        folder.settings["source"]["config"]["start_date"] = "2026-03-27"
         folder.write()
         keys = tmp_path / "keys.env"
         keys.write_text("".join(f"{name}={value}\n" for name, value in ENVIRONMENT.items()))

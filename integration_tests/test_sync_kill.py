@@ -10,25 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from integration_tests.simulator.server import running_simulator
 from integration_tests.support.processes import RUN_SECONDS
-from integration_tests.support.sync import PROGRAM, SyncFolder
-
-FIRST = "2026-04-01T12:00:00"
+from integration_tests.support.sync import FIRST, PROGRAM, SyncFolder, sync_folder
 
 
 @pytest.fixture
 def slow(tmp_path):
-    with running_simulator(start=FIRST, frozen=True) as simulator:
-        simulator.generate(transactions=600, days=30, later_days=8)
-        simulator.throttle(100_000)
-        simulator.fault("slow", "/api/v3/transactions", seconds=0.6, times=0)
-        folder = SyncFolder(tmp_path, simulator)
-        folder.settings["source"]["config"]["end_date"] = FIRST
-        folder.settings["destination"]["batch_rows"] = 5
-        folder.write()
+    with sync_folder(tmp_path, transactions=600, slow_seconds=0.6, batch_rows=5) as folder:
         yield folder
-        assert folder.leaks() == []
 
 
 def start(folder: SyncFolder) -> subprocess.Popen[bytes]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from integration_tests.simulator.server import running_simulator
-from integration_tests.support.sync import SyncFolder
+from integration_tests.support.sync import FIRST, SyncFolder
 
-FIRST, SECOND = "2026-04-01T12:00:00", "2026-04-08T12:00:00"
+SECOND = "2026-04-08T12:00:00"
 
 
 @pytest.fixture

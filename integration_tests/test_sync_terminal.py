@@ -7,24 +7,16 @@ import re
 import pexpect
 import pytest
 
-from integration_tests.simulator.server import running_simulator
 from integration_tests.support.processes import RUN_SECONDS
-from integration_tests.support.sync import PROGRAM, SyncFolder
+from integration_tests.support.sync import FIRST, PROGRAM, SyncFolder, sync_folder
 
-FIRST = "2026-04-01T12:00:00"
 ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
 @pytest.fixture
 def slow(tmp_path):
     """A folder whose run takes some seconds."""
-    with running_simulator(start=FIRST, frozen=True) as simulator:
-        simulator.generate(transactions=600, days=30, later_days=8)
-        simulator.throttle(100_000)
-        simulator.fault("slow", "/api/v3/transactions", seconds=0.1, times=0)
-        folder = SyncFolder(tmp_path, simulator)
-        folder.settings["source"]["config"]["end_date"] = FIRST
-        folder.write()
+    with sync_folder(tmp_path, transactions=600, slow_seconds=0.1) as folder:
         yield folder
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from integration_tests.simulator.client import SimulatorClient
+from integration_tests.simulator.server import running_simulator
 from integration_tests.support.processes import EMAIL, RUN_SECONDS
 
 #: The tests' own environment: an installation trimmed as in the images (`CONNECTORS_BIN`) has no extra `[cli]`.
@@ -23,6 +26,10 @@ ENVIRONMENT = {
     "WICKED_REPORTS_API_KEY": SimulatorClient.wicked_key,
 }
 CONTACT_RULE = {"field": "sub_ids.*", "pattern": "^(?P<contact_id>U[0-9]+)-"}
+
+
+#: The simulator's time, up to which the folders of `sync_folder` are read.
+FIRST = "2026-04-01T12:00:00"
 
 
 class SyncFolder:
@@ -94,3 +101,24 @@ class SyncFolder:
         texts = [*self.outputs, *logs]
         secrets = [secret for secret in ENVIRONMENT.values() if any(secret in text for text in texts)]
         return [*secrets, *(address for text in texts for address in EMAIL.findall(text))]
+
+
+@contextlib.contextmanager
+def sync_folder(
+    path: Path, *, transactions: int, days: int = 30, slow_seconds: float = 0.0, **destination: Any
+) -> Iterator[SyncFolder]:
+    """Yield a folder with a simulator of its own; at the end its output and logs may have no secret and no address.
+
+    `slow_seconds` is how long each page of transactions takes; `destination` are settings of the destination.
+    """
+    with running_simulator(start=FIRST, frozen=True) as simulator:
+        simulator.generate(transactions=transactions, days=days, later_days=8)
+        simulator.throttle(100_000)
+        if slow_seconds:
+            simulator.fault("slow", "/api/v3/transactions", seconds=slow_seconds, times=0)
+        folder = SyncFolder(path, simulator)
+        folder.settings["source"]["config"]["end_date"] = FIRST
+        folder.settings["destination"] |= destination
+        folder.write()
+        yield folder
+        assert folder.leaks() == []

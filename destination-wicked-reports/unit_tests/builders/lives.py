@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable
 from decimal import Decimal
 from typing import Any
 
+import pytest
 from destination_wicked_reports.mappings.base import Normalizer
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -25,8 +26,22 @@ Worth = dict[tuple[str, str], Decimal]
 #: Few amounts, so that they often cancel each other.
 AMOUNTS = st.one_of(st.sampled_from([400, 1000, 1400]), st.integers(0, 3000)).map(lambda number: Decimal(number) / 100)
 #: Enough to find what is common, and what `make campaign` runs.
-LIVES = settings(max_examples=15, stateful_step_count=25, deadline=None)
-MANY_LIVES = settings(LIVES, max_examples=2000)
+_FEW = settings(max_examples=15, stateful_step_count=25, deadline=None)
+_MANY = settings(_FEW, max_examples=2000)
+
+
+def few(machine: type[RuleBasedStateMachine]) -> type:
+    """Return the test case of a state machine for `make test`."""
+    case: type = machine.TestCase
+    case.settings = _FEW
+    return case
+
+
+def many(machine: type[RuleBasedStateMachine]) -> type:
+    """Return the test case of a state machine for `make campaign`."""
+    case: type = type(f"Many{machine.__name__}", (machine,), {}).TestCase
+    case.settings = _MANY
+    return pytest.mark.campaign(case)
 
 
 class SaleLives(RuleBasedStateMachine):

@@ -7,8 +7,7 @@ from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any, ClassVar
 
-import pytest
-from builders.lives import AMOUNTS, LIVES, MANY_LIVES, Record, SaleLives, Worth
+from builders.lives import AMOUNTS, Record, SaleLives, Worth, few, many
 from builders.sovrn import click, make_normalizer, taken_back, transaction
 from destination_wicked_reports.config.mappings import SovrnMapping
 from destination_wicked_reports.mappings.affiliate.sovrn_records import SovrnReader, SovrnRow
@@ -95,19 +94,7 @@ class LivesWithSmallChanges(Lives):
     options: ClassVar[dict[str, Any]] = {**Lives.options, "smallest_change": "2.50"}
 
 
-class ManyLives(Lives):
-    pass
-
-
-class ManyLivesWithSmallChanges(LivesWithSmallChanges):
-    pass
-
-
-TestLives = Lives.TestCase
-TestLives.settings = LIVES
-TestLivesWithSmallChanges = LivesWithSmallChanges.TestCase
-TestLivesWithSmallChanges.settings = LIVES
-TestManyLives = pytest.mark.campaign(ManyLives.TestCase)
-TestManyLives.settings = MANY_LIVES
-TestManyLivesWithSmallChanges = pytest.mark.campaign(ManyLivesWithSmallChanges.TestCase)
-TestManyLivesWithSmallChanges.settings = MANY_LIVES
+TestLives = few(Lives)
+TestLivesWithSmallChanges = few(LivesWithSmallChanges)
+TestManyLives = many(Lives)
+TestManyLivesWithSmallChanges = many(LivesWithSmallChanges)

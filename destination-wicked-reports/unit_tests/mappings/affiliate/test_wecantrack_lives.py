@@ -7,9 +7,8 @@ from decimal import Decimal
 from random import Random
 from typing import Any, ClassVar
 
-import pytest
 from builders.affiliate import make_normalizer, transaction
-from builders.lives import AMOUNTS, LIVES, MANY_LIVES, Record, SaleLives, Worth
+from builders.lives import AMOUNTS, Record, SaleLives, Worth, few, many
 from destination_wicked_reports.mappings.base import Normalizer
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
@@ -113,27 +112,9 @@ class LivesWithSmallChanges(Lives):
     options: ClassVar[dict[str, Any]] = {"smallest_change": "2.50"}
 
 
-class ManyLives(Lives):
-    pass
-
-
-class ManyLivesRecognizedWhenApproved(LivesRecognizedWhenApproved):
-    pass
-
-
-class ManyLivesWithSmallChanges(LivesWithSmallChanges):
-    pass
-
-
-TestLives = Lives.TestCase
-TestLives.settings = LIVES
-TestLivesRecognizedWhenApproved = LivesRecognizedWhenApproved.TestCase
-TestLivesRecognizedWhenApproved.settings = LIVES
-TestLivesWithSmallChanges = LivesWithSmallChanges.TestCase
-TestLivesWithSmallChanges.settings = LIVES
-TestManyLives = pytest.mark.campaign(ManyLives.TestCase)
-TestManyLives.settings = MANY_LIVES
-TestManyLivesRecognizedWhenApproved = pytest.mark.campaign(ManyLivesRecognizedWhenApproved.TestCase)
-TestManyLivesRecognizedWhenApproved.settings = MANY_LIVES
-TestManyLivesWithSmallChanges = pytest.mark.campaign(ManyLivesWithSmallChanges.TestCase)
-TestManyLivesWithSmallChanges.settings = MANY_LIVES
+TestLives = few(Lives)
+TestLivesRecognizedWhenApproved = few(LivesRecognizedWhenApproved)
+TestLivesWithSmallChanges = few(LivesWithSmallChanges)
+TestManyLives = many(Lives)
+TestManyLivesRecognizedWhenApproved = many(LivesRecognizedWhenApproved)
+TestManyLivesWithSmallChanges = many(LivesWithSmallChanges)

@@ -6,9 +6,8 @@ from collections.abc import Collection, Iterable
 from decimal import Decimal
 from typing import Any
 
-import pytest
 from builders.bigcommerce import CHANGES, TODAY, Life
-from builders.lives import LIVES, MANY_LIVES, Record, SaleLives, Worth
+from builders.lives import Record, SaleLives, Worth, few, many
 from destination_wicked_reports.config.mappings import BigcommerceMapping
 from destination_wicked_reports.mappings.base import Normalizer
 from destination_wicked_reports.mappings.bigcommerce.normalizer import BigcommerceNormalizer
@@ -68,11 +67,5 @@ class Lives(SaleLives):
         }
 
 
-class ManyLives(Lives):
-    pass
-
-
-TestLives = Lives.TestCase
-TestLives.settings = LIVES
-TestManyLives = pytest.mark.campaign(ManyLives.TestCase)
-TestManyLives.settings = MANY_LIVES
+TestLives = few(Lives)
+TestManyLives = many(Lives)
