@@ -14,13 +14,12 @@ from integration_tests.test_guards import (
     nets,
     refusal,
     sale,
-    server,
     shop_order,
     sovrn,
     wecantrack,
 )
 
-__all__ = ["config", "server"]
+__all__ = ["config"]
 
 ALL_STATES = state(9, "transactions")
 
