@@ -111,8 +111,9 @@ class Letters:
 class Connection:
     """Runs of one mapping through writer, dispatcher and ledger.
 
-    Wicked refuses the orders and payments of a run at the positions `refused`. The run ends at request `lost`, which
-    Wicked got if `arrives`; the next run finds it in the outbox.
+    Wicked refuses the orders and payments of a run at the positions `refused`, except what it has already: a duplicate
+    does not fail (docs/vendors/wicked-reports.md 1). The run ends at request `lost`, which Wicked got if `arrives`; the
+    next run finds it in the outbox.
     """
 
     def __init__(self, make_normalizer: Callable[[], Normalizer]) -> None:
@@ -167,7 +168,7 @@ class Connection:
             if row.endpoint not in ("orders", "order_payments"):
                 continue
             self._rows += 1
-            if self._rows in self._refused and not lost:
+            if self._rows in self._refused and not lost and not self.wicked.has(row):
                 refused[position] = "refused"
             elif not lost or self._arrives:
                 self.wicked.receive(row)
