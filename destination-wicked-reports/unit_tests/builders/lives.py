@@ -41,7 +41,7 @@ def many(machine: type[RuleBasedStateMachine]) -> type:
     """Return the test case of a state machine for `make campaign`."""
     case: type = type(f"Many{machine.__name__}", (machine,), {}).TestCase
     case.settings = _MANY
-    return pytest.mark.campaign(case)
+    return pytest.mark.campaign(pytest.mark.timeout(3600)(case))
 
 
 class SaleLives(RuleBasedStateMachine):

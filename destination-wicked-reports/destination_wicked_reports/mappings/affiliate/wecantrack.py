@@ -27,6 +27,7 @@ from destination_wicked_reports.mappings.affiliate.base import (
     EXCLUDED_NETWORK,
     NO_ADDRESS,
     OUTDATED,
+    SMALL_CHANGE,
     AffiliateNormalizer,
     Output,
     Sale,
@@ -109,7 +110,8 @@ class WecantrackNormalizer(AffiliateNormalizer):
         orders.record_times.load(keys)
         batch = _Batch(orders, {})
         self._prepare_lookup(((sale.record.data, batch.state(key)) for sale, key in sales), orders)
-        if self._lookup is None and orders.sale_totals.empty and all(sale.amount >= 0 for sale, _ in sales):
+        has_returns = not orders.sale_totals.empty or any(sale.amount < 0 for sale, _ in sales)
+        if self._lookup is None and not self._smallest_change and not has_returns:
             for sale, key in sales:
                 yield from self._attempt(sale, key, batch, self._rows)
         else:
@@ -205,7 +207,10 @@ class WecantrackNormalizer(AffiliateNormalizer):
         waiting = [one for one in waiting if one.key != key]
         must_wait = state is None and self._must_wait(sale)
         if own is None and not waiting and sale.amount >= 0 and not must_wait:
-            return self._rows(sale, key, state)
+            output = self._rows(sale, key, state)
+            if any(isinstance(one, Skip) and one.reason == SMALL_CHANGE for one in output):
+                totals.put(Contribution(key, key, sale.amount, sale.aliases, updated_at, sale.currency))
+            return output
         same_currency = state is None or state.currency == sale.currency
         sent = None if state is None else own.amount if own is not None and own.sale_key == key else state.net
         value = self._recognized(sale, sent, same_currency=same_currency)
@@ -298,8 +303,8 @@ class WecantrackNormalizer(AffiliateNormalizer):
         """Return the rows of the sale `key` after the row `sale` took something back from it."""
         parent, totals = batch.state(key), batch.orders.sale_totals
         if parent is not None:
-            left = totals.amount(key)
-            return self._changes(replace(sale, currency=parent.currency), key, parent, left, own_record=False)
+            sale = replace(sale, currency=self._currency_of(key, totals) or parent.currency)
+            return self._changes(sale, key, parent, totals.amount(key), own_record=False)
         total = totals.total(key)
         if total is None or total.facts == b"{}":
             return []

@@ -314,6 +314,23 @@ class TestStatus:
         assert [payment[:2] for payment in payments(made)] == [("REFUNDED", 6)]
 
 
+def test_a_sale_that_loses_its_return_to_another_currency_counts_in_its_own():
+    run = Run()
+    run(sale("4.00"), returned("-4.00", currency_id="EUR"))
+    later = {"last_wct_update": "2024-07-02 09:30:00"}
+    run(returned("-4.00", **later), sale("4.00", currency_id="EUR", **later))
+    assert (run.wicked.nets("USD"), run.wicked.nets("EUR")) == ((0, 0), (4, 4))
+
+
+@pytest.mark.parametrize("apart", [True, False])
+def test_a_small_change_that_waits_counts_when_a_return_comes(apart):
+    run = Run(smallest_change="2.50")
+    records = [sale("7.51"), sale("10.00", last_wct_update=CHANGED), returned("-7.51")]
+    for group in [[one] for one in records] if apart else [records]:
+        run(*group)
+    assert run.nets == (Decimal("2.49"), Decimal("2.49"))
+
+
 def test_the_stored_return_is_reported_with_its_record_and_holds_no_state_back():
     (letter,) = Run()(returned("-4.00"))
     assert isinstance(letter, Reject)
