@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
 
-import orjson
-
 from destination_wicked_reports.api.endpoints import CONTACTS, ORDER_ITEMS, ORDERS, PRODUCTS
+from destination_wicked_reports.api.json_text import text_of, texts_of
 from destination_wicked_reports.api.rows import SEPARATOR
 from destination_wicked_reports.model import Row
 
@@ -29,7 +28,7 @@ MOST_PRODUCTS = 1000
 #: Domains reserved for examples and tests (RFC 2606, RFC 6761), and names that nobody but a tester has. Synthetic
 #: contacts are at `.invalid`, on purpose.
 _TEST_ADDRESS = re.compile(
-    r"(?i)\A(?:test|testing|asdf|foo|qwerty)[0-9]*@|[@.](?:example(?:\.(?:com|net|org))?|test|localhost)\Z"
+    rb"(?im)^(?:test|testing|asdf|foo|qwerty)[0-9]*@|[@.](?:example(?:\.(?:com|net|org))?|test|localhost)$"
 )
 _SECONDS_AHEAD = 86_400
 
@@ -44,21 +43,26 @@ class Check:
 
 
 class _Shared:
-    """Whether one value is the same for several people."""
+    """Whether the value of one field is the same for several people."""
 
-    def __init__(self) -> None:
+    def __init__(self, start: bytes) -> None:
         self.seen = False
-        self._first: Any = None
+        self._start = start
+        self._first = b""
         self._differs = False
         self._people: set[bytes] = set()
 
-    def add(self, value: Any, person: str) -> None:
+    def add(self, body: bytes, person: bytes) -> None:
+        if self._differs or self._start not in body:
+            return
+        value = text_of(body, self._start)
+        if not value:
+            return
         if not self.seen:
             self.seen, self._first = True, value
-        elif value != self._first:
-            self._differs = True
+        self._differs = value != self._first
         if not self._differs and len(self._people) < FEWEST_PEOPLE:
-            self._people.add(blake2b(person.encode(errors="replace"), digest_size=8).digest())
+            self._people.add(blake2b(person, digest_size=8).digest())
 
     @property
     def same_for_all(self) -> bool:
@@ -66,61 +70,61 @@ class _Shared:
 
 
 class Health:
-    """Looks at the rows that Wicked accepted. `test_mode`: test addresses are expected."""
+    """Looks at the rows that Wicked accepted. `test_mode`: test addresses are expected.
+
+    It searches the encoded rows, which is faster than parsing them again.
+    """
 
     def __init__(self, *, test_mode: bool = False) -> None:
         self._test_mode = test_mode
         self._orders = self._with_address = self._at_midnight = self._ahead = self._test_addresses = 0
         self._addresses = 0
-        self._ip, self._subscription = _Shared(), _Shared()
+        self._ip, self._subscription = _Shared(b'"IP_Address":"'), _Shared(b'"SubscriptionID":"')
         self._buyers: set[bytes] = set()
         self._products: set[str] = set()
 
     def add(self, endpoint: str, rows: Sequence[Row]) -> None:
         """Look at accepted rows of one endpoint."""
+        bodies = [row.body for row in rows]
         if endpoint == ORDERS.name:
-            latest = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(time.time() + _SECONDS_AHEAD))
-            for row in rows:
-                self._add_order(orjson.loads(row.body), latest)
+            self._add_orders(bodies)
+            self._add_products(bodies)
         elif endpoint == CONTACTS.name:
-            for row in rows:
-                fields = orjson.loads(row.body)
-                self._add_address(fields.get("Email"))
-                self._add_ip(fields, str(fields.get("Email")))
+            addresses = [text_of(body, b'"Email":"') for body in bodies]
+            self._add_addresses(addresses)
+            for body, address in zip(bodies, addresses, strict=True):
+                self._ip.add(body, address)
         elif endpoint == ORDER_ITEMS.name:
-            for row in rows:
-                fields = orjson.loads(row.body)
-                self._add_product(str(fields.get("SourceSystem")), fields)
+            self._add_products(bodies)
 
-    def _add_order(self, order: Mapping[str, Any], latest: str) -> None:
-        address = order.get("ContactEmail") or ""
-        person = address or str(order.get("ContactID"))
-        self._orders += 1
-        self._with_address += bool(address)
-        self._add_address(address)
-        if len(self._buyers) < FEWEST_PEOPLE:
-            self._buyers.add(blake2b(person.encode(errors="replace"), digest_size=8).digest())
-        self._add_ip(order, person)
-        if order.get("SubscriptionID"):
-            self._subscription.add(order["SubscriptionID"], person)
-        created = str(order.get("CreateDate"))
-        self._at_midnight += created.endswith("00:00:00")
-        self._ahead += created > latest
-        for item in order.get("OrderItems") or ():
-            self._add_product(str(order.get("SourceSystem")), item)
+    def _add_orders(self, bodies: Sequence[bytes]) -> None:
+        latest = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(time.time() + _SECONDS_AHEAD)).encode()
+        addresses = [text_of(body, b'"ContactEmail":"') for body in bodies]
+        self._orders += len(bodies)
+        self._with_address += len(bodies) - addresses.count(b"")
+        self._add_addresses(addresses)
+        for body, address in zip(bodies, addresses, strict=True):
+            person = address or text_of(body, b'"ContactID":"')
+            if len(self._buyers) < FEWEST_PEOPLE:
+                self._buyers.add(blake2b(person, digest_size=8).digest())
+            self._ip.add(body, person)
+            self._subscription.add(body, person)
+            created = text_of(body, b'"CreateDate":"')
+            self._at_midnight += created.endswith(b"00:00:00")
+            self._ahead += created > latest
 
-    def _add_address(self, address: str | None) -> None:
-        if address:
-            self._addresses += 1
-            self._test_addresses += bool(_TEST_ADDRESS.search(address))
+    def _add_addresses(self, addresses: Iterable[bytes]) -> None:
+        known = [address for address in addresses if address]
+        self._addresses += len(known)
+        if _TEST_ADDRESS.search(b"\n".join(known)):
+            self._test_addresses += sum(bool(_TEST_ADDRESS.search(address)) for address in known)
 
-    def _add_ip(self, fields: Mapping[str, Any], person: str) -> None:
-        if fields.get("IP_Address"):
-            self._ip.add(fields["IP_Address"], person)
-
-    def _add_product(self, source_system: str, item: Mapping[str, Any]) -> None:
-        if item.get("ProductID") and len(self._products) < MOST_PRODUCTS:
-            self._products.add(f"{source_system}{SEPARATOR}{item['ProductID']}")
+    def _add_products(self, bodies: Iterable[bytes]) -> None:
+        for body in bodies:
+            if len(self._products) >= MOST_PRODUCTS:
+                return
+            system = text_of(body, b'"SourceSystem":"').decode()
+            self._products.update(f"{system}{SEPARATOR}{one.decode()}" for one in texts_of(body, b'"ProductID":"'))
 
     def checks(self, changed: int, known: Callable[[str, Sequence[str]], Mapping[str, Any]]) -> Iterator[Check]:
         """Yield the checks that apply to the rows of this run.
