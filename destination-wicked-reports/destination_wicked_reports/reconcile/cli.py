@@ -25,14 +25,18 @@ from destination_wicked_reports.errors import ConfigurationError, LedgerError, R
 from destination_wicked_reports.ledger.engines import reason
 from destination_wicked_reports.reconcile.comparison import Comparison, compare
 from destination_wicked_reports.reconcile.expected import Expected, expect
+from destination_wicked_reports.reconcile.options import add_reading_options
 from destination_wicked_reports.reconcile.report import as_json, html, text
-from destination_wicked_reports.reconcile.reported import ReportedOrders, read_account, read_files, reader_settings
+from destination_wicked_reports.reconcile.reported import (
+    HISTORY,
+    ReportedOrders,
+    read_account,
+    read_files,
+    reader_settings,
+    refuse_test_mode,
+)
 
-#: The one-time load of history covers 365 days (docs/vendors/wicked-reports.md 2.1), so no sent order should be older.
-_HISTORY = timedelta(days=366)
 _DAY = timedelta(days=1)
-#: Rows are processed daily and can take 24 hours to be reported (docs/vendors/wicked-reports.md 2.1).
-_GRACE_HOURS = 24.0
 _MAX_ROWS = 100
 CANNOT_TELL = 2
 
@@ -83,12 +87,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--destination-config", required=True, **files, help="the configuration of destination-wicked-reports"
     )
-    parser.add_argument(
-        "--source-config",
-        **files,
-        help="the configuration of source-wicked-reports; by default, it uses the destination's key and address and "
-        "reads from a year before the first order was sent",
-    )
+    add_reading_options(parser)
     parser.add_argument(
         "--sent",
         nargs="+",
@@ -113,13 +112,6 @@ def _parser() -> argparse.ArgumentParser:
         help="the time zone of the days: UTC, or a name such as America/New_York",
     )
     parser.add_argument(
-        "--grace-hours",
-        type=_hours,
-        default=_GRACE_HOURS,
-        metavar="HOURS",
-        help="rows sent less than this long before the read may not be processed yet (24)",
-    )
-    parser.add_argument(
         "--tolerance",
         type=_share,
         default=Decimal(0),
@@ -138,11 +130,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _comparison(options: argparse.Namespace) -> Comparison:
     config = Config.parse(read_config_file(options.destination_config))
-    if config.test_mode:
-        raise ConfigurationError(
-            "test_mode is on, and the outbound API never reports rows of the test store: there is nothing to compare. "
-            "Use the API verification tool in Wicked Reports, or the configuration of the live connection."
-        )
+    refuse_test_mode(config)
     if options.html and not options.html.absolute().parent.is_dir():
         raise ConfigurationError(f"The folder of --html {options.html} does not exist: create it first.")
     first = options.first
@@ -186,7 +174,7 @@ def _read(
         return read_account(reader_settings(config, own, start - _DAY, until, exactly=first is not None))
     dates = [date.fromisoformat(order.date[:10]) for order in expected.orders.values() if order.date]
     if expected.first_sent_at:
-        dates.append((datetime.fromtimestamp(expected.first_sent_at, timezone.utc) - _HISTORY).date())
+        dates.append((datetime.fromtimestamp(expected.first_sent_at, timezone.utc) - HISTORY).date())
     dates.append(first or datetime.now(timezone.utc).date())
     return read_account(reader_settings(config, own, min(dates)))
 
@@ -203,13 +191,6 @@ def _zone(text: str) -> tzinfo:
         return timezone.utc if text.upper() == "UTC" else ZoneInfo(text)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         raise argparse.ArgumentTypeError("not a time zone; use an IANA name such as America/New_York") from None
-
-
-def _hours(text: str) -> float:
-    hours = float(text)
-    if not 0 <= hours <= 24 * 366:
-        raise argparse.ArgumentTypeError("not a number of hours from 0 to a year")
-    return hours
 
 
 def _share(text: str) -> Decimal:

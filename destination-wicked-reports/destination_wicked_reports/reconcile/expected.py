@@ -8,7 +8,6 @@ from pathlib import Path
 
 from destination_wicked_reports.api.endpoints import ORDER_PAYMENTS
 from destination_wicked_reports.config.spec import Config, NoLedger
-from destination_wicked_reports.errors import ConfigurationError
 from destination_wicked_reports.ledger.history import open_history
 from destination_wicked_reports.reconcile.dry_run import DryRun, MappedOrder, MappedPayment, run_mapping
 from destination_wicked_reports.reconcile.ledger_reader import (
@@ -17,6 +16,7 @@ from destination_wicked_reports.reconcile.ledger_reader import (
     SentRow,
     order_id_of,
     read_ledger,
+    refuse_other_account,
 )
 from destination_wicked_reports.reconcile.orders import OrderId, SentOrder, Step, display_id
 
@@ -49,12 +49,8 @@ def expect(config: Config, files: Sequence[Path] = (), catalog: Path | None = No
     if not (files and isinstance(config.ledger, NoLedger)):
         with open_history(config) as history:
             ledger = read_ledger(history.connection, history.store)
-            if not (ledger.was_filled_by(config.api_key) or config.new_api_key):
-                raise ConfigurationError(
-                    "The ledger was filled with another API key, so it may belong to another account. Use the "
-                    "configuration that it belongs to; if the key of the same account was renewed, set "
-                    '"new_api_key": true.'
-                )
+            if ledger.rows:
+                refuse_other_account(config, ledger.key_fingerprints)
     expected = Expected(ledger.orders if ledger else {}, set())
     if files:
         _add_records(expected, ledger, run_mapping(config, files, catalog))

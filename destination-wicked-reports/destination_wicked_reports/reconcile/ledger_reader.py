@@ -8,6 +8,7 @@ none. Orders that were sent before their source system was renamed in the ledger
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -17,6 +18,8 @@ from sqlalchemy import Connection, select
 
 from destination_wicked_reports.api.endpoints import ORDER_PAYMENTS, ORDERS
 from destination_wicked_reports.api.rows import SEPARATOR
+from destination_wicked_reports.config.spec import Config
+from destination_wicked_reports.errors import ConfigurationError
 from destination_wicked_reports.ledger.ledger import fingerprint
 from destination_wicked_reports.ledger.outbox import decode_payments, decode_sale
 from destination_wicked_reports.ledger.schema import sale_events, sales, sent, settings
@@ -39,7 +42,8 @@ class SentRow:
 class LedgerOrders:
     """The orders of one store of a ledger.
 
-    `rows` has every order and payment row by endpoint and key, `key_fingerprints` the API keys used to send them.
+    `rows` has every order and payment row by endpoint and key, `key_fingerprints` the API keys used to send them; see
+    `refuse_other_account`.
     `sales` has the orders of each affiliate and shop sale by its key, `nets` what the sale counts for.
     """
 
@@ -49,16 +53,11 @@ class LedgerOrders:
     sales: dict[str, list[OrderId]] = field(default_factory=dict)
     nets: dict[str, Decimal] = field(default_factory=dict)
 
-    def was_filled_by(self, api_key: str) -> bool:
-        """Return whether the rows were sent with this API key; True if there are none."""
-        return not self.rows or fingerprint(api_key) in self.key_fingerprints
-
 
 def read_ledger(connection: Connection, store: str) -> LedgerOrders:
     """Read the orders of one store, `live` or `test`."""
     found = LedgerOrders()
-    names = connection.scalars(select(settings.c.name).where(settings.c.name.startswith(f"key.{store}.")))
-    found.key_fingerprints = {name.rpartition(".")[2] for name in names}
+    found.key_fingerprints = key_fingerprints(connection, store)
     columns = (sent.c.endpoint, sent.c.key, sent.c.status, sent.c.sent_at)
     query = select(*columns).where(sent.c.store == store, sent.c.endpoint.in_([ORDERS.name, ORDER_PAYMENTS.name]))
     for row in connection.execute(query):
@@ -78,6 +77,22 @@ def read_ledger(connection: Connection, store: str) -> LedgerOrders:
         if sale.renamed:
             _use_former_names(found, row.key, sale)
     return found
+
+
+def key_fingerprints(connection: Connection, store: str) -> set[str]:
+    """Return the fingerprints of the API keys that the rows of a store were sent with."""
+    names = connection.scalars(select(settings.c.name).where(settings.c.name.startswith(f"key.{store}.")))
+    return {name.rpartition(".")[2] for name in names}
+
+
+def refuse_other_account(config: Config, fingerprints: Collection[str]) -> None:
+    """Raise ConfigurationError if rows were sent with other API keys than the configured one."""
+    if fingerprint(config.api_key) not in fingerprints and not config.new_api_key:
+        raise ConfigurationError(
+            "The ledger was filled with another API key, so it may belong to another account. Use the "
+            "configuration that it belongs to; if the key of the same account was renewed, set "
+            '"new_api_key": true.'
+        )
 
 
 def order_id_of(key: str) -> OrderId:

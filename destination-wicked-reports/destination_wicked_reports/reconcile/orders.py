@@ -108,14 +108,23 @@ class SentOrder:
         return self.steps[-1].payments if self.steps else PaymentTotals()
 
 
+class ReportedPayment(NamedTuple):
+    """One payment of a reported order: its status as `status_name` has it; None or "" for what is not readable."""
+
+    status: str
+    amount: Decimal | None
+    date: str
+
+
 @dataclass(slots=True)
 class ReportedOrder:
-    """An order as Wicked's outbound API reports it."""
+    """An order as Wicked's outbound API reports it; `listed` has its payments one by one if that was asked for."""
 
     total: Decimal
     currency: str
     date: str
     payments: PaymentTotals
+    listed: tuple[ReportedPayment, ...] = ()
 
     @property
     def nets_differ(self) -> bool:
@@ -125,10 +134,21 @@ class ReportedOrder:
 
 def to_cents(value: Any) -> Decimal:
     """Return an amount in cents; 0 if it is not a number."""
+    return parse_cents(value) or ZERO
+
+
+def parse_cents(value: Any) -> Decimal | None:
+    """Return an amount in cents; None if it is not a number."""
     try:
-        return cents(Decimal(str(value)))
+        amount = cents(Decimal(str(value)))
     except (InvalidOperation, ValueError):
-        return ZERO
+        return None
+    return amount if amount.is_finite() else None
+
+
+def status_name(status: Any) -> str:
+    """Return a payment's status in capital letters; an empty one counts as APPROVED."""
+    return str(status or APPROVED).upper()
 
 
 def total_payments(payments: Iterable[tuple[Any, Any]]) -> PaymentTotals:

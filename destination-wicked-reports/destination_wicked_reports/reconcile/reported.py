@@ -13,19 +13,29 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, timezone
+from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from destination_wicked_reports.base.terminal_log import printable
 from destination_wicked_reports.config.spec import Config
-from destination_wicked_reports.errors import ReadError
-from destination_wicked_reports.reconcile.orders import OrderId, ReportedOrder, to_cents, total_payments
+from destination_wicked_reports.errors import ConfigurationError, ReadError
+from destination_wicked_reports.reconcile.orders import (
+    OrderId,
+    ReportedOrder,
+    ReportedPayment,
+    parse_cents,
+    status_name,
+    to_cents,
+    total_payments,
+)
 
 READER = "source-wicked-reports"
+#: The one-time load of history covers 365 days (docs/vendors/wicked-reports.md 2.1), so no sent order should be older.
+HISTORY = timedelta(days=366)
 STREAM = "orders"
 #: Values of `sourceSystem` for an unknown source system (docs/vendors/wicked-reports.md 2.10, 5.2).
 _NO_SYSTEM = frozenset({"", "unknown"})
@@ -50,10 +60,14 @@ class ReportedOrders:
     at: float = 0.0
 
 
-class _Collector:
-    """Collects orders from output lines. An order that changes during the read is read twice; the last one counts."""
+class OrderCollector:
+    """Collects orders from output lines. An order that changes during the read is read twice; the last one counts.
 
-    def __init__(self) -> None:
+    If source ids are `wanted`, only these orders are collected, with their payments one by one.
+    """
+
+    def __init__(self, wanted: Collection[str] | None = None) -> None:
+        self._wanted = wanted
         self._by_wicked_id: dict[str, tuple[OrderId, ReportedOrder]] = {}
         self._incomplete = False
         #: UNIX seconds, infinite if no record has a time
@@ -85,11 +99,14 @@ class _Collector:
     def _add_order(self, data: dict[str, Any]) -> None:
         payments = data.get("payments") or ()
         order_id = str(data.get("sourceSystem") or ""), str(data["sourceId"])
+        if self._wanted is not None and order_id[1] not in self._wanted:
+            return
         order = ReportedOrder(
             to_cents(data.get("amount") or 0),
             str(data.get("currency") or ""),
             _utc(data.get("date")),
             total_payments((payment.get("status"), payment.get("amount") or 0) for payment in payments),
+            () if self._wanted is None else tuple(map(_listed, payments)),
         )
         self._by_wicked_id[str(data["id"])] = order_id, order
 
@@ -115,7 +132,7 @@ class _Collector:
 
 def read_files(files: Sequence[Path]) -> ReportedOrders:
     """Return the orders in the output of earlier reads; raises ReadError if the files are unreadable or incomplete."""
-    collector, oldest = _Collector(), float("inf")
+    collector, oldest = OrderCollector(), float("inf")
     try:
         for path in files:
             oldest = min(oldest, path.stat().st_mtime)
@@ -128,18 +145,18 @@ def read_files(files: Sequence[Path]) -> ReportedOrders:
     return collector.result(min(collector.first_emitted_at, oldest))
 
 
-def read_account(settings: dict[str, Any]) -> ReportedOrders:
+def read_account(settings: dict[str, Any], wanted: Collection[str] | None = None) -> ReportedOrders:
     """Read all orders by running `source-wicked-reports` with the configuration `settings`.
 
-    The source's logs go to standard error. Raises ReadError if the source is not installed, or with the source's own
-    message if it fails.
+    If source ids are `wanted`, only these orders are returned, with their payments one by one. The source's logs go to
+    standard error. Raises ReadError if the source is not installed, or with the source's own message if it fails.
     """
     search_path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     reader = shutil.which(READER, path=search_path)
     if reader is None:
         raise ReadError(
             f"{READER} is not installed next to this command. Install airbyte-source-wicked-reports into the same "
-            "environment, or run it elsewhere and give its output with --read."
+            "environment; wicked-reports-reconcile also takes the output of a run elsewhere with --read."
         )
     with temporary_folder() as folder:
         paths = {"config": Path(folder, "config.json"), "catalog": Path(folder, "catalog.json")}
@@ -149,7 +166,7 @@ def read_account(settings: dict[str, Any]) -> ReportedOrders:
         started = datetime.now(timezone.utc).timestamp()
         with subprocess.Popen(command, stdout=subprocess.PIPE) as process:  # noqa: S603 - our own console script
             assert process.stdout is not None
-            collector = _Collector()
+            collector = OrderCollector(wanted)
             try:
                 _collect(collector, process.stdout)
             except BaseException:
@@ -173,7 +190,7 @@ def temporary_folder() -> Iterator[str]:
         yield name
 
 
-def _collect(collector: _Collector, lines: Iterable[bytes]) -> None:
+def _collect(collector: OrderCollector, lines: Iterable[bytes]) -> None:
     for line in lines:
         log = collector.add(line)
         if log:
@@ -196,6 +213,15 @@ def reader_settings(
     return settings
 
 
+def refuse_test_mode(config: Config) -> None:
+    """Raise ConfigurationError if the configuration uses the test store, which Wicked never reports."""
+    if config.test_mode:
+        raise ConfigurationError(
+            "test_mode is on, and the outbound API never reports rows of the test store: there is nothing to compare. "
+            "Use the API verification tool in Wicked Reports, or the configuration of the live connection."
+        )
+
+
 def match_unknown_systems(reported: ReportedOrders, sent: Iterable[OrderId]) -> dict[OrderId, list[ReportedOrder]]:
     """Return the orders by id; one without a source system gets the sent id that has its source id, if unambiguous."""
     by_source_id: dict[str, set[OrderId]] = {}
@@ -206,6 +232,12 @@ def match_unknown_systems(reported: ReportedOrders, sent: Iterable[OrderId]) -> 
         matches = by_source_id.get(order_id[1], set()) if order_id[0].lower() in _NO_SYSTEM else set()
         found.setdefault(next(iter(matches)) if len(matches) == 1 else order_id, []).extend(orders)
     return found
+
+
+def _listed(payment: dict[str, Any]) -> ReportedPayment:
+    """Return one payment; the source has converted its date, which Wicked sends without a zone, to UTC."""
+    amount = parse_cents(payment.get("amount"))
+    return ReportedPayment(status_name(payment.get("status")), amount, _utc(payment.get("dateUtc")))
 
 
 def _utc(text: Any) -> str:
