@@ -22,7 +22,7 @@ from destination_wicked_reports.config.reader import read_config_file
 from destination_wicked_reports.config.spec import Config
 from destination_wicked_reports.delivery.closing import mode_line
 from destination_wicked_reports.delivery.session import open_dead_letters, open_session
-from destination_wicked_reports.errors import ConfigurationError, LedgerError
+from destination_wicked_reports.errors import ConfigurationError, LedgerError, ReadError
 from destination_wicked_reports.mappings.factory import make_normalizer
 from destination_wicked_reports.signals import SIGNALS
 
@@ -53,7 +53,7 @@ def _run(options: argparse.Namespace, failed: int) -> int:
         return _replay(config, options)
     except AirbyteTracedException as error:
         return _fail(error.message or "The command failed.", failed)
-    except (ConfigurationError, LedgerError) as error:
+    except (ConfigurationError, LedgerError, ReadError) as error:
         return _fail(str(error), failed)
     except BrokenPipeError:
         sys.stderr.close()

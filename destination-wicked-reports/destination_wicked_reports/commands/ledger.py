@@ -13,6 +13,7 @@ from typing import Any
 
 from destination_wicked_reports.base.command_line import day
 from destination_wicked_reports.base.terminal_log import printable
+from destination_wicked_reports.commands.in_doubt import add_in_doubt_options, run_in_doubt
 from destination_wicked_reports.commands.tables import print_json, print_lines, print_rows
 from destination_wicked_reports.config.paths import rejects_path
 from destination_wicked_reports.config.reader import read_config_file
@@ -56,8 +57,8 @@ def add_parser(commands: Any) -> None:
     search.add_argument("id", help="any part of an id: of a source, an order, a line, or SOURCE SYSTEM/ID")
     export = add("export", "print what was sent, and when, row by row; also during a run")
     export.add_argument("--format", choices=("csv", "jsonl"), default="csv")
-    in_doubt = add("in-doubt", "list the rows whose outcome is unknown; also during a run")
-    in_doubt.add_argument("--write", type=Path, metavar="FILE", help="write them to this file, for `replay --in-doubt`")
+    in_doubt = add("in-doubt", "list the rows whose outcome is unknown; also during a run, except to settle them")
+    add_in_doubt_options(in_doubt)
     for job in (status, search, in_doubt):
         job.add_argument("--json", action="store_true", help="print JSON, one object per line")
     forgetting = add("forget", "forget what was sent, so that it is sent again; without --yes only show it")
@@ -76,7 +77,7 @@ def run_ledger(config: Config, options: argparse.Namespace) -> int:
         "status": _status,
         "search": _search,
         "export": _export,
-        "in-doubt": _in_doubt,
+        "in-doubt": run_in_doubt,
         "forget": _forget,
         "copy": _copy,
     }[options.job]
@@ -176,32 +177,6 @@ def _export(config: Config, options: argparse.Namespace) -> None:
         writer.writeheader()
         for row in rows:
             writer.writerow({name: printable(str(value)) for name, value in row.items()})
-
-
-def _in_doubt(config: Config, options: argparse.Namespace) -> None:
-    dead_letters = DeadLetterFile(rejects_path(config))
-    with open_snapshot(config) as snapshot:
-        rows = History(snapshot.connection, snapshot.store).in_doubt()
-    lines = {line["key"]: line for line in dead_letters.open_rows_in_doubt()}
-    shown = [
-        {
-            **row,
-            "dead letter": "yes" if row["ledger_key"] in lines else "no",
-            "reason": lines.get(row["ledger_key"], {}).get("reason", ""),
-        }
-        for row in rows
-    ]
-    for row in shown:
-        del row["ledger_key"]
-    if options.write is not None:
-        count = dead_letters.write_in_doubt(options.write)
-        print_lines(f"{count:,} rows were written to {options.write}. Remove those that Wicked Reports has, then run")
-        print_lines(f"destination-wicked-reports replay --config FILE --rejects {options.write} --in-doubt")
-        return
-    if not shown and not options.json:
-        print_lines("No row is in doubt.")
-        return
-    print_rows(shown, ("at", "endpoint", "key", "stream", "dead letter", "reason"), as_json=options.json)
 
 
 def _forget(config: Config, options: argparse.Namespace) -> None:

@@ -21,11 +21,13 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import json
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from datetime import datetime, timezone
+from decimal import Decimal
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -155,7 +157,9 @@ class DeadLetterFile:
         if counts[REJECTED]:
             todo.append("Fix the rejected rows and send them with `replay`.")
         if counts[IN_DOUBT]:
-            todo.append("Check whether Wicked has the rows in doubt, and send missing ones with `replay --in-doubt`.")
+            todo.append(
+                "`ledger in-doubt --ask` says which rows in doubt Wicked has; `replay --in-doubt` sends the others."
+            )
         return (
             f"Open: {least}{lines_are} in {self.path}{in_doubt}. {' '.join(todo)} `replay --dismiss` closes the rest."
         )
@@ -165,13 +169,16 @@ class DeadLetterFile:
         return self._count_open()[0][IN_DOUBT]
 
     def open_rows_in_doubt(self) -> Iterator[dict[str, Any]]:
-        """Yield the rows in doubt that were neither replayed nor dismissed: `key`, `endpoint` and `reason`."""
+        """Yield the lines of rows in doubt that were neither replayed nor dismissed, with numbers as Decimal."""
         for line in self._open_in_doubt():
-            letter = orjson.loads(line)
-            yield {name: letter.get(name, "") for name in ("key", "endpoint", "reason")}
+            try:
+                letter = json.loads(line, parse_float=Decimal)
+            except (ValueError, RecursionError):  # a run was killed in the middle of a line
+                continue
+            yield {**letter, "id": line_id(line)}
 
-    def write_in_doubt(self, path: Path) -> int:
-        """Write the same lines to a new file, readable by its owner only; return how many."""
+    def write_in_doubt(self, path: Path, ids: Collection[str] | None = None) -> int:
+        """Write the same lines, or those with these ids, to a new file, readable by its owner only; return how many."""
         try:
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         except OSError as error:
@@ -179,8 +186,9 @@ class DeadLetterFile:
         count = 0
         with os.fdopen(descriptor, "wb") as file:
             for line in self._open_in_doubt():
-                file.write(line.rstrip(b"\n") + b"\n")
-                count += 1
+                if ids is None or line_id(line) in ids:
+                    file.write(line.rstrip(b"\n") + b"\n")
+                    count += 1
         return count
 
     def _open_in_doubt(self) -> Iterator[bytes]:

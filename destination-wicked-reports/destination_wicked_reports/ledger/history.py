@@ -128,20 +128,6 @@ class History:
         counts = (self.connection.scalar(query) or 0 for query in waiting)
         return {**found, "in_flight": self.connection.scalar(in_flight), "waiting": sum(counts)}
 
-    def in_doubt(self) -> list[dict[str, Any]]:
-        """Return the rows in doubt: `at`, `endpoint`, `key`, `stream`, and `ledger_key` as the ledger stores it."""
-        query = select(sent).where(sent.c.store == self.store, sent.c.status == IN_DOUBT).order_by(sent.c.sent_at)
-        return [
-            {
-                "at": timestamp(row.sent_at),
-                "endpoint": row.endpoint,
-                "key": display_key(row.key),
-                "stream": row.stream,
-                "ledger_key": row.key,
-            }
-            for row in self.connection.execute(query)
-        ]
-
     def everything(self) -> Iterator[dict[str, Any]]:
         """Yield every time a row was sent: earlier versions first, then the last ones, each with its payments."""
         for table in (sent_before, sent):
