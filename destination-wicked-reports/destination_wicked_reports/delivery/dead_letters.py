@@ -158,7 +158,7 @@ class DeadLetterFile:
             todo.append("Fix the rejected rows and send them with `replay`.")
         if counts[IN_DOUBT]:
             todo.append(
-                "`ledger in-doubt --ask` says which rows in doubt Wicked has; `replay --in-doubt` sends the others."
+                "`ledger in-doubt --ask` says which rows in doubt Wicked has; `replay --in-doubt` sends missing ones."
             )
         return (
             f"Open: {least}{lines_are} in {self.path}{in_doubt}. {' '.join(todo)} `replay --dismiss` closes the rest."
