@@ -30,4 +30,10 @@ def cli() -> None:
     from destination_wicked_reports.sync.command import main
 
     startup.finish()
+    signal.signal(signal.SIGTERM, _interrupt)
     sys.exit(main(sys.argv[1:]))
+
+
+def _interrupt(*_: object) -> None:
+    """End a command as Ctrl-C does, so that it removes its files."""
+    raise KeyboardInterrupt

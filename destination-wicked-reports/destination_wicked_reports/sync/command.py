@@ -15,7 +15,7 @@ from destination_wicked_reports.base.terminal_log import printable
 from destination_wicked_reports.errors import ConfigurationError
 from destination_wicked_reports.sync import inspecting
 from destination_wicked_reports.sync.display import Display
-from destination_wicked_reports.sync.exit_codes import DONE, EXPECTED, MISCONFIGURED, STOPPED, code_of
+from destination_wicked_reports.sync.exit_codes import DONE, EXPECTED, MISCONFIGURED, STOPPED, code_of, machine_error
 from destination_wicked_reports.sync.init import KINDS, Answers, terminal_questions, write_file
 from destination_wicked_reports.sync.runner import Runner
 from destination_wicked_reports.sync.settings import Settings, Sync, read_settings
@@ -46,7 +46,7 @@ def main(arguments: Sequence[str]) -> int:
         sys.stderr.close()
         return STOPPED
     except OSError as error:
-        return _fail(f"This machine refused a file or a process ({error.strerror or type(error).__name__}).", STOPPED)
+        return _fail(str(machine_error(error)), STOPPED)
     except KeyboardInterrupt:
         return _fail("Stopped.", STOPPED)
 
@@ -160,7 +160,8 @@ def _preview(options: argparse.Namespace) -> int:
     more = ["--json"] * options.json
     if options.records is not None:
         more += ["--records", str(options.records)]
-    return max(inspecting.preview(settings, sync, options.days, more) for sync in syncs)
+    several = len(syncs) > 1 and not options.json
+    return max(inspecting.preview(settings, sync, options.days, more, heading=several) for sync in syncs)
 
 
 def _run(options: argparse.Namespace) -> int:

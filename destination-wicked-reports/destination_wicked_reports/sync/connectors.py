@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import sysconfig
 import tempfile
@@ -16,38 +17,68 @@ from typing import Any
 import orjson
 
 from destination_wicked_reports.errors import ConfigurationError
-from destination_wicked_reports.sync.exit_codes import MISCONFIGURED, STOPPED, CommandError
+from destination_wicked_reports.sync.exit_codes import MISCONFIGURED, STOPPED, CommandError, refusal
 from destination_wicked_reports.sync.settings import Source
 
 DESTINATION, RECONCILE = "destination-wicked-reports", "wicked-reports-reconcile"
 #: Where an image finds the files.
 _MOUNT = "/sync"
+_PREFIX = "wicked-reports-sync-"
+#: A file with the id of a container that was started.
+_CONTAINER = ".container"
 #: A connector that checks its key may wait for a rate limit first.
 _ANSWER_SECONDS = 600
 
 
 @contextlib.contextmanager
 def private_folder() -> Iterator[Path]:
-    """Return a new folder that only this user can read, for files with secrets. It is removed at the end."""
+    """Return a new folder that only this user can read, for files with secrets. It is removed at the end.
+
+    So are the containers whose ids are in it, as killing `docker run` or closing its output does not end them.
+    """
     runtime = os.environ.get("XDG_RUNTIME_DIR", "")
     base = runtime if runtime and os.access(runtime, os.W_OK) else None
-    with tempfile.TemporaryDirectory(prefix="wicked-reports-sync-", dir=base) as folder:
-        yield Path(folder)
+    with tempfile.TemporaryDirectory(prefix=_PREFIX, dir=base) as name:
+        folder = Path(name)
+        try:
+            yield folder
+        finally:
+            _remove_containers(folder)
+
+
+def remove_left(folder: Path) -> None:
+    """Remove a private folder and its containers, if a command that was killed has left them."""
+    if folder.name.startswith(_PREFIX) and folder.is_dir():
+        _remove_containers(folder)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove_containers(folder: Path) -> None:
+    ids = [path.read_text(encoding="ascii").strip() for path in folder.glob(f"*{_CONTAINER}")]
+    containers = [each for each in ids if each]
+    engine = shutil.which("docker")
+    if containers and engine:
+        # fails for a container that has ended, which removes itself
+        subprocess.run([engine, "rm", "--force", *containers], capture_output=True, check=False)  # noqa: S603
 
 
 @dataclass(slots=True, frozen=True)
 class Connector:
-    """A connector as a command line; files are written to `folder`."""
+    """A connector as a command line; files are written to `folder`. `image` follows the options of `docker run`."""
 
     name: str
     command: list[str]
     folder: Path
     #: The folder as the connector sees it.
     seen: str
+    image: str = ""
 
     def line(self, command: str, **files: Any) -> list[str]:
         """Return the command line of one Airbyte command; write each file as JSON first."""
-        line = [*self.command, command]
+        line = [*self.command]
+        if self.image:
+            line += ["--cidfile", str(self.folder / f"{self.name}.{command}{_CONTAINER}"), self.image]
+        line.append(command)
         for option, content in files.items():
             line += [f"--{option}", self.file(option, content)]
         return line
@@ -55,9 +86,12 @@ class Connector:
     def file(self, option: str, content: Any) -> str:
         """Write a file as JSON, readable by this user only, and return its path as the connector sees it."""
         name = f"{self.name}.{option}.json"
-        descriptor = os.open(self.folder / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with open(descriptor, "wb") as file:
-            file.write(orjson.dumps(content))
+        try:
+            descriptor = os.open(self.folder / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with open(descriptor, "wb") as file:
+                file.write(orjson.dumps(content))
+        except OSError as error:
+            raise refusal(f"The folder for private files, {self.folder},", error) from None
         return f"{self.seen}/{name}"
 
     def check(self, config: Mapping[str, Any]) -> str:
@@ -96,6 +130,32 @@ class Connector:
             last = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
             raise CommandError(f"{self.name}: {command} ended with code {done.returncode}. {' '.join(last)}", STOPPED)
         return messages
+
+
+@contextlib.contextmanager
+def passing_on_signals(processes: list[subprocess.Popen[bytes]]) -> Iterator[None]:
+    """Leave it to these processes to end at a signal. Ctrl-C reaches them from the terminal, SIGTERM from here."""
+
+    def pass_on(number: int, _frame: object) -> None:
+        for process in processes:
+            process.send_signal(number)
+
+    before = {signal.SIGTERM: signal.signal(signal.SIGTERM, pass_on)}
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        before[signal.SIGINT] = signal.signal(signal.SIGINT, lambda *_: None)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def run_to_end(line: list[str]) -> int:
+    """Run a program on this terminal and return its exit code."""
+    processes: list[subprocess.Popen[bytes]] = []
+    with passing_on_signals(processes):
+        processes.append(subprocess.Popen(line))  # noqa: S603 - this installation's own program
+        return processes[0].wait()
 
 
 def read_messages(output: bytes) -> Iterator[dict[str, Any]]:
@@ -139,8 +199,9 @@ def source_connector(source: Source, folder: Path) -> Connector:
         if engine is None:
             raise ConfigurationError(f"The source {source.label} is an image, but `docker` is not installed.")
         mount = ["--volume", f"{folder}:{_MOUNT}:ro", "--user", f"{os.getuid()}:{os.getgid()}"]
-        command = [engine, "run", "--rm", "--interactive", *mount, *source.docker_options, source.image]
-        return Connector(source.label, command, folder, _MOUNT)
+        # `--init`, because process 1 of a container ignores SIGTERM unless it handles it
+        command = [engine, "run", "--rm", "--init", "--interactive", *mount, *source.docker_options]
+        return Connector(source.label, command, folder, _MOUNT, source.image)
     return Connector(source.label, [find_program(source.program)], folder, str(folder))
 
 

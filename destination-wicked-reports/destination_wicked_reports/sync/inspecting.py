@@ -17,7 +17,9 @@ from destination_wicked_reports.sync.connectors import (
     Connector,
     destination_connector,
     find_program,
+    passing_on_signals,
     private_folder,
+    run_to_end,
     source_connector,
 )
 from destination_wicked_reports.sync.display import Display, new_table
@@ -26,7 +28,7 @@ from destination_wicked_reports.sync.ledger_facts import read_ledger_facts, read
 from destination_wicked_reports.sync.plan import ADVICE, VENDORS, plan_row, plan_stream
 from destination_wicked_reports.sync.progress import duration
 from destination_wicked_reports.sync.settings import Settings, Sync
-from destination_wicked_reports.sync.state import StateFile, position_of, run_lock, stream_of
+from destination_wicked_reports.sync.state import StateFile, is_running, position_of, run_lock, stream_of
 
 
 def check(syncs: list[Sync], display: Display) -> int:
@@ -88,9 +90,11 @@ def plan(settings: Settings, syncs: list[Sync], display: Display) -> int:
     return DONE
 
 
-def preview(settings: Settings, sync: Sync, days: int | None, options: list[str]) -> int:
+def preview(settings: Settings, sync: Sync, days: int | None, options: list[str], *, heading: bool = False) -> int:
     """Show what a run would send, on this terminal; sends nothing and keeps no state."""
     refuse_disagreement(sync)
+    if heading:
+        Display().line(f"Source {sync.name}", "bold")
     config, states = dict(sync.source.config), StateFile(settings.state).states(sync.name)
     if days is not None:
         config["start_date"] = (datetime.now(timezone.utc).date() - timedelta(days=days)).isoformat()
@@ -100,11 +104,19 @@ def preview(settings: Settings, sync: Sync, days: int | None, options: list[str]
         reading: dict[str, Any] = {"config": config, "catalog": _catalog(sync, source)}
         read = source.line("read", **reading, **({"state": states} if states else {}))
         show = destination.line("preview", config=sync.destination, catalog=reading["catalog"])
-        reader = subprocess.Popen(read, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)  # noqa: S603 - from sync.yaml
-        assert reader.stdout is not None
-        with reader.stdout:
-            code = subprocess.run([*show, *options], stdin=reader.stdout, check=False).returncode  # noqa: S603
-        if reader.wait() and "--records" not in options:  # else the preview may have closed the pipe
+        processes: list[subprocess.Popen[bytes]] = []
+        with passing_on_signals(processes):
+            reader = subprocess.Popen(read, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)  # noqa: S603
+            processes.append(reader)
+            processes.append(subprocess.Popen([*show, *options], stdin=reader.stdout))  # noqa: S603
+            assert reader.stdout is not None
+            reader.stdout.close()
+            code = processes[1].wait()
+            complete = code in (DONE, UNSETTLED) and "--records" not in options
+            if not complete:  # nobody reads on
+                reader.terminate()
+            failed = reader.wait()
+        if complete and failed:
             raise CommandError("The source failed, so the preview is not complete: see its error above.", STOPPED)
     return DONE if code == 0 else code if code in (UNSETTLED, STOPPED) else STOPPED
 
@@ -133,7 +145,10 @@ def status(settings: Settings, syncs: list[Sync], display: Display) -> int:
                 table.add_row("waiting", f"{waiting:,} orders for a contact")
         else:
             table.add_row("last run", "none")
-        table.add_row("running", "yes" if _is_running(settings) else "no")
+        running, begun = is_running(settings.state), states.unfinished(sync.name)
+        table.add_row("running", "yes" if running else "no")
+        if begun and not running:
+            table.add_row("cut off", f"the run of {begun} recorded no end: `run` goes on from its last state")
         try:
             facts = read_ledger_snapshot(sync.config)
             table.add_row("ledger", f"{facts.location}, {facts.rows:,} rows, {facts.mode}, account {facts.account}")
@@ -146,16 +161,6 @@ def status(settings: Settings, syncs: list[Sync], display: Display) -> int:
             table.add_row("next start", f"the start date {sync.source.config.get('start_date') or ''}".rstrip())
         display.table(table)
     return DONE
-
-
-def _is_running(settings: Settings) -> bool:
-    if not settings.state.with_name(settings.state.name + ".lock").exists():
-        return False
-    try:
-        with run_lock(settings.state):
-            return False
-    except CommandError:
-        return True
 
 
 def reset(settings: Settings, syncs: list[Sync], streams: list[str], display: Display, *, everything: bool) -> int:
@@ -184,13 +189,11 @@ def reconcile(sync: Sync, options: list[str]) -> int:
     with private_folder() as folder:
         destination = destination_connector(folder)
         config = destination.file("config", sync.destination)
-        line = [find_program(RECONCILE), "--destination-config", config, *options]
-        return subprocess.run(line, check=False).returncode  # noqa: S603 - this installation's own program
+        return run_to_end([find_program(RECONCILE), "--destination-config", config, *options])
 
 
 def run_destination(sync: Sync, arguments: list[str]) -> int:
     """Run another command of the destination with this configuration, such as `ledger status`; return its exit code."""
     with private_folder() as folder:
         destination = destination_connector(folder)
-        line = [*destination.command, *arguments, "--config", destination.file("config", sync.destination)]
-        return subprocess.run(line, check=False).returncode  # noqa: S603 - this installation's own program
+        return run_to_end([*destination.command, *arguments, "--config", destination.file("config", sync.destination)])

@@ -72,6 +72,11 @@ class Pipeline:
         self._source_lines = Lines()
         self._passed_on: deque[bytes] = deque(maxlen=_LOG_LINES)
         self._stops = 0
+        self._read_all = threading.Event()
+        #: Whether the source was ended because the destination had ended before it.
+        self.cut_off = False
+        #: Whether the source has written anything.
+        self.wrote = False
         self.errors: dict[str, list[tuple[str, str]]] = {SOURCE: [], DESTINATION: []}
         self._last_lines: dict[str, deque[str]] = {side: deque(maxlen=_LAST_LINES) for side in (SOURCE, DESTINATION)}
         pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "start_new_session": True}
@@ -136,8 +141,16 @@ class Pipeline:
             process.wait()
 
     def last_words(self, side: str) -> str:
-        """Return the last error message of a process, else the end of its standard error."""
-        return self.errors[side][-1][0] if self.errors[side] else " ".join(self._last_lines[side])
+        """Return the last error message of a process, else the end of its standard error, else what killed it."""
+        if self.errors[side]:
+            return self.errors[side][-1][0]
+        if self._last_lines[side]:
+            return " ".join(self._last_lines[side])
+        code = self.codes[side]
+        if code >= 0:
+            return f"it ended with code {code}."
+        hint = ", perhaps because memory ran out" if code == -signal.SIGKILL else ""
+        return f"it was killed by {signal.Signals(-code).name}{hint}."
 
     def _report_end(self, task: Any) -> None:
         try:
@@ -152,11 +165,13 @@ class Pipeline:
         assert sink is not None
         with contextlib.suppress(BrokenPipeError), output, sink:
             while chunk := os.read(output.fileno(), _CHUNK):
+                self.wrote = True
                 messages = list(self._source_lines.feed(chunk))
                 self._passed_on.extend(line for line, message in messages if message["type"] == "LOG")
                 for _, message in messages:
                     self._events.put(Event(SOURCE, message))
                 _write(sink, chunk)
+            self._read_all.set()
 
     def _read_answers(self) -> None:
         output, lines = self._destination.stdout, Lines()
@@ -168,6 +183,9 @@ class Pipeline:
                         self._passed_on.remove(line)
                     else:
                         self._events.put(Event(DESTINATION, message))
+        if not self._read_all.is_set():  # a source that waits for a rate limit would notice only when it writes
+            self.cut_off = True
+            self._source.terminate()
 
     def _read_errors(self, side: str) -> None:
         stream = self._source.stderr if side == SOURCE else self._destination.stderr

@@ -18,13 +18,23 @@ _SAMPLES = 3
 _CONFIG_ERROR = "config_error"
 
 
+def causes(pipeline: Pipeline) -> list[str]:
+    """Return the sides that failed by themselves: one that fails can make the other fail, too."""
+    failed = [side for side in (SOURCE, DESTINATION) if pipeline.codes[side]]
+    if len(failed) < 2:
+        return failed
+    if pipeline.cut_off:
+        return [DESTINATION]
+    return failed if pipeline.wrote else [SOURCE]  # all that the destination can say is that it got no input
+
+
 def exit_code(pipeline: Pipeline, report: Mapping[str, Any] | None) -> int:
     """Return the exit code of a run that has ended."""
     unsettled = report is not None and (_total(report, "rejected") or _total(report, "in_doubt"))
     complete = report is not None and bool(report.get("ended")) and not pipeline.stopped
     if pipeline.codes[SOURCE] == 0 and complete and (pipeline.codes[DESTINATION] == 0 or unsettled):
         return UNSETTLED if unsettled else DONE
-    kinds = [kind for side in (SOURCE, DESTINATION) if pipeline.codes[side] for _, kind in pipeline.errors[side]]
+    kinds = [kind for side in causes(pipeline) for _, kind in pipeline.errors[side]]
     wrong = _CONFIG_ERROR in kinds and not unsettled and not pipeline.stopped
     return MISCONFIGURED if wrong else STOPPED
 
@@ -34,10 +44,12 @@ def _total(report: Mapping[str, Any], outcome: str) -> int:
 
 
 def result_table(
-    report: Mapping[str, Any] | None, *, read: int, seconds: float, states: list[State], width: int
+    report: Mapping[str, Any] | None, *, source: str, read: int, seconds: float, states: list[State], width: int
 ) -> Table:
-    """Return the table at the end of a run. `report` is None if the destination wrote none."""
+    """Return the table at the end of a run; `report` is None if the destination wrote none, `source` may be empty."""
     table = new_table("", "", width=width)
+    if source:
+        table.add_row("source", source)
     for label, text in _lines(report or {}, read, seconds, states):
         table.add_row(label, printable(text))
     return table

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import signal
 import threading
 import time
@@ -11,24 +12,33 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date, datetime, timezone
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, BinaryIO
 
 from destination_wicked_reports.base.terminal_log import format_line
-from destination_wicked_reports.errors import ConfigurationError
+from destination_wicked_reports.errors import ConfigurationError, LedgerError
 from destination_wicked_reports.sync.agreement import configured_catalog, refuse_disagreement, warnings
 from destination_wicked_reports.sync.connectors import (
     Connector,
     destination_connector,
     error_of,
     private_folder,
+    remove_left,
     source_connector,
 )
 from destination_wicked_reports.sync.display import Display
-from destination_wicked_reports.sync.exit_codes import DONE, EXPECTED, STOPPED, CommandError, code_of
+from destination_wicked_reports.sync.exit_codes import (
+    DONE,
+    EXPECTED,
+    STOPPED,
+    CommandError,
+    code_of,
+    machine_error,
+    refusal,
+)
 from destination_wicked_reports.sync.ledger_facts import LedgerFacts, read_ledger_facts
-from destination_wicked_reports.sync.pipeline import DESTINATION, SOURCE, Event, Pipeline
+from destination_wicked_reports.sync.pipeline import DESTINATION, Event, Pipeline
 from destination_wicked_reports.sync.progress import Progress, as_day, expected_days
-from destination_wicked_reports.sync.results import exit_code, result_table
+from destination_wicked_reports.sync.results import causes, exit_code, result_table
 from destination_wicked_reports.sync.settings import Settings, Sync
 from destination_wicked_reports.sync.state import State, StateFile, position_of, run_lock, stream_of
 
@@ -51,9 +61,13 @@ class Runner:
 
     def run(self, syncs: list[Sync]) -> int:
         """Run the syncs and return the worst exit code. Raises CommandError if another run is using the state file."""
-        with run_lock(self._settings.state) as lock, self._signals():
+        with run_lock(self._settings.state) as lock:
+            self._listen()
             self._state = StateFile(self._settings.state)
             self._lock = lock
+            self._state.remove_unfinished()
+            for folder in lock.left:
+                remove_left(folder)
             with self._display:
                 groups = _groups(syncs) if self._settings.side_by_side else [syncs]
                 with ThreadPoolExecutor(max_workers=len(groups)) as pool:
@@ -69,8 +83,13 @@ class Runner:
         try:
             return self._run(sync)
         except EXPECTED as error:
-            self._display.line(self._named(sync, str(error)), "red")
-            return code_of(error)
+            return self._fail(sync, error)
+        except OSError as error:
+            return self._fail(sync, machine_error(error))
+
+    def _fail(self, sync: Sync, error: CommandError | ConfigurationError | LedgerError) -> int:
+        self._display.line(self._named(sync, str(error)), "red")
+        return code_of(error)
 
     def _run(self, sync: Sync) -> int:
         refuse_disagreement(sync)
@@ -78,22 +97,30 @@ class Runner:
         self._display.line(self._named(sync, facts.first_line()), "bold")
         for warning in warnings(sync):
             self._display.line(self._named(sync, f"WARN {warning}"), "yellow")
+        begun = self._state.unfinished(sync.name)
+        if begun:
+            self._display.line(
+                self._named(sync, f"The run of {begun} was cut off: this one goes on from its last state.")
+            )
         states = self._usable_states(sync, facts)
         config = self._source_config(sync, states)
         with private_folder() as folder:
+            self._lock.note(folder)
             source, destination = source_connector(sync.source, folder), destination_connector(folder)
             catalog = self._check(sync, source, destination, config)
             streams = [each["stream"]["name"] for each in catalog["streams"]]
             states = [] if self._first else [each for each in states if stream_of(each) in (None, *streams)]
-            self._state.bind(sync.name, facts.id, facts.mode)
             reading: dict[str, Any] = {"config": config, "catalog": catalog}
             read = source.line("read", **reading, **({"state": states} if states else {}))
             report_file = folder / "report.json"
             write = destination.line("write", config=sync.destination, catalog=catalog)
             progress = Progress(sync.name, *expected_days(config, states, streams))
-            code, report = self._join(sync, read, [*write, "--report", str(report_file)], progress, report_file)
-        self._finish(sync, code, report, progress)
-        return code
+            with self._log_file(sync) as log:
+                self._state.begin(sync.name, facts.id, facts.mode)
+                code, report, unkept = self._join(
+                    sync, read, [*write, "--report", str(report_file)], progress, report_file, log
+                )
+        return self._finish(sync, code, report, progress, unkept)
 
     def _usable_states(self, sync: Sync, facts: LedgerFacts) -> list[State]:
         """Return the states, which must have been reached with this ledger."""
@@ -146,40 +173,46 @@ class Runner:
     # -- while it runs ----------------------------------------------------------------------------------------------
 
     def _join(
-        self, sync: Sync, read: list[str], write: list[str], progress: Progress, report_file: Path
-    ) -> tuple[int, dict[str, Any] | None]:
-        """Run both processes to their end; return the exit code and the destination's report."""
-        with self._log_file(sync) as log:
-            with self._mutex:
-                if self._is_stopped():
-                    raise CommandError("stopped before anything was read.", STOPPED)
-                pipeline = Pipeline(read, write, self._lock)
-                self._pipelines.append(pipeline)
-            if self._is_stopped():  # a signal that came meanwhile found no pipeline
-                pipeline.stop()
-            self._display.add(progress)
-            try:
-                for event in pipeline.events(_TICK):
-                    progress.read = pipeline.records
-                    if event is not None:
-                        progress.take(event)
+        self, sync: Sync, read: list[str], write: list[str], progress: Progress, report_file: Path, log: Log
+    ) -> tuple[int, dict[str, Any] | None, CommandError | None]:
+        """Run both processes to their end; return the exit code, the destination's report, and why no state was kept.
+
+        If the state cannot be kept, reading ends, and what was read is still delivered.
+        """
+        unkept: CommandError | None = None
+        with self._mutex:
+            if self._is_stopped():
+                raise CommandError("stopped before anything was read.", STOPPED)
+            pipeline = Pipeline(read, write, self._lock.descriptor)
+            self._pipelines.append(pipeline)
+        if self._is_stopped():  # a signal that came meanwhile found no pipeline
+            pipeline.stop()
+        self._display.add(progress)
+        try:
+            for event in pipeline.events(_TICK):
+                progress.read = pipeline.records
+                if event is not None:
+                    progress.take(event)
+                    try:
                         self._take(sync, event, log)
-                    self._display.tick()
-            finally:
-                pipeline.close()
-                self._display.remove(progress)
-                with self._mutex:
-                    self._pipelines.remove(pipeline)
+                    except CommandError as error:
+                        if unkept is None:
+                            pipeline.stop()
+                        unkept = error
+                self._display.tick()
+        finally:
+            pipeline.close()
+            self._display.remove(progress)
+            with self._mutex:
+                self._pipelines.remove(pipeline)
         progress.read = pipeline.records
         report = _read_report(report_file)
         code = exit_code(pipeline, report)
-        for side in (SOURCE, DESTINATION):
-            words = pipeline.last_words(side)
-            if pipeline.codes[side] and words and not pipeline.stopped:
-                self._display.line(self._named(sync, f"{side}: {words}"), "red")
-        return code, report
+        for side in () if pipeline.stopped else causes(pipeline):
+            self._display.line(self._named(sync, f"{side}: {pipeline.last_words(side)}"), "red")
+        return code, report, unkept
 
-    def _take(self, sync: Sync, event: Event, log: TextIO) -> None:
+    def _take(self, sync: Sync, event: Event, log: Log) -> None:
         """Log a message, show a warning, and keep a state that the destination has released."""
         message = event.message
         if message.get("type") == "STATE" and event.side == DESTINATION:
@@ -188,27 +221,48 @@ class Runner:
         level, text = _said(event)
         if not text:
             return
-        log.write(f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%SZ} {event.side} {format_line(level, text)}\n")
-        log.flush()
+        fault = log.add(f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%SZ} {event.side} {format_line(level, text)}\n")
+        if fault:
+            self._display.line(self._named(sync, f"WARN {fault}"), "yellow")
         if level in _SHOWN_LEVELS and not text.startswith("The source failed"):
             self._display.line(self._named(sync, f"{level} {text}"), "yellow" if level == "WARN" else "red")
 
-    def _finish(self, sync: Sync, code: int, report: dict[str, Any] | None, progress: Progress) -> None:
-        """Show the result, and record it for `status`."""
-        seconds, states = time.monotonic() - progress.started, self._state.states(sync.name)
-        self._state.finish(
-            sync.name,
-            {
-                "ended": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-                "code": code,
-                "read": progress.read,
-                "seconds": round(seconds, 1),
-                "report": report,
-            },
-        )
+    def _finish(
+        self,
+        sync: Sync,
+        code: int,
+        report: dict[str, Any] | None,
+        progress: Progress,
+        unkept: CommandError | None,
+    ) -> int:
+        """Record the result for `status`, show it, and return the exit code."""
+        seconds = time.monotonic() - progress.started
+        states = self._state.states(sync.name)
+        try:
+            self._state.finish(
+                sync.name,
+                {
+                    "code": code,
+                    "read": progress.read,
+                    "seconds": round(seconds, 1),
+                    "report": report,
+                },
+            )
+        except CommandError as error:
+            unkept = error
+            states = StateFile(self._settings.state).states(sync.name)  # as the next run finds them
         self._display.table(
-            result_table(report, read=progress.read, seconds=seconds, states=states, width=self._display.width)
+            result_table(
+                report,
+                source=sync.name if len(self._settings.syncs) > 1 else "",
+                read=progress.read,
+                seconds=seconds,
+                states=states,
+                width=self._display.width,
+            )
         )
+        if unkept:
+            code = max(code, self._fail(sync, unkept))
         if self._stops:
             again = "with --from again" if self._first and not progress.delivered else "again to go on from there"
             self._display.line(
@@ -217,22 +271,21 @@ class Runner:
             )
         elif code != DONE:
             self._display.line(self._named(sync, _ENDINGS[code]), "red")
+        return code
 
     def _named(self, sync: Sync, text: str) -> str:
         return f"{sync.name}: {text}" if len(self._settings.syncs) > 1 else text
 
     # -- signals and logs -------------------------------------------------------------------------------------------
 
-    @contextlib.contextmanager
-    def _signals(self) -> Iterator[None]:
-        """End the sources at Ctrl-C, SIGTERM or a closed terminal; a second one ends the destination, too."""
-        heard = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
-        before = {number: signal.signal(number, self._stop) for number in heard}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+    def _listen(self) -> None:
+        """End the sources at Ctrl-C, SIGTERM or a closed terminal; a second one ends the destination, too.
+
+        The handlers stay: one Ctrl-C too many, once all is done, must not change the exit code.
+        """
+        for number in _SIGNALS:
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, self._stop)
 
     def _is_stopped(self) -> bool:
         return self._stops > 0
@@ -243,18 +296,37 @@ class Runner:
             pipeline.stop()
 
     @contextlib.contextmanager
-    def _log_file(self, sync: Sync) -> Iterator[TextIO]:
+    def _log_file(self, sync: Sync) -> Iterator[Log]:
         folder = self._settings.logs
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             name = f"{sync.name}-{datetime.now(timezone.utc):%Y%m%dT%H%M%S}Z.log"
-            file = (folder / name).open("a", encoding="utf-8")
-        except OSError as error:
-            raise ConfigurationError(f"The logs cannot be written to {folder} ({error.strerror}).") from None
-        with file:
-            for old in sorted(folder.glob(f"{sync.name}-*Z.log"))[:-_KEPT_LOGS]:
+            file = (folder / name).open("ab", buffering=0)
+            own = re.compile(re.escape(sync.name) + r"-\d{8}T\d{6}Z\.log").fullmatch
+            for old in sorted(path for path in folder.iterdir() if own(path.name))[:-_KEPT_LOGS]:
                 old.unlink(missing_ok=True)
-            yield file
+        except OSError as error:
+            raise refusal(f"The folder for logs, {folder},", error) from None
+        with file:
+            yield Log(file)
+
+
+class Log:
+    """The log file of a run. A line that cannot be written is dropped: a full disk ends no run because of its log."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._complete = True
+
+    def add(self, line: str) -> str:
+        """Write a line; return a warning for the first one that cannot be written."""
+        try:
+            self._file.write(line.encode(errors="replace"))
+        except OSError as error:
+            first, self._complete = self._complete, False
+            if first:
+                return f"The log {self._file.name} is not complete ({error.strerror}). The run goes on."
+        return ""
 
 
 _ENDINGS = {

@@ -138,12 +138,19 @@ def _sync(file: YamlFile, source: Source, destination: Mapping[str, Any]) -> Syn
     config = dict(destination)
     if source.mapping is not None:
         config["mapping"] = source.mapping
+    if not _has_ledger_file(config) and not config.get("rejected_records_path"):
+        config["rejected_records_path"] = "rejected_records.jsonl"  # a file's default is next to the ledger
     for location in _PATHS:
         config = _with_absolute(config, location, folder)
     try:
         return Sync(source, config, Config.parse(config))
     except ConfigurationError as error:
         raise ConfigurationError(f"{file.place(('destination',))}: {error}") from None
+
+
+def _has_ledger_file(config: Mapping[str, Any]) -> bool:
+    ledger = config.get("ledger")
+    return not isinstance(ledger, dict) or ledger.get("type") == "sqlite"
 
 
 def _with_absolute(settings: Mapping[str, Any], location: Sequence[str], folder: Path) -> dict[str, Any]:

@@ -96,9 +96,10 @@ def test_a_duration_reads_as_people_say_it(seconds, text):
 # -- the end of a run -------------------------------------------------------------------------------------------------
 
 
-def ended(source=0, destination=0, kinds=(), stopped=False):
-    errors = {SOURCE: [("x", kind) for kind in kinds], DESTINATION: []}
-    return SimpleNamespace(codes={SOURCE: source, DESTINATION: destination}, errors=errors, stopped=stopped)
+def ended(source=0, destination=0, kinds=(), other=(), **facts):
+    errors = {SOURCE: [("x", kind) for kind in kinds], DESTINATION: [("y", kind) for kind in other]}
+    facts = {"stopped": False, "cut_off": False, "wrote": True, **facts}
+    return SimpleNamespace(codes={SOURCE: source, DESTINATION: destination}, errors=errors, **facts)
 
 
 def report(rejected=0, in_doubt=0, complete=True):
@@ -119,6 +120,9 @@ def report(rejected=0, in_doubt=0, complete=True):
         (ended(source=143, stopped=True), report(), 2),
         (ended(source=-9), report(rejected=1), 2),
         (ended(destination=-9), None, 2),
+        (ended(source=-9, destination=1, other=["config_error"], wrote=False), report(complete=False), 2),
+        (ended(source=1, destination=1, kinds=["config_error"], other=["system_error"]), report(complete=False), 3),
+        (ended(source=1, destination=1, kinds=["config_error"], cut_off=True), report(complete=False), 2),
         (ended(), None, 2),
     ],
 )
@@ -134,12 +138,13 @@ def test_the_table_says_what_became_of_the_records():
         "attribution": {"address": 7, "id": 5, "synthetic": 0, "waiting": 1, "skipped": 902},
         "in_doubt_open": 4,
     }
-    table = result_table(shown, read=2114, seconds=65, states=[], width=100)
+    table = result_table(shown, source="blog", read=2114, seconds=65, states=[], width=100)
     console = Console(width=100)
     with console.capture() as capture:
         console.print(table)
     text = [" ".join(line.split()) for line in capture.get().splitlines()]
     assert text == [
+        "source blog",
         "read 2,114 records",
         "sent 1,212 orders",
         "unchanged 3 orders",
