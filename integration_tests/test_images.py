@@ -19,14 +19,16 @@ from typing import Any
 
 import pytest
 from destination_wicked_reports.api.endpoints import ENDPOINTS
+from destination_wicked_reports.sync.state import is_running
 
 from integration_tests.simulator.client import SimulatorClient
 from integration_tests.simulator.server import running_simulator
 from integration_tests.support.containers import PACKAGES, ROOT, Containers, docker, plain, require, require_image
 from integration_tests.support.processes import Workspace, catalog, finish_pipe, start_pipe
-from integration_tests.support.sync import ENVIRONMENT, SyncFolder
+from integration_tests.support.sync import ENVIRONMENT, SyncFolder, sync_folder
 from integration_tests.test_destination import order, state
 from integration_tests.test_kill import Pipeline, sums
+from integration_tests.test_sync_kill import processes_of, reading_on, start
 
 FIRST, SECOND = "2026-04-01T12:00:00", "2026-04-08T12:00:00"
 DESTINATION = "destination-wicked-reports"
@@ -483,3 +485,32 @@ def test_one_image_syncs_from_a_mounted_folder(busy, tmp_path):
     assert busy.held()["table"] == busy.truth([FIRST])
     assert folder.position() == FIRST
     assert docker(*command, "status").stdout.startswith("source")
+
+
+@images
+@pytest.mark.parametrize("how", ["Ctrl-C", "docker run is killed", "the command is killed"])
+def test_the_container_of_a_source_ends_with_the_run_or_before_the_next_one(tmp_path, how):
+    image, private = require("source-wecantrack"), tmp_path / "private"
+    private.mkdir()
+    with sync_folder(tmp_path, transactions=300, slow_seconds=0.5, batch_rows=5) as folder:
+        config = folder.settings["source"]["config"]
+        folder.settings["source"] = {"image": image, "docker_options": ["--network", "host"], "config": config}
+        folder.write()
+        runner = start(folder, XDG_RUNTIME_DIR=str(private))
+        wait_until(lambda: reading_on(folder, ""))
+        (file,) = private.glob("*/*.read.container")
+        container = file.read_text()
+        assert container in docker("ps", "--no-trunc", "--quiet").stdout
+        if how == "docker run is killed":
+            os.kill(processes_of(runner.pid)["source"], signal.SIGKILL)
+        else:
+            runner.send_signal(signal.SIGINT if how == "Ctrl-C" else signal.SIGKILL)
+        assert runner.wait(LIMIT_SECONDS) == (-signal.SIGKILL if how == "the command is killed" else 2)
+        if how == "the command is killed":
+            assert container in docker("ps", "--no-trunc", "--quiet").stdout
+            wait_until(lambda: not is_running(tmp_path / "state.json"))
+        folder.simulator.clear_faults()
+        if how == "the command is killed":
+            assert folder.run("run", XDG_RUNTIME_DIR=str(private)).returncode == 0
+        assert container not in docker("ps", "--all", "--no-trunc", "--quiet").stdout
+        assert list(private.iterdir()) == []

@@ -1,14 +1,16 @@
-"""`wicked-reports-sync run`, killed between source, destination and state file, and started twice."""
+"""`wicked-reports-sync run`, killed anywhere between source, destination and state file, and started twice."""
 
 from __future__ import annotations
 
 import os
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
+from destination_wicked_reports.sync.state import is_running
 
 from integration_tests.support.processes import RUN_SECONDS
 from integration_tests.support.sync import FIRST, PROGRAM, SyncFolder, sync_folder
@@ -20,9 +22,43 @@ def slow(tmp_path):
         yield folder
 
 
-def start(folder: SyncFolder) -> subprocess.Popen[bytes]:
+#: Kills the command at a step of the fifth writing of its state file, and its processes with it if told to.
+KILLED_WHILE_WRITING = """
+import os, pathlib, signal, sys, tempfile
+step, everything = sys.argv.pop(1), sys.argv.pop(1) == "everything"
+writings = 0
+
+def die():
+    children = [pid for path in pathlib.Path("/proc/self/task").glob("*/children") for pid in path.read_text().split()]
+    for pid in children if everything else []:
+        os.kill(int(pid), signal.SIGKILL)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+def make(*arguments, real=tempfile.mkstemp, **options):
+    global writings
+    writings += str(options.get("prefix")).startswith(".state.json")
+    if writings == 5 and step == "before":
+        die()
+    return real(*arguments, **options)
+
+def replace(*paths, real=os.replace):
+    if writings == 5 and step == "written":
+        die()
+    real(*paths)
+    if writings == 5 and step == "renamed":
+        die()
+
+tempfile.mkstemp, os.replace = make, replace
+from destination_wicked_reports.sync.cli import cli
+cli()
+"""
+
+
+def start(folder: SyncFolder, **environment: str) -> subprocess.Popen[bytes]:
     line = [str(PROGRAM), "run", str(folder.folder / "sync.yaml")]
-    return subprocess.Popen(line, env=folder.environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return subprocess.Popen(
+        line, env=folder.environment(**environment), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
 
 
 def wait_until(condition) -> None:
@@ -46,17 +82,31 @@ def _children(runner: int) -> list[str]:
     return [pid for path in Path(f"/proc/{runner}/task").glob("*/children") for pid in path.read_text().split()]
 
 
-def reading_on(folder: SyncFolder, before: str) -> bool:
+def reading_on(folder: SyncFolder, before: str, source: str = "wecantrack") -> bool:
     try:
-        return folder.position() > before
+        return folder.position(source) > before
     except (OSError, KeyError, ValueError):
         return False
 
 
-def test_killed_five_times_everywhere_it_ends_with_every_order_once(slow):
-    position = ""
+def ends_with_every_order_once(folder: SyncFolder, **environment: str) -> None:
+    """Run to the end, and compare what Wicked Reports has with what it must have."""
+    folder.simulator.clear_faults()
+    last = folder.run("run", **environment)
+    # a click that was being sent at a kill has no id, so nobody knows whether Wicked Reports has it
+    assert last.returncode == ("in doubt" in last.stdout), last.stdout + last.stderr
+    assert folder.run("run").returncode == 0
+    held = folder.simulator.held()
+    assert held["table"] == folder.simulator.truth([FIRST])
+    assert held["orphan_payments"] == 0
+    assert folder.position() == FIRST
+
+
+def test_killed_five_times_everywhere_it_ends_with_every_order_once(slow, tmp_path):
+    position, private = "", tmp_path / "private"
+    private.mkdir()
     for victim in ("runner", "source", "destination", "runner", "destination"):
-        runner = start(slow)
+        runner = start(slow, XDG_RUNTIME_DIR=str(private))
         wait_until(lambda: reading_on(slow, position) or runner.poll() is not None)  # noqa: B023
         assert runner.poll() is None
         position = slow.position()
@@ -66,15 +116,58 @@ def test_killed_five_times_everywhere_it_ends_with_every_order_once(slow):
         assert code == (-signal.SIGKILL if victim == "runner" else 2)
         if victim == "runner":  # the destination ends by itself, and holds the lock until then
             wait_until(lambda: not Path(f"/proc/{pids['destination']}").exists())  # noqa: B023
-    slow.simulator.clear_faults()
-    last = slow.run("run")
-    # a click that was being sent at a kill has no id, so nobody knows whether Wicked Reports has it
-    assert last.returncode == ("in doubt" in last.stdout), last.stdout + last.stderr
-    assert slow.run("run").returncode == 0
-    assert slow.simulator.held()["table"] == slow.simulator.truth([FIRST])
+            assert "`run` goes on from its last state" in slow.run("status").stdout
+            assert len(list(private.iterdir())) == 1
+    ends_with_every_order_once(slow, XDG_RUNTIME_DIR=str(private))
+    assert list(private.iterdir()) == [], "the files with keys of killed runs are left"
+    assert "cut off" not in slow.run("status").stdout
+
+
+def test_killed_at_every_step_of_writing_the_state_it_ends_with_every_order_once(tmp_path):
+    with sync_folder(tmp_path, transactions=300, slow_seconds=0.05, batch_rows=5) as folder:
+        for step, victims in (("before", "everything"), ("written", "command"), ("renamed", "everything")):
+            line = [sys.executable, "-c", KILLED_WHILE_WRITING, step, victims, "run", str(tmp_path / "sync.yaml")]
+            killed = subprocess.run(line, env=folder.environment(), capture_output=True, timeout=RUN_SECONDS)
+            assert killed.returncode == -signal.SIGKILL, killed.stderr
+            wait_until(lambda: not is_running(tmp_path / "state.json"))
+            assert len(list(tmp_path.glob(".state.json.*"))) == (step == "written")
+        ends_with_every_order_once(folder)
+        assert list(tmp_path.glob(".state.json.*")) == []
+
+
+def test_a_source_that_is_killed_before_it_reads_is_no_wrong_configuration(tmp_path):
+    with sync_folder(tmp_path, transactions=20) as folder:
+        program = tmp_path / "source-wecantrack"
+        program.write_text(f'#!/bin/sh\n[ "$1" = read ] && kill -9 $$\nexec {PROGRAM.with_name(program.name)} "$@"\n')
+        program.chmod(0o700)
+        folder.settings["source"]["program"] = str(program)
+        folder.write()
+        failed = folder.run("run")
+        assert failed.returncode == 2
+        assert "source: it was killed by SIGKILL" in failed.stdout
+        assert "destination:" not in failed.stdout
+
+
+@pytest.mark.parametrize("cause", ["killed", "refused"])
+def test_a_destination_that_ends_while_the_source_waits_ends_the_run_and_is_named(slow, cause):
+    if cause == "refused":
+        slow.simulator.fault("status_401", "/orders", times=0)
+    slow.simulator.fault("hang", "/api/v3/transactions", nth=12, seconds=RUN_SECONDS, times=0)
+    line = [str(PROGRAM), "run", str(slow.folder / "sync.yaml")]
+    runner = subprocess.Popen(line, env=slow.environment(), stdout=subprocess.PIPE, text=True)
+    if cause == "killed":
+        wait_until(lambda: reading_on(slow, ""))
+        os.kill(processes_of(runner.pid)["destination"], signal.SIGKILL)
+    shown, _ = runner.communicate(timeout=60)
+    assert runner.returncode == (2 if cause == "killed" else 3)
+    assert (
+        "destination: it was killed" if cause == "killed" else "destination: Wicked Reports refused the API key"
+    ) in shown
+    assert "source:" not in shown
 
 
 def test_a_second_run_at_the_same_time_is_refused_and_status_shows_the_first(slow):
+    slow.simulator.fault("hang", "/api/v3/transactions", nth=12, seconds=RUN_SECONDS, times=0)
     runner = start(slow)
     wait_until(lambda: reading_on(slow, "") or runner.poll() is not None)
     refused = slow.run("run")
