@@ -26,7 +26,7 @@ while not pathlib.Path(sys.argv[1]).exists():
 sys.stdin.buffer.read()
 """
 SILENT = "import time; time.sleep(600)"
-WAITING = "import time; print('{}', flush=True); time.sleep(600)"
+WAITING = "import os, time; os.write(1, b'{}\\n'); time.sleep(600)"
 REFUSING = "import sys; sys.stderr.write('the disk is full'); sys.exit(1)"
 KILLED = "import os; os.kill(os.getpid(), 9)"
 PATIENT = "import sys; sys.stdin.buffer.read()"
