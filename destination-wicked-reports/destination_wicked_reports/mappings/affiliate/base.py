@@ -71,6 +71,8 @@ CONVERSION_TYPE = "NEW_LEAD"
 
 Status = Literal["pending", "approved", "declined"]
 Output = list[Row | Reject | Skip]
+#: A click's time, None if unknown, and its UTMs by their Wicked Reports field names.
+ClickDetails = tuple[Any, Mapping[str, Any]]
 
 
 @dataclass(slots=True)
@@ -127,8 +129,8 @@ class AffiliateNormalizer(Normalizer):
         self._searched_samples = 0
 
     @abstractmethod
-    def click_details(self, sale: Sale) -> tuple[Any, Mapping[str, Any]]:
-        """Return the time of the sale's click, None if unknown, and its UTMs by their Wicked Reports field names."""
+    def click_details(self, sale: Sale) -> ClickDetails:
+        """Return what the source says about the sale's click."""
 
     def check(self) -> Iterator[str]:
         """Check the lookup; warn of orders that will have an id alone."""
@@ -210,11 +212,15 @@ class AffiliateNormalizer(Normalizer):
         )
         paid_at = read_time("PaymentDate", sale.ordered_at if sale.status == "pending" else sale.approved_at)
         steps = plan(begun, value, sale.currency, paid_at, paid_at)
+        order = self._sale_rows_of(key, steps, record, looked_up=contact.looked_up)
+        if not contact.synthetic:
+            return [*self._product(sale), *order]
+        click = self.click_details(sale)
         return [
             *self._product(sale),
-            *(self._synthetic_contact(sale, contact) if contact.synthetic else ()),
-            *self._sale_rows_of(key, steps, record, looked_up=contact.looked_up),
-            *(self._click(sale, key, contact) if contact.synthetic else ()),
+            *self._synthetic_contact(sale, contact, click),
+            *order,
+            *self._click(sale, key, contact, click),
         ]
 
     def _changes(
@@ -264,7 +270,7 @@ class AffiliateNormalizer(Normalizer):
             if self.mapping.without_contact == "synthetic":
                 contact = self._contact(sale)
                 if contact is not None and contact.synthetic:
-                    yield from self._click(sale, key, contact)
+                    yield from self._click(sale, key, contact, self.click_details(sale))
 
     # -- who bought -------------------------------------------------------------------------------------------------
 
@@ -381,8 +387,8 @@ class AffiliateNormalizer(Normalizer):
         except FieldError as error:
             yield reject(error, PRODUCTS.name, sale.record)
 
-    def _synthetic_contact(self, sale: Sale, contact: Contact) -> Iterator[Row]:
-        clicked_at, _ = self.click_details(sale)
+    def _synthetic_contact(self, sale: Sale, contact: Contact, click: ClickDetails) -> Iterator[Row]:
+        clicked_at, _ = click
         fields = {
             "SourceSystem": self.mapping.source_system,
             "SourceID": contact.email,
@@ -393,7 +399,7 @@ class AffiliateNormalizer(Normalizer):
         if self._already_made.add(f"{CONTACTS.name} {row.key}"):
             yield row
 
-    def _click(self, sale: Sale, key: str, contact: Contact) -> Iterator[Row | Reject]:
+    def _click(self, sale: Sale, key: str, contact: Contact, click: ClickDetails) -> Iterator[Row | Reject]:
         """Yield the click of a synthetic contact, so that Wicked Reports can credit the ad.
 
         An invalid click does not stop the order.
@@ -401,7 +407,7 @@ class AffiliateNormalizer(Normalizer):
         click_key = f"{key}#click"
         if not self._already_made.add(f"{CLICKS.name} {click_key}"):
             return
-        clicked_at, utms = self.click_details(sale)
+        clicked_at, utms = click
         fields = {
             "Email": contact.email,
             "Date_Time": clicked_at or sale.ordered_at,
@@ -411,8 +417,8 @@ class AffiliateNormalizer(Normalizer):
             **utms,
         }
         try:
-            click = self._clicks.check(fields)
-            yield self._clicks.encode(click, sale.record.stream, sale.record.sequence, click_key)
+            checked = self._clicks.check(fields)
+            yield self._clicks.encode(checked, sale.record.stream, sale.record.sequence, click_key)
         except FieldError as error:
             yield reject(error, CLICKS.name, sale.record)
 

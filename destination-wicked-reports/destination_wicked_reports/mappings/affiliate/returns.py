@@ -8,6 +8,7 @@ that it was matched with, so it reduces the sale once, however often it is read.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterable
 from decimal import Decimal
 from hashlib import blake2b
@@ -22,6 +23,9 @@ EXCESS = "return larger than what is left of its sale; the excess was not sent"
 #: The `pending` value of an unmatched return. It sorts before every day, so the run that reads the return reports it.
 AT_ONCE = "0"
 
+#: Letters and digits that rise with time, too few to tell a person.
+_LEADING_NUMBER = re.compile(r"(?:[A-Za-z]{0,4}[0-9]{1,6})?", re.ASCII).match
+
 #: Returns the present state of a sale by its ledger key.
 StateOf = Callable[[str], SaleState | None]
 
@@ -35,9 +39,13 @@ class Candidate(NamedTuple):
 
 
 def alias(source_system: str, *parts: str) -> str:
-    """Return a text that two rows share if and only if source system and parts are equal; it starts with the former."""
+    """Return a text that two rows share if and only if source system and parts are equal; it starts with the former.
+
+    It sorts by the number that the last part starts with, if any: click ids and order numbers rise with time, and the
+    ledger's index is faster to write if rows of one time are neighbors.
+    """
     digest = blake2b(SEPARATOR.join(parts).encode(errors="surrogatepass"), digest_size=10).hexdigest()
-    return source_system + SEPARATOR + digest
+    return f"{source_system}{SEPARATOR}{_LEADING_NUMBER(parts[-1])[0]}-{digest}"  # type: ignore[index]
 
 
 def choose_sale(returned: Contribution, candidates: Iterable[Candidate]) -> str | None:

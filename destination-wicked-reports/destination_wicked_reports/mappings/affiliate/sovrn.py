@@ -13,11 +13,10 @@ never less than zero.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import date, datetime, timezone
 from decimal import Decimal
-from typing import Any
 
 import orjson
 
@@ -31,6 +30,7 @@ from destination_wicked_reports.mappings.affiliate.base import (
     NO_ADDRESS,
     OUTDATED,
     AffiliateNormalizer,
+    ClickDetails,
     Output,
     Sale,
     in_sequence,
@@ -183,7 +183,7 @@ class SovrnNormalizer(AffiliateNormalizer):
             yield from self._finish_waiting(waiting, orders, self._stored_sale)
             orders.sale_totals.save()
 
-    def click_details(self, sale: Sale) -> tuple[Any, Mapping[str, Any]]:
+    def click_details(self, sale: Sale) -> ClickDetails:
         """Return the noon of the click's day, and the UTMs of the page, else those of the link.
 
         See docs/vendors/sovrn.md B5 and docs/vendors/sovrn.md B10.

@@ -29,6 +29,7 @@ from destination_wicked_reports.mappings.affiliate.base import (
     OUTDATED,
     SMALL_CHANGE,
     AffiliateNormalizer,
+    ClickDetails,
     Output,
     Sale,
     Status,
@@ -392,7 +393,7 @@ class WecantrackNormalizer(AffiliateNormalizer):
             found.append(alias(system, "order_ref", *scope, str(order_ref)))
         return tuple(found)
 
-    def click_details(self, sale: Sale) -> tuple[Any, Mapping[str, Any]]:
+    def click_details(self, sale: Sale) -> ClickDetails:
         """Return the click's time and UTMs.
 
         The time comes from the click id, else from `click_date`, which is often missing and not always UTC
