@@ -12,6 +12,7 @@ from collections.abc import Callable
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from enum import Enum
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -199,6 +200,7 @@ _COMMON_TIME = re.compile(
     r"(?:20[0-9]{2}|19[7-9][0-9])-(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])"
     r"[ T](?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]+)?(?:Z|[+]00:00)?"
 ).fullmatch
+_LONGEST_COMMON_TIME = 40
 #: Input for the fallback parser: a full date, then a time of day. pendulum alone would accept "now" and "12:30".
 _DATE_AND_TIME = re.compile(
     r"[0-9]{4}-?[0-9W][0-9-]*[ T][0-9:.,]+(Z|[+-](?:0[0-9]|1[0-4])(?::?[0-5][0-9])?)?"
@@ -214,11 +216,18 @@ def utc(field: str) -> Check:
     """
 
     def check(value: Any) -> str:
-        if isinstance(value, str) and _COMMON_TIME(value):
-            return value if len(value) == 19 and value[10] == " " else f"{value[:10]} {value[11:19]}"
-        return _moment(field, value)[0]
+        usual = _common_time(value) if isinstance(value, str) and len(value) <= _LONGEST_COMMON_TIME else ""
+        return usual or _moment(field, value)[0]
 
     return check
+
+
+@lru_cache(maxsize=512)  # the rows of one sale repeat its times
+def _common_time(text: str) -> str:
+    """Return a time in a usual notation as it is sent, "" for any other text."""
+    if not _COMMON_TIME(text):
+        return ""
+    return text if len(text) == 19 and text[10] == " " else f"{text[:10]} {text[11:19]}"
 
 
 def local(field: str) -> Check:
