@@ -7,6 +7,8 @@ internal: `http.ApiClient` catches it and retries.
 from __future__ import annotations
 
 import traceback
+from collections.abc import Mapping
+from typing import Any
 
 from airbyte_cdk.models import FailureType
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
@@ -21,6 +23,17 @@ class BadResponseError(Exception):
 
 class KeyRejectedError(AirbyteTracedException):
     """The vendor does not accept the key; no other stream can be read either."""
+
+
+def injected_key(config: Mapping[str, Any]) -> str:
+    """Return what to say of a key with which the CDK would replace the manifest or run the configuration as code.
+
+    Return "" if there is none.
+    """
+    injected = next((key for key in config if key.startswith("__injected_")), None)
+    if injected is None:
+        return ""
+    return f"The configuration has the key {injected}, which would replace parts of this connector. Remove it."
 
 
 def config_error(message: str) -> AirbyteTracedException:

@@ -57,6 +57,12 @@ def pause(seconds: float, message: str) -> None:
         CLOCK.sleep(seconds)
 
 
+def progress_line(done: str, seconds: float, left: float | None) -> str:
+    """Return what is logged before a wait of `seconds`: the progress so far and, if it is known, the time left."""
+    about = "" if left is None else f", about {format_duration(left)} left"
+    return f"{done}, next request in {format_duration(seconds)}{about}"
+
+
 def format_duration(seconds: float) -> str:
     """Format seconds as `0.2 s`, `61 s`, `19 min`, `1 h 19 min` or `2 days`."""
     if seconds < 100:
@@ -92,7 +98,7 @@ class FixedWindowLimiter:
         if not self._used or not 0 <= age < self._seconds + WINDOW_MARGIN:
             self._open_window()
         elif self._used >= self.limit:
-            wait(self._seconds + WINDOW_MARGIN - age, self._limit_reached())
+            self._wait(self._seconds + WINDOW_MARGIN - age)
             self._open_window()
         self._used += 1
         self._last_request = CLOCK.now()
@@ -114,6 +120,9 @@ class FixedWindowLimiter:
     def reset(self) -> None:
         """Open a new window; call it after a wait that the vendor requested."""
         self._open_window()
+
+    def _wait(self, seconds: float) -> None:
+        wait(seconds, self._limit_reached())
 
     def _limit_reached(self) -> str:
         return f"rate limit of {self.limit} requests in {self._seconds:g} s reached"

@@ -50,7 +50,7 @@ from airbyte_cdk.utils.stream_status_utils import as_airbyte_message as status_m
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from . import json_files, rate_limit
-from .errors import KeyRejectedError, config_error, system_error, unexpected_error
+from .errors import KeyRejectedError, config_error, injected_key, system_error, unexpected_error
 from .http import check_api_url
 from .rate_limit import LOGGER, format_duration, utc_now
 from .saved_states import read_states
@@ -313,10 +313,20 @@ class ManifestSource(YamlDeclarativeSource):
         """Return how long the windows after `window` will take."""
         return elapsed / window * (windows - window)
 
+    def done(self, stream: str, window: int, windows: int, rows: int) -> str:
+        """Return the progress after a window with this number of rows, for the log."""
+        unit = self.window_unit(stream)
+        if not window:
+            return f"{stream}: {windows:,} {unit}{'s' * (windows > 1)} to read"
+        return f"{unit} {window} of {windows}, {rows:,} rows"
+
     def window_unit(self, stream: str) -> str:
         """Return what a window of a stream is called."""
-        declared = next(each for each in self.resolved_manifest["streams"] if each["name"] == stream)
-        return "day" if declared.get("incremental_sync", {}).get("step") == "P1D" else "window"
+        return "day" if self.declared(stream).get("incremental_sync", {}).get("step") == "P1D" else "window"
+
+    def declared(self, stream: str) -> Mapping[str, Any]:
+        """Return what the manifest says of a stream."""
+        return next(each for each in self.resolved_manifest["streams"] if each["name"] == stream)
 
     def _warn_of_future_start(self) -> None:
         start = str(self._config.get("start_date") or "")
@@ -412,12 +422,9 @@ def _from_file(read: Callable[[], T]) -> T:
 
 
 def _refuse_injected(config: Mapping[str, Any] | None) -> None:
-    """Raise `config_error` for keys with which the CDK would replace the manifest or run the configuration as code."""
-    injected = [key for key in config or () if key.startswith("__injected_")]
-    if injected:
-        raise config_error(
-            f"The configuration has the key {injected[0]}, which would replace parts of this connector. Remove it."
-        )
+    """Raise `config_error` for a key that would replace parts of this connector."""
+    if refusal := injected_key(config or {}):
+        raise config_error(refusal)
 
 
 def _failure(error: Exception, stream: str) -> AirbyteTracedException:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .base import rate_limit
-from .base.rate_limit import FixedWindowLimiter, format_duration, pause
+from .base.rate_limit import FixedWindowLimiter, pause, progress_line
 
 #: The longest that we assume a request to travel. The vendor counts from its arrival, and so does the interval.
 _MAX_TRANSIT_SECONDS = 1.0
@@ -37,10 +37,7 @@ class MinIntervalLimiter(FixedWindowLimiter):
         arrived = max(self._last_request, min(self._last_response, self._last_request + _MAX_TRANSIT_SECONDS))
         seconds = min(arrived - now + self.interval, self.interval + _MAX_TRANSIT_SECONDS)
         total = seconds + self.interval * max(self._remaining - 1, 0)
-        pause(
-            seconds,
-            f"{self._progress}, next request in {format_duration(seconds)}, about {format_duration(total)} left",
-        )
+        pause(seconds, progress_line(self._progress, seconds, total))
         self._last_request, self._last_response = rate_limit.CLOCK.now(), 0.0
 
     def update(self, headers: object) -> None:

@@ -33,17 +33,14 @@ class SourceSovrn(ManifestSource):
         """Set what the next wait logs, and estimate the stream's rows from the mean of its windows so far."""
         if not self._has_windows(stream) or not windows:
             return
-        unit = self.window_unit(stream)
-        if not window:
-            self._limiter.set_progress(f"{stream}: {windows:,} {unit}{'s' * (windows > 1)} to read", windows)
-            return
-        done = f"{unit} {window} of {windows}, {rows:,} rows"
+        done = self.done(stream, window, windows, rows)
         self._limiter.set_progress(done, windows - window)
+        if not window:
+            return
         if window == windows:
             LOGGER.info("%s, %s rows of %s in total", done, f"{total:,}", stream)
         yield estimate(stream, round(total / window * windows))
 
     def _has_windows(self, stream: str) -> bool:
         """Tell whether a stream is a report; another stream has no windows."""
-        declared = next(each for each in self.resolved_manifest["streams"] if each["name"] == stream)
-        return "incremental_sync" in declared
+        return "incremental_sync" in self.declared(stream)

@@ -15,12 +15,11 @@ from airbyte_cdk.sources.types import Config, Record, StreamSlice
 
 from .base.errors import BadResponseError, transient_error
 from .base.http import ApiClient, parse_count, rows_of
-from .base.rate_limit import FixedWindowLimiter, utc_now
+from .base.rate_limit import utc_now
+from .rate_limit import make_limiter
 from .row_hashes import RowHashes
 from .shifting_pages import Page, ShiftingPages
 
-#: wecantrack publishes no limit; its headers replace this one (docs/vendors/wecantrack.md A8).
-REQUESTS_PER_MINUTE = 30
 #: Valid types of an id. A whole number of more than 64 bits is text here, with every digit.
 _ID_TYPES = (str, int)
 #: Most pages of click totals: at most 75,000 clicks, and so at most as many groups.
@@ -39,7 +38,7 @@ class ArrayRetriever(Retriever):
     def __post_init__(self) -> None:
         self._api = ApiClient(
             self.requester,
-            FixedWindowLimiter(REQUESTS_PER_MINUTE),  # one per stream: the vendor counts per endpoint
+            make_limiter(self.name),
             max_tries=self.config["max_tries"],
             max_wait=self.config["longest_wait_seconds"],
             read_timeout=self.config["read_timeout_seconds"],

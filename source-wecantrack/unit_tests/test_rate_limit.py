@@ -7,7 +7,7 @@ from .conftest import SUBJECT, TRANSACTIONS, fill
 
 
 def waits(caplog):
-    return [record.getMessage() for record in caplog.records if record.getMessage().startswith("Waiting")]
+    return [record.getMessage() for record in caplog.records if "rate limit of" in record.getMessage()]
 
 
 def test_given_a_limit_of_ten_a_minute_when_read_then_no_request_is_refused(sim, config, read, clock, caplog):
@@ -17,7 +17,10 @@ def test_given_a_limit_of_ten_a_minute_when_read_then_no_request_is_refused(sim,
     assert sorted(outcome.keys()) == sorted(expected)
     assert {request["status"] for request in sim.requests(TRANSACTIONS)} == {200}
     assert len(waits(caplog)) == len(clock.slept) == 2
-    assert "rate limit of 10 requests in 60 s reached" in waits(caplog)[0]
+    assert waits(caplog) == [
+        "rate limit of 10 requests in 60 s reached; day 1 of 3, 40 rows, next request in 61 s, about 2 min left",
+        "rate limit of 10 requests in 60 s reached; day 2 of 3, 40 rows, next request in 61 s, about 61 s left",
+    ]
 
 
 def test_given_a_throttle_that_others_used_up_when_read_then_it_waits_as_requested(sim, config, read, clock):
