@@ -297,3 +297,23 @@ def test_rows_in_doubt_given_to_replay_without_its_option_are_a_sentence(workspa
     )
     assert "failed (" not in done.stdout + done.stderr
     assert "1 rows in doubt: check whether Wicked has them, and send the missing ones with --in-doubt" in done.stdout
+
+
+def test_a_folder_in_place_of_a_file_is_named(workspace, simulator, tmp_path):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    config = {"api_key": simulator.wicked_key, "api_url": simulator.url}
+    config["ledger"] = {"type": "sqlite", "path": str(folder)}
+    (status,) = workspace.run(NAME, "check", config=config).of("CONNECTION_STATUS")
+    assert status["message"] == f"The ledger {folder} is a folder. Name a file in it."
+    program = workspace.command(NAME, "spec")[0]
+    file = workspace.file("config.json", config)
+    for words, named in (
+        (["ledger", "status", "--config", file], f"The ledger {folder}"),
+        (["ledger", "status", "--config", folder], f"The configuration file {folder}"),
+        (["replay", "--config", file, "--rejects", folder], f"The dead-letter file {folder}"),
+        (["preview", "--config", file, "--catalog", folder], f"The catalog file {folder}"),
+    ):
+        done = subprocess.run([program, *map(str, words)], capture_output=True, text=True, timeout=60, check=False)
+        assert done.stderr.splitlines()[-1] == f"{named} is a folder. Name a file in it."
+        assert done.returncode in (1, 2)

@@ -143,6 +143,20 @@ def test_two_accounts_run_one_after_the_other_into_one_ledger(sync, tmp_path):
     assert len(sync.simulator.wicked_rows("orders")) == len(orders)
 
 
+@pytest.mark.parametrize("option", ["--records", "--days"])
+@pytest.mark.parametrize("value", ["0", "-3", "seven", "1.5", "\u0663", "9" * 20])
+def test_preview_refuses_a_number_below_one_and_says_what_to_write(sync, option, value):
+    done = sync.run("preview", option, value)
+    assert done.returncode == 3
+    assert f"argument {option}: not a whole number of at least 1; write one such as 7" in done.stderr
+
+
+def test_preview_refuses_more_days_than_there_are(sync):
+    done = sync.run("preview", "--days", "999999999999")
+    assert done.returncode == 3
+    assert done.stderr == "999,999,999,999 days ago there was no calendar: choose fewer days.\n"
+
+
 def test_preview_shows_what_a_run_would_send_and_sends_and_keeps_nothing(sync):
     shown = sync.run("preview")
     assert shown.returncode == 0, shown.stdout + shown.stderr

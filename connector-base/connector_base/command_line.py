@@ -17,6 +17,8 @@ exit codes:
   2    the command line is wrong
   130  stopped by Ctrl-C;  143  stopped by SIGTERM; the next read with the last state continues
 """
+#: No number of records or days is longer.
+_MOST_DIGITS = 12
 _COMMANDS = {
     "spec": "print the JSON schema of the configuration",
     "check": "test the API key and the connection",
@@ -50,6 +52,13 @@ def day(text: str) -> date:
         return date.fromisoformat(text)
     except ValueError:
         raise argparse.ArgumentTypeError("not a date; use the form 2026-01-31") from None
+
+
+def positive(text: str) -> int:
+    """Return the number of an argument, 1 or more; for `type=`."""
+    if not (text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS and int(text)):
+        raise argparse.ArgumentTypeError("not a whole number of at least 1; write one such as 7")
+    return int(text)
 
 
 def parse_args(program: str, vendor: str, args: Sequence[str]) -> argparse.Namespace:

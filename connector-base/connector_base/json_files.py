@@ -25,7 +25,14 @@ def read_bytes(path: Path | str, kind: str) -> bytes:
     try:
         return Path(path).read_bytes()
     except OSError as error:
-        raise UnusableFileError(f"The {kind} file {path} cannot be read ({error.strerror}).") from None
+        raise UnusableFileError(unreadable(f"The {kind} file {path}", error)) from None
+
+
+def unreadable(subject: str, error: OSError) -> str:
+    """Return the message for a file that cannot be read; `subject` begins it."""
+    if isinstance(error, IsADirectoryError):
+        return f"{subject} is a folder. Name a file in it."
+    return f"{subject} cannot be read ({error.strerror})."
 
 
 def parse_json(content: bytes, path: Path | str, kind: str) -> Any:

@@ -12,7 +12,7 @@ from typing import Any
 
 from airbyte_cdk.models import AirbyteStateMessage, AirbyteStateMessageSerializer
 
-from .json_files import UnusableFileError, parse_json
+from .json_files import UnusableFileError, parse_json, unreadable
 
 #: Larger files are read line by line, in flat memory.
 _MAX_DOCUMENT_BYTES = 4_000_000
@@ -50,7 +50,7 @@ def _stored_states(path: str) -> list[dict[str, Any]]:
                 if b"STATE" in line or b"STREAM" in line:
                     states += _states_of(_value(line))
     except OSError as error:
-        raise UnusableFileError(f"The state file {path} cannot be read ({error.strerror}).") from None
+        raise UnusableFileError(unreadable(f"The state file {path}", error)) from None
     is_list = content.lstrip(b" \t\r\n\xef\xbb\xbf").startswith(b"[")
     if len(content) <= _MAX_DOCUMENT_BYTES:
         try:

@@ -4,6 +4,7 @@ import json
 
 import pytest
 from source_wecantrack.base.json_files import UnusableFileError, read_catalog, read_object
+from source_wecantrack.base.saved_states import read_states
 
 STREAM = {"name": "transactions", "json_schema": {}, "supported_sync_modes": ["full_refresh"]}
 CONFIGURED = {"stream": STREAM, "sync_mode": "full_refresh", "destination_sync_mode": "append"}
@@ -61,9 +62,16 @@ def test_no_message_quotes_the_content(file):
         assert "s3cret" not in reason(read_catalog, file(content))
 
 
-@pytest.mark.parametrize("path", ["/nonexistent/file.json", "/", "/tmp/" + "x" * 300])
+@pytest.mark.parametrize("path", ["/nonexistent/file.json", "/tmp/" + "x" * 300])
 def test_a_file_that_cannot_be_read_is_named(path):
     assert reason(read_object, path, "config").startswith(f"The config file {path} cannot be read (")
+
+
+def test_a_folder_in_place_of_a_file_is_named(tmp_path):
+    folder = f"file {tmp_path} is a folder. Name a file in it."
+    assert reason(read_object, tmp_path, "config") == f"The config {folder}"
+    assert reason(read_catalog, tmp_path) == f"The catalog {folder}"
+    assert reason(read_states, str(tmp_path)) == f"The state {folder}"
 
 
 @pytest.mark.parametrize(

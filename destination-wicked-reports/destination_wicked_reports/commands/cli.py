@@ -10,6 +10,7 @@ from pathlib import Path
 
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
+from destination_wicked_reports.base.command_line import positive
 from destination_wicked_reports.base.terminal_log import printable
 from destination_wicked_reports.commands.dead_letter_reader import DeadLetter, DeadLetterReader
 from destination_wicked_reports.commands.ledger import add_parser as add_ledger_parser
@@ -90,16 +91,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     preview.add_argument("--config", type=Path, required=True, help="the configuration of the connector")
     preview.add_argument("--catalog", type=Path, required=True, help="the configured catalog")
-    preview.add_argument("--records", type=_count, metavar="N", help="stop after N records")
+    preview.add_argument("--records", type=positive, metavar="N", help="stop after N records")
     preview.add_argument("--json", action="store_true", help="print every row as JSON, one a line, then the summary")
     add_ledger_parser(commands)
     return parser
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or not int(text):
-        raise argparse.ArgumentTypeError("not a number above 0")
-    return int(text)
 
 
 # -- replay -----------------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from destination_wicked_reports.base.errors import injected_key
 from destination_wicked_reports.config.changes import SettingChange, parse_change
 from destination_wicked_reports.config.faults import describe_faults
 from destination_wicked_reports.config.fields import FilePath, variant
@@ -200,6 +201,8 @@ class Config(BaseModel):
 
         Unknown keys are allowed, since orchestrators add their own, unless they look like a misspelled setting.
         """
+        if isinstance(raw, dict) and (refusal := injected_key(raw)):
+            raise ConfigurationError(refusal)
         for name in raw if isinstance(raw, dict) else ():
             if name not in cls.model_fields and (close := get_close_matches(name.lower(), cls.model_fields, 1, 0.85)):
                 raise ConfigurationError(f"Unknown setting `{name}`. Did you mean `{close[0]}`?")

@@ -19,6 +19,7 @@ import orjson
 from destination_wicked_reports.api.client import WickedClient
 from destination_wicked_reports.api.endpoints import ORDER_PAYMENTS, ORDERS
 from destination_wicked_reports.api.responses import Outcome, PostResult
+from destination_wicked_reports.base.json_files import unreadable
 from destination_wicked_reports.config.spec import Config
 from destination_wicked_reports.delivery.dead_letters import DeadLetterFile
 from destination_wicked_reports.delivery.dispatcher import Dispatcher
@@ -174,7 +175,7 @@ def _records(files: Iterable[Path]) -> Iterator[bytes]:
             with path.open("rb") as lines:
                 yield from (line.rstrip(b"\n") for line in lines if _is_record(line))
     except OSError as error:
-        raise ConfigurationError(f"{error.filename} cannot be read ({error.strerror}).") from None
+        raise ConfigurationError(unreadable(str(error.filename), error)) from None
 
 
 def _is_record(line: bytes) -> bool:

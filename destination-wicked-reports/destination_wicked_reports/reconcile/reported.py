@@ -20,6 +20,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from destination_wicked_reports.base.json_files import unreadable
 from destination_wicked_reports.base.terminal_log import printable
 from destination_wicked_reports.config.spec import Config
 from destination_wicked_reports.errors import ConfigurationError, ReadError
@@ -141,7 +142,7 @@ def read_files(files: Sequence[Path]) -> ReportedOrders:
                     if line.strip():
                         collector.add(line)
     except OSError as error:
-        raise ReadError(f"{error.filename} cannot be read ({error.strerror}).") from None
+        raise ReadError(unreadable(str(error.filename), error)) from None
     return collector.result(min(collector.first_emitted_at, oldest))
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
-from destination_wicked_reports.base.command_line import day
+from destination_wicked_reports.base.command_line import day, positive
 from destination_wicked_reports.base.terminal_log import printable
 from destination_wicked_reports.errors import ConfigurationError
 from destination_wicked_reports.sync import inspecting
@@ -102,8 +102,8 @@ def _parser() -> argparse.ArgumentParser:
     add_file("check", _check, "check both sides, and what they must agree on; nothing is sent")
     add_file("plan", _plan, "show how long each stream takes at the vendors' rates, and in which order to load")
     preview = add_file("preview", _preview, "show what a run would send; nothing is sent, and no state is kept")
-    preview.add_argument("--days", type=_count, metavar="N", help="only the last N days, whatever was read before")
-    preview.add_argument("--records", type=_count, metavar="N", help="stop after N records")
+    preview.add_argument("--days", type=positive, metavar="N", help="only the last N days, whatever was read before")
+    preview.add_argument("--records", type=positive, metavar="N", help="stop after N records")
     preview.add_argument("--json", action="store_true", help="print every row as JSON")
     run = add_file("run", _run, "read what is new, and send it")
     run.add_argument(
@@ -200,12 +200,6 @@ def _only(syncs: list[Sync]) -> Sync:
     if len(syncs) > 1:
         raise ConfigurationError(f"Choose one of the sources with --source: {', '.join(sync.name for sync in syncs)}.")
     return syncs[0]
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError("not a whole number")
-    return int(text)
 
 
 def _fail(message: str, code: int) -> int:

@@ -14,6 +14,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from destination_wicked_reports.base.json_files import unreadable
 from destination_wicked_reports.config.files import write_atomically
 from destination_wicked_reports.errors import ConfigurationError
 from destination_wicked_reports.sync.exit_codes import STOPPED, CommandError, refusal
@@ -176,7 +177,7 @@ def _read(path: Path) -> dict[str, dict[str, Any]]:
     except FileNotFoundError:
         return {}
     except OSError as error:
-        raise ConfigurationError(f"The state file {path} cannot be read ({error.strerror}).") from None
+        raise ConfigurationError(unreadable(f"The state file {path}", error)) from None
     except (ValueError, KeyError, TypeError, AttributeError):
         pass
     raise ConfigurationError(

@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from destination_wicked_reports.base.json_files import unreadable
 from destination_wicked_reports.errors import ConfigurationError
 
 Location = tuple[int | str, ...]
@@ -53,9 +54,10 @@ def read_yaml(path: Path) -> YamlFile:
         raise ConfigurationError(
             f"There is no file {path}: create one with `wicked-reports-sync init`, or name another one."
         ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        cause = getattr(error, "strerror", None) or "it is not UTF-8 text"
-        raise ConfigurationError(f"{path} cannot be read ({cause}).") from None
+    except OSError as error:
+        raise ConfigurationError(unreadable(str(path), error)) from None
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"{path} cannot be read (it is not UTF-8 text).") from None
     loader = _Loader(text)
     try:
         node = loader.get_single_node()

@@ -23,6 +23,12 @@ def test_an_optional_key_that_is_null_counts_as_missing():
     assert Config.parse({"api_key": "k", "mapping": None, "ledger": None}) == Config.parse({"api_key": "k"})
 
 
+@pytest.mark.parametrize("key", ["__injected_declarative_manifest", "__injected_components_py", "__injected_x"])
+def test_a_key_that_would_replace_parts_of_the_connector_is_refused_as_the_sources_do(key):
+    with pytest.raises(ConfigurationError, match=f"^The configuration has the key {key}, which would replace parts"):
+        Config.parse({"api_key": "k", key: {}})
+
+
 def test_a_required_key_that_is_null_is_missing():
     with pytest.raises(ConfigurationError, match="api_key: is required"):
         Config.parse({"api_key": None})

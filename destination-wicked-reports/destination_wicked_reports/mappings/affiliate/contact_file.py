@@ -37,6 +37,8 @@ class ContactFile:
         self.incomplete = 0
         try:
             self._read()
+        except IsADirectoryError:
+            raise self._error("is a folder: name a file in it") from None
         except OSError as error:
             raise self._error(f"cannot be read ({error.strerror})") from None
         except UnicodeDecodeError:
