@@ -62,6 +62,10 @@ ONLY_IDS = (
     "clicks, contacts and orders by email address, so these orders are likely to stay without a person. Set "
     "contact_lookup to `wicked` or `file`, or add a rule with a group `email`."
 )
+NO_RULES = (
+    "Warning: there are no contact_rules, and without_contact is `skip`, so every new sale is skipped. Set "
+    "contact_rules to what your clicks carry, or without_contact to `synthetic`."
+)
 OUTDATED = "older than the version already sent"
 ALREADY_SENT = "already sent"
 
@@ -133,7 +137,9 @@ class AffiliateNormalizer(Normalizer):
         """Return what the source says about the sale's click."""
 
     def check(self) -> Iterator[str]:
-        """Check the lookup; warn of orders that will have an id alone."""
+        """Check the lookup; warn of sales that are all skipped, and of orders that will have an id alone."""
+        if not self.mapping.contact_rules and self.mapping.without_contact == "skip":
+            yield NO_RULES
         if self._lookup is not None:
             self._lookup.check()
         elif self._contact_finder.finds_only_ids:

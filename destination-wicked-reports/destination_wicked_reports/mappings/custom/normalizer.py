@@ -12,7 +12,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from destination_wicked_reports.api.deletion_marks import Marks, find_marks, is_deleted, is_own_column
-from destination_wicked_reports.api.endpoints import DECISIVE, ENDPOINTS, Need
+from destination_wicked_reports.api.endpoints import DECISIVE, ENDPOINTS, ORDER_ITEMS, Need
 from destination_wicked_reports.api.fields import checker
 from destination_wicked_reports.api.json_text import decode_json_text
 from destination_wicked_reports.api.rows import RowMaker, find_column
@@ -26,6 +26,8 @@ from destination_wicked_reports.model import Deleted, Record, Reject, Row, Skip
 
 #: The names that expressions of an entry with `for_each` can read.
 SCOPE = frozenset({"item", "position", "record", "@"})
+#: Fields that differ from person to person or from order to order (docs/vendors/wicked-reports.md 3.1, 3.2).
+_MUST_DIFFER = ("SourceID", "Email", "ContactEmail", "ContactID", "IP_Address", "SubscriptionID")
 _NESTED = frozenset(ENDPOINTS["orders"].nested)
 
 
@@ -90,6 +92,16 @@ class CustomNormalizer(Normalizer):
         entries = self._routed.get(stream) or self._entries_of(stream, self._streams.get(stream, stream))
         return entries[0].endpoint
 
+    def check(self) -> Iterator[str]:
+        """Warn of constants in fields that must differ."""
+        for entry in self._entries:
+            for name in entry.equal_fields:
+                yield (
+                    f"Warning: {entry.location}.fields.{name} is a constant, so every row of {entry.endpoint} has the "
+                    "same one, and Wicked Reports takes different people or orders for one. Read it from the record, "
+                    "or leave it out."
+                )
+
     def notes(self) -> Iterator[str]:
         """Yield the fields that were empty in every row, because a name in the expression may be misspelled.
 
@@ -139,6 +151,14 @@ class _Entry:
         #: the top-level names that its expressions read
         self.roots = frozenset[str]().union(*(expression.roots for expression in used if expression))
         self.empty_fields = {name for name, expression in fields.items() if expression and not expression.constant}
+        #: the fields that must differ, and are a constant that is not empty
+        self.equal_fields = [
+            name
+            for name in _MUST_DIFFER
+            if (expression := fields.get(name)) is not None and expression.constant and _is_set(expression)
+        ]
+        if self.endpoint == ORDER_ITEMS.name:  # each order has its own line 1
+            self.equal_fields = [name for name in self.equal_fields if name != "SourceID"]
         self.row_count = 0
         self._check_required(config.fields.keys())
 
@@ -266,6 +286,10 @@ def _value_or_error(evaluate: Callable[[Mapping[str, Any]], Any], scope: Mapping
         return evaluate(scope)
     except FieldError as error:
         return f"(error: {error.reason})"
+
+
+def _is_set(constant: Expression) -> bool:
+    return _value_or_error(constant.evaluate, {}) not in (None, "")
 
 
 def _is_true(value: Any) -> bool:

@@ -6,8 +6,9 @@ from typing import Any
 
 import orjson
 import pytest
-from destination_wicked_reports.config.mappings import ContactRule, WecantrackMapping
+from destination_wicked_reports.config.mappings import ContactRule, SovrnMapping, WecantrackMapping
 from destination_wicked_reports.mappings.affiliate.contacts import Contact, ContactFinder, synthetic_contact
+from destination_wicked_reports.mappings.affiliate.sovrn import SovrnNormalizer
 from destination_wicked_reports.mappings.affiliate.wecantrack import WecantrackNormalizer
 from hypothesis import given
 from hypothesis import strategies as st
@@ -109,10 +110,26 @@ def test_two_clicks_that_no_address_can_hold_are_still_two():
     ],
 )
 def test_rules_that_find_only_ids_are_warned_of(patterns, only_ids):
-    mapping = WecantrackMapping(contact_rules=[{"field": "reference", "pattern": one} for one in patterns])
+    rules = [{"field": "reference", "pattern": one} for one in patterns]
+    mapping = WecantrackMapping(contact_rules=rules, without_contact="synthetic")
     warnings = list(WecantrackNormalizer(mapping).check())
     assert bool(warnings) is only_ids
     assert all("contact_lookup" in warning for warning in warnings)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda **each: WecantrackNormalizer(WecantrackMapping(**each)),
+        lambda **each: SovrnNormalizer(SovrnMapping(**each)),
+    ],
+)
+def test_rules_that_skip_every_sale_are_warned_of(make):
+    (warning,) = make().check()
+    assert "every new sale is skipped. Set contact_rules" in warning
+    assert list(make(without_contact="synthetic").check()) == []
+    rule = {"field": "reference", "pattern": "(?P<email>.+@.+)"}
+    assert list(make(contact_rules=[rule]).check()) == []
 
 
 @pytest.mark.parametrize(

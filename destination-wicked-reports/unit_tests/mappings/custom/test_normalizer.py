@@ -329,3 +329,20 @@ NORMALIZER = mapping({**ORDER, "filter": "status == 'paid' || money(total) > `1`
 def test_no_record_can_raise(data):
     for made in normalize(NORMALIZER, {**INVOICE, **data}) + normalize(NORMALIZER, data):
         assert isinstance(made, Row | Skip) or made.reason
+
+
+@pytest.mark.parametrize("field", ["IP_Address", "SubscriptionID", "ContactEmail", "ContactID", "SourceID"])
+def test_check_warns_of_a_constant_that_must_differ(field):
+    constant = {"IP_Address": "'10.0.0.1'", "ContactEmail": "'ann@shop.com'"}.get(field, "'1'")
+    (warning,) = mapping(changed(ORDER, **{field: constant})).check()
+    assert f"mapping.streams[0].fields.{field} is a constant, so every row of orders has the same one" in warning
+
+
+@pytest.mark.parametrize("text", ["ip", "''", "coalesce(ip, '10.0.0.1')"])
+def test_check_does_not_warn_of_what_can_differ_or_is_empty(text):
+    assert list(mapping(changed(ORDER, IP_Address=text)).check()) == []
+
+
+def test_check_does_not_warn_of_one_line_id_for_all_orders():
+    line = {"SourceSystem": "'shop'", "OrderID": "id", "SourceID": "'1'", "ProductID": "sku", "Qty": "`1`", "PPU": "p"}
+    assert list(mapping({"stream": "lines", "endpoint": "order_items", "fields": line}).check()) == []
