@@ -158,7 +158,7 @@ def test_check_says_what_was_confirmed(workspace, simulator, settings, tmp_path)
     assert simulator.wicked_key not in result.said
     test = workspace.run(NAME, "check", config=settings(test_mode=True)).of("CONNECTION_STATUS")[0]
     assert test["message"].startswith("TEST MODE: rows go to the test store of ")
-    assert "has 0 rows." in test["message"]
+    assert "has 0 rows of test mode, and 2 of live mode." in test["message"]
     none = workspace.run(NAME, "check", config=settings(ledger={"type": "none"})).of("CONNECTION_STATUS")[0]
     assert "There is no ledger. No data was sent." in none["message"]
 
@@ -251,3 +251,33 @@ def test_a_run_that_is_terminated_says_how_to_continue(workspace, settings):
 
     assert process.returncode == 143
     assert json.loads(lines[-1])["log"]["message"].startswith("Stopped. Everything sent so far is in the ledger")
+
+
+# -- rows in doubt, known to the ledger --------------------------------------------------------------------------------
+
+
+def test_rows_in_doubt_are_reported_until_they_are_dismissed_although_their_file_is_gone(
+    workspace, simulator, settings, tmp_path
+):
+    simulator.fault("store_then_close", "/clicks", method="POST", times=0)
+    config = settings({"type": "wecantrack", "without_contact": "synthetic"})
+    report = tmp_path / "report.json"
+    first = write(workspace, config, [sale(1), sale(2), state(1)], report=report)
+    count = json.loads(report.read_text())["in_doubt_open"]
+    assert first.code == 1
+    assert count == 2
+    assert not any("no open line in" in line for line in first.logs)
+    dead_letters = tmp_path / "rejected_records.jsonl"
+    dead_letters.unlink()
+
+    second = write(workspace, config, [state(2)], report=report)
+    assert json.loads(report.read_text())["in_doubt_open"] == count
+    (warning,) = [text for level, text in levels(second) if level == "WARN" and "no open line in" in text]
+    assert warning.startswith(f"2 rows in doubt have no open line in {dead_letters}: ")
+
+    program, command, *options = workspace.command(NAME, "ledger", config=config)
+    line = [program, command, "in-doubt", "--dismiss", *options]
+    subprocess.run(line, capture_output=True, timeout=RUN_SECONDS, check=True)
+    third = write(workspace, config, [state(3)], report=report)
+    assert json.loads(report.read_text())["in_doubt_open"] == 0
+    assert not any("in doubt" in line and "no open line" in line for line in third.logs)

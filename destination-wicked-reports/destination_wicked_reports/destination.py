@@ -21,6 +21,7 @@ from airbyte_cdk.models import (
 )
 from airbyte_cdk.utils.airbyte_secrets_utils import get_secrets, update_secrets
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
+from sqlalchemy.exc import DBAPIError
 
 from destination_wicked_reports.base.errors import config_error, transient_error
 from destination_wicked_reports.base.terminal_log import TerminalLog, open_terminal_log
@@ -36,6 +37,7 @@ from destination_wicked_reports.delivery.session import (
 )
 from destination_wicked_reports.delivery.writer import Writer
 from destination_wicked_reports.errors import ConfigurationError, LedgerBusyError, LedgerError
+from destination_wicked_reports.ledger import runs
 from destination_wicked_reports.ledger.guards import announcements
 from destination_wicked_reports.ledger.opening import is_first_run, open_ledger, refuse_foreign_ledger
 from destination_wicked_reports.mappings.factory import make_normalizer
@@ -56,7 +58,7 @@ class DestinationWickedReports(Destination):
     """
 
     #: What the ledger calls a run of this program.
-    command = "write"
+    command = runs.WRITE
 
     def __init__(self, output: Output | None = None) -> None:
         self.output = output or Output()
@@ -76,7 +78,7 @@ class DestinationWickedReports(Destination):
                 refuse_foreign_ledger(parsed, ledger)
                 for announcement in announcements(parsed, ledger):
                     logger.warning(announcement)
-                found = f"{ledger.description} has {ledger.size():,} rows."
+                found = f"{ledger.contents()}."
             open_dead_letters(parsed)
         except (ConfigurationError, LedgerError) as error:
             return AirbyteConnectionStatus(status=Status.FAILED, message=str(error))
@@ -176,9 +178,9 @@ class DestinationWickedReports(Destination):
                 report.collect(session)
                 for level, line in health_lines(report.health):
                     logger.log(level, line)
-                reminder = session.dead_letters.reminder()
-                if reminder:
-                    logger.warning(reminder)
+                with contextlib.suppress(DBAPIError):  # the ledger may be what ended the run
+                    for reminder in session.reminders():
+                        logger.warning(reminder)
                 session.run.report = report.to_json()
             if session.tally.failed:
                 if parsed.on_rejected_record != "skip":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import logging
 import sys
 from collections.abc import Sequence
@@ -24,6 +25,7 @@ from destination_wicked_reports.config.spec import Config
 from destination_wicked_reports.delivery.closing import mode_line
 from destination_wicked_reports.delivery.session import open_dead_letters, open_session
 from destination_wicked_reports.errors import ConfigurationError, LedgerError, ReadError
+from destination_wicked_reports.ledger.opening import open_ledger, refuse_foreign_ledger
 from destination_wicked_reports.mappings.factory import make_normalizer
 from destination_wicked_reports.signals import SIGNALS
 
@@ -102,7 +104,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def _replay(config: Config, options: argparse.Namespace) -> int:
     if options.dismiss:
-        count = dismiss(options.rejects, open_dead_letters(config))
+        with contextlib.closing(open_ledger(config)) as ledger:
+            refuse_foreign_ledger(config, ledger)
+            count = dismiss(options.rejects, open_dead_letters(config), ledger)
         print_lines(f"{count:,} dead letters were dismissed; nothing was sent.")
         return 0
     normalizer = make_normalizer(config)

@@ -49,12 +49,22 @@ def add_in_doubt_options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="with --ask: record those that are shown as sent, and close their dead letters; not during a run",
     )
+    parser.add_argument(
+        "--dismiss",
+        action="store_true",
+        help="close them all after you checked them: they count as sent, and no run mentions them; not during a run",
+    )
     add_reading_options(parser)
 
 
 def run_in_doubt(config: Config, options: argparse.Namespace) -> None:
     """List the rows in doubt, or do what the options say."""
     dead_letters = DeadLetterFile(rejects_path(config))
+    if options.dismiss:
+        if options.ask or options.write or options.settle:
+            raise ConfigurationError("--dismiss closes all rows in doubt, so give it alone.")
+        _dismiss(config, dead_letters)
+        return
     if options.ask:
         _ask(config, options, dead_letters)
         return
@@ -73,6 +83,29 @@ def run_in_doubt(config: Config, options: argparse.Namespace) -> None:
         print_lines("No row is in doubt.")
         return
     print_rows(shown, ("at", "endpoint", "key", "stream", "dead letter", "reason"), as_json=options.json)
+
+
+def _dismiss(config: Config, dead_letters: DeadLetterFile) -> None:
+    """Close every row in doubt of the store, and its dead letters."""
+    with contextlib.closing(open_ledger(config, 0)) as ledger:
+        refuse_foreign_ledger(config, ledger)
+        keys = ledger.in_doubt()
+        rows = {(endpoint, key) for endpoint, each in keys.items() for key in each}
+        ledger.acquire(key for _, key in rows)
+        with recorded_run(ledger, "in-doubt") as run:
+            letters = dead_letters.open_rows_in_doubt()
+            try:
+                dead_letters.settle(
+                    letter["id"] for letter in letters if (letter.get("endpoint"), letter.get("key")) in rows
+                )
+            except OSError as error:
+                raise ConfigurationError(
+                    f"The dead-letter file {dead_letters.path} cannot be closed ({error.strerror})."
+                ) from None
+            ledger.dismiss(keys)
+            run.report = {"dismissed": len(rows)}
+    dismissed = "1 row in doubt was" if len(rows) == 1 else f"{len(rows):,} rows in doubt were"
+    print_lines(f"{dismissed} dismissed; nothing was sent.")
 
 
 def _shown_row(row: RowInDoubt, letter: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from destination_wicked_reports.commands.tables import print_json, print_lines, 
 from destination_wicked_reports.config.paths import rejects_path
 from destination_wicked_reports.config.reader import read_config_file
 from destination_wicked_reports.config.spec import Config
+from destination_wicked_reports.delivery.closing import report_lines
 from destination_wicked_reports.delivery.dead_letters import DeadLetterFile
 from destination_wicked_reports.errors import ConfigurationError
 from destination_wicked_reports.ledger.copying import copy_ledger
@@ -33,9 +34,11 @@ from destination_wicked_reports.ledger.history import History, timestamp
 from destination_wicked_reports.ledger.ledger import Ledger
 from destination_wicked_reports.ledger.opening import open_ledger, refuse_foreign_ledger
 from destination_wicked_reports.ledger.reading import open_snapshot
-from destination_wicked_reports.ledger.runs import last_runs, recorded_run
+from destination_wicked_reports.ledger.runs import last_runs, last_syncs, recorded_run
 from destination_wicked_reports.mappings.revenue import order_name
 
+#: Exit codes, as of `replay`.
+_FAILED, _UNSETTLED = 1, 2
 _RUNS = 10
 _MOST_FOUND = 100
 _EXPORTED = ("sent_at", "endpoint", "key", "stream", "status", "digest", "currency", "payments")
@@ -53,13 +56,21 @@ def add_parser(commands: Any) -> None:
 
     status = add("status", "show the last runs, what is in doubt, what waits, and the size; also during a run")
     status.add_argument("--by-day", action="store_true", help="show how many rows were sent by day instead")
+    report = add("report", "show what the last run did, and why records were skipped or rejected")
+    report.epilog = "Exit code: 0 all well, 1 the run did not reach its end, 2 rows were rejected or are in doubt."
+    report.add_argument(
+        "--since",
+        type=int,
+        metavar="SECONDS",
+        help="every run that began since then, in UNIX time as `date +%%s` prints it; an error if there was none",
+    )
     search = add("search", "show what was sent under an id; also during a run")
     search.add_argument("id", help="any part of an id: of a source, an order, a line, or SOURCE SYSTEM/ID")
     export = add("export", "print what was sent, and when, row by row; also during a run")
     export.add_argument("--format", choices=("csv", "jsonl"), default="csv")
-    in_doubt = add("in-doubt", "list the rows whose outcome is unknown; also during a run, except to settle them")
+    in_doubt = add("in-doubt", "list the rows whose outcome is unknown; also during a run, except to close them")
     add_in_doubt_options(in_doubt)
-    for job in (status, search, in_doubt):
+    for job in (status, report, search, in_doubt):
         job.add_argument("--json", action="store_true", help="print JSON, one object per line")
     forgetting = add("forget", "forget what was sent, so that it is sent again; without --yes only show it")
     what = forgetting.add_mutually_exclusive_group(required=True)
@@ -75,14 +86,14 @@ def run_ledger(config: Config, options: argparse.Namespace) -> int:
     """Run one job; return the exit code."""
     job = {
         "status": _status,
+        "report": _report,
         "search": _search,
         "export": _export,
         "in-doubt": run_in_doubt,
         "forget": _forget,
         "copy": _copy,
     }[options.job]
-    job(config, options)
-    return 0
+    return job(config, options) or 0
 
 
 def _status(config: Config, options: argparse.Namespace) -> None:
@@ -110,6 +121,38 @@ def _status(config: Config, options: argparse.Namespace) -> None:
         print_lines(open_letters)
     print_lines("", f"The last {len(runs)} runs:")
     print_rows(runs, ("started", "ended", "command", "version", "state", "code", "sent", "rejected", "in doubt"))
+
+
+def _report(config: Config, options: argparse.Namespace) -> int:
+    """Print what the last run did, or every run since a time; return the worst exit code."""
+    with open_snapshot(config) as snapshot:
+        runs = last_syncs(snapshot, options.since)
+    if not runs:
+        since = "yet" if options.since is None else f"since {timestamp(options.since)}"
+        raise ConfigurationError(
+            f"{snapshot.description} has no run {since}. A run that fails before it opens the ledger is not in it: see "
+            "the error that the run itself reported."
+        )
+    for run in reversed(runs):
+        if options.json:
+            print_json(_shown_run(run))
+            continue
+        end = {"ended": f"ended with code {run['exit_code']}", "not ended": "was killed"}.get(
+            run["state"], "is running"
+        )
+        print_lines(f"The run of {timestamp(run['started_at'])} ({run['command']}, {run['holder']}) {end}.")
+        print_lines(*report_lines(run["report"]))
+    codes = [_exit_code(run) for run in runs]
+    return _FAILED if _FAILED in codes else max(codes)
+
+
+def _exit_code(run: Mapping[str, Any]) -> int:
+    shown = _shown_run(run)
+    if run["state"] != "ended" or not run["report"].get("ended"):
+        return _FAILED
+    if shown["rejected"] or shown["in doubt"]:
+        return _UNSETTLED
+    return _FAILED if run["exit_code"] else 0
 
 
 def _shown_run(run: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,10 +16,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from destination_wicked_reports.api.endpoints import ORDERS
+from destination_wicked_reports.base.json_files import unreadable
 from destination_wicked_reports.commands.dead_letter_reader import DeadLetter, DeadLetterReader, is_current
-from destination_wicked_reports.delivery.dead_letters import DeadLetterFile, line_id
+from destination_wicked_reports.delivery.dead_letters import DeadLetterFile, line_id, row_of
 from destination_wicked_reports.delivery.session import Session
 from destination_wicked_reports.errors import ConfigurationError, ReplayError
+from destination_wicked_reports.ledger.ledger import Ledger
 from destination_wicked_reports.mappings.base import Normalizer
 from destination_wicked_reports.model import Record, Row
 from destination_wicked_reports.signals import SIGNALS
@@ -60,7 +62,7 @@ def check_file(path: Path, reader: DeadLetterReader) -> int:
             if isinstance(result, ReplayError)
         ]
     except OSError as error:
-        raise ConfigurationError(f"The dead-letter file {path} cannot be read ({error.strerror}).") from None
+        raise ConfigurationError(unreadable(f"The dead-letter file {path}", error)) from None
     if errors:
         more = f"\nand {len(errors) - MAX_LISTED_LINES:,} more" if len(errors) > MAX_LISTED_LINES else ""
         raise ConfigurationError(
@@ -71,12 +73,19 @@ def check_file(path: Path, reader: DeadLetterReader) -> int:
     return size
 
 
-def dismiss(path: Path, dead_letters: DeadLetterFile) -> int:
+def dismiss(path: Path, dead_letters: DeadLetterFile, ledger: Ledger) -> int:
     """Close every line of a dead-letter file without sending it; return how many. Raises ConfigurationError."""
+    keys: dict[str, list[str]] = {}
     try:
         with path.open("rb") as lines:
-            ids = [line_id(line) for line in lines if line.strip()]
+            ids = []
+            for line in lines:
+                if line.strip():
+                    ids.append(line_id(line))
+                    if row := row_of(line):
+                        keys.setdefault(row[0], []).append(row[1])
         dead_letters.settle(ids)
+        ledger.dismiss(keys)
     except OSError as error:
         raise ConfigurationError(f"The dead-letter file {path} cannot be closed ({error.strerror}).") from None
     return len(ids)

@@ -27,6 +27,7 @@ from destination_wicked_reports.base.errors import config_error
 from destination_wicked_reports.config.spec import Config
 from destination_wicked_reports.destination import DestinationWickedReports
 from destination_wicked_reports.errors import ConfigurationError
+from destination_wicked_reports.ledger import runs
 from destination_wicked_reports.mappings.factory import make_normalizer
 from destination_wicked_reports.protocol.messages import read_lines, require_input, standard_input
 from destination_wicked_reports.protocol.singer import SingerOutput, Translator
@@ -58,7 +59,7 @@ SETTINGS: dict[str, Any] = {
 class TargetWickedReports(DestinationWickedReports):
     """The destination with a Singer target's command line; config, ledger and exit codes are the same."""
 
-    command = "target"
+    command = runs.TARGET
 
     def __init__(self, output: SingerOutput | None = None) -> None:
         super().__init__(output or SingerOutput())

@@ -12,7 +12,7 @@ from typing import Any
 
 from destination_wicked_reports.api.samples import Sampled
 from destination_wicked_reports.config.spec import PRODUCTION_URL, Config
-from destination_wicked_reports.delivery.tally import BUYERS, MOST_LINES, SENT, SKIPPED, Tally
+from destination_wicked_reports.delivery.tally import BUYERS, MOST_LINES, SENT, SKIPPED, Tally, counts_line
 from destination_wicked_reports.ledger.ledger import fingerprint
 from destination_wicked_reports.model import ADDRESS, ID_ALONE, SYNTHETIC, WAITING
 
@@ -116,19 +116,33 @@ def attribution_lines(tally: Tally, *, finds_buyers: bool) -> Iterator[LogLine]:
 
 def rejected_lines(tally: Tally) -> Iterator[LogLine]:
     """Yield the reasons of rejected rows, such as `orders: 2 rejected: OrderTotal: not a number (1001; 1002)`."""
-    for (endpoint, field, reason), sampled in _most_common(tally.rejected):
-        what = f"{field}: {reason}" if field else reason
-        yield logging.WARNING, f"{endpoint}: {sampled.count:,} rejected: {what}{_samples(sampled)}"
+    for key, sampled in _most_common(tally.rejected):
+        yield logging.WARNING, _rejected(key, sampled)
 
 
 def skipped_lines(tally: Tally, *, refused: bool = False) -> Iterator[LogLine]:
     """Yield the reasons of skipped records. With `refused`, the run's error says what to do."""
     for reason, sampled in _most_common(tally.skipped):
         unattributed = reason in tally.unattributed_reasons and not refused
-        line = f"skipped {_count(sampled.count, 'record')}: {reason}{_samples(sampled)}"
+        line = _skipped(reason, sampled)
         if unattributed:
             line += f". Fix contact_rules or set without_contact to synthetic, then {READ_AGAIN}."
         yield logging.WARNING if unattributed else logging.INFO, line
+
+
+def report_lines(report: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the result of a recorded run, in the words of its closing log; `report` is what the ledger stores of it."""
+    if "records" in report:
+        yield f"{_count(report['records']['received'], 'record')} received."
+    for endpoint, counts in (report.get("rows") or {}).items():
+        yield counts_line(endpoint, counts)
+    for each in report.get("rejected") or ():
+        key = each["endpoint"], each["field"], each["reason"]
+        yield _rejected(key, Sampled(each["count"], each["samples"]))
+    for each in report.get("skipped") or ():
+        yield _skipped(each["reason"], Sampled(each["count"], each["samples"]))
+    if report.get("in_doubt_open"):
+        yield f"{_count(report['in_doubt_open'], 'row')} in doubt in all. `ledger in-doubt` lists them."
 
 
 def health_lines(checks: Sequence[Mapping[str, Any]]) -> Iterator[LogLine]:
@@ -154,6 +168,16 @@ def unmatched_error(tally: Tally) -> str:
 
 def _most_common(counts: dict[str, Sampled] | dict[tuple[str, str, str], Sampled]) -> list[tuple[Any, Sampled]]:
     return sorted(counts.items(), key=lambda item: -item[1].count)[:MOST_LINES]
+
+
+def _rejected(key: tuple[str, str, str], sampled: Sampled) -> str:
+    endpoint, field, reason = key
+    what = f"{field}: {reason}" if field else reason
+    return f"{endpoint}: {sampled.count:,} rejected: {what}{_samples(sampled)}"
+
+
+def _skipped(reason: str, sampled: Sampled) -> str:
+    return f"skipped {_count(sampled.count, 'record')}: {reason}{_samples(sampled)}"
 
 
 def _samples(sampled: Sampled) -> str:

@@ -37,6 +37,7 @@ import orjson
 from destination_wicked_reports.api.endpoints import ORDER_PAYMENTS, ORDERS
 from destination_wicked_reports.config.files import NO_FILE_LOCKS, make_private, open_private
 from destination_wicked_reports.errors import ConfigurationError, DeadLetterFileError
+from destination_wicked_reports.mappings.affiliate.returns import NOTHING_TO_FIX
 from destination_wicked_reports.model import IN_DOUBT, Reject, Row
 
 _OPTIONS = orjson.OPT_APPEND_NEWLINE | orjson.OPT_NON_STR_KEYS
@@ -46,6 +47,8 @@ _LONGEST_INTEGER = 14_000
 TOO_DEEP = "(nested too deep to be written)"
 
 REJECTED = "rejected"
+#: Counts rejected returns with which nothing is wrong.
+_RETURN = "return"
 #: Ends the name of the file with the ids of the lines that were replayed or dismissed.
 SETTLED_SUFFIX = ".settled"
 #: Bytes of the dead-letter file that are read at most: for `reminder`, and to find rows that are in the file already.
@@ -156,6 +159,8 @@ class DeadLetterFile:
         todo = []
         if counts[REJECTED]:
             todo.append("Fix the rejected rows and send them with `replay`.")
+        if counts[_RETURN]:
+            todo.append("Returns are in the ledger: there is nothing to fix.")
         if counts[IN_DOUBT]:
             todo.append(
                 "`ledger in-doubt --ask` says which rows in doubt Wicked has; `replay --in-doubt` sends missing ones."
@@ -165,8 +170,16 @@ class DeadLetterFile:
         )
 
     def open_in_doubt(self) -> int:
-        """Return how many rows in doubt were neither replayed nor dismissed."""
+        """Return how many rows in doubt were neither replayed nor dismissed. The ledger knows more, if there is one."""
         return self._count_open()[0][IN_DOUBT]
+
+    def without_line(self, keys: Iterable[str]) -> list[str]:
+        """Return those of these ledger keys that no open line has; none if the file is too large to tell."""
+        with contextlib.suppress(OSError):
+            if self.path.stat().st_size > READ_BYTES:
+                return []
+        known = {row[1] for line in self._open_lines() if (row := row_of(line))}
+        return [key for key in keys if key not in known]
 
     def open_rows_in_doubt(self) -> Iterator[dict[str, Any]]:
         """Yield the lines of rows in doubt that were neither replayed nor dismissed, with numbers as Decimal."""
@@ -199,7 +212,8 @@ class DeadLetterFile:
         counts: Counter[str] = Counter()
         for line in self._open_lines():
             if not _has(line, b"form", FACTS):
-                counts[IN_DOUBT if _has(line, b"outcome", IN_DOUBT) else REJECTED] += 1
+                outcome = IN_DOUBT if _has(line, b"outcome", IN_DOUBT) else REJECTED
+                counts[_RETURN if any(_has(line, b"reason", each) for each in NOTHING_TO_FIX) else outcome] += 1
         with contextlib.suppress(OSError):
             return counts, self.path.stat().st_size <= READ_BYTES
         return counts, True
@@ -341,10 +355,22 @@ def line_id(line: bytes) -> str:
     return found[1].decode() if found else blake2b(line.strip(), digest_size=8).hexdigest()
 
 
+def row_of(line: bytes) -> tuple[str, str] | None:
+    """Return the endpoint and the ledger key of a line about a row; None for any other line."""
+    if b'"key"' not in line:  # not only before "row", which is also the value of "form"
+        return None
+    try:
+        letter = orjson.loads(line)
+    except orjson.JSONDecodeError:  # written by hand, or cut
+        return None
+    endpoint, key = letter.get("endpoint"), letter.get("key")
+    return (endpoint, key) if isinstance(endpoint, str) and isinstance(key, str) else None
+
+
 def _has(line: bytes, name: bytes, value: str) -> bool:
     """Return whether a line has this value, looking only before `row`, which comes last."""
     head = line.partition(b'"row"')[0]
-    return re.search(rb'"%s"\s*:\s*"%s"' % (name, value.encode()), head) is not None
+    return re.search(rb'"%s"\s*:\s*"%s"' % (name, re.escape(value.encode())), head) is not None
 
 
 def _serializable(value: Any, levels: int) -> Any:

@@ -59,6 +59,7 @@ class RunReport:
         self.ledger["location"] = location_of(session.ledger.description)
         with contextlib.suppress(DBAPIError, LedgerError):  # the ledger may be what ended the run
             self.ledger |= {"id": session.ledger.id, "rows": session.ledger.size()}
+            self.in_doubt_open = session.rows_in_doubt()
             self.health = [asdict(check) for check in tally.health.checks(tally.changed, session.ledger.known)]
         self.records = {"received": tally.records.received, "rejected": tally.records.rejected}
         self.rows = {
@@ -75,7 +76,6 @@ class RunReport:
             for (endpoint, name, reason), each in tally.rejected.items()
         ]
         self.attribution = {buyer: tally.attribution[buyer] for buyer in BUYERS}
-        self.in_doubt_open = session.dead_letters.open_in_doubt()
 
     def to_json(self) -> dict[str, Any]:
         """Return the report in the form of `write --report`."""

@@ -22,6 +22,7 @@ from destination_wicked_reports.ledger.engines import location_of, reason
 from destination_wicked_reports.ledger.ledger import Ledger
 from destination_wicked_reports.ledger.opening import claim_ledger, open_ledger
 from destination_wicked_reports.ledger.runs import Run, recorded_run
+from destination_wicked_reports.ledger.schema import other_store
 
 logger = logging.getLogger("airbyte")
 
@@ -39,6 +40,27 @@ class Session:
     tally: Tally
     dispatcher: Dispatcher
     run: Run
+
+    def rows_in_doubt(self) -> int:
+        """Return how many rows are in doubt, of all runs: in the ledger, or in the dead-letter file without one."""
+        if not self.ledger.durable:
+            return self.dead_letters.open_in_doubt()
+        return sum(map(len, self.ledger.in_doubt().values()))
+
+    def reminders(self) -> Iterator[str]:
+        """Yield what is open: dead letters, and rows in doubt that have none in the file, which may be gone."""
+        if reminder := self.dead_letters.reminder():
+            yield reminder
+        if not self.ledger.durable:
+            return
+        lost = len(self.dead_letters.without_line(key for keys in self.ledger.in_doubt().values() for key in keys))
+        if lost:
+            rows = "1 row in doubt has" if lost == 1 else f"{lost:,} rows in doubt have"
+            yield (
+                f"{rows} no open line in {self.dead_letters.path}: the file was moved or removed, or it is the file of "
+                "another connection with this ledger. `ledger in-doubt` lists them. Look for them in Wicked Reports; "
+                "`ledger in-doubt --dismiss` closes them all."
+            )
 
 
 @contextlib.contextmanager
@@ -141,8 +163,16 @@ def log_locations(config: Config, ledger: Ledger, dead_letters: DeadLetterFile) 
 
 
 def warn_of_new_ledger(config: Config, ledger: Ledger) -> None:
-    """Warn if nothing was sent with this ledger: a wrong path or schema would send everything again."""
-    if ledger.is_new and not isinstance(config.ledger, NoLedger):
+    """Warn if nothing was sent in this mode with this ledger: a wrong path would send everything again."""
+    if not ledger.is_new or isinstance(config.ledger, NoLedger):
+        return
+    if ledger.size(other_store(ledger.store)):
+        logger.warning(
+            "%s: everything that the source delivers will be sent. If this connection has sent rows in this mode "
+            "before, stop this run and set the ledger that it used.",
+            ledger.contents(),
+        )
+    else:
         logger.warning(
             "%s is new and empty: everything that the source delivers will be sent. If this connection has sent rows "
             "before, stop this run and set the ledger that it used.",

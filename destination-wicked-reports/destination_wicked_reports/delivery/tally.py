@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
@@ -27,6 +27,7 @@ from destination_wicked_reports.delivery.dead_letters import (
 )
 from destination_wicked_reports.delivery.health import Health
 from destination_wicked_reports.delivery.record_counts import RecordCounts
+from destination_wicked_reports.mappings.affiliate.returns import NOTHING_TO_FIX
 from destination_wicked_reports.model import (
     ADDRESS,
     ID_ALONE,
@@ -78,6 +79,8 @@ class Tally:
         self.deleted: Counter[str] = Counter()
         #: invalid optional fields, by endpoint, field and reason
         self.left_out: Counter[tuple[str, str, str]] = Counter()
+        #: how many of the rejected are returns with which nothing is wrong
+        self._returns = 0
         self._fail_fast = fail_fast
 
     def rows_of(self, normalized: Iterable[Row | Reject | Skip]) -> list[Row]:
@@ -108,6 +111,7 @@ class Tally:
             else:
                 self.dead_letters.reject(result)
                 self._count_failed(REJECTED, result.endpoint, result.sequence)
+                self._returns += result.reason in NOTHING_TO_FIX
                 self._count_reason(result.endpoint, result.field, result.reason, name_of_reject(result))
         self.check()
         return rows
@@ -164,9 +168,12 @@ class Tally:
         """Return the error that ends a run in which rows failed."""
         rejected, in_doubt = self._total(REJECTED), self._total(IN_DOUBT)
         parts = []
-        if rejected:
-            rows = "1 row was" if rejected == 1 else f"{rejected:,} rows were"
+        if wrong := rejected - self._returns:
+            rows = "1 row was" if wrong == 1 else f"{wrong:,} rows were"
             parts.append(f"{rows} rejected: fix the data at the source or the mapping.")
+        if self._returns:
+            rows = "1 return was" if self._returns == 1 else f"{self._returns:,} returns were"
+            parts.append(f"{rows} not applied in full: there is nothing to fix, and the reason says what follows.")
         if in_doubt:
             rows, them = ("1 row", "it") if in_doubt == 1 else (f"{in_doubt:,} rows", "them")
             parts.append(
@@ -180,7 +187,7 @@ class Tally:
         """Yield one line per endpoint, such as `orders: 2 sent, 0 unchanged, 0 changed, 0 rejected, 0 in doubt`."""
         for endpoint, counts in self.counts.items():
             if counts:
-                yield f"{endpoint}: " + ", ".join(f"{counts[each]:,} {each.replace('_', ' ')}" for each in OUTCOMES)
+                yield counts_line(endpoint, counts)
 
     def left_out_lines(self) -> Iterator[str]:
         """Yield the optional fields that were not sent, such as `orders.City: left out of 2 rows: ...`."""
@@ -198,6 +205,11 @@ class Tally:
 
     def _total(self, outcome: str) -> int:
         return sum(counts[outcome] for counts in self.counts.values())
+
+
+def counts_line(endpoint: str, counts: Mapping[str, int]) -> str:
+    """Return what became of the rows of one endpoint."""
+    return f"{endpoint}: " + ", ".join(f"{counts.get(each, 0):,} {each.replace('_', ' ')}" for each in OUTCOMES)
 
 
 def identified_by(order: bytes) -> str:

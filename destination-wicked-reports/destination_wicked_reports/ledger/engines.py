@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Engine, create_engine, event
+from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from destination_wicked_reports.config.urls import parse_url
@@ -43,7 +43,7 @@ _QUOTED_OPTION = re.compile(r'(\bvalue:? |\bservice )"[^"]*"').sub
 
 
 def sqlite_engine(path: Path | None) -> Engine:
-    """Return the engine of a file, which others may read meanwhile. None is a ledger in memory."""
+    """Return the engine of a file. None is a ledger in memory."""
     if path is None:
         return create_engine("sqlite://", hide_parameters=True)
     # hide_parameters keeps customers' rows out of error messages.
@@ -51,6 +51,12 @@ def sqlite_engine(path: Path | None) -> Engine:
     engine = create_engine(url, hide_parameters=True, connect_args={"timeout": _BUSY_SECONDS})
     event.listen(engine, "connect", _set_pragmas)
     return engine
+
+
+def let_others_read(connection: Connection) -> None:
+    """Let others read a SQLite file during a run. This changes the file, so it must be known to be a ledger."""
+    with connection.begin():
+        connection.exec_driver_sql("PRAGMA journal_mode=WAL")
 
 
 def scratch_engine(path: Path) -> Engine:
@@ -97,6 +103,11 @@ def reason(error: DBAPIError) -> str:
     return _QUOTED_OPTION(r'\1"…"', message.rstrip("."))
 
 
+def folder_error(path: Path) -> LedgerError:
+    """Return the error for a path that leads to a folder."""
+    return LedgerError(f"The ledger {path} is a folder. Name a file in it.")
+
+
 def opening_error(error: DBAPIError, description: str) -> LedgerError:
     """Return the error for a ledger that could not be opened."""
     subject = description[0].lower() + description[1:]
@@ -120,9 +131,8 @@ def opening_error(error: DBAPIError, description: str) -> LedgerError:
 
 
 def _set_pragmas(connection: Any, _: Any) -> None:
-    """Survive power loss, and let others read during a run."""
+    """Survive power loss."""
     cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode=WAL")
     cursor.execute("PRAGMA synchronous=FULL")
     cursor.execute("PRAGMA cache_size=-16000")  # kB; the default of 2 MB is too small for a year's ledger
     cursor.close()

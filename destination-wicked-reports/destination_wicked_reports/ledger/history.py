@@ -42,7 +42,9 @@ class History:
         self.store = store
 
     def totals(self) -> Iterator[dict[str, Any]]:
-        """Yield `day` (UTC), `stream`, `endpoint`, `status` (accepted or in_doubt) and `rows`, sorted by the first.
+        """Yield `day` (UTC), `stream`, `endpoint`, `status` and `rows`, sorted by the first.
+
+        `status` is accepted, in_doubt or dismissed.
 
         A row that was sent more than once counts on the day it was last sent.
         """
@@ -55,8 +57,8 @@ class History:
     def sendings(self, key: str) -> list[dict[str, Any]]:
         """Return every time a row or the rows of an order were sent, oldest first; `key` is an id or SOURCE SYSTEM/ID.
 
-        Each has `at` (UTC), `endpoint`, `key`, `stream`, `status` (accepted or in_doubt) and `digest` (of the content);
-        rows of a sale also have `payments`, each with the `number` of its order, its `status` and `amount` (text).
+        Each has `at` (UTC), `endpoint`, `key`, `stream`, `status` (as in `totals`) and `digest` (of the content); rows
+        of a sale also have `payments`, each with the `number` of its order, its `status` and `amount` (text).
         """
         key = self._sale_name(key)
         events = self._events(key)

@@ -15,19 +15,38 @@ import contextlib
 import hashlib
 import os
 import time
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
 import orjson
-from sqlalchemy import ColumnElement, Connection, Engine, Table, bindparam, delete, func, insert, literal, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    Table,
+    bindparam,
+    delete,
+    func,
+    insert,
+    literal,
+    select,
+    update,
+)
 from sqlalchemy.exc import DBAPIError
 
 from destination_wicked_reports.api.endpoints import UPDATABLE
 from destination_wicked_reports.config.files import NO_FILE_LOCKS, make_private, open_private, supports_locks
 from destination_wicked_reports.errors import LedgerError
 from destination_wicked_reports.ledger import schema
-from destination_wicked_reports.ledger.engines import opening_error, postgresql_engine, reason, sqlite_engine
+from destination_wicked_reports.ledger.engines import (
+    folder_error,
+    let_others_read,
+    opening_error,
+    postgresql_engine,
+    reason,
+    sqlite_engine,
+)
 from destination_wicked_reports.ledger.file_lock import FileLock
 from destination_wicked_reports.ledger.leases import Leases
 from destination_wicked_reports.ledger.ledger_file import LedgerFile
@@ -42,6 +61,9 @@ from destination_wicked_reports.ledger.outbox import (
 )
 from destination_wicked_reports.ledger.reserve import Reserve
 from destination_wicked_reports.ledger.schema import (
+    LIVE,
+    TEST,
+    other_store,
     outbox,
     sale_aliases,
     sale_events,
@@ -64,8 +86,8 @@ _GONE = (
     "then run the sync again."
 )
 
-#: The status of a row in `sent`; the other one is IN_DOUBT.
-ACCEPTED = "accepted"
+#: The status of a row in `sent` is one of these or IN_DOUBT. DISMISSED was in doubt until the user dealt with it.
+ACCEPTED, DISMISSED = "accepted", "dismissed"
 
 
 def fingerprint(api_key: str) -> str:
@@ -90,6 +112,8 @@ class Ledger:
         resend_in_doubt: bool = False,
     ):
         self.store = store
+        #: Whether the ledger outlives the run.
+        self.durable = engine.dialect.name == POSTGRESQL or engine.url.database is not None
         self.description = description
         self.resend_in_doubt = resend_in_doubt
         self._engine = engine
@@ -108,9 +132,11 @@ class Ledger:
                 schema.prepare(self._connection, description)
                 #: Random, given to the ledger when it was created.
                 self.id = schema.stored_id(self._connection)
+            shared = engine.dialect.name == POSTGRESQL
+            if not shared:
+                let_others_read(self._connection)
             #: Whether nothing was sent to this store before this run.
             self.is_new = not self._has_rows()
-            shared = engine.dialect.name == POSTGRESQL
             self._leases = Leases(self._connection, store, description, lock_wait) if shared else None
         except LedgerError:
             self.close()
@@ -129,6 +155,8 @@ class Ledger:
         """
         try:
             os.close(open_private(path, os.O_RDWR))
+        except IsADirectoryError:
+            raise folder_error(path) from None
         except OSError as error:
             raise LedgerError(f"The ledger {path} cannot be opened ({error.strerror}).") from None
         if not supports_locks(path.parent):
@@ -233,12 +261,20 @@ class Ledger:
         with self._connection.begin():
             upsert(self._connection, settings, [(name, value)])
 
-    def size(self) -> int:
-        """Return how many rows were sent, including those in doubt."""
+    def size(self, store: str = "") -> int:
+        """Return how many rows were sent to this store, or to another one, including those in doubt."""
+        query = select(func.count()).select_from(sent).where(sent.c.store == (store or self.store))
         with self._connection.begin():
-            return (
-                self._connection.scalar(select(func.count()).select_from(sent).where(sent.c.store == self.store)) or 0
-            )
+            return self._connection.scalar(query) or 0
+
+    def contents(self) -> str:
+        """Return how many rows the ledger has, and in the other mode, if any; a sentence without its period."""
+        other = other_store(self.store)
+        names = {LIVE: "of live mode", TEST: "of test mode"}
+        found = self.size(other)
+        if not found:
+            return f"{self.description} has {self.size():,} rows"
+        return f"{self.description} has {self.size():,} rows {names[self.store]}, and {found:,} {names[other]}"
 
     def _has_rows(self) -> bool:
         any_row = (select(literal(1)).where(table.c.store == self.store).limit(1) for table in (sent, outbox))
@@ -267,10 +303,29 @@ class Ledger:
 
     def known(self, endpoint: str, keys: Sequence[str]) -> dict[str, bytes]:
         """Return key -> digest of the rows among `keys` that were sent, including those in doubt."""
-        ignored = IN_DOUBT if self.resend_in_doubt else ""
-        parameters = {"store": self.store, "endpoint": endpoint, "ignored": ignored, **key_parameters(keys)}
+        ignored = (IN_DOUBT, DISMISSED) if self.resend_in_doubt else ("", "")
+        parameters = {"store": self.store, "endpoint": endpoint, **key_parameters(keys)}
+        parameters |= zip(("ignored", "dismissed"), ignored, strict=True)
         with self._connection.begin():
             return dict(self._connection.execute(_KNOWN, parameters).tuples().all())
+
+    def in_doubt(self) -> dict[str, list[str]]:
+        """Return endpoint -> keys of the rows whose outcome is unknown, and which the user has not dealt with."""
+        query = select(sent.c.endpoint, sent.c.key).where(sent.c.store == self.store, sent.c.status == IN_DOUBT)
+        found: dict[str, list[str]] = {}
+        with self._connection.begin():
+            for row in self._connection.execute(query):
+                found.setdefault(row.endpoint, []).append(row.key)
+        return found
+
+    def dismiss(self, keys: Mapping[str, Sequence[str]]) -> None:
+        """Record that the user has dealt with those rows among endpoint -> keys that are in doubt."""
+        with self._connection.begin():
+            self.verify_lease()
+            for endpoint, names in keys.items():
+                rows = sent.c.store == self.store, sent.c.endpoint == endpoint, among(sent.c.key)
+                query = update(sent).where(*rows, sent.c.status == IN_DOUBT).values(status=DISMISSED)
+                self._connection.execute(query, key_parameters(names))
 
     def sales(self, keys: Sequence[str]) -> dict[str, SaleState]:
         """Return key -> state of the sales among `keys`."""
@@ -402,5 +457,7 @@ def _by_stream(rows: Sequence[Row]) -> dict[str, list[Row]]:
 
 # Built once, because SQLAlchemy takes longer to build a statement than SQLite to execute it.
 _NAMED = (sent.c.store == bindparam("store"), sent.c.endpoint == bindparam("endpoint"), among(sent.c.key))
-_KNOWN = select(sent.c.key, sent.c.digest).where(*_NAMED, sent.c.status != bindparam("ignored"))
+_KNOWN = select(sent.c.key, sent.c.digest).where(
+    *_NAMED, *(sent.c.status != bindparam(name) for name in ("ignored", "dismissed"))
+)
 _KEEP_EARLIER = insert(sent_before).from_select([column.name for column in sent.columns], select(sent).where(*_NAMED))

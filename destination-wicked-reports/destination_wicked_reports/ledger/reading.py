@@ -13,8 +13,8 @@ from sqlalchemy.exc import DBAPIError
 from destination_wicked_reports.config.paths import ledger_path
 from destination_wicked_reports.config.spec import Config, PostgresLedger
 from destination_wicked_reports.errors import LedgerEmptyError, LedgerError
-from destination_wicked_reports.ledger.engines import opening_error, postgresql_engine, sqlite_reader
-from destination_wicked_reports.ledger.schema import stored_version
+from destination_wicked_reports.ledger.engines import folder_error, opening_error, postgresql_engine, sqlite_reader
+from destination_wicked_reports.ledger.schema import LIVE, TEST, stored_version
 
 
 @dataclass(slots=True, frozen=True)
@@ -29,7 +29,7 @@ class Snapshot:
 
 def store_of(config: Config) -> str:
     """Return the store that a configuration uses."""
-    return "test" if config.test_mode else "live"
+    return TEST if config.test_mode else LIVE
 
 
 @contextlib.contextmanager
@@ -63,6 +63,8 @@ def _reader(config: Config) -> tuple[Engine, str]:
         exists = path.is_file()
     except OSError as error:  # a name that is too long
         raise LedgerError(f"The ledger {path} cannot be opened ({error.strerror}).") from None
+    if path.is_dir():
+        raise folder_error(path)
     if not exists:
         raise LedgerError(
             f"There is no ledger at {path}: nothing was sent yet with this configuration, or only on another machine."

@@ -12,7 +12,7 @@ from importlib.metadata import version
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, Select, func, select, update
 from sqlalchemy.exc import DBAPIError
 
 from destination_wicked_reports.ledger.file_lock import is_locked
@@ -20,6 +20,10 @@ from destination_wicked_reports.ledger.ledger import Ledger
 from destination_wicked_reports.ledger.reading import Snapshot
 from destination_wicked_reports.ledger.schema import runs
 from destination_wicked_reports.ledger.sql import POSTGRESQL, upsert
+
+#: The commands that deliver a source's records.
+WRITE, TARGET = "write", "target"
+SYNCS = (WRITE, TARGET)
 
 
 class Run:
@@ -72,20 +76,33 @@ def _exit_code(error: BaseException) -> int:
 def last_runs(snapshot: Snapshot, limit: int) -> list[dict[str, Any]]:
     """Return the last runs, the latest first. `state` is `ended`, `running` or, for a killed run, `not ended`."""
     query = select(runs).where(runs.c.store == snapshot.store).order_by(runs.c.id.desc()).limit(limit)
+    return _with_states(snapshot, query)
+
+
+def last_syncs(snapshot: Snapshot, since: int | None = None) -> list[dict[str, Any]]:
+    """Return, as `last_runs` does, the runs that began at this UNIX second or later and delivered a source's records.
+
+    Without `since`, return the last one of them.
+    """
+    query = select(runs).where(runs.c.store == snapshot.store, runs.c.command.in_(SYNCS)).order_by(runs.c.id.desc())
+    query = query.limit(1) if since is None else query.where(runs.c.started_at >= since)
+    return _with_states(snapshot, query)
+
+
+def _with_states(snapshot: Snapshot, query: Select[Any]) -> list[dict[str, Any]]:
+    last = snapshot.connection.scalar(select(func.max(runs.c.id)))
     found = [dict(row) for row in snapshot.connection.execute(query).mappings()]
-    first = True
     for run in found:
-        running = run["ended_at"] is None and _is_running(snapshot, run["id"], first=first)
+        running = run["ended_at"] is None and _is_running(snapshot, run["id"], is_last=run["id"] == last)
         run["state"] = "running" if running else "not ended" if run["ended_at"] is None else "ended"
         run["report"] = orjson.loads(run["report"] or "{}")
-        first = False
     return found
 
 
-def _is_running(snapshot: Snapshot, run: str, *, first: bool) -> bool:
+def _is_running(snapshot: Snapshot, run: str, *, is_last: bool) -> bool:
     """Return whether a run without a recorded end is in progress. A file has one run at a time: the last one."""
     if snapshot.path is not None:
-        return first and is_locked(snapshot.path)
+        return is_last and is_locked(snapshot.path)
     return not _is_free(snapshot.connection, run)
 
 

@@ -148,6 +148,13 @@ runs = Table(
 MIGRATIONS: list[Callable[[Connection], None]] = []
 _VERSION_NAME = "schema_version"
 _ID_NAME = "ledger_id"
+#: The stores of a ledger.
+LIVE, TEST = "live", "test"
+
+
+def other_store(store: str) -> str:
+    """Return the other one of the two stores."""
+    return TEST if store == LIVE else LIVE
 
 
 def current_version() -> int:
@@ -171,9 +178,9 @@ def prepare(connection: Connection, description: str) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
     found = stored_version(connection, description)
     if found is None:
-        if any(has_table(connection, table) for table in metadata.sorted_tables):
+        if _is_foreign(connection):
             raise LedgerError(
-                f"{description} is not a ledger of this connector: it has tables of the same names. Nothing was "
+                f"{description} is not a ledger of this connector: it has tables of another program. Nothing was "
                 "changed. Choose another location for the ledger."
             )
         metadata.create_all(connection)
@@ -183,6 +190,16 @@ def prepare(connection: Connection, description: str) -> None:
             migrate(connection)
     if found != current_version():
         upsert(connection, settings, [(_VERSION_NAME, str(current_version()))])
+
+
+def _is_foreign(connection: Connection) -> bool:
+    """Return whether a database without a ledger is another program's.
+
+    That is a SQLite file with any table. A schema of PostgreSQL may be shared, if the names of the tables differ.
+    """
+    if connection.dialect.name != POSTGRESQL:
+        return bool(inspect(connection).get_table_names())
+    return any(has_table(connection, table) for table in metadata.sorted_tables)
 
 
 def stored_id(connection: Connection) -> str:

@@ -27,7 +27,7 @@ _EXIT_CODES = """\
 exit codes:
   0    the command did its work; the result of check is in its message, also if the check failed
   1    it failed, and the last messages say why and what to do
-  2    the command line is wrong; after replay: rows were rejected or are in doubt
+  2    the command line is wrong; after replay and ledger report: rows were rejected or are in doubt
   130  stopped by Ctrl-C;  143  stopped by SIGTERM; the same command continues
 """
 

@@ -31,7 +31,6 @@ from destination_wicked_reports.ledger.reading import open_snapshot
 from destination_wicked_reports.ledger.schema import outbox, sale_events, sent, sent_before
 from destination_wicked_reports.ledger.sql import among, key_parameters
 from destination_wicked_reports.mappings.revenue import APPROVED, PARTIALLY_REFUNDED, REFUNDED
-from destination_wicked_reports.model import IN_DOUBT
 from destination_wicked_reports.reconcile.ledger_reader import key_fingerprints, refuse_other_account
 from destination_wicked_reports.reconcile.orders import OrderId, ReportedOrder, parse_cents, status_name
 from destination_wicked_reports.reconcile.reported import (
@@ -255,11 +254,11 @@ def read_evidence(connection: Connection, store: str, payments: Sequence[Payment
             evidence = found[payment]
             evidence.latest = max(evidence.latest, row.sent_at)
             evidence.accepted += row.status == ACCEPTED
-            evidence.possible += row.status == IN_DOUBT and row.key not in by_key
+            evidence.possible += row.status != ACCEPTED and row.key not in by_key  # in doubt or dismissed
     earlier = select(sent_before.c.key, sent_before.c.digest).where(
         sent_before.c.store == store,
         sent_before.c.endpoint == ORDER_PAYMENTS.name,
-        sent_before.c.status == IN_DOUBT,
+        sent_before.c.status != ACCEPTED,
     )
     for row in connection.execute(earlier):  # sent again since, although it may have been stored the first time
         if (payment := by_digest.get(bytes(row.digest))) and row.key not in by_key:

@@ -97,7 +97,10 @@ def preview(settings: Settings, sync: Sync, days: int | None, options: list[str]
         Display().line(f"Source {sync.name}", "bold")
     config, states = dict(sync.source.config), StateFile(settings.state).states(sync.name)
     if days is not None:
-        config["start_date"] = (datetime.now(timezone.utc).date() - timedelta(days=days)).isoformat()
+        try:
+            config["start_date"] = (datetime.now(timezone.utc).date() - timedelta(days=days)).isoformat()
+        except OverflowError:
+            raise ConfigurationError(f"{days:,} days ago there was no calendar: choose fewer days.") from None
         states = []
     with private_folder() as folder:
         source, destination = source_connector(sync.source, folder), destination_connector(folder)
@@ -151,10 +154,12 @@ def status(settings: Settings, syncs: list[Sync], display: Display) -> int:
             table.add_row("cut off", f"the run of {begun} recorded no end: `run` goes on from its last state")
         try:
             facts = read_ledger_snapshot(sync.config)
+            in_doubt = facts.in_doubt
             table.add_row("ledger", f"{facts.location}, {facts.rows:,} rows, {facts.mode}, account {facts.account}")
         except LedgerError as error:
+            in_doubt = DeadLetterFile(rejects_path(sync.config)).open_in_doubt()
             table.add_row("ledger", str(error))
-        table.add_row("in doubt", f"{DeadLetterFile(rejects_path(sync.config)).open_in_doubt():,} rows")
+        table.add_row("in doubt", f"{in_doubt:,} rows")
         for state in states.states(sync.name):
             table.add_row("next start", f"{stream_of(state) or 'all streams'} from {position_of(state)}")
         if not states.states(sync.name):

@@ -13,6 +13,7 @@ from destination_wicked_reports.ledger.ledger import fingerprint
 from destination_wicked_reports.ledger.opening import open_ledger
 from destination_wicked_reports.ledger.reading import open_snapshot
 from destination_wicked_reports.ledger.schema import sent, stored_id
+from destination_wicked_reports.model import IN_DOUBT
 
 
 @dataclass(slots=True, frozen=True)
@@ -24,6 +25,7 @@ class LedgerFacts:
     location: str
     rows: int
     account: str
+    in_doubt: int = 0
 
     def first_line(self) -> str:
         """Return where rows go, and what is known of earlier ones."""
@@ -37,9 +39,10 @@ def read_ledger_snapshot(config: Config) -> LedgerFacts:
     with open_snapshot(config) as snapshot:
         query = select(func.count()).select_from(sent).where(sent.c.store == snapshot.store)
         rows = snapshot.connection.scalar(query) or 0
+        in_doubt = snapshot.connection.scalar(query.where(sent.c.status == IN_DOUBT)) or 0
         location = location_of(snapshot.description)
         identity = stored_id(snapshot.connection)
-    return LedgerFacts(identity, snapshot.store, location, rows, fingerprint(config.api_key))
+    return LedgerFacts(identity, snapshot.store, location, rows, fingerprint(config.api_key), in_doubt)
 
 
 def read_ledger_facts(config: Config, lock_wait: float | None = None) -> LedgerFacts:

@@ -142,6 +142,130 @@ def test_rows_in_doubt_are_listed_with_their_reason_and_written_for_replay(ledge
     assert run("in-doubt", "--write", file) == 1
 
 
+def test_rows_in_doubt_are_closed_in_the_ledger_and_in_the_file(ledger, run, tmp_path):
+    row, other = make_row("order_payments", 1), make_row("order_payments", 2)
+    sent(ledger, row, other, status=IN_DOUBT)
+    ledger.claim("k")
+    ledger.close()
+    dead_letters = DeadLetterFile(tmp_path / "rejected_records.jsonl")
+    dead_letters.mark_in_doubt(row, "the reply was lost")
+    assert run("in-doubt", "--dismiss") == 0
+    assert run.out == "2 rows in doubt were dismissed; nothing was sent.\n"
+    assert dead_letters.reminder() == ""
+    dead_letters.close()
+    assert (run("in-doubt"), run.out) == (0, "No row is in doubt.\n")
+    run("status", "--json")
+    assert json.loads(run.out)["in_doubt"] == {}
+
+
+@pytest.mark.parametrize("option", [("--ask",), ("--settle",), ("--write", "FILE")])
+def test_rows_in_doubt_are_not_all_closed_together_with_what_concerns_some(ledger, run, option):
+    sent(ledger, make_row("order_payments", 1), status=IN_DOUBT)
+    ledger.close()
+    assert run("in-doubt", "--dismiss", *option) == 1
+    assert run.err.endswith("\n--dismiss closes all rows in doubt, so give it alone.\n")
+    assert (run("in-doubt", "--json"), len(run.out.splitlines())) == (0, 1)
+
+
+def test_a_dead_letter_of_another_ledger_is_not_closed(ledger, run, tmp_path):
+    row, foreign = make_row("order_payments", 1), make_row("order_payments", 2)
+    sent(ledger, row, status=IN_DOUBT)
+    ledger.claim("k")
+    ledger.close()
+    dead_letters = DeadLetterFile(tmp_path / "rejected_records.jsonl")
+    for each in (row, foreign):
+        dead_letters.mark_in_doubt(each, "the reply was lost")
+    assert run("in-doubt", "--dismiss") == 0
+    assert run.out == "1 row in doubt was dismissed; nothing was sent.\n"
+    assert [each["key"] for each in dead_letters.open_rows_in_doubt()] == [foreign.key]
+    dead_letters.close()
+
+
+def test_a_dismissed_row_counts_as_sent_unless_a_replay_asks_for_rows_in_doubt(ledger, tmp_path):
+    row, other = make_row("order_payments", 1), make_row("order_payments", 2)
+    sent(ledger, row, other, status=IN_DOUBT)
+    ledger.dismiss({"order_payments": [row.key]})
+    assert ledger.in_doubt() == {"order_payments": [other.key]}
+    assert ledger.known("order_payments", [row.key]) == {row.key: row.digest}
+    ledger.close()
+    replaying = Ledger.sqlite(tmp_path / "ledger.sqlite", "live", resend_in_doubt=True)
+    assert replaying.known("order_payments", [row.key, other.key]) == {}
+    replaying.close()
+
+
+# -- report -----------------------------------------------------------------------------------------------------------
+
+DONE = {
+    "ended": True,
+    "records": {"received": 5},
+    "rows": {"orders": {"sent": 3, "unchanged": 1, "changed": 0, "rejected": 0, "in_doubt": 0}},
+    "skipped": [{"reason": "no contact", "count": 1, "samples": ["T1"]}],
+    "rejected": [],
+}
+REJECTED = {
+    **DONE,
+    "rows": {"orders": {"sent": 3, "unchanged": 0, "changed": 0, "rejected": 2, "in_doubt": 1}},
+    "rejected": [{"endpoint": "orders", "field": "OrderTotal", "reason": "not a number", "count": 2, "samples": ["a"]}],
+    "in_doubt_open": 4,
+}
+
+
+def finished(ledger, report, command="write", code=0):
+    recorded = Run(ledger, command)
+    recorded.report = report
+    recorded.end(code)
+
+
+def test_the_report_says_what_the_last_sync_did_by_reason(ledger, run):
+    finished(ledger, DONE)
+    finished(ledger, {"forgotten": {}}, "forget")
+    assert run("report") == 0, run.err
+    first, *lines = run.out.splitlines()
+    assert first.startswith("The run of ")
+    assert first.endswith(") ended with code 0.")
+    assert lines == [
+        "5 records received.",
+        "orders: 3 sent, 1 unchanged, 0 changed, 0 rejected, 0 in doubt",
+        "skipped 1 record: no contact (T1)",
+    ]
+    finished(ledger, REJECTED, "target", code=1)
+    assert run("report") == 2
+    assert run.out.splitlines()[-4:] == [
+        "orders: 3 sent, 0 unchanged, 0 changed, 2 rejected, 1 in doubt",
+        "orders: 2 rejected: OrderTotal: not a number (such as a)",
+        "skipped 1 record: no contact (T1)",
+        "4 rows in doubt in all. `ledger in-doubt` lists them.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("report", "code"), [({**REJECTED, "ended": False}, 1), (DONE, 130), ({}, 0)], ids=["cut short", "stopped", "empty"]
+)
+def test_a_run_that_did_not_reach_its_end_is_a_failure_whatever_it_sent(ledger, run, report, code):
+    finished(ledger, report, code=code)
+    assert run("report") == 1
+
+
+def test_a_killed_run_and_one_in_progress_are_failures_and_said_so(ledger, run):
+    Run(ledger, "write")
+    assert run("report") == 1
+    assert "is running." in run.out
+    ledger.close()
+    assert run("report") == 1
+    assert "was killed." in run.out
+
+
+def test_since_shows_every_run_since_then_and_refuses_if_there_was_none(ledger, run, monkeypatch):
+    for at, report in ((1000, REJECTED), (2000, DONE), (3000, REJECTED), (4000, DONE)):
+        monkeypatch.setattr("destination_wicked_reports.ledger.runs.time.time", lambda at=at: at)
+        finished(ledger, report)
+    assert run("report", "--since", 2000, "--json") == 2
+    assert [json.loads(line)["started"][11:19] for line in run.out.splitlines()] == ["00:33:20", "00:50:00", "01:06:40"]
+    assert run("report", "--since", 3001) == 0
+    assert run("report", "--since", 4001) == 1
+    assert "has no run since 1970-01-01T01:06:41Z" in run.err
+
+
 # -- forget -----------------------------------------------------------------------------------------------------------
 
 

@@ -475,7 +475,7 @@ class TestOpenDeadLetters:
         dead_letters.path.write_bytes(b"\n")
         assert dead_letters.reminder() == ""
 
-    def test_lines_are_counted_until_they_are_settled(self, dead_letters):
+    def test_lines_are_counted_until_they_are_settled(self, dead_letters, ledger):
         self.reject(dead_letters, 1)
         self.reject(dead_letters, 2)
         dead_letters.mark_in_doubt(make_row("orders", 1), "lost")
@@ -483,20 +483,31 @@ class TestOpenDeadLetters:
         first, *_ = lines_of(dead_letters)
         dead_letters.settle([first["id"]])
         assert "Open: 2 dead letters are" in dead_letters.reminder()
-        assert dismiss(dead_letters.path, dead_letters) == 3
+        assert dismiss(dead_letters.path, dead_letters, ledger) == 3
         assert dead_letters.reminder() == ""
         self.reject(dead_letters)
         assert "Open: 1 dead letter is" in dead_letters.reminder()
+
+    def test_a_dismissed_row_in_doubt_is_closed_in_the_ledger_too(self, dead_letters, ledger):
+        rows = [make_row("order_payments", number) for number in (1, 2)]
+        batch = Batch("order_payments", rows)
+        ledger.begin(batch)
+        ledger.commit(batch, rows, IN_DOUBT)
+        dead_letters.mark_in_doubt(rows[0], "lost")
+        assert dead_letters.without_line([row.key for row in rows]) == [rows[1].key]
+        assert dismiss(dead_letters.path, dead_letters, ledger) == 1
+        assert ledger.in_doubt() == {"order_payments": [rows[1].key]}
+        assert dead_letters.without_line([rows[0].key]) == [rows[0].key]
 
     def test_what_the_ledger_offers_again_is_not_counted(self, dead_letters):
         self.reject(dead_letters, from_ledger=True)
         assert dead_letters.reminder() == ""
 
-    def test_an_id_inside_a_row_is_not_the_lines_own(self, dead_letters):
+    def test_an_id_inside_a_row_is_not_the_lines_own(self, dead_letters, ledger):
         lines = [{"row": {"id": "0123456789abcdef", "form": "facts", "n": number}} for number in range(2)]
         dead_letters.path.write_bytes(b"".join(orjson.dumps(line) + b"\n" for line in lines))
         assert "Open: 2 dead letters" in dead_letters.reminder()
-        dismiss(dead_letters.path, dead_letters)
+        dismiss(dead_letters.path, dead_letters, ledger)
         assert dead_letters.reminder() == ""
 
     def test_a_large_file_is_read_up_to_a_limit(self, dead_letters, monkeypatch):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 from pathlib import Path
 
 import pytest
+from builders.destination import make_row
 from destination_wicked_reports.config import paths
 from destination_wicked_reports.config.paths import data_folder, is_ephemeral, ledger_path, rejects_path
 from destination_wicked_reports.config.spec import Config
@@ -14,6 +16,7 @@ from destination_wicked_reports.delivery.dead_letters import DeadLetterFile
 from destination_wicked_reports.delivery.session import log_locations, open_dead_letters, warn_of_new_ledger
 from destination_wicked_reports.ledger.ledger import Ledger
 from destination_wicked_reports.ledger.opening import open_ledger
+from destination_wicked_reports.ledger.outbox import Batch
 
 NOWHERE = Path("/nowhere/at/all")
 POSTGRES = {"type": "postgres", "url": "postgresql://user:password@localhost/wicked"}
@@ -205,6 +208,23 @@ def test_a_new_ledger_is_a_warning_that_says_what_follows(machine, caplog):
     assert warning.getMessage().startswith(
         f"The ledger {ledger_path(config())} is new and empty: everything that the source delivers will be sent."
     )
+
+
+@pytest.mark.parametrize("test_mode", [True, False])
+def test_a_ledger_with_rows_of_the_other_mode_only_is_not_called_new_and_empty(machine, caplog, test_mode):
+    with contextlib.closing(open_ledger(config(test_mode=not test_mode))) as other:
+        batch = Batch("orders", [make_row("orders", 1), make_row("orders", 2)])
+        other.begin(batch)
+        other.commit(batch, batch.rows)
+    settings = config(test_mode=test_mode)
+    with contextlib.closing(open_ledger(settings)) as opened:
+        warn_of_new_ledger(settings, opened)
+    (warning,) = caplog.messages
+    ours, others = ("test", "live") if test_mode else ("live", "test")
+    assert warning.startswith(
+        f"The ledger {ledger_path(settings)} has 0 rows of {ours} mode, and 2 of {others} mode: everything that"
+    )
+    assert "If this connection has sent rows in this mode before" in warning
 
 
 def warnings_of(settings: Config, caplog: pytest.LogCaptureFixture) -> list[str]:

@@ -12,6 +12,7 @@ from builders.destination import lines_of, make_row
 from destination_wicked_reports.delivery import dead_letters as module
 from destination_wicked_reports.delivery.dead_letters import DeadLetterFile
 from destination_wicked_reports.errors import DeadLetterFileError
+from destination_wicked_reports.mappings.affiliate.returns import NOTHING_TO_FIX
 from destination_wicked_reports.model import Reject
 
 
@@ -85,6 +86,17 @@ def test_a_row_whose_line_was_edited_in_place_is_not_written_again(tmp_path):
     run(path, 1)
     path.write_text(path.read_text().replace('"SourceID":"1"', '"SourceID":"1","Email":"a@b.example"'))
     assert run(path, 1) == 1
+
+
+def test_nothing_has_to_be_fixed_about_returns(dead_letters):
+    for number, reason in enumerate(NOTHING_TO_FIX):
+        reject(dead_letters, number, reason=reason)
+    reminder = dead_letters.reminder()
+    assert reminder.startswith("Open: 2 dead letters are")
+    assert "Returns are in the ledger: there is nothing to fix. `replay --dismiss` closes the rest." in reminder
+    assert "Fix" not in reminder
+    reject(dead_letters, 3)
+    assert "Fix the rejected rows" in dead_letters.reminder()
 
 
 def test_a_row_in_doubt_has_a_line_for_each_time(dead_letters):

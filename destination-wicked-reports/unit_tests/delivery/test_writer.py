@@ -6,6 +6,7 @@ import io
 import json
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 
 import orjson
 import pytest
@@ -19,6 +20,7 @@ from destination_wicked_reports.delivery.dispatcher import Dispatcher
 from destination_wicked_reports.delivery.tally import Tally
 from destination_wicked_reports.delivery.writer import Writer
 from destination_wicked_reports.errors import InvalidInputError
+from destination_wicked_reports.mappings.affiliate.returns import UNMATCHED
 from destination_wicked_reports.mappings.base import Normalizer
 from destination_wicked_reports.model import Reject, Skip, Unattributed, Unchanged
 from destination_wicked_reports.protocol.messages import Output
@@ -316,6 +318,20 @@ def test_the_failure_says_what_to_do_about_rejected_rows_and_rows_in_doubt(run, 
         "1 row was rejected: fix the data at the source or the mapping. The outcome of 2 rows is unknown (the response "
         "was lost). Check whether Wicked has them; if not, resend them with `replay --in-doubt`. "
         f"See {dead_letters.path} for each row and its reason."
+    )
+
+
+def test_the_failure_does_not_ask_to_fix_returns(dead_letters):
+    tally = Tally(dead_letters)
+    returned = Reject(UNMATCHED, "OrderID", "order_payments", "transactions", {"transaction_id": "T1"})
+    tally.rows_of([returned])
+    assert tally.failure().message == (
+        "1 return was not applied in full: there is nothing to fix, and the reason says what follows. "
+        f"See {dead_letters.path} for each row and its reason."
+    )
+    tally.rows_of([returned, replace(returned, reason="not a number")])
+    assert tally.failure().message.startswith(
+        "1 row was rejected: fix the data at the source or the mapping. 2 returns were not applied in full: "
     )
 
 

@@ -314,15 +314,17 @@ def test_the_order_book_returns_the_queued_state_until_the_row_is_released(ledge
     assert book.get("o") is None, "the row was rejected, so the ledger has no state"
 
 
-def test_a_foreign_database_is_not_used_as_a_ledger(tmp_path):
+@pytest.mark.parametrize("name", ["sent", "letters"])
+def test_a_foreign_database_is_not_used_as_a_ledger_and_not_changed(tmp_path, name):
     path = tmp_path / "mail.sqlite"
     with contextlib.closing(sqlite3.connect(path)) as other:
-        other.execute("CREATE TABLE sent (letter TEXT)")
+        other.execute(f"CREATE TABLE {name} (letter TEXT)")
     path.chmod(0o644)
+    before = path.read_bytes()
     with pytest.raises(LedgerError, match="is not a ledger of this connector"):
         Ledger.sqlite(path, "live")
-    with contextlib.closing(sqlite3.connect(path)) as other:
-        assert other.execute("SELECT name FROM sqlite_master").fetchall() == [("sent",)]
+    assert path.read_bytes() == before, "not even the journal mode"
+    assert [each.name for each in tmp_path.iterdir()] == [path.name]
     assert path.stat().st_mode & 0o777 == 0o644
 
 

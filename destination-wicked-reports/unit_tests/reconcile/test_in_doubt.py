@@ -243,6 +243,16 @@ def test_a_row_without_a_dead_letter_and_one_that_was_sent_again_may_have_been_s
     assert known == [(1, 2, 2)]
 
 
+def test_a_dismissed_row_may_have_been_stored(ledger, dead_letters):
+    record(ledger, refund(2), refund(3), status=IN_DOUBT)
+    ledger.dismiss({ORDER_PAYMENTS.name: [refund(2).key, refund(3).key]})
+    ledger.resend_in_doubt = True
+    record(ledger, refund(3))
+    doubt(ledger, dead_letters, refund(4))
+    _, known = evidence(ledger, dead_letters)
+    assert known == [(1, 2, 1)], "one of them was sent again since, and accepted"
+
+
 def test_a_row_that_is_in_doubt_for_the_second_time_is_one_row(ledger, dead_letters):
     doubt(ledger, dead_letters, refund(2))
     ledger.resend_in_doubt = True

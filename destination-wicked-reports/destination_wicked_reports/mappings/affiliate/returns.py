@@ -20,6 +20,8 @@ from destination_wicked_reports.model import ZERO, Contribution, SaleState
 
 UNMATCHED = "return without a known sale: it is stored, and applied when its sale is read"
 EXCESS = "return larger than what is left of its sale; the excess was not sent"
+#: Reasons that no change of the data or the mapping removes: the ledger has the return already.
+NOTHING_TO_FIX = frozenset({UNMATCHED, EXCESS})
 #: The `pending` value of an unmatched return. It sorts before every day, so the run that reads the return reports it.
 AT_ONCE = "0"
 
