@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
-from integration_tests.hosts.cases import FIRST, NOWHERE, SECOND, SOURCES, SOVRN, WECANTRACK
+from integration_tests.hosts.cases import (
+    FIRST,
+    NOWHERE,
+    SECOND,
+    SOURCES,
+    SOVRN,
+    WECANTRACK,
+    assert_result,
+    spoil,
+)
 from integration_tests.hosts.environments import finish, kill, wait_for
 from integration_tests.hosts.meltano import Project
 
@@ -87,6 +97,15 @@ def test_a_failing_source_ends_the_run_with_its_reason(simulator, project, fault
     failed = project.run(project.source(WECANTRACK, **changes), "target-jsonl")
     assert failed.code != 0
     assert ("does not accept the API key" if fault == "wrong key" else "could not be reached") in failed.text
+
+
+@pytest.mark.parametrize("on_rejected_record", ["skip", "fail_at_end"])
+def test_the_run_ends_with_what_was_sent_skipped_rejected_and_in_doubt(simulator, project, on_rejected_record):
+    spoil(simulator)
+    tap, target = project.source(WECANTRACK), project.wicked(WECANTRACK, on_rejected_record=on_rejected_record)
+    done = project.run(tap, target)
+    assert bool(done.code) is (on_rejected_record == "fail_at_end"), done.text
+    assert_result(re.sub(r"\x1b\[[0-9;]*m", "", done.text))
 
 
 def test_a_target_with_a_wrong_key_ends_the_run_with_its_reason_and_keeps_no_state(simulator, project):

@@ -129,6 +129,17 @@ def test_a_failing_target_ends_the_run_with_its_reason_and_keeps_no_state(simula
     assert simulator.wicked_rows("orders") == []
 
 
+@pytest.mark.parametrize("on_rejected_record", ["skip", "fail_at_end"])
+def test_the_run_ends_with_what_was_sent_and_rejected(shop, on_rejected_record):
+    bad = {**orders(3, 3)[0], "OrderTotal": "a lot"}
+    shop.write("march", [*orders(1, 2), bad], at=1_000_000)
+    done = shop.run(TAP, shop.wicked(on_rejected_record=on_rejected_record))
+    assert bool(done.code) is (on_rejected_record == "fail_at_end"), done.text
+    assert "orders: 2 sent, 0 unchanged, 0 changed, 1 rejected, 0 in doubt" in done.text
+    assert "orders: 1 rejected: OrderTotal: not a number (3)" in done.text
+    assert "1 row was rejected: fix the data at the source or the mapping." in done.text
+
+
 def test_a_target_without_a_network_reports_it_when_tested(shop):
     target = shop.wicked(api_url=NOWHERE)
     failed = run([shop.meltano, "invoke", target, "--test"], shop.folder, **shop.variables)

@@ -8,7 +8,18 @@ import re
 
 import pytest
 
-from integration_tests.hosts.cases import FIRST, NOWHERE, SECOND, SOURCES, SOVRN, WECANTRACK, destination, posts
+from integration_tests.hosts.cases import (
+    FIRST,
+    NOWHERE,
+    SECOND,
+    SOURCES,
+    SOVRN,
+    WECANTRACK,
+    assert_result,
+    destination,
+    posts,
+    spoil,
+)
 from integration_tests.hosts.environments import BIN, EXAMPLES, finish, kill, run, start, tool, wait_for
 
 pytestmark = [pytest.mark.hosts, pytest.mark.timeout(900)]
@@ -86,10 +97,31 @@ def test_after_two_syncs_wicked_stores_what_it_must(simulator, pyairbyte, tmp_pa
     for end in (FIRST, SECOND):
         simulator.set_clock(end, frozen=True)
         command = pyairbyte.to_wicked(case, case.config(simulator, end), destination(simulator, case, tmp_path), *way)
+        before = len(simulator.wicked_rows("orders"))
         done = pyairbyte.run(command)
-        assert done.code == 0, done.text
+        refused = "rejected: OrderID: return without a known sale" in done.text
+        assert done.code == (2 if refused else 0), done.text
+        assert number(done.text, "orders: N sent") == len(simulator.wicked_rows("orders")) - before
     assert simulator.held(orders=True) == case.truth(simulator, [FIRST, SECOND])
     assert len(simulator.held(orders=True)) > 50
+
+
+@pytest.mark.parametrize("on_rejected_record", ["skip", "fail_at_end"])
+def test_it_ends_with_what_was_sent_skipped_rejected_and_in_doubt(simulator, pyairbyte, tmp_path, on_rejected_record):
+    spoil(simulator)
+    wicked = destination(simulator, WECANTRACK, tmp_path, on_rejected_record=on_rejected_record)
+    done = pyairbyte.run(pyairbyte.to_wicked(WECANTRACK, WECANTRACK.config(simulator), wicked))
+    assert done.code == 2, done.text
+    assert_result(done.text)
+
+
+def test_a_source_that_fails_in_the_middle_is_no_success_although_what_arrived_was_sent(simulator, pyairbyte, tmp_path):
+    WECANTRACK.prepare(simulator)
+    simulator.fault("status_401", "/api/v3/transactions", nth=4, times=0)
+    wicked = destination(simulator, WECANTRACK, tmp_path)
+    done = pyairbyte.run(pyairbyte.to_wicked(WECANTRACK, WECANTRACK.config(simulator, page_size=20), wicked))
+    assert done.code == 1, done.text
+    assert "does not accept the API key" in words(done.text)
 
 
 def test_after_a_kill_the_next_run_completes(simulator, pyairbyte, tmp_path):

@@ -9,8 +9,11 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 from airbyte_serverless.sources import Source
+
+INCOMPLETE = "The source ended before it was complete. Run the same command again to continue."
 
 
 def main() -> None:
@@ -19,7 +22,7 @@ def main() -> None:
     parser.add_argument("source", help="the source's program: source-wecantrack, source-sovrn or source-wicked-reports")
     parser.add_argument("--config", type=Path, required=True, help="its settings, JSON")
     parser.add_argument("--stream", required=True)
-    parser.add_argument("--folder", type=Path, required=True, help="where the records and the state lie")
+    parser.add_argument("--folder", type=Path, required=True, help="where the records and the state are stored")
     options = parser.parse_args()
 
     options.folder.mkdir(parents=True, exist_ok=True)
@@ -31,7 +34,7 @@ def main() -> None:
     if status["status"] != "SUCCEEDED":
         sys.exit(status["message"])
     drop_half_line(lines)
-    count = 0
+    count, complete = 0, False
     with lines.open("a", encoding="utf-8") as records:
         for message in source.extract(json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else None):
             if message["type"] == "RECORD":
@@ -40,7 +43,16 @@ def main() -> None:
             elif message["type"] == "STATE":
                 records.flush()
                 keep(kept, [message["state"]])
+            complete = complete or is_complete(message)
     print(f"{count} records read")
+    if not complete:
+        sys.exit(INCOMPLETE)
+
+
+def is_complete(message: dict[str, Any]) -> bool:
+    """Tell whether this is the message that ends a stream. airbyte-serverless ignores a source's exit code."""
+    status = message.get("trace", {}).get("stream_status") or {}
+    return bool(status.get("status") == "COMPLETE")
 
 
 def drop_half_line(path: Path) -> None:

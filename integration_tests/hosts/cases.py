@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,6 +111,22 @@ def destination(simulator: SimulatorClient, case: Case | None, folder: Path, **c
         "batch_rows": 20,
         **changes,
     }
+
+
+def spoil(simulator: SimulatorClient) -> None:
+    """Prepare sales of which one has an invalid currency; Wicked Reports never answers a request with clicks."""
+    _wecantrack_world(simulator)
+    sale = next(each for each in simulator.transactions() if each["status"] == "approved")
+    simulator.upsert([{**sale, "currency_id": "EURO"}])
+    simulator.fault("store_then_close", "/clicks", method="POST", times=0)
+
+
+def assert_result(text: str) -> None:
+    """Check that the output of a run after `spoil` says what the destination did, and why not more."""
+    assert re.search(r"orders: [0-9]+ sent, 0 unchanged, 0 changed, 1 rejected, 0 in doubt$", text, re.MULTILINE), text
+    assert re.search(r"clicks: 0 sent, .* [1-9][0-9]* in doubt$", text, re.MULTILINE), text
+    assert re.search(r"orders: 1 rejected: OrderCurrency: .*\(.+\)$", text, re.MULTILINE), text
+    assert re.search(r"skipped [0-9]+ records?: ", text), text
 
 
 def posts(simulator: SimulatorClient) -> int:
