@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -101,6 +102,14 @@ class SyncFolder:
         texts = [*self.outputs, *logs]
         secrets = [secret for secret in ENVIRONMENT.values() if any(secret in text for text in texts)]
         return [*secrets, *(address for text in texts for address in EMAIL.findall(text))]
+
+
+def has_rows_in_doubt(done: subprocess.CompletedProcess[str]) -> bool:
+    """Return whether a run left rows in doubt, as one after a kill may.
+
+    A click that was being sent at the kill has no id, so nobody knows whether Wicked Reports has it.
+    """
+    return re.search(r"^in doubt +[1-9]", done.stdout, re.MULTILINE) is not None
 
 
 @contextlib.contextmanager
