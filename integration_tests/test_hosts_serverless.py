@@ -190,13 +190,18 @@ def test_a_source_that_fails_in_the_middle_keeps_the_states_of_what_was_sent_and
     assert simulator.held(orders=True) == WECANTRACK.truth(simulator, [FIRST])
 
 
-def test_a_destination_that_fails_ends_the_run_with_its_reason_and_no_state(simulator, write, tmp_path):
+def test_a_destination_that_fails_ends_the_run_with_its_reason_and_keeps_no_state_past_a_record(
+    simulator, write, tmp_path
+):
     WECANTRACK.prepare(simulator)
     done = run(write(WECANTRACK, api_key="wrong"), tmp_path)
     assert done.code == 1, done.text
     assert "refused the API key" in done.text
     assert simulator.held(orders=True) == {}
-    assert not list(tmp_path.glob("*.state.json"))
+    for kept in tmp_path.glob("*.state.json"):  # of days without a sale, which come first
+        assert [state["sourceStats"]["recordCount"] for state in json.loads(kept.read_text())] == [0]
+    assert run(write(WECANTRACK), tmp_path).code == 0
+    assert simulator.held(orders=True) == WECANTRACK.truth(simulator, [FIRST])
 
 
 def test_every_source_is_set_up_by_abs_from_its_spec(tmp_path):
