@@ -88,6 +88,18 @@ def supports_locks(folder: Path) -> bool:
     return True
 
 
+def is_locked(path: Path) -> bool:
+    """Return whether a process holds the lock of a file; False if there is no file."""
+    try:
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        pass
+    return False
+
+
 def write_atomically(path: Path, content: bytes) -> None:
     """Write a file, readable by its owner only, whole or not at all, even if the power fails; raises OSError."""
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)

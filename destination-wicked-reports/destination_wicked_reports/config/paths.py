@@ -12,6 +12,8 @@ from destination_wicked_reports.errors import ConfigurationError
 
 #: Airbyte on Docker Compose mounts this folder from the machine. On Kubernetes it exists only if an admin set it up.
 AIRBYTE_VOLUME = Path("/local")
+#: The dead-letter file, if the configuration names none.
+REJECTS_NAME = "rejected_records.jsonl"
 CONTAINER_MARKERS = (Path("/.dockerenv"), Path("/run/.containerenv"))
 
 
@@ -40,7 +42,7 @@ def rejects_path(config: Config) -> Path:
     if config.rejected_records_path:
         return Path(config.rejected_records_path).expanduser()
     ledger = ledger_path(config)
-    return (ledger.parent if ledger else data_folder()) / "rejected_records.jsonl"
+    return (ledger.parent if ledger else data_folder()) / REJECTS_NAME
 
 
 def is_ephemeral(path: Path) -> bool:

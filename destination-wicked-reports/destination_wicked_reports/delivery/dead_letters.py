@@ -175,11 +175,11 @@ class DeadLetterFile:
 
     def without_line(self, keys: Iterable[str]) -> list[str]:
         """Return those of these ledger keys that no open line has; none if the file is too large to tell."""
-        with contextlib.suppress(OSError):
-            if self.path.stat().st_size > READ_BYTES:
-                return []
+        wanted = list(keys)
+        if not wanted or not self._is_read_whole():
+            return []
         known = {row[1] for line in self._open_lines() if (row := row_of(line))}
-        return [key for key in keys if key not in known]
+        return [key for key in wanted if key not in known]
 
     def open_rows_in_doubt(self) -> Iterator[dict[str, Any]]:
         """Yield the lines of rows in doubt that were neither replayed nor dismissed, with numbers as Decimal."""
@@ -214,9 +214,13 @@ class DeadLetterFile:
             if not _has(line, b"form", FACTS):
                 outcome = IN_DOUBT if _has(line, b"outcome", IN_DOUBT) else REJECTED
                 counts[_RETURN if any(_has(line, b"reason", each) for each in NOTHING_TO_FIX) else outcome] += 1
+        return counts, self._is_read_whole()
+
+    def _is_read_whole(self) -> bool:
+        """Return whether `_open_lines` reads the whole file."""
         with contextlib.suppress(OSError):
-            return counts, self.path.stat().st_size <= READ_BYTES
-        return counts, True
+            return self.path.stat().st_size <= READ_BYTES
+        return True
 
     def _open_lines(self) -> Iterator[bytes]:
         """Yield the lines that were neither replayed nor dismissed, of the first `READ_BYTES` of the file."""

@@ -8,6 +8,7 @@ import os
 import time
 from pathlib import Path
 
+from destination_wicked_reports.config import files
 from destination_wicked_reports.errors import LedgerBusyError, LedgerError
 
 SUFFIX = "-lock"
@@ -48,17 +49,7 @@ class FileLock:
 
 def is_locked(ledger: Path) -> bool:
     """Return whether a run is using the ledger."""
-    try:
-        descriptor = os.open(ledger.with_name(ledger.name + SUFFIX), os.O_RDWR)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
+    return files.is_locked(ledger.with_name(ledger.name + SUFFIX))
 
 
 def _try_lock(path: Path) -> int | None:

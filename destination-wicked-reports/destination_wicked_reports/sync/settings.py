@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from destination_wicked_reports.base.spelling import closest
 from destination_wicked_reports.config.mappings import AffiliateMapping, BigcommerceMapping
+from destination_wicked_reports.config.paths import REJECTS_NAME
 from destination_wicked_reports.config.spec import Config, PostgresLedger
 from destination_wicked_reports.errors import ConfigurationError
 from destination_wicked_reports.sync.yaml_file import Location, YamlFile, read_yaml, with_environment
@@ -139,7 +140,7 @@ def _sync(file: YamlFile, source: Source, destination: Mapping[str, Any]) -> Syn
     if source.mapping is not None:
         config["mapping"] = source.mapping
     if not _has_ledger_file(config) and not config.get("rejected_records_path"):
-        config["rejected_records_path"] = "rejected_records.jsonl"  # a file's default is next to the ledger
+        config["rejected_records_path"] = REJECTS_NAME  # a file's default is next to the ledger
     for location in _PATHS:
         config = _with_absolute(config, location, folder)
     try:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from destination_wicked_reports.base.json_files import unreadable
-from destination_wicked_reports.config.files import write_atomically
+from destination_wicked_reports.config.files import is_locked, write_atomically
 from destination_wicked_reports.errors import ConfigurationError
 from destination_wicked_reports.sync.exit_codes import STOPPED, CommandError, refusal
 
@@ -109,7 +109,7 @@ class RunLock:
 @contextlib.contextmanager
 def run_lock(state: Path) -> Iterator[RunLock]:
     """Hold the lock of a state file. Raises CommandError if another run holds it, or it cannot be written."""
-    path = state.with_name(state.name + ".lock")
+    path = _lock_path(state)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         opened = open(path, "a+", encoding="utf-8")  # noqa: SIM115 - closed below
@@ -137,14 +137,11 @@ def run_lock(state: Path) -> Iterator[RunLock]:
 
 def is_running(state: Path) -> bool:
     """Return whether a run, or the destination that it started, holds the lock of a state file."""
-    try:
-        with state.with_name(state.name + ".lock").open(encoding="utf-8") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        pass
-    return False
+    return is_locked(_lock_path(state))
+
+
+def _lock_path(state: Path) -> Path:
+    return state.with_name(state.name + ".lock")
 
 
 def stream_of(state: State) -> str | None:
