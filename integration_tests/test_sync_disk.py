@@ -46,8 +46,7 @@ def make_read_only(disk: Path) -> None:
 
 
 def test_a_disk_that_is_full_for_the_state_stops_before_anything_is_read(sync, disk):
-    sync.settings["state"] = "disk/state.json"
-    sync.write()
+    sync.change(state="disk/state.json")
     fill(disk)
     refused = sync.run("run")
     assert refused.returncode == 2
@@ -58,8 +57,7 @@ def test_a_disk_that_is_full_for_the_state_stops_before_anything_is_read(sync, d
 
 
 def test_a_state_that_cannot_be_kept_stops_the_run_and_what_was_read_is_sent_once(sync, disk):
-    sync.settings["state"] = "disk/state.json"
-    sync.write()
+    sync.change(state="disk/state.json")
     fill(disk, pages_left=2)  # enough for the lock and the first state file, not for the next one beside it
     stopped = sync.run("run")
     assert stopped.returncode == 2
@@ -74,8 +72,7 @@ def test_a_state_that_cannot_be_kept_stops_the_run_and_what_was_read_is_sent_onc
 
 
 def test_a_read_only_state_is_a_wrong_configuration_and_status_still_works(sync, disk):
-    sync.settings["state"] = "disk/state.json"
-    sync.write()
+    sync.change(state="disk/state.json")
     make_read_only(disk)
     refused = sync.run("run")
     assert refused.returncode == 3
@@ -84,8 +81,7 @@ def test_a_read_only_state_is_a_wrong_configuration_and_status_still_works(sync,
 
 
 def test_a_log_that_cannot_be_written_is_a_warning(sync, disk):
-    sync.settings["logs"] = "disk"
-    sync.write()
+    sync.change(logs="disk")
     fill(disk)
     done = sync.run("run")
     assert done.returncode == 0, done.stdout
@@ -94,14 +90,12 @@ def test_a_log_that_cannot_be_written_is_a_warning(sync, disk):
 
 
 def test_a_read_only_folder_for_logs_is_a_wrong_configuration_and_a_missing_one_is_made(sync, disk):
-    sync.settings["logs"] = "disk/logs"
-    sync.write()
+    sync.change(logs="disk/logs")
     make_read_only(disk)
     refused = sync.run("run")
     assert refused.returncode == 3
     assert f"{disk}/logs, cannot be written ({os.strerror(errno.EROFS)}). Correct the path" in refused.stdout
-    sync.settings["logs"] = "a/b"
-    sync.write()
+    sync.change(logs="a/b")
     assert sync.run("run").returncode == 0
     assert len(list((sync.folder / "a" / "b").iterdir())) == 1
 

@@ -19,6 +19,13 @@ def ledger() -> Iterator[Ledger]:
 
 
 @pytest.fixture
+def sqlite_ledger(tmp_path) -> Iterator[Ledger]:
+    opened = Ledger.sqlite(tmp_path / "ledger.sqlite", "live")
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
 def dead_letters(tmp_path) -> Iterator[DeadLetterFile]:
     opened = DeadLetterFile(tmp_path / "rejected.jsonl")
     yield opened

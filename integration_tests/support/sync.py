@@ -62,6 +62,11 @@ class SyncFolder:
         """Write `sync.yaml`."""
         (self.folder / "sync.yaml").write_text(yaml.safe_dump(self.settings, sort_keys=False))
 
+    def change(self, **settings: Any) -> None:
+        """Change settings at the top of `sync.yaml`."""
+        self.settings |= settings
+        self.write()
+
     def environment(self, **changes: str) -> dict[str, str]:
         """Return the environment of a run; an empty value removes a variable."""
         merged = {**os.environ, **ENVIRONMENT, **changes}
@@ -107,7 +112,7 @@ class SyncFolder:
 def has_rows_in_doubt(done: subprocess.CompletedProcess[str]) -> bool:
     """Return whether a run left rows in doubt, as one after a kill may.
 
-    A click that was being sent at the kill has no id, so nobody knows whether Wicked Reports has it.
+    Clicks have no id, so the outcome of a click that was in flight at the kill is unknown.
     """
     return re.search(r"^in doubt +[1-9]", done.stdout, re.MULTILINE) is not None
 

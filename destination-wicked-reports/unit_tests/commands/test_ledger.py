@@ -20,10 +20,8 @@ REFUND = (SalePayment(1, "REFUNDED", Decimal("10.00")),)
 
 
 @pytest.fixture
-def ledger(tmp_path):
-    opened = Ledger.sqlite(tmp_path / "ledger.sqlite", "live")
-    yield opened
-    opened.close()
+def ledger(sqlite_ledger):
+    return sqlite_ledger
 
 
 @pytest.fixture

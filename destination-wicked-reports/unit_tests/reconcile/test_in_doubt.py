@@ -11,7 +11,7 @@ from builders.destination import make_row, sale
 from destination_wicked_reports.api.endpoints import ORDER_PAYMENTS
 from destination_wicked_reports.delivery.dead_letters import DeadLetterFile
 from destination_wicked_reports.ledger.in_doubt import RowInDoubt, rows_in_doubt
-from destination_wicked_reports.ledger.ledger import ACCEPTED, Ledger
+from destination_wicked_reports.ledger.ledger import ACCEPTED
 from destination_wicked_reports.ledger.outbox import Batch
 from destination_wicked_reports.model import IN_DOUBT, SalePayment
 from destination_wicked_reports.reconcile.in_doubt import (
@@ -161,10 +161,8 @@ def test_two_partial_refunds_of_one_day_are_told_apart_by_time_if_both_are_there
 
 
 @pytest.fixture
-def ledger(tmp_path):
-    opened = Ledger.sqlite(tmp_path / "ledger.sqlite", "live")
-    yield opened
-    opened.close()
+def ledger(sqlite_ledger):
+    return sqlite_ledger
 
 
 @pytest.fixture
