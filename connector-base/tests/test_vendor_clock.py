@@ -1,4 +1,4 @@
-"""If the clock of this machine is wrong, no row is lost, and a warning says so. Each source runs as a process."""
+"""A wrong clock on this machine loses no rows, and the log warns of it. Each source runs as its own process."""
 
 import json
 import re

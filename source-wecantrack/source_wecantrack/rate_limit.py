@@ -19,7 +19,8 @@ class StreamLimiter(FixedWindowLimiter):
     def __init__(self) -> None:
         super().__init__(REQUESTS_PER_MINUTE)
         self.requests = 0
-        self._done, self._left, self._since = "", None, rate_limit.CLOCK.now()  # type: str, float | None, float
+        self._left: float | None = None
+        self._done, self._since = "", rate_limit.CLOCK.now()
 
     def acquire(self) -> None:
         """Count one request; wait first if the window is full."""

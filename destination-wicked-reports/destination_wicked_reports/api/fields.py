@@ -200,6 +200,7 @@ _COMMON_TIME = re.compile(
     r"(?:20[0-9]{2}|19[7-9][0-9])-(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])"
     r"[ T](?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]+)?(?:Z|[+]00:00)?"
 ).fullmatch
+#: Longer texts are not remembered by `_common_time`.
 _LONGEST_COMMON_TIME = 40
 #: Input for the fallback parser: a full date, then a time of day. pendulum alone would accept "now" and "12:30".
 _DATE_AND_TIME = re.compile(

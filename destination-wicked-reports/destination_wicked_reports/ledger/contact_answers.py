@@ -1,6 +1,6 @@
 """What a contact lookup answered: the email address of a contact id, or that there is none.
 
-An answer is personal data. It is stored only if the configuration says so (`keep`), and deleted when it has expired.
+Answers are personal data. They are stored only if `keep` allows it, and deleted when they expire.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ NOTHING_TO_FIX = frozenset({UNMATCHED, EXCESS})
 #: The `pending` value of an unmatched return. It sorts before every day, so the run that reads the return reports it.
 AT_ONCE = "0"
 
-#: Letters and digits that rise with time, too few to tell a person.
+#: Letters and digits that rise with time, too few to identify a person.
 _LEADING_NUMBER = re.compile(r"(?:[A-Za-z]{0,4}[0-9]{1,6})?", re.ASCII).match
 
 #: Returns the present state of a sale by its ledger key.
