@@ -11,6 +11,26 @@ from destination_wicked_reports.delivery.dead_letters import DeadLetterFile
 from destination_wicked_reports.ledger.ledger import Ledger
 
 
+@pytest.fixture(autouse=True)
+def closed_ledgers(monkeypatch) -> Iterator[None]:
+    """Close every ledger in memory at the end of its test.
+
+    On Python 3.13.0, a connection that is left to the garbage collector can make a commit of another one fail with
+    "SQL statements in progress".
+    """
+    opened: list[Ledger] = []
+    open_ledger = Ledger.in_memory
+
+    def open_and_keep(store: str) -> Ledger:
+        opened.append(open_ledger(store))
+        return opened[-1]
+
+    monkeypatch.setattr(Ledger, "in_memory", open_and_keep)
+    yield
+    for one in opened:
+        one.close()
+
+
 @pytest.fixture
 def ledger() -> Iterator[Ledger]:
     opened = Ledger.in_memory("live")
