@@ -32,10 +32,8 @@ def closed_ledgers(monkeypatch) -> Iterator[None]:
 
 
 @pytest.fixture
-def ledger() -> Iterator[Ledger]:
-    opened = Ledger.in_memory("live")
-    yield opened
-    opened.close()
+def ledger() -> Ledger:
+    return Ledger.in_memory("live")  # closed by `closed_ledgers`
 
 
 @pytest.fixture

@@ -57,6 +57,10 @@ class SaleLives(RuleBasedStateMachine):
         #: Whether the last run got to its end, and whether no row was refused since all was read.
         self.ended = self.complete = True
 
+    def teardown(self) -> None:
+        """Close the life's ledger; a campaign has thousands in one test."""
+        self.connection.ledger.close()
+
     @abstractmethod
     def make_normalizer(self) -> Normalizer:
         """Return a normalizer for one run."""
