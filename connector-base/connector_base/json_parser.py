@@ -20,9 +20,10 @@ from .errors import BadResponseError
 _MAX_INT_CHARS = 18  # fits 64 bits in any case
 _MAX_FLOAT_CHARS = 16  # 15 digits, which a double always keeps, and the point
 _MAX_ZEROS = 400
-#: Maps all digits and the point to 0, E to e, and + to -; a plain search then finds where long numbers may be.
-_DIGITS = bytes.maketrans(b"123456789.E+", b"0000000000e-")
-_LONG_RUN, _TINY = b"0" * 16, b"0e-000"  # orjson itself rejects what exceeds a double
+#: Maps all digits and the point to 0, what a number follows to a colon, signs too, and E to e. A plain search then
+#: finds where long numbers may be.
+_DIGITS = bytes.maketrans(b"123456789.E,[ \t\r\n-+", b"0000000000e::::::::")
+_LONG, _TINY = b":" + b"0" * 16, b"0e:000"  # orjson itself rejects what exceeds a double
 _LONG_NUMBER = re.compile(
     rb"(?:\A|(?<=[:,\[ \t\r\n]))-?(?:[0-9]{19}|(?=[0-9.]{17})[0-9]+\.[0-9]|[0-9.]{16,}[eE]|[0-9.]+[eE][+-]?[0-9]{3})"
 )
@@ -67,23 +68,28 @@ def loads(body: bytes, repairs: Repairs | None = None) -> Any:
 def may_lose_digits(body: bytes) -> bool:
     """Return whether a number of the body may be one that orjson rounds; text that looks like one counts, too."""
     digits = body.translate(_DIGITS)
-    if _LONG_RUN not in digits and _TINY not in digits:
+    # `rfind` compares the first character first, which is rarer in a body than the last one: it is twice as fast.
+    if digits.rfind(_LONG) < 0 and digits.rfind(_TINY) < 0 and not digits.startswith(_LONG[1:]):
         return False
-    return any(_LONG_NUMBER.match(body, start) for start in _number_starts(digits))
+    return any(_LONG_NUMBER.match(body, start) for start in _number_starts(body, digits))
 
 
-def _number_starts(digits: bytes) -> Iterator[int]:
+def _number_starts(body: bytes, digits: bytes) -> Iterator[int]:
     """Yield where numbers may start that contain a run of digits or an exponent that a float may not hold.
 
-    `bytes.find` finds them. Ids of many digits stand in most bodies, and the regular expression is slow to scan a body.
+    `bytes.find` finds them, because the regular expression is slow to scan a body.
     """
-    for needle in (_LONG_RUN, _TINY):
-        found = digits.find(needle)
-        while found >= 0:
-            before = digits[max(found - len(_LONG_RUN), 0) : found]
-            start = found - len(before) + len(before.rstrip(b"0"))
-            yield start - 1 if digits[start - 1 : start] == b"-" else start
-            found = digits.find(needle, found + len(needle))
+    yield 0
+    found = digits.find(_LONG)
+    while found >= 0:
+        yield found + (body[found : found + 1] != b"-")
+        found = digits.find(_LONG, found + len(_LONG))
+    found = digits.find(_TINY)
+    while found >= 0:
+        before = digits[max(found - len(_LONG), 0) : found]
+        start = found - len(before) + len(before.rstrip(b"0"))
+        yield start - (body[start - 1 : start] == b"-")
+        found = digits.find(_TINY, found + len(_TINY))
 
 
 def _parse_slowly(body: bytes, repairs: Repairs) -> Any:
