@@ -61,7 +61,7 @@ def test_committed_rows_are_known_by_key_and_content_and_orders_exactly(opened):
 
 def test_a_sales_state_never_goes_back(opened):
     ledger = opened()
-    later = replace(STATE, version=2, open_orders=())
+    later = STATE._replace(version=2, open_orders=())
     sent(ledger, make_row(number=1, sale_key="shop\x1fo", sale=later))
     sent(ledger, make_row(number=2, sale_key="shop\x1fo", sale=STATE))
     assert ledger.sales(["shop\x1fo"])["shop\x1fo"] == later

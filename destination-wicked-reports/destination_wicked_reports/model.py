@@ -29,8 +29,7 @@ class Record:
     sequence: int = 0
 
 
-@dataclass(slots=True, frozen=True)
-class OpenOrder:
+class OpenOrder(NamedTuple):
     """An order of a sale of which something is left. `paid_at` is the latest PaymentDate of its payments."""
 
     number: int
@@ -44,8 +43,7 @@ class OpenOrder:
         return self.total - self.refunded
 
 
-@dataclass(slots=True, frozen=True)
-class SaleState:
+class SaleState(NamedTuple):
     """What was sent of one sale, and what its further orders repeat; the ledger keeps it.
 
     Amounts are whole cents of `currency`. `order_count` counts the orders ever made, `version` the rows ever made: of
@@ -53,6 +51,8 @@ class SaleState:
     have in common with the sale. `source_updated_at` is the source's own time of that record, "" where it gives none.
     `contact_hash` stands for an address that the ledger must not store; see `affiliate/contact_lookup.py`.
     `renamed` has the former source systems, oldest first, each with the number of the last order sent under it.
+
+    The ledger stores the fields in this order, see `ledger/sale_json.py`: a new one goes to the end.
     """
 
     currency: str = ""
@@ -71,7 +71,7 @@ class SaleState:
     @property
     def net(self) -> Decimal:
         """What the sale's orders count for at Wicked."""
-        return sum((order.left for order in self.open_orders), ZERO)
+        return sum([order.left for order in self.open_orders], ZERO)
 
     def sent_as(self, number: int, source_system: str) -> str:
         """Return the SourceSystem that order `number` has at Wicked, where the ledger has it as `source_system`."""
@@ -149,7 +149,7 @@ class Row:
     left_out: tuple[tuple[str, str], ...] = ()
     #: the sequence of the record that the row was made of, if `sequence` is that of an earlier one
     record: int = 0
-    sale_json: bytes = field(default=b"", compare=False, repr=False)
+    sale_json: str = field(default="", compare=False, repr=False)
 
     @property
     def identity(self) -> str:

@@ -15,7 +15,8 @@ from destination_wicked_reports.api.json_text import read_json
 from destination_wicked_reports.api.rows import SEPARATOR, FieldChecker, RowMaker
 from destination_wicked_reports.delivery.dead_letters import FACTS, RECORD, REJECTED, ROW, line_id, payments_of
 from destination_wicked_reports.errors import FieldError, ReplayError
-from destination_wicked_reports.ledger.outbox import decode_payments, decode_sale
+from destination_wicked_reports.ledger.outbox import decode_payments
+from destination_wicked_reports.ledger.sale_json import sale_of_facts
 from destination_wicked_reports.mappings.revenue import order_name
 from destination_wicked_reports.model import IN_DOUBT, Record, Row, SaleState
 
@@ -120,7 +121,7 @@ class DeadLetterReader:
     def _set_sale(self, row: Row, fields: dict[str, Any], dead_letter: dict[str, Any], key: str) -> None:
         """Make the row one of its sale again. What the sale's state was computed from must be unedited."""
         try:
-            sale = decode_sale(dead_letter["sale"])
+            sale = sale_of_facts(dead_letter["sale"])
             row.sale_key = str(dead_letter["sale_key"])
             row.payments = decode_payments([payment[:3] for payment in dead_letter["payments"]])
             payments = [(status, Decimal(amount), date) for _, status, amount, date in dead_letter["payments"]]
@@ -140,7 +141,7 @@ class DeadLetterReader:
             expected = payments[0][1], sale.currency, sale.ordered_at
             unedited = unedited and (_decimal(total), currency or "", created) == expected
             # Further orders repeat the contact, so a fixed one has to be stored.
-            sale = replace(sale, contact_id=fields["ContactID"], contact_email=fields["ContactEmail"])
+            sale = sale._replace(contact_id=fields["ContactID"], contact_email=fields["ContactEmail"])
         if not unedited:
             raise ReplayError(
                 "belongs to an affiliate or shop order, whose amounts, currency, status and dates cannot be edited: "

@@ -12,7 +12,6 @@ Rows in doubt may be in Wicked already, so they are sent only if the user asks f
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 from destination_wicked_reports.api.endpoints import ORDERS
@@ -155,7 +154,7 @@ class Replay:
                 return
             if known and row.endpoint != ORDERS.name:
                 # Its order may have been sent with a fixed contact.
-                row.sale = replace(row.sale, contact_id=known.contact_id, contact_email=known.contact_email)
+                row.sale = row.sale._replace(contact_id=known.contact_id, contact_email=known.contact_email)
         self._dispatcher.add([row])
 
     def _acquire(self, row: Row) -> None:

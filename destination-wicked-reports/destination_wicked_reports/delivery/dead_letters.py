@@ -37,6 +37,7 @@ import orjson
 from destination_wicked_reports.api.endpoints import ORDER_PAYMENTS, ORDERS
 from destination_wicked_reports.config.files import NO_FILE_LOCKS, make_private, open_private
 from destination_wicked_reports.errors import ConfigurationError, DeadLetterFileError
+from destination_wicked_reports.ledger.sale_json import sale_facts
 from destination_wicked_reports.mappings.affiliate.returns import NOTHING_TO_FIX
 from destination_wicked_reports.model import IN_DOUBT, Reject, Row
 
@@ -267,7 +268,7 @@ class DeadLetterFile:
         if row.sale_key and row.sale:
             dates = [payment.get("PaymentDate") for payment in payments_of(row.endpoint, orjson.loads(row.body))]
             payments = [[*payment, date] for payment, date in zip(row.payments, dates, strict=False)]
-            details |= {"sale_key": row.sale_key, "sale": row.sale, "payments": payments}
+            details |= {"sale_key": row.sale_key, "sale": sale_facts(row.sale), "payments": payments}
         self._write(outcome, reason, "", row.endpoint, row.stream, orjson.Fragment(row.body), details)
 
     def _write(

@@ -22,6 +22,7 @@ from destination_wicked_reports.ledger.contact_answers import contact_answers
 from destination_wicked_reports.ledger.history import display_key
 from destination_wicked_reports.ledger.ledger import Ledger
 from destination_wicked_reports.ledger.order_documents import documents
+from destination_wicked_reports.ledger.sale_json import decode_sale
 from destination_wicked_reports.ledger.sale_totals import contributions, sale_totals
 from destination_wicked_reports.ledger.schema import (
     outbox,
@@ -160,9 +161,9 @@ def _add_contacts(ledger: Ledger, selection: Selection) -> None:
     with ledger.connection.begin():
         query = select(sales.c.key, sales.c.state).where(sales.c.store == ledger.store)
         for row in ledger.connection.execute(query.execution_options(yield_per=5000)):
-            state = orjson.loads(row.state)
+            sale = decode_sale(orjson.loads(row.state))
             system = row.key.partition(SEPARATOR)[0]
-            named = {(system, each) for each in (state["contact_id"], state["contact_email"]) if each}
+            named = {(system, each) for each in (sale.contact_id, sale.contact_email) if each}
             (own if row.key in selection.sale_keys else others).update(named)
     alone = own - others
     selection.contact_ids = {contact for _, contact in alone}

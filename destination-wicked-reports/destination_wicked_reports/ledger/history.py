@@ -14,6 +14,7 @@ from destination_wicked_reports.api.rows import SEPARATOR
 from destination_wicked_reports.config.spec import Config
 from destination_wicked_reports.ledger.order_documents import documents
 from destination_wicked_reports.ledger.reading import open_snapshot
+from destination_wicked_reports.ledger.sale_json import decode_sale, sale_facts
 from destination_wicked_reports.ledger.sale_totals import sale_totals
 from destination_wicked_reports.ledger.schema import outbox, sale_aliases, sale_events, sales, sent, sent_before
 from destination_wicked_reports.ledger.sql import has_table
@@ -85,8 +86,7 @@ class History:
     def sales_like(self, part: str, limit: int) -> list[dict[str, Any]]:
         """Return, as `sales` does, the sales that `search` finds."""
         keys = self._sale_keys(part, limit)
-        query = select(sales.c.key, sales.c.state).where(sales.c.store == self.store, sales.c.key.in_(keys))
-        return [{"key": display_key(row.key), **orjson.loads(row.state)} for row in self.connection.execute(query)]
+        return self._sales(sales.c.key.in_(keys))
 
     def waiting_like(self, part: str, limit: int) -> list[str]:
         """Return the keys, with this part, of sales and orders that wait and have sent nothing yet."""
@@ -156,8 +156,14 @@ class History:
     def sales(self, key: str) -> list[dict[str, Any]]:
         """Return the present state of the sales with this id: the fields of `SaleState`, and `key`."""
         name = self._sale_name(key)
-        query = select(sales.c.key, sales.c.state).where(sales.c.store == self.store, _matches(sales.c.key, name))
-        return [{"key": display_key(row.key), **orjson.loads(row.state)} for row in self.connection.execute(query)]
+        return self._sales(_matches(sales.c.key, name))
+
+    def _sales(self, condition: ColumnElement[bool]) -> list[dict[str, Any]]:
+        query = select(sales.c.key, sales.c.state).where(sales.c.store == self.store, condition)
+        return [
+            {"key": display_key(row.key), **sale_facts(decode_sale(orjson.loads(row.state)))}
+            for row in self.connection.execute(query)
+        ]
 
     def _sale_name(self, key: str) -> str:
         """Return the id of the sale if `key` is the id of one of its further orders, else `key`."""

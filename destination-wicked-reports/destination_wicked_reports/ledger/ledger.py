@@ -53,13 +53,12 @@ from destination_wicked_reports.ledger.ledger_file import LedgerFile
 from destination_wicked_reports.ledger.outbox import (
     Batch,
     decode_rows,
-    decode_sale,
-    encode_json,
     encode_rows,
-    encode_sale,
     plain_payments,
+    stored_sale,
 )
 from destination_wicked_reports.ledger.reserve import Reserve
+from destination_wicked_reports.ledger.sale_json import decode_sale
 from destination_wicked_reports.ledger.schema import (
     LIVE,
     TEST,
@@ -418,7 +417,7 @@ class Ledger:
                     status=status,
                     sent_at=now,
                 )
-            states = [(self.store, k, sale.version, encode_sale(row).decode()) for k, (sale, row) in latest.items()]
+            states = [(self.store, k, sale.version, stored_sale(row)) for k, (sale, row) in latest.items()]
             upsert(self._connection, sales, states)
             upsert(self._connection, sale_aliases, list(self._aliases(changes)))
             upsert(self._connection, sale_events, [self._event(*change, now) for change in changes])
@@ -429,7 +428,7 @@ class Ledger:
         return ((self.store, alias, key) for alias, key in found)
 
     def _event(self, key: str, sale: SaleState, row: Row, now: int) -> tuple[str | int, ...]:
-        payments = encode_json(plain_payments(row.payments)).decode()
+        payments = orjson.dumps(plain_payments(row.payments)).decode()
         return self.store, key, sale.version, row.endpoint, row.key, sale.currency, payments, now
 
     def unfinished(self) -> list[Batch]:

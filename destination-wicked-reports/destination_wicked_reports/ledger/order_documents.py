@@ -22,7 +22,7 @@ from sqlalchemy import (
 )
 
 from destination_wicked_reports.ledger.ledger import Ledger
-from destination_wicked_reports.ledger.schema import SCOPED, create_tables
+from destination_wicked_reports.ledger.schema import SCOPED, WHERE, create_tables
 from destination_wicked_reports.ledger.sql import among, key_parameters, starts_with, upsert
 from destination_wicked_reports.model import Document
 
@@ -47,8 +47,7 @@ Index(
     documents.c.store,
     documents.c.pending,
     documents.c.key,
-    sqlite_where=documents.c.pending != EMPTY,
-    postgresql_where=documents.c.pending != EMPTY,
+    info={WHERE: documents.c.pending != EMPTY},
 )
 
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import orjson
 
-from destination_wicked_reports.model import OpenOrder, Row, SalePayment, SaleState
+from destination_wicked_reports.ledger.sale_json import decode_sale, encode_sale
+from destination_wicked_reports.model import Row, SalePayment
 
 
 @dataclass(slots=True, eq=False)
@@ -61,29 +62,24 @@ def encode_rows(rows: Sequence[Row]) -> bytes:
             row.digest.hex(),
             row.stream,
             row.sale_key,
-            None if row.sale is None else orjson.Fragment(encode_sale(row)),
+            None if row.sale is None else orjson.Fragment(stored_sale(row)),
             plain_payments(row.payments),
             len(row.body),
         )
         for row in rows
     ]
-    return encode_json(encoded)
+    return orjson.dumps(encoded)
 
 
-def encode_sale(row: Row) -> bytes:
+def stored_sale(row: Row) -> str:
     """Return the sale of a row as JSON; it is encoded once, for the outbox and for the table of sales."""
-    if not row.sale_json:
-        row.sale_json = encode_json(row.sale)
+    if not row.sale_json and row.sale is not None:
+        row.sale_json = encode_sale(row.sale)
     return row.sale_json
 
 
-def encode_json(value: Any) -> bytes:
-    """Encode sales and payments; amounts become text."""
-    return orjson.dumps(value, default=str)
-
-
 def plain_payments(payments: Sequence[SalePayment]) -> list[tuple[int, str, str]]:
-    """Return payments as `encode_json` takes them."""
+    """Return payments for JSON; amounts become text."""
     return [(payment.number, payment.status, str(payment.amount)) for payment in payments]
 
 
@@ -97,16 +93,6 @@ def decode_rows(endpoint: str, body: bytes, encoded: bytes) -> list[Row]:
         rows.append(row)
         start += size + len(b",")
     return rows
-
-
-def decode_sale(sale: dict[str, Any]) -> SaleState:
-    """Return a sale from its JSON form, in which amounts are text."""
-    orders = [
-        OpenOrder(order["number"], Decimal(order["total"]), Decimal(order["refunded"]), order["paid_at"])
-        for order in sale["open_orders"]
-    ]
-    renamed = tuple((name, last) for name, last in sale["renamed"])
-    return SaleState(**{**sale, "open_orders": tuple(orders), "aliases": tuple(sale["aliases"]), "renamed": renamed})
 
 
 def decode_payments(payments: Sequence[Sequence[Any]]) -> tuple[SalePayment, ...]:

@@ -17,8 +17,9 @@ from destination_wicked_reports.config.changes import SettingChange
 from destination_wicked_reports.errors import ConfigurationError
 from destination_wicked_reports.ledger import schema
 from destination_wicked_reports.ledger.ledger import Ledger
+from destination_wicked_reports.ledger.sale_json import decode_sale, encode_sale
 from destination_wicked_reports.ledger.schema import outbox, sales, sent, settings
-from destination_wicked_reports.ledger.sql import has_table, starts_with, upsert
+from destination_wicked_reports.ledger.sql import POSTGRESQL, has_table, starts_with, upsert
 from destination_wicked_reports.ledger.tables import TABLES
 
 _PAGE = 500
@@ -89,10 +90,11 @@ def holds_orders(ledger: Ledger, source_system: str) -> bool:
 
 def source_systems(ledger: Ledger) -> list[str]:
     """Return the source systems of the orders that were sent, sorted."""
-    query = select(sent.c.key).where(sent.c.store == ledger.store, sent.c.endpoint == ORDERS.name)
+    position = (func.strpos if ledger.connection.dialect.name == POSTGRESQL else func.instr)(sent.c.key, SEPARATOR)
+    query = select(func.substr(sent.c.key, 1, position - 1)).distinct()
     with ledger.connection.begin():
-        keys = ledger.connection.execute(query).yield_per(10_000).scalars()
-        return sorted({key.partition(SEPARATOR)[0] for key in keys})
+        found = ledger.connection.scalars(query.where(sent.c.store == ledger.store, sent.c.endpoint == ORDERS.name))
+        return sorted(found)
 
 
 def _holds_rows(ledger: Ledger, source_system: str, *conditions: ColumnElement[bool]) -> bool:
@@ -131,13 +133,12 @@ def _rename_sales(connection: Connection, store: str, old: str, new: str) -> Non
         last = page[-1].key
         changed = []
         for row in page:
-            state = orjson.loads(row.state)
-            state["renamed"] = [*state["renamed"], [old, state["order_count"]]]
-            state["aliases"] = [
-                new + alias.removeprefix(old) if alias.startswith(old + SEPARATOR) else alias
-                for alias in state["aliases"]
+            sale = decode_sale(orjson.loads(row.state))
+            aliases = [
+                new + alias.removeprefix(old) if alias.startswith(old + SEPARATOR) else alias for alias in sale.aliases
             ]
-            changed.append((store, row.key, row.version, orjson.dumps(state).decode()))
+            sale = sale._replace(aliases=tuple(aliases), renamed=(*sale.renamed, (old, sale.order_count)))
+            changed.append((store, row.key, row.version, encode_sale(sale)))
         upsert(connection, sales, changed)
 
 

@@ -28,7 +28,7 @@ from sqlalchemy import (
 )
 
 from destination_wicked_reports.ledger.ledger import Ledger
-from destination_wicked_reports.ledger.schema import SCOPED, create_tables
+from destination_wicked_reports.ledger.schema import SCOPED, WHERE, create_tables
 from destination_wicked_reports.ledger.sql import among, key_parameters, starts_with, upsert
 from destination_wicked_reports.model import ZERO, Contribution, SaleTotal
 
@@ -66,7 +66,7 @@ sale_totals = Table(
 )
 ALIAS_COLUMNS = [column for column in contributions.columns if column.name.startswith("alias_")]
 for column in ALIAS_COLUMNS:
-    Index(f"contributions_by_{column.name}", column, sqlite_where=column != EMPTY, postgresql_where=column != EMPTY)
+    Index(f"contributions_by_{column.name}", column, info={WHERE: column != EMPTY})
 #: The `pending` value of a total that is due although nothing about it changed. It sorts before every day.
 DUE_AGAIN = "1"
 PENDING = sale_totals.c.pending != EMPTY
@@ -75,8 +75,7 @@ Index(
     sale_totals.c.store,
     sale_totals.c.pending,
     sale_totals.c.key,
-    sqlite_where=PENDING,
-    postgresql_where=PENDING,
+    info={WHERE: PENDING},
 )
 
 

@@ -47,6 +47,8 @@ from destination_wicked_reports.ledger.sql import (
 
 #: The `info` of columns whose texts start with a source system; see `renaming.py`.
 SCOPED = {"scoped": True}
+#: In the `info` of an index: the condition of a partial one. SQLAlchemy's own option imports the dialect it names.
+WHERE = "where"
 
 metadata = MetaData()
 settings = Table("ledger", metadata, Column("name", String, primary_key=True), Column("value", String, nullable=False))
@@ -77,7 +79,7 @@ sales = Table(
     Column("store", String, primary_key=True),
     Column("key", String, primary_key=True, info=SCOPED),
     Column("version", Integer, nullable=False),
-    Column("state", String, nullable=False),  # JSON, amounts as decimal text; see outbox.decode_sale
+    Column("state", String, nullable=False),  # see sale_json.py
     sqlite_with_rowid=False,
     info={"never_decreases": ("version",)},
 )
@@ -236,6 +238,10 @@ def create_tables(connection: Connection, tables: MetaData) -> None:
     """Create the tables that do not exist yet; a transaction must be open."""
     if connection.dialect.name == POSTGRESQL:
         _lock_tables(connection)
+    for table in tables.tables.values():
+        for index in table.indexes:
+            if WHERE in index.info:
+                index.dialect_options[connection.dialect.name][WHERE] = index.info[WHERE]
     tables.create_all(connection)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from importlib import import_module
 from typing import Any
 
 import orjson
@@ -130,10 +131,8 @@ def _upsert_text(table: Table, dialect: Dialect, schema: str | None) -> str:
 
 
 def dialect_module(dialect: Dialect) -> Any:
-    """Return SQLAlchemy's module for a dialect. Imported here because a run needs only one of the two."""
-    from sqlalchemy.dialects import postgresql, sqlite
-
-    return postgresql if dialect.name == POSTGRESQL else sqlite
+    """Return SQLAlchemy's module for a dialect. A run imports only the one that it needs."""
+    return import_module(f"sqlalchemy.dialects.{dialect.name}")
 
 
 def or_replace(insertion: Any, table: Table) -> Any:

@@ -15,9 +15,9 @@ Worked examples: docs/guides/affiliate-revenue.md What is sent, by event.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
+from typing import NamedTuple
 
 from destination_wicked_reports.model import ZERO, OpenOrder, SaleState
 
@@ -30,8 +30,7 @@ CENT = Decimal("0.01")
 _TIME = "%Y-%m-%d %H:%M:%S"
 
 
-@dataclass(slots=True, frozen=True)
-class NewOrder:
+class NewOrder(NamedTuple):
     """An order to send, with its one APPROVED payment; `sale` is the sale after it."""
 
     number: int
@@ -40,8 +39,7 @@ class NewOrder:
     sale: SaleState
 
 
-@dataclass(slots=True, frozen=True)
-class Refund:
+class Refund(NamedTuple):
     """A payment that takes money back from order `number`; `sale` is the sale after it."""
 
     number: int
@@ -62,9 +60,10 @@ def plan(sale: SaleState, value: Decimal, currency: str, paid_at: str, changed_a
     """
     net = sale.net
     target = ZERO if net and sale.currency != currency else value
-    for refund in _fall(sale, net - target, changed_at):
-        yield refund
-        sale, net = refund.sale, refund.sale.net
+    if net > target:
+        for refund in _fall(sale, net - target, changed_at):
+            yield refund
+            sale, net = refund.sale, refund.sale.net
     if value > net:
         yield _further_order(sale, value - net, currency, changed_at if sale.order_count else paid_at)
 
@@ -73,7 +72,7 @@ def _further_order(sale: SaleState, total: Decimal, currency: str, when: str) ->
     number = sale.order_count + 1
     orders = (*sale.open_orders, OpenOrder(number, total, ZERO, when))
     version = sale.version + 1
-    after = replace(sale, currency=currency, open_orders=orders, order_count=number, version=version)
+    after = sale._replace(currency=currency, open_orders=orders, order_count=number, version=version)
     return NewOrder(number, total, when, after)
 
 
@@ -84,8 +83,8 @@ def _fall(sale: SaleState, amount: Decimal, when: str) -> Iterator[Refund]:
         taken = min(amount, order.left)
         amount -= taken
         paid_at = _after(order.paid_at, when)
-        rest = [replace(order, refunded=order.refunded + taken, paid_at=paid_at)] if taken < order.left else []
-        sale = replace(sale, open_orders=(*older, *rest), version=sale.version + 1)
+        rest = [order._replace(refunded=order.refunded + taken, paid_at=paid_at)] if taken < order.left else []
+        sale = sale._replace(open_orders=(*older, *rest), version=sale.version + 1)
         yield Refund(order.number, PARTIALLY_REFUNDED if rest else REFUNDED, taken, paid_at, sale)
 
 

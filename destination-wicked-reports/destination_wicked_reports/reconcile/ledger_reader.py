@@ -21,7 +21,8 @@ from destination_wicked_reports.api.rows import SEPARATOR
 from destination_wicked_reports.config.spec import Config
 from destination_wicked_reports.errors import ConfigurationError
 from destination_wicked_reports.ledger.ledger import fingerprint
-from destination_wicked_reports.ledger.outbox import decode_payments, decode_sale
+from destination_wicked_reports.ledger.outbox import decode_payments
+from destination_wicked_reports.ledger.sale_json import decode_sale
 from destination_wicked_reports.ledger.schema import sale_events, sales, sent, settings
 from destination_wicked_reports.mappings.revenue import APPROVED, order_name
 from destination_wicked_reports.model import IN_DOUBT, SaleState

@@ -13,7 +13,7 @@ from __future__ import annotations
 import contextlib
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, ClassVar, Literal
 
@@ -249,7 +249,7 @@ class AffiliateNormalizer(Normalizer):
             return [Skip(REINSTATED, record.sequence)]
         if own_record:
             updated_at = sort_time(sale.updated_at) or state.source_updated_at
-            state = replace(state, source_updated_at=updated_at, aliases=sale.aliases)
+            state = state._replace(source_updated_at=updated_at, aliases=sale.aliases)
         looked_up = False
         if not state.contact_email and (target > net or not same_currency):
             state, looked_up = self._with_address(sale, state)
@@ -319,9 +319,9 @@ class AffiliateNormalizer(Normalizer):
         with contextlib.suppress(FieldError):  # a text that cannot be searched must not stop the change
             contact = self._contact_finder.find(sale.record.data)
             if contact is not None and contact.email and contact.contact_id in ("", state.contact_id):
-                return replace(state, contact_email=contact.email), False
+                return state._replace(contact_email=contact.email), False
         if self._lookup is not None and state.contact_id:
-            found = replace(state, contact_email=self._lookup.ask(state.contact_id))
+            found = state._replace(contact_email=self._lookup.ask(state.contact_id))
             if found.contact_email and state.contact_hash in ("", address_hash(found)):
                 return found, True
         return state, False

@@ -12,7 +12,6 @@ import time
 from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from hashlib import blake2b
 from typing import TYPE_CHECKING
@@ -126,7 +125,7 @@ class ContactLookup(ABC):
         if self._keep == "address" or not sale.contact_email:
             return sale
         digest = address_hash(sale) if self._keep == "hash" else ""
-        return replace(sale, contact_email="", contact_hash=digest)
+        return sale._replace(contact_email="", contact_hash=digest)
 
 
 def address_hash(sale: SaleState) -> str:

@@ -10,7 +10,7 @@ change since the start date is never read; its row is then made from the order a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from datetime import date, datetime, timezone
 from decimal import Decimal
 from typing import Any, TypeVar
@@ -369,7 +369,7 @@ class BigcommerceNormalizer(Normalizer):
             if value > sent:
                 value, result.due = sent, True
                 result.skip(RISE_WAITS)
-        sale = replace(sale, contact_email=sale.contact_email or order.buyer_email)
+        sale = sale._replace(contact_email=sale.contact_email or order.buyer_email)
         rows = list(shop.changes(key, self._steps(sale, value, balance, money)))
         self._make_products(draft, known, result)
         result.output += [*items, *rows]
