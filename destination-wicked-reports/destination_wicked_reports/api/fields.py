@@ -202,6 +202,8 @@ _COMMON_TIME = re.compile(
 ).fullmatch
 #: Longer texts are not remembered by `_common_time`.
 _LONGEST_COMMON_TIME = 40
+#: Characters of `YYYY-MM-DD HH:MM:SS`.
+_WITHOUT_ZONE = 19
 #: Input for the fallback parser: a full date, then a time of day. pendulum alone would accept "now" and "12:30".
 _DATE_AND_TIME = re.compile(
     r"[0-9]{4}-?[0-9W][0-9-]*[ T][0-9:.,]+(Z|[+-](?:0[0-9]|1[0-4])(?::?[0-5][0-9])?)?"
@@ -228,7 +230,7 @@ def _common_time(text: str) -> str:
     """Return a time in a usual notation as it is sent, "" for any other text."""
     if not _COMMON_TIME(text):
         return ""
-    return text if len(text) == 19 and text[10] == " " else f"{text[:10]} {text[11:19]}"
+    return text if len(text) == _WITHOUT_ZONE and text[10] == " " else f"{text[:10]} {text[11:19]}"
 
 
 def local(field: str) -> Check:
@@ -238,6 +240,8 @@ def local(field: str) -> Check:
     """
 
     def check(value: Any) -> str:
+        if isinstance(value, str) and len(value) == _WITHOUT_ZONE and (usual := _common_time(value)):
+            return usual
         moment, zoned = _moment(field, value)
         return f"{moment}Z" if zoned else moment
 

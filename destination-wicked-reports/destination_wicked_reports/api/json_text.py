@@ -132,8 +132,11 @@ def text_of(row: bytes, start: bytes) -> bytes:
     `start` is the name as it stands in the row, such as `"Email":"`. Searching is ten times as fast as parsing: within
     a value, these quotes would be escaped. A value ends at its first quote, and its escapes stay.
     """
-    rest = row.partition(start)[2]
-    return rest[: rest.find(b'"')]
+    found = row.find(start)
+    if found < 0:
+        return b""
+    found += len(start)
+    return row[found : row.find(b'"', found)]
 
 
 def texts_of(row: bytes, start: bytes) -> Iterator[bytes]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -27,10 +28,10 @@ FEWEST_ORDERS = 20
 MOST_PRODUCTS = 1000
 #: Domains reserved for examples and tests (RFC 2606, RFC 6761), and names that nobody but a tester has. Synthetic
 #: contacts are at `.invalid`, on purpose.
-_TEST_ADDRESS = re.compile(
-    rb"(?im)^(?:test|testing|asdf|foo|qwerty)[0-9]*@|[@.](?:example(?:\.(?:com|net|org))?|test|localhost)$"
-)
+_TEST_DOMAIN = re.compile(rb"(?i)(?:.*\.)?(?:example(?:\.(?:com|net|org))?|test|localhost)").fullmatch
+_DOMAINS_OF_TEST_NAMES = re.compile(rb"(?im)^(?:test|testing|asdf|foo|qwerty)[0-9]*@(.*)$").findall
 _SECONDS_AHEAD = 86_400
+_PRODUCT = b'"ProductID":"'
 
 
 @dataclass(slots=True, frozen=True)
@@ -46,27 +47,41 @@ class _Shared:
     """Whether the value of one field is the same for several people."""
 
     def __init__(self, start: bytes) -> None:
-        self.seen = False
         self._start = start
+        #: The field with its first value, as it stands in a row; empty until there is one.
         self._first = b""
         self._differs = False
         self._people: set[bytes] = set()
 
-    def add(self, body: bytes, person: bytes) -> None:
-        if self._differs or self._start not in body:
+    @property
+    def seen(self) -> bool:
+        return bool(self._first)
+
+    def add(self, bodies: Sequence[bytes], people: Sequence[bytes]) -> None:
+        if self._differs:
             return
-        value = text_of(body, self._start)
-        if not value:
-            return
-        if not self.seen:
-            self.seen, self._first = True, value
-        self._differs = value != self._first
-        if not self._differs and len(self._people) < FEWEST_PEOPLE:
-            self._people.add(blake2b(person, digest_size=8).digest())
+        for body, person in zip(bodies, people, strict=True):
+            if len(self._people) >= FEWEST_PEOPLE and self._first in body:
+                continue
+            value = text_of(body, self._start)
+            if not value:
+                continue
+            field = self._start + value + b'"'
+            self._first = self._first or field
+            if field != self._first:
+                self._differs = True
+                return
+            _add_person(self._people, person)
 
     @property
     def same_for_all(self) -> bool:
         return not self._differs and len(self._people) >= FEWEST_PEOPLE
+
+
+def _add_person(people: set[bytes], person: bytes) -> None:
+    """Add a person to a few that are told apart."""
+    if len(people) < FEWEST_PEOPLE:
+        people.add(blake2b(person, digest_size=8).digest())
 
 
 class Health:
@@ -88,14 +103,13 @@ class Health:
         bodies = [row.body for row in rows]
         if endpoint == ORDERS.name:
             self._add_orders(bodies)
-            self._add_products(bodies)
+            self._add_products(rows)
         elif endpoint == CONTACTS.name:
             addresses = [text_of(body, b'"Email":"') for body in bodies]
             self._add_addresses(addresses)
-            for body, address in zip(bodies, addresses, strict=True):
-                self._ip.add(body, address)
+            self._ip.add(bodies, addresses)
         elif endpoint == ORDER_ITEMS.name:
-            self._add_products(bodies)
+            self._add_products(rows)
 
     def _add_orders(self, bodies: Sequence[bytes]) -> None:
         latest = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(time.time() + _SECONDS_AHEAD)).encode()
@@ -103,28 +117,30 @@ class Health:
         self._orders += len(bodies)
         self._with_address += len(bodies) - addresses.count(b"")
         self._add_addresses(addresses)
-        for body, address in zip(bodies, addresses, strict=True):
-            person = address or text_of(body, b'"ContactID":"')
-            if len(self._buyers) < FEWEST_PEOPLE:
-                self._buyers.add(blake2b(person, digest_size=8).digest())
-            self._ip.add(body, person)
-            self._subscription.add(body, person)
-            created = text_of(body, b'"CreateDate":"')
-            self._at_midnight += created.endswith(b"00:00:00")
-            self._ahead += created > latest
+        people = [address or text_of(body, b'"ContactID":"') for body, address in zip(bodies, addresses, strict=True)]
+        for person in people if len(self._buyers) < FEWEST_PEOPLE else ():
+            _add_person(self._buyers, person)
+        self._ip.add(bodies, people)
+        self._subscription.add(bodies, people)
+        created = [text_of(body, b'"CreateDate":"') for body in bodies]
+        self._at_midnight += sum([when.endswith(b"00:00:00") for when in created])
+        self._ahead += sum([when > latest for when in created])
 
     def _add_addresses(self, addresses: Iterable[bytes]) -> None:
         known = [address for address in addresses if address]
         self._addresses += len(known)
-        if _TEST_ADDRESS.search(b"\n".join(known)):
-            self._test_addresses += sum(bool(_TEST_ADDRESS.search(address)) for address in known)
+        domains = Counter([address.rpartition(b"@")[2] for address in known])
+        tests = {domain: count for domain, count in domains.items() if _TEST_DOMAIN(domain)}
+        others = [domain for domain in _DOMAINS_OF_TEST_NAMES(b"\n".join(known)) if domain not in tests]
+        self._test_addresses += sum(tests.values()) + len(others)
 
-    def _add_products(self, bodies: Iterable[bytes]) -> None:
-        for body in bodies:
+    def _add_products(self, rows: Iterable[Row]) -> None:
+        for row in rows:
             if len(self._products) >= MOST_PRODUCTS:
                 return
-            system = text_of(body, b'"SourceSystem":"').decode()
-            self._products.update(f"{system}{SEPARATOR}{one.decode()}" for one in texts_of(body, b'"ProductID":"'))
+            if _PRODUCT in row.body:
+                system = row.key.partition(SEPARATOR)[0]
+                self._products.update([system + SEPARATOR + one.decode() for one in texts_of(row.body, _PRODUCT)])
 
     def checks(self, changed: int, known: Callable[[str, Sequence[str]], Mapping[str, Any]]) -> Iterator[Check]:
         """Yield the checks that apply to the rows of this run.

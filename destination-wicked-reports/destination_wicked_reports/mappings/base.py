@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from typing import ClassVar
+from typing import ClassVar, Generic, TypeVar
 
 from destination_wicked_reports.api.endpoints import ENDPOINTS, ORDERS
 from destination_wicked_reports.api.rows import find_column
@@ -68,18 +67,40 @@ class Normalizer(ABC):
         return iter(())
 
 
+Value = TypeVar("Value")
+
+
+class BoundedDict(Generic[Value]):
+    """The values set last: at least `size` of them, at most twice as many.
+
+    Setting a value of a new name is several times as fast as with an OrderedDict that drops its oldest.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._latest: dict[str, Value] = {}
+        self._earlier: dict[str, Value] = {}
+
+    def get(self, name: str) -> Value | None:
+        """Return the value of a name, or None."""
+        return self._latest[name] if name in self._latest else self._earlier.get(name)
+
+    def set(self, name: str, value: Value) -> None:
+        """Set the value of a name."""
+        if len(self._latest) >= self._size and name not in self._latest:
+            self._latest, self._earlier = {}, self._latest
+        self._latest[name] = value
+
+
 class BoundedSet:
-    """The names added last, a bounded number of them."""
+    """The names added last: at least `size` of them, at most twice as many."""
 
     def __init__(self, size: int = 4096) -> None:
-        self._size = size
-        self._names: OrderedDict[str, None] = OrderedDict()  # a dict searches longer for its first, the more are gone
+        self._names = BoundedDict[bool](size)
 
     def add(self, name: str) -> bool:
         """Add a name; return whether it was not here."""
-        if name in self._names:
+        if self._names.get(name):
             return False
-        if len(self._names) >= self._size:
-            self._names.popitem(last=False)
-        self._names[name] = None
+        self._names.set(name, True)
         return True

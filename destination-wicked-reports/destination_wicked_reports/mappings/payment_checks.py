@@ -6,7 +6,6 @@ The mappings `native` and `custom` send what the user gives them. They report su
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
@@ -15,6 +14,7 @@ import orjson
 
 from destination_wicked_reports.api.endpoints import ORDER_PAYMENTS, ORDERS
 from destination_wicked_reports.api.rows import SEPARATOR
+from destination_wicked_reports.mappings.base import BoundedDict
 from destination_wicked_reports.mappings.revenue import APPROVED
 from destination_wicked_reports.model import ZERO, Row
 
@@ -28,12 +28,12 @@ _STATUSES = {"": _PAID, APPROVED: _PAID, "DECLINED": _NOT_PAID, "FAILED": _NOT_P
 
 
 class _Order:
-    """What the run showed of an order; `payments` are hashes of the keys of its payments, which may come again."""
+    """What the run showed of a paid order; `payments` are hashes of the keys of its payments, which may come again."""
 
     __slots__ = ("approved", "payments", "seen", "total")
 
-    def __init__(self) -> None:
-        self.total: Any = None
+    def __init__(self, total: Any) -> None:
+        self.total = total
         self.approved = ZERO
         self.seen = 0
         self.payments: tuple[int, ...] = ()
@@ -46,8 +46,9 @@ class PaymentChecks:
     """
 
     def __init__(self, max_orders: int = _MAX_ORDERS) -> None:
-        self._max_orders = max_orders
-        self._orders: OrderedDict[str, _Order] = OrderedDict()
+        #: By order, the total of orders without a payment so far, and what is known about the others.
+        self._totals = BoundedDict[Any](max_orders)
+        self._orders = BoundedDict[_Order](max_orders)
         self._mixed = _Finding()
         self._exceeded = _Finding()
 
@@ -60,15 +61,20 @@ class PaymentChecks:
 
     def add_order(self, key: str, total: Any) -> None:
         """Look at an order's checked total; `key` is the key of its row."""
-        order = self._order(key)
-        order.total = total
-        if order.payments:
+        order = self._orders.get(key)
+        if order is None:
+            self._totals.set(key, total)
+        else:
+            order.total = total
             self._check_total(key, order)
 
     def add_payment(self, fields: dict[str, Any], row_key: str) -> None:
         """Look at the checked fields of a payment; a payment that comes again has the same `row_key`."""
         key = fields["SourceSystem"] + SEPARATOR + fields["OrderID"]
-        order, name = self._order(key), hash(row_key)
+        order, name = self._orders.get(key), hash(row_key)
+        if order is None:
+            order = _Order(self._totals.get(key))
+            self._orders.set(key, order)
         if name in order.payments or len(order.payments) >= _MAX_PAYMENTS:
             return
         order.payments += (name,)
@@ -86,14 +92,6 @@ class PaymentChecks:
         if not order.seen & _EXCEEDED and order.approved > _decimal(order.total):
             order.seen |= _EXCEEDED
             self._exceeded.add(key)
-
-    def _order(self, key: str) -> _Order:
-        order = self._orders.get(key)
-        if order is None:
-            if len(self._orders) >= self._max_orders:
-                self._orders.popitem(last=False)
-            order = self._orders[key] = _Order()
-        return order
 
     def notes(self) -> Iterator[str]:
         """Yield a sentence for each finding."""

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from destination_wicked_reports.api.endpoints import ORDER_PAYMENTS, ORDERS
+from destination_wicked_reports.api.fields import Kind, checker
 from destination_wicked_reports.api.rows import SEPARATOR, FieldChecker, RowMaker
-from destination_wicked_reports.errors import FieldError
+from destination_wicked_reports.errors import BlankError, FieldError
 from destination_wicked_reports.mappings.revenue import APPROVED, NewOrder, Refund, Step, order_name
 from destination_wicked_reports.model import Row, SalePayment
 
@@ -39,7 +40,8 @@ class SaleRowMaker:
         self._orders = RowMaker(ORDERS)
         self._payments = RowMaker(ORDER_PAYMENTS)
         self._nested_payment = FieldChecker(ORDERS.nested["OrderPayments"])
-        self._product_id = FieldChecker([field for field in ORDERS.nested["OrderItems"] if field.name == "ProductID"])
+        limits = {field.name: field.limit for field in ORDERS.nested["OrderItems"]}
+        self._check_product_id = checker(Kind.TEXT, "ProductID", limits["ProductID"])
 
     def key(self, source_id: str) -> str:
         """Return the ledger's key of a sale."""
@@ -47,8 +49,12 @@ class SaleRowMaker:
 
     def product_id(self, value: Any) -> str:
         """Return a product id as an order's line has it, "" for none."""
-        checked: str = self._product_id.check({"ProductID": value}).get("ProductID", "")
-        return checked
+        if value is None or value == "":
+            return ""
+        try:
+            return str(self._check_product_id(value))
+        except BlankError:
+            return ""
 
     def rows(self, key: str, steps: Iterable[Step], stream: str, sequence: int) -> Iterator[Row]:
         """Yield the row of each step, in the same order."""

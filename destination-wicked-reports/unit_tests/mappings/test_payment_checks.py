@@ -102,5 +102,10 @@ def test_memory_is_bounded():
     for number in range(1000):
         fields = {"SourceSystem": "shop", "OrderID": "1", "Amount": number, "Status": "APPROVED"}
         checks.add_payment(fields, str(number))
-    assert len(checks._orders) == 10
-    assert sys.getsizeof(checks._orders["shop\x1f1"].payments) < 1000
+    order = checks._orders.get("shop\x1f1")
+    assert order is not None
+    assert sys.getsizeof(order.payments) < 1000
+    for number in (0, 999):
+        fields = {"SourceSystem": "shop", "OrderID": str(number), "Amount": 11, "Status": "APPROVED"}
+        checks.add_payment(fields, "more than the total")
+    assert list(checks.notes()) == [f"1 order (shop/999){EXCEEDED}"]

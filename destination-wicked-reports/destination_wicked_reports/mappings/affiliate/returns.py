@@ -40,14 +40,14 @@ class Candidate(NamedTuple):
     left: Decimal
 
 
-def alias(source_system: str, *parts: str) -> str:
-    """Return a text that two rows share if and only if source system and parts are equal; it starts with the former.
+def alias(source_system: str, scope: str, value: str) -> str:
+    """Return a text that two rows share if and only if all three are equal; it starts with the source system.
 
-    It sorts by the number that the last part starts with, if any: click ids and order numbers rise with time, and the
+    It sorts by the number that `value` starts with, if any: click ids and order numbers rise with time, and the
     ledger's index is faster to write if rows of one time are neighbors.
     """
-    digest = blake2b(SEPARATOR.join(parts).encode(errors="surrogatepass"), digest_size=10).hexdigest()
-    return f"{source_system}{SEPARATOR}{_LEADING_NUMBER(parts[-1])[0]}-{digest}"  # type: ignore[index]
+    digest = blake2b(f"{scope}{SEPARATOR}{value}".encode(errors="surrogatepass"), digest_size=10).hexdigest()
+    return f"{source_system}{SEPARATOR}{_LEADING_NUMBER(value)[0]}-{digest}"  # type: ignore[index]
 
 
 def choose_sale(returned: Contribution, candidates: Iterable[Candidate]) -> str | None:

@@ -111,7 +111,9 @@ class SovrnReader:
             click, commission = data.get("click_id"), data.get("commission_id")
             merchant = str(data.get("merchant_group_id") or "")
             names = [(name, str(value)) for name, value in (("commission", commission), ("click", click)) if value]
-            aliases = tuple(alias(self._source_system, name, account, merchant, value) for name, value in names)
+            aliases = tuple(
+                alias(self._source_system, SEPARATOR.join((name, account, merchant)), value) for name, value in names
+            )
             contribution = Contribution(key, key, cents(amount), aliases, changed_day)
         try:
             facts = orjson.dumps(stored)

@@ -67,7 +67,7 @@ from destination_wicked_reports.model import (
 _STATUSES: Mapping[str, Status] = {"pending": "pending", "approved": "approved", "declined": "declined"}
 _CURRENCY = re.compile(r"[A-Z]{3}").fullmatch
 #: A click id of wecantrack contains the time of the click as yymmddHHMMSS (docs/vendors/wecantrack.md A5).
-_CLICK_ID = re.compile(r"(?:WCT|wct)([0-9]{12})[A-Za-z0-9]{1,5}").fullmatch
+_CLICK_ID = re.compile(r"(?:WCT|wct)" + "([0-9]{2})" * 6 + "[A-Za-z0-9]{1,5}").fullmatch
 _UTMS = {
     "utm_source": "Source",
     "utm_medium": "Medium",
@@ -380,17 +380,17 @@ class WecantrackNormalizer(AffiliateNormalizer):
         Each counts within one source system, account, advertiser and currency.
         """
         system = self.mapping.source_system
-        scope = (str(data["user_network_account_id"]), str(data.get("advertiser_id")), currency)
+        scope = f"{data['user_network_account_id']}{SEPARATOR}{data.get('advertiser_id')}{SEPARATOR}{currency}"
         reference, order_ref = data.get("reference"), data.get("order_ref")
-        found = [alias(system, "reference", *scope, str(reference))] if reference else []
+        found = [alias(system, f"reference{SEPARATOR}{scope}", str(reference))] if reference else []
         sub_ids = decode_json_text(data.get("sub_ids"))
         for sub_id in sub_ids.values() if isinstance(sub_ids, dict) else ():
             click = _CLICK_ID_INSIDE(sub_id) if isinstance(sub_id, str) else None
             if click is not None and click[0] != reference:
-                found.append(alias(system, "reference", *scope, click[0]))
+                found.append(alias(system, f"reference{SEPARATOR}{scope}", click[0]))
                 break
         if order_ref:
-            found.append(alias(system, "order_ref", *scope, str(order_ref)))
+            found.append(alias(system, f"order_ref{SEPARATOR}{scope}", str(order_ref)))
         return tuple(found)
 
     def click_details(self, sale: Sale) -> ClickDetails:
@@ -409,7 +409,7 @@ class WecantrackNormalizer(AffiliateNormalizer):
         match = _CLICK_ID(sale.click_id)
         if match:
             try:
-                year, month, day, hour, minute, second = (match[1][start : start + 2] for start in range(0, 12, 2))
+                year, month, day, hour, minute, second = match.groups()
                 return _utc_time(f"20{year}-{month}-{day} {hour}:{minute}:{second}"), utms
             except FieldError:
                 pass  # The digits are not a time: the publisher set an id of its own.
