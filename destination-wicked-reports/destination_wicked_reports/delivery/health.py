@@ -61,7 +61,7 @@ class _Shared:
         if self._differs:
             return
         for body, person in zip(bodies, people, strict=True):
-            if len(self._people) >= FEWEST_PEOPLE and self._first in body:
+            if len(self._people) >= FEWEST_PEOPLE and body.rfind(self._first) >= 0:  # it is near the end
                 continue
             value = text_of(body, self._start)
             if not value:
