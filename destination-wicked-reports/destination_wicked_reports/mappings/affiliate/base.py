@@ -395,13 +395,14 @@ class AffiliateNormalizer(Normalizer):
 
     def _synthetic_contact(self, sale: Sale, contact: Contact, click: ClickDetails) -> Iterator[Row]:
         clicked_at, _ = click
+        # Only the time comes from the record. The address is our own, and short.
         fields = {
             "SourceSystem": self.mapping.source_system,
             "SourceID": contact.email,
-            "CreateDate": clicked_at or sale.ordered_at,
+            "CreateDate": read_time("CreateDate", clicked_at or sale.ordered_at),
             "Email": contact.email,
         }
-        row = self._contacts.make(fields, sale.record.stream, sale.record.sequence)
+        row = self._contacts.encode(fields, sale.record.stream, sale.record.sequence)
         if self._already_made.add(f"{CONTACTS.name} {row.key}"):
             yield row
 
