@@ -20,8 +20,8 @@ from .errors import BadResponseError
 _MAX_INT_CHARS = 18  # fits 64 bits in any case
 _MAX_FLOAT_CHARS = 16  # 15 digits, which a double always keeps, and the point
 _MAX_ZEROS = 400
-#: Maps all digits and the point to 0, what a number follows to a colon, signs too, and E to e. A plain search then
-#: finds where long numbers may be.
+#: Maps digits and the point to 0, E to e, and signs and everything that may stand before a number to a colon. A plain
+#: search then finds where long numbers may be.
 _DIGITS = bytes.maketrans(b"123456789.E,[ \t\r\n-+", b"0000000000e::::::::")
 _LONG, _TINY = b":" + b"0" * 16, b"0e:000"  # orjson itself rejects what exceeds a double
 _LONG_NUMBER = re.compile(
@@ -80,16 +80,19 @@ def _number_starts(body: bytes, digits: bytes) -> Iterator[int]:
     `bytes.find` finds them, because the regular expression is slow to scan a body.
     """
     yield 0
-    found = digits.find(_LONG)
-    while found >= 0:
+    for found in _find_all(_LONG, digits):
         yield found + (body[found : found + 1] != b"-")
-        found = digits.find(_LONG, found + len(_LONG))
-    found = digits.find(_TINY)
-    while found >= 0:
+    for found in _find_all(_TINY, digits):
         before = digits[max(found - len(_LONG), 0) : found]
         start = found - len(before) + len(before.rstrip(b"0"))
         yield start - (body[start - 1 : start] == b"-")
-        found = digits.find(_TINY, found + len(_TINY))
+
+
+def _find_all(needle: bytes, digits: bytes) -> Iterator[int]:
+    found = digits.find(needle)
+    while found >= 0:
+        yield found
+        found = digits.find(needle, found + len(needle))
 
 
 def _parse_slowly(body: bytes, repairs: Repairs) -> Any:

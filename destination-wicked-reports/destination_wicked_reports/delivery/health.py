@@ -79,7 +79,7 @@ class _Shared:
 
 
 def _add_person(people: set[bytes], person: bytes) -> None:
-    """Add a person to a few that are told apart."""
+    """Add the digest of a person, until there are enough people."""
     if len(people) < FEWEST_PEOPLE:
         people.add(blake2b(person, digest_size=8).digest())
 
@@ -118,8 +118,9 @@ class Health:
         self._with_address += len(bodies) - addresses.count(b"")
         self._add_addresses(addresses)
         people = [address or text_of(body, b'"ContactID":"') for body, address in zip(bodies, addresses, strict=True)]
-        for person in people if len(self._buyers) < FEWEST_PEOPLE else ():
-            _add_person(self._buyers, person)
+        if len(self._buyers) < FEWEST_PEOPLE:
+            for person in people:
+                _add_person(self._buyers, person)
         self._ip.add(bodies, people)
         self._subscription.add(bodies, people)
         created = [text_of(body, b'"CreateDate":"') for body in bodies]

@@ -161,7 +161,7 @@ def _add_contacts(ledger: Ledger, selection: Selection) -> None:
     with ledger.connection.begin():
         query = select(sales.c.key, sales.c.state).where(sales.c.store == ledger.store)
         for row in ledger.connection.execute(query.execution_options(yield_per=5000)):
-            sale = decode_sale(orjson.loads(row.state))
+            sale = decode_sale(row.state)
             system = row.key.partition(SEPARATOR)[0]
             named = {(system, each) for each in (sale.contact_id, sale.contact_email) if each}
             (own if row.key in selection.sale_keys else others).update(named)

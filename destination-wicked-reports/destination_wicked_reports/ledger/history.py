@@ -161,7 +161,7 @@ class History:
     def _sales(self, condition: ColumnElement[bool]) -> list[dict[str, Any]]:
         query = select(sales.c.key, sales.c.state).where(sales.c.store == self.store, condition)
         return [
-            {"key": display_key(row.key), **sale_facts(decode_sale(orjson.loads(row.state)))}
+            {"key": display_key(row.key), **sale_facts(decode_sale(row.state))}
             for row in self.connection.execute(query)
         ]
 

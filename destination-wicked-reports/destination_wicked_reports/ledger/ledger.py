@@ -330,7 +330,7 @@ class Ledger:
         """Return key -> state of the sales among `keys`."""
         query = select(sales.c.key, sales.c.state).where(sales.c.store == self.store, among(sales.c.key))
         with self._connection.begin():
-            return {row.key: _decoded(row.state) for row in self._connection.execute(query, key_parameters(keys))}
+            return {row.key: decode_sale(row.state) for row in self._connection.execute(query, key_parameters(keys))}
 
     def has_keys(self, table: Table, prefix: str, *conditions: ColumnElement[bool]) -> bool:
         """Tell whether a table of the ledger, if it exists, has a row whose key has this prefix."""
@@ -346,7 +346,7 @@ class Ledger:
         query = select(sales.c.key, sales.c.state).select_from(joined)
         query = query.where(sale_aliases.c.store == self.store, among(sale_aliases.c.alias))
         with self._connection.begin():
-            return {row.key: _decoded(row.state) for row in self._connection.execute(query, key_parameters(aliases))}
+            return {row.key: decode_sale(row.state) for row in self._connection.execute(query, key_parameters(aliases))}
 
     # -- the outbox -------------------------------------------------------------------------------------------------
 
@@ -441,10 +441,6 @@ class Ledger:
                 Batch(row.endpoint, decode_rows(row.endpoint, row.body, row.rows), outbox_id=row.id, maybe_stored=True)
                 for row in self._connection.execute(query)
             ]
-
-
-def _decoded(state: str) -> SaleState:
-    return decode_sale(orjson.loads(state))
 
 
 def _by_stream(rows: Sequence[Row]) -> dict[str, list[Row]]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from destination_wicked_reports.ledger.sale_json import decode_sale, encode_sale
+from destination_wicked_reports.ledger.sale_json import encode_sale, sale_of_array
 from destination_wicked_reports.model import Row, SalePayment
 
 
@@ -88,7 +88,7 @@ def decode_rows(endpoint: str, body: bytes, encoded: bytes) -> list[Row]:
     rows, start = [], len(b"[")
     for key, digest, stream, sale_key, sale, payments, size in orjson.loads(encoded):
         row = Row(endpoint, key, body[start : start + size], bytes.fromhex(digest), stream)
-        row.sale_key, row.sale = sale_key, None if sale is None else decode_sale(sale)
+        row.sale_key, row.sale = sale_key, None if sale is None else sale_of_array(sale)
         row.payments = decode_payments(payments)
         rows.append(row)
         start += size + len(b",")

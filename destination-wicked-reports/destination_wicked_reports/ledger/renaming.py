@@ -19,7 +19,7 @@ from destination_wicked_reports.ledger import schema
 from destination_wicked_reports.ledger.ledger import Ledger
 from destination_wicked_reports.ledger.sale_json import decode_sale, encode_sale
 from destination_wicked_reports.ledger.schema import outbox, sales, sent, settings
-from destination_wicked_reports.ledger.sql import POSTGRESQL, has_table, starts_with, upsert
+from destination_wicked_reports.ledger.sql import before, has_table, starts_with, upsert
 from destination_wicked_reports.ledger.tables import TABLES
 
 _PAGE = 500
@@ -90,8 +90,7 @@ def holds_orders(ledger: Ledger, source_system: str) -> bool:
 
 def source_systems(ledger: Ledger) -> list[str]:
     """Return the source systems of the orders that were sent, sorted."""
-    position = (func.strpos if ledger.connection.dialect.name == POSTGRESQL else func.instr)(sent.c.key, SEPARATOR)
-    query = select(func.substr(sent.c.key, 1, position - 1)).distinct()
+    query = select(before(ledger.connection, sent.c.key, SEPARATOR)).distinct()
     with ledger.connection.begin():
         found = ledger.connection.scalars(query.where(sent.c.store == ledger.store, sent.c.endpoint == ORDERS.name))
         return sorted(found)
@@ -133,7 +132,7 @@ def _rename_sales(connection: Connection, store: str, old: str, new: str) -> Non
         last = page[-1].key
         changed = []
         for row in page:
-            sale = decode_sale(orjson.loads(row.state))
+            sale = decode_sale(row.state)
             aliases = [
                 new + alias.removeprefix(old) if alias.startswith(old + SEPARATOR) else alias for alias in sale.aliases
             ]

@@ -21,8 +21,13 @@ def encode_sale(sale: SaleState) -> str:
     return orjson.dumps((currency, orders, *others)).decode()
 
 
-def decode_sale(stored: Sequence[Any]) -> SaleState:
-    """Return a sale from its parsed array."""
+def decode_sale(stored: str) -> SaleState:
+    """Return a sale that `encode_sale` encoded."""
+    return sale_of_array(orjson.loads(stored))
+
+
+def sale_of_array(stored: Sequence[Any]) -> SaleState:
+    """Return a sale from its parsed array, which may lack the last fields of `SaleState`."""
     orders = [OpenOrder(number, Decimal(total), Decimal(refunded), at) for number, total, refunded, at in stored[1]]
     return _of_tuples(SaleState(*stored), orders)
 

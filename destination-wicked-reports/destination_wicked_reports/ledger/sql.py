@@ -71,6 +71,12 @@ def starts_with(column: ColumnElement[str], prefix: str) -> ColumnElement[bool]:
     return func.substr(column, 1, len(prefix)) == prefix
 
 
+def before(connection: Connection, column: ColumnElement[str], separator: str) -> ColumnElement[str]:
+    """Return the part of a text before the first separator, which it must contain."""
+    position = func.strpos if connection.dialect.name == POSTGRESQL else func.instr
+    return func.substr(column, 1, position(column, separator) - 1)
+
+
 def key_parameters(keys: Iterable[str]) -> dict[str, str]:
     """Return the parameters of a statement with `among` in it: a single one, whatever the number of keys."""
     return {"keys": orjson.dumps(list(keys)).decode()}

@@ -46,8 +46,9 @@ class PaymentChecks:
     """
 
     def __init__(self, max_orders: int = _MAX_ORDERS) -> None:
-        #: By order, the total of orders without a payment so far, and what is known about the others.
+        #: by order without a payment so far: its total
         self._totals = BoundedDict[Any](max_orders)
+        #: by order with a payment: what the run showed of it
         self._orders = BoundedDict[_Order](max_orders)
         self._mixed = _Finding()
         self._exceeded = _Finding()

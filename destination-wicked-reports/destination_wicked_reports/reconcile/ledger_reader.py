@@ -71,7 +71,7 @@ def read_ledger(connection: Connection, store: str) -> LedgerOrders:
     for event in connection.execute(events.order_by(sale_events.c.sale_key, sale_events.c.version)):
         _add_payments(found, event)
     for row in connection.execute(select(sales.c.key, sales.c.state).where(sales.c.store == store)):
-        sale = decode_sale(orjson.loads(row.state))
+        sale = decode_sale(row.state)
         found.nets[row.key] = to_cents(sale.net)
         for order_id in found.sales.get(row.key, ()):
             found.orders[order_id].date = sale.ordered_at

@@ -6,7 +6,13 @@ import json
 from decimal import Decimal
 
 import orjson
-from destination_wicked_reports.ledger.sale_json import decode_sale, encode_sale, sale_facts, sale_of_facts
+from destination_wicked_reports.ledger.sale_json import (
+    decode_sale,
+    encode_sale,
+    sale_facts,
+    sale_of_array,
+    sale_of_facts,
+)
 from destination_wicked_reports.model import OpenOrder, SaleState
 from hypothesis import given
 from hypothesis import strategies as st
@@ -42,7 +48,7 @@ sales = st.builds(
 @given(sales)
 def test_both_forms_keep_every_field_and_its_type(sale):
     for restored in (
-        decode_sale(orjson.loads(encode_sale(sale))),
+        decode_sale(encode_sale(sale)),
         sale_of_facts(json.loads(json.dumps(sale_facts(sale)))),
     ):
         assert repr(restored) == repr(sale)
@@ -67,7 +73,7 @@ def test_the_ledgers_form_is_an_array_in_the_order_of_the_fields():
 
 def test_a_sale_stored_before_its_last_field_existed_has_the_default_there():
     stored = orjson.loads(encode_sale(SALE))
-    assert decode_sale(stored[:-1]) == SALE._replace(renamed=())
+    assert sale_of_array(stored[:-1]) == SALE._replace(renamed=())
 
 
 def test_the_other_form_names_each_field():

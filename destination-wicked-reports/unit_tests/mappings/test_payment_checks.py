@@ -109,3 +109,13 @@ def test_memory_is_bounded():
         fields = {"SourceSystem": "shop", "OrderID": str(number), "Amount": 11, "Status": "APPROVED"}
         checks.add_payment(fields, "more than the total")
     assert list(checks.notes()) == [f"1 order (shop/999){EXCEEDED}"]
+
+
+def test_the_memory_of_orders_and_of_paid_orders_is_bounded():
+    checks = PaymentChecks(max_orders=10)
+    for number in range(1000):
+        name = str(number)
+        checks.add_order(f"shop\x1f{name}", 10)
+        checks.add_payment({"SourceSystem": "shop", "OrderID": name, "Amount": 1, "Status": "APPROVED"}, name)
+    for remembered in (checks._totals, checks._orders):
+        assert 10 <= sum(remembered.get(f"shop\x1f{number}") is not None for number in range(1000)) <= 20

@@ -395,7 +395,7 @@ class AffiliateNormalizer(Normalizer):
 
     def _synthetic_contact(self, sale: Sale, contact: Contact, click: ClickDetails) -> Iterator[Row]:
         clicked_at, _ = click
-        # Only the time comes from the record. The address is our own, and short.
+        # Only the time needs a check: `synthetic_contact` made the address.
         fields = {
             "SourceSystem": self.mapping.source_system,
             "SourceID": contact.email,
